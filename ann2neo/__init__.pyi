@@ -1,0 +1,38 @@
+from .errors import (
+    ActivationError as ActivationError,
+)
+from .errors import (
+    Ann2NeoError as Ann2NeoError,
+)
+from .errors import (
+    DataSetUnavailableError as DataSetUnavailableError,
+)
+from .errors import (
+    FileFormatError as FileFormatError,
+)
+from .errors import (
+    InputTypeError as InputTypeError,
+)
+from .errors import (
+    InputValueError as InputValueError,
+)
+from .errors import (
+    IntegrityError as IntegrityError,
+)
+from .errors import (
+    LayerError as LayerError,
+)
+from .errors import (
+    MissingExtraError as MissingExtraError,
+)
+from .errors import (
+    OutputError as OutputError,
+)
+from .errors import (
+    OutputExistsError as OutputExistsError,
+)
+from .errors import (
+    OutputLockedError as OutputLockedError,
+)
+from .raster import SpikeRaster as SpikeRaster
+from .recording import Recording as Recording

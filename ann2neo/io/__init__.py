@@ -1,0 +1,1 @@
+"""Neo blocks and NWB files: the only place that imports pynwb."""

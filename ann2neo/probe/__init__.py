@@ -1,0 +1,1 @@
+"""Record networks: layers, thresholds, capture. With study and monitor the only place that imports Keras."""

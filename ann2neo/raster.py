@@ -1,0 +1,777 @@
+"""SpikeRaster: which unit spiked in which time bin, at one bit a cell.
+
+The one module that knows how bits are packed: along time, first bin in the lowest bit, every row
+zero-padded to whole 64-bit words, so that counting is a matter of AND, shift and popcount.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import quantities as pq
+
+from ann2neo.errors import InputTypeError, InputValueError
+
+__all__ = ["SPIKE_POSITION", "RasterBuilder", "SpikeRaster", "to_seconds"]
+
+SPIKE_POSITION = 0.25
+"""Where in its bin a spike lies, in bins: the one place Elephant, Neo, SpikeInterface and the NWB Inspector all
+read exactly."""
+
+_WORD = 64
+_CACHE_BYTES = 1 << 18
+_DENSE_BYTES = 1 << 26
+
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+def to_seconds(value: Any, name: str, *, positive: bool = False) -> float:
+    """Return a time as seconds, kept to 15 significant digits.
+
+    Fifteen digits survive every change of unit and every file, so that a period given in milliseconds comes back
+    from a file in seconds as the same number.
+
+    Parameters
+    ----------
+    value : quantities.Quantity, scalar, time
+        The time to convert.
+    name : str
+        How the caller calls it; used in messages.
+    positive : bool, default False
+        Require a value above zero.
+
+    Returns
+    -------
+    float
+        Seconds.
+
+    Raises
+    ------
+    InputTypeError
+        If `value` is not a quantity with a unit of time.
+    InputValueError
+        If it is not one finite number, or not positive where it must be.
+
+    Examples
+    --------
+    >>> import quantities as pq
+    >>> to_seconds(1 * pq.ms, "bin_size", positive=True)
+    0.001
+    """
+    kind = "positive time" if positive else "time"
+    if not isinstance(value, pq.Quantity):
+        msg = f"{name} must be a {kind} such as 1 * pq.ms, got {value!r} ({type(value).__name__}, no unit)"
+        raise InputTypeError(msg)
+    if value.dimensionality.simplified != pq.s.dimensionality:
+        msg = f"{name} must be a {kind} such as 1 * pq.ms, got {value}; {value.dimensionality} is not a unit of time"
+        raise InputTypeError(msg)
+    if value.size != 1:
+        raise InputValueError(
+            f"{name} must be one {kind}, got an array of {value.size}; pass a scalar such as 1 * pq.ms"
+        )
+    seconds = float(value.rescale("s").magnitude.reshape(()))
+    if not math.isfinite(seconds) or (positive and seconds <= 0):
+        raise InputValueError(f"{name} must be a finite {kind}, got {value}; pass something like 1 * pq.ms")
+    return _fifteen_digits(seconds)
+
+
+def _nothing_to_load() -> npt.NDArray[np.uint8]:
+    raise InputValueError("this raster holds its bits already")
+
+
+def _fifteen_digits(value: float) -> float:
+    return float(f"{value:.15g}")
+
+
+def _row_bytes(n_time_bins: int) -> int:
+    return -(-n_time_bins // _WORD) * 8
+
+
+class SpikeRaster:
+    """Spikes of units in time bins: an immutable binary matrix, axes (unit, time_bin), one bit a cell.
+
+    Build one with `from_dense`, `from_packed`, `from_spike_bins` or a `RasterBuilder`.
+
+    Parameters
+    ----------
+    bits : ndarray of uint8, shape (n_units, n_bytes), or a function that returns it
+        Bits packed along time, first bin lowest, rows zero-padded to a multiple of eight bytes. An array or a memory
+        map; a function is called when the bits are first needed.
+    n_units, n_time_bins : int
+        Shape of the raster.
+    sampling_period : quantities.Quantity, time
+        Length of a time bin.
+    t_start : quantities.Quantity, time, optional
+        Left edge of the first bin; 0 s if not given.
+
+    Raises
+    ------
+    InputTypeError, InputValueError
+        If a time is not a time, the period is not positive, or the shape does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> raster = SpikeRaster.from_dense(np.array([[1, 0, 1], [0, 0, 1]], dtype=bool))
+    >>> raster.spike_counts()
+    array([2, 1])
+    >>> raster.t_stop
+    array(3.) * ms
+    """
+
+    __slots__ = ("_bits", "_load", "_n_time_bins", "_n_units", "_period", "_start")
+
+    def __init__(
+        self,
+        bits: npt.NDArray[np.uint8] | Callable[[], npt.NDArray[np.uint8]],
+        n_units: int,
+        n_time_bins: int,
+        *,
+        sampling_period: Any = 1 * pq.ms,
+        t_start: Any = None,
+    ) -> None:
+        self._period = to_seconds(sampling_period, "sampling_period", positive=True)
+        self._start = 0.0 if t_start is None else to_seconds(t_start, "t_start")
+        if n_units < 0 or n_time_bins < 0:
+            raise InputValueError(f"a raster needs a shape of two counts, got ({n_units}, {n_time_bins})")
+        self._n_units, self._n_time_bins = int(n_units), int(n_time_bins)
+        self._bits: npt.NDArray[np.uint8] | None = None
+        self._load: Callable[[], npt.NDArray[np.uint8]] = _nothing_to_load
+        if callable(bits):
+            self._load = bits
+        else:
+            self._bits = self._checked(bits)
+
+    def _checked(self, bits: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        expected = (self._n_units, _row_bytes(self._n_time_bins))
+        if bits.dtype != np.uint8 or bits.shape != expected:
+            msg = f"packed bits must be uint8 of shape {expected}, got {bits.dtype} of shape {bits.shape}"
+            raise InputValueError(msg + "; use SpikeRaster.from_packed or from_dense")
+        # A view, so that freezing it does not freeze the caller's array.
+        frozen = bits.view()
+        frozen.flags.writeable = False
+        return frozen
+
+    # -- construction ------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_dense(cls, dense: npt.ArrayLike, *, sampling_period: Any = 1 * pq.ms, t_start: Any = None) -> Self:
+        """Pack a matrix of zeros and ones.
+
+        Parameters
+        ----------
+        dense : array_like of bool or 0/1, shape (n_units, n_time_bins)
+            The raster, True where a unit spiked.
+        sampling_period, t_start : quantities.Quantity, time
+            As in `SpikeRaster`.
+
+        Returns
+        -------
+        SpikeRaster
+            The packed raster.
+
+        Raises
+        ------
+        InputValueError
+            If `dense` is not two-dimensional or holds anything but 0 and 1.
+
+        Examples
+        --------
+        >>> SpikeRaster.from_dense([[True, False, True]]).n_time_bins
+        3
+        """
+        array = np.asarray(dense)
+        if array.ndim != 2:
+            msg = f"a raster has the axes (unit, time_bin), got an array of shape {array.shape}"
+            raise InputValueError(msg + "; add the missing axis with array[np.newaxis, :]")
+        if array.dtype != np.bool_:
+            if array.size and not np.isin(array, (0, 1)).all():
+                raise InputValueError(
+                    "a raster holds only 0 and 1 (at most one spike a bin); threshold activations first, "
+                    "for example with Recording.from_activations"
+                )
+            array = array.astype(np.bool_)
+        n_units, n_time_bins = array.shape
+        bits = np.zeros((n_units, _row_bytes(n_time_bins)), np.uint8)
+        bits[:, : -(-n_time_bins // 8)] = np.packbits(array, axis=1, bitorder="little")
+        return cls(bits, n_units, n_time_bins, sampling_period=sampling_period, t_start=t_start)
+
+    @classmethod
+    def from_packed(
+        cls,
+        packed: npt.NDArray[np.uint8],
+        n_time_bins: int,
+        *,
+        sampling_period: Any = 1 * pq.ms,
+        t_start: Any = None,
+    ) -> Self:
+        """Take over bits packed as ``np.packbits(dense, axis=1, bitorder="little")`` does.
+
+        Parameters
+        ----------
+        packed : ndarray of uint8, shape (n_units, ceil(n_time_bins / 8))
+            Rows of packed bits.
+        n_time_bins : int
+            Number of bins; bits beyond it are ignored.
+        sampling_period, t_start : quantities.Quantity, time
+            As in `SpikeRaster`.
+
+        Returns
+        -------
+        SpikeRaster
+            A raster of a copy of the bits.
+
+        Raises
+        ------
+        InputValueError
+            If the rows are not of the length that `n_time_bins` asks for.
+        """
+        packed = np.asarray(packed)
+        n_bytes = -(-n_time_bins // 8)
+        if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != n_bytes:
+            msg = f"packed bits of {n_time_bins} bins must be uint8 of shape (n_units, {n_bytes}), "
+            raise InputValueError(msg + f"got {packed.dtype} of shape {packed.shape}; pack along time")
+        bits = np.zeros((len(packed), _row_bytes(n_time_bins)), np.uint8)
+        bits[:, :n_bytes] = packed
+        _clear_padding(bits, n_time_bins)
+        return cls(bits, len(packed), n_time_bins, sampling_period=sampling_period, t_start=t_start)
+
+    @classmethod
+    def from_spike_bins(
+        cls,
+        spike_bins: Sequence[npt.ArrayLike],
+        n_time_bins: int,
+        *,
+        sampling_period: Any = 1 * pq.ms,
+        t_start: Any = None,
+    ) -> Self:
+        """Build a raster from the bins in which each unit spiked.
+
+        Parameters
+        ----------
+        spike_bins : sequence of array_like of int, one per unit
+            Bins with a spike, in any order; repeats count once.
+        n_time_bins : int
+            Number of bins.
+        sampling_period, t_start : quantities.Quantity, time
+            As in `SpikeRaster`.
+
+        Returns
+        -------
+        SpikeRaster
+            The raster.
+
+        Raises
+        ------
+        InputValueError
+            If a bin lies outside 0 .. n_time_bins - 1.
+
+        Examples
+        --------
+        >>> SpikeRaster.from_spike_bins([[0, 2], []], 4).spike_counts()
+        array([2, 0])
+        """
+        bits = np.zeros((len(spike_bins), _row_bytes(n_time_bins)), np.uint8)
+        row = np.empty(n_time_bins, np.bool_)
+        for unit, bins in enumerate(spike_bins):
+            index = np.asarray(bins, np.int64)
+            if index.size and (index.min() < 0 or index.max() >= n_time_bins):
+                msg = (
+                    f"spike bins of unit {unit} run from {index.min()} to {index.max()}, outside 0 .. {n_time_bins - 1}"
+                )
+                raise InputValueError(msg + "; raise n_time_bins or drop those spikes")
+            row[:] = False
+            row[index] = True
+            packed = np.packbits(row, bitorder="little")
+            bits[unit, : len(packed)] = packed
+        return cls(bits, len(spike_bins), n_time_bins, sampling_period=sampling_period, t_start=t_start)
+
+    def _like(self, bits: npt.NDArray[np.uint8], n_time_bins: int, t_start: float | None = None) -> SpikeRaster:
+        start = self._start if t_start is None else t_start
+        return SpikeRaster(bits, len(bits), n_time_bins, sampling_period=self._period * pq.s, t_start=start * pq.s)
+
+    # -- shape and time ----------------------------------------------------------------------------------------------
+
+    @property
+    def n_units(self) -> int:
+        """Number of units."""
+        return self._n_units
+
+    @property
+    def n_time_bins(self) -> int:
+        """Number of time bins."""
+        return self._n_time_bins
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_units, n_time_bins)."""
+        return self._n_units, self._n_time_bins
+
+    @property
+    def sampling_period(self) -> Any:
+        """Length of a time bin, in ms."""
+        return _fifteen_digits(self._period * 1000) * pq.ms
+
+    @property
+    def t_start(self) -> Any:
+        """Left edge of the first bin, in ms."""
+        return _fifteen_digits(self._start * 1000) * pq.ms
+
+    @property
+    def t_stop(self) -> Any:
+        """Right edge of the last bin, in ms."""
+        return _fifteen_digits(self.bin_edge_seconds(self._n_time_bins) * 1000) * pq.ms
+
+    @property
+    def sampling_period_seconds(self) -> float:
+        """Length of a time bin, in s."""
+        return self._period
+
+    @property
+    def t_start_seconds(self) -> float:
+        """Left edge of the first bin, in s."""
+        return self._start
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the bits, in bytes."""
+        return self._n_units * _row_bytes(self._n_time_bins)
+
+    def bin_edge_seconds(self, time_bin: Any) -> Any:
+        """Left edge of a bin in seconds, ``t_start + time_bin * sampling_period``; scalars or arrays."""
+        return self._start + time_bin * self._period
+
+    def spike_time_seconds(self, time_bin: Any) -> Any:
+        """Time of a spike in a bin in seconds, a quarter of the way through it; scalars or arrays."""
+        return self._start + (time_bin + SPIKE_POSITION) * self._period
+
+    def __repr__(self) -> str:
+        """Shape and time base."""
+        return (
+            f"SpikeRaster({self._n_units} units x {self._n_time_bins} time bins of {self.sampling_period}, "
+            f"t_start={self.t_start})"
+        )
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    @property
+    def bits(self) -> npt.NDArray[np.uint8]:
+        """Packed bits, read-only, shape (n_units, n_bytes), rows zero-padded to a multiple of eight bytes."""
+        if self._bits is None:
+            self._bits = self._checked(self._load())
+            self._load = _nothing_to_load
+        return self._bits
+
+    @property
+    def _words(self) -> npt.NDArray[np.uint64]:
+        return self.bits.view("<u8")
+
+    def to_dense(self) -> BoolArray:
+        """Unpack to a matrix.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_units, n_time_bins)
+            True where a unit spiked; one byte a cell.
+        """
+        return self._unpack(self.bits, 0, self._n_time_bins)
+
+    @staticmethod
+    def _unpack(bits: npt.NDArray[np.uint8], start: int, stop: int) -> BoolArray:
+        first = start // 8
+        dense = np.unpackbits(bits[:, first : -(-stop // 8)], axis=1, bitorder="little")
+        return dense[:, start - 8 * first : stop - 8 * first].view(np.bool_)
+
+    def spike_counts(self) -> IntArray:
+        """Count the spikes of each unit.
+
+        Returns
+        -------
+        ndarray of int64, shape (n_units,)
+            Number of spikes.
+        """
+        return np.bitwise_count(self._words).sum(axis=1, dtype=np.int64)
+
+    def cumulative_counts(self, time_bins: npt.ArrayLike) -> IntArray:
+        """Count the spikes of each unit before given bins.
+
+        Parameters
+        ----------
+        time_bins : array_like of int, shape (n,)
+            Bins from 0 to n_time_bins, both included.
+
+        Returns
+        -------
+        ndarray of int64, shape (n_units, n)
+            Spikes in the bins before each given one.
+        """
+        edges = np.asarray(time_bins, np.int64)
+        if edges.size and (edges.min() < 0 or edges.max() > self._n_time_bins):
+            raise InputValueError(f"bins must lie in 0 .. {self._n_time_bins}, got {edges.min()} .. {edges.max()}")
+        words = self._words
+        before = np.zeros((self._n_units, words.shape[1] + 1), np.int64)
+        np.cumsum(np.bitwise_count(words), axis=1, dtype=np.int64, out=before[:, 1:])
+        word, bit = np.divmod(edges, _WORD)
+        counts = before[:, word]
+        inside = np.flatnonzero(bit)
+        if inside.size:
+            mask = (np.uint64(1) << bit[inside].astype(np.uint64)) - np.uint64(1)
+            counts[:, inside] += np.bitwise_count(words[:, word[inside]] & mask)
+        return counts
+
+    def window_counts(self, window: int) -> IntArray:
+        """Count spikes in consecutive windows; bins after the last complete window are left out.
+
+        Parameters
+        ----------
+        window : int
+            Length of a window, in bins.
+
+        Returns
+        -------
+        ndarray of int64, shape (n_units, n_windows)
+            Spikes per window, ``n_windows = n_time_bins // window``.
+
+        Raises
+        ------
+        InputValueError
+            If `window` is not positive.
+        """
+        if window < 1:
+            raise InputValueError(f"window must be at least 1 bin, got {window}")
+        n_windows = self._n_time_bins // window
+        before = self.cumulative_counts(np.arange(n_windows + 1) * window)
+        return before[:, 1:] - before[:, :-1]
+
+    def lag_counts(self, max_lag: int) -> IntArray:
+        """Count, for each lag, the pairs of spikes that far apart.
+
+        Parameters
+        ----------
+        max_lag : int
+            Largest lag, in bins.
+
+        Returns
+        -------
+        ndarray of int64, shape (n_units, max_lag + 1)
+            ``sum over t of x(t) x(t + lag)``; column 0 is the spike count.
+
+        Raises
+        ------
+        InputValueError
+            If `max_lag` is negative.
+        """
+        if max_lag < 0:
+            raise InputValueError(f"max_lag must be 0 or more bins, got {max_lag}")
+        counts = np.zeros((self._n_units, max_lag + 1), np.int64)
+        words = self._words
+        n_words = words.shape[1]
+        rows = max(1, _CACHE_BYTES // max(1, 8 * n_words))
+        for first in range(0, self._n_units, rows):
+            block = np.ascontiguousarray(words[first : first + rows])
+            for lag in range(min(max_lag, self._n_time_bins - 1) + 1):
+                shifted = _shifted_down(block, lag)
+                np.bitwise_and(shifted, block[:, : shifted.shape[1]], out=shifted)
+                counts[first : first + rows, lag] = np.bitwise_count(shifted).sum(axis=1, dtype=np.int64)
+        return counts
+
+    def head(self, k: int) -> BoolArray:
+        """First `k` bins (or all, if fewer), unpacked: ndarray of bool, shape (n_units, min(k, n_time_bins))."""
+        return self._unpack(self.bits, 0, min(k, self._n_time_bins))
+
+    def tail(self, k: int) -> BoolArray:
+        """Last `k` bins (or all, if fewer), unpacked: ndarray of bool, shape (n_units, min(k, n_time_bins))."""
+        return self._unpack(self.bits, max(0, self._n_time_bins - k), self._n_time_bins)
+
+    def spike_bins(self, unit: int) -> IntArray:
+        """Bins in which one unit spiked, ascending: ndarray of int64, shape (n_spikes,)."""
+        row = np.unpackbits(self.bits[unit], bitorder="little", count=self._n_time_bins)
+        return np.flatnonzero(row.view(np.bool_))
+
+    def unit_blocks(self, max_bytes: int) -> Iterator[tuple[slice, SpikeRaster]]:
+        """Cut the raster into blocks of consecutive units.
+
+        Parameters
+        ----------
+        max_bytes : int
+            Most memory that the bits of a block may take (a block has at least one unit).
+
+        Yields
+        ------
+        units : slice
+            Which units the block holds.
+        raster : SpikeRaster
+            Those units, all bins; shares the bits.
+        """
+        rows = max(1, max_bytes // max(1, _row_bytes(self._n_time_bins)))
+        for first in range(0, self._n_units, rows):
+            units = slice(first, min(first + rows, self._n_units))
+            yield units, self._like(self.bits[units], self._n_time_bins)
+
+    # -- selecting and joining ---------------------------------------------------------------------------------------
+
+    def slice(self, start: int, stop: int) -> SpikeRaster:
+        """Cut out consecutive bins; `t_start` moves along.
+
+        Parameters
+        ----------
+        start, stop : int
+            First bin, and the bin after the last, ``0 <= start <= stop <= n_time_bins``.
+
+        Returns
+        -------
+        SpikeRaster
+            The bins ``start .. stop - 1`` of every unit.
+
+        Raises
+        ------
+        InputValueError
+            If the bins do not lie in the raster.
+        """
+        if not 0 <= start <= stop <= self._n_time_bins:
+            raise InputValueError(f"bins must satisfy 0 <= start <= stop <= {self._n_time_bins}, got {start}, {stop}")
+        if (start, stop) == (0, self._n_time_bins):
+            return self
+        n_time_bins = stop - start
+        n_words = -(-n_time_bins // _WORD)
+        first, shift = divmod(start, _WORD)
+        words = _shifted_down(self._words[:, first : first + n_words + (shift > 0)], shift)[:, :n_words]
+        bits = np.ascontiguousarray(words).view(np.uint8)
+        _clear_padding(bits, n_time_bins)
+        return self._like(bits, n_time_bins, _fifteen_digits(self.bin_edge_seconds(start)))
+
+    def take(self, units: npt.ArrayLike | None = None, bins: npt.ArrayLike | None = None) -> SpikeRaster:
+        """Pick units and bins, in the order given.
+
+        Parameters
+        ----------
+        units : array_like of int or bool, optional
+            Units to keep; all if not given.
+        bins : array_like of int or bool, optional
+            Bins to keep, set side by side; all if not given. `t_start` stays.
+
+        Returns
+        -------
+        SpikeRaster
+            The chosen cells.
+
+        Raises
+        ------
+        InputValueError
+            If an index lies outside the raster or a mask has another length.
+        """
+        bits = self.bits
+        if units is not None:
+            bits = bits[_as_index(units, self._n_units, "units")]
+        if bins is None:
+            return self._like(bits, self._n_time_bins)
+        index = _as_index(bins, self._n_time_bins, "bins")
+        out = np.zeros((len(bits), _row_bytes(len(index))), np.uint8)
+        n_bytes = -(-len(index) // 8)
+        rows = max(1, _DENSE_BYTES // max(1, self._n_time_bins))
+        for first in range(0, len(bits), rows):
+            dense = self._unpack(bits[first : first + rows], 0, self._n_time_bins)
+            out[first : first + rows, :n_bytes] = np.packbits(dense[:, index], axis=1, bitorder="little")
+        return self._like(out, len(index))
+
+    @classmethod
+    def concatenate(cls, rasters: Sequence[SpikeRaster]) -> SpikeRaster:
+        """Set rasters of the same units one after another in time.
+
+        Parameters
+        ----------
+        rasters : sequence of SpikeRaster
+            At least one; equal numbers of units and sampling periods. `t_start` is the first one's.
+
+        Returns
+        -------
+        SpikeRaster
+            All bins of the first, then of the second, and so on.
+
+        Raises
+        ------
+        InputValueError
+            If there is none, or units or periods differ.
+        """
+        if not rasters:
+            raise InputValueError("concatenate needs at least one raster, got none")
+        first = rasters[0]
+        for other in rasters[1:]:
+            if other._n_units != first._n_units or other._period != first._period:
+                msg = "rasters to concatenate need the same units and sampling period, got "
+                raise InputValueError(msg + f"{first} and {other}")
+        n_time_bins = sum(raster._n_time_bins for raster in rasters)
+        out = np.zeros((first._n_units, _row_bytes(n_time_bins) // 8), "<u8")
+        position = 0
+        for raster in rasters:
+            _or_words_at(out, raster._words, position)
+            position += raster._n_time_bins
+        return first._like(out.view(np.uint8), n_time_bins)
+
+    # -- comparing ---------------------------------------------------------------------------------------------------
+
+    def equals(self, other: object) -> bool:
+        """Whether `other` is a raster with the same spikes, shape and time base."""
+        return (
+            isinstance(other, SpikeRaster)
+            and self.shape == other.shape
+            and self._period == other._period
+            and self._start == other._start
+            and bool(np.array_equal(self.bits, other.bits))
+        )
+
+    def sha256(self) -> str:
+        """Checksum of shape and spikes, independent of how the bits are held.
+
+        Returns
+        -------
+        str
+            SHA-256, in hex, of little-endian int64 (n_units, n_time_bins) followed by the rows in unit order, each
+            packed along time, first bin in the lowest bit, zero-padded to whole bytes.
+        """
+        digest = hashlib.sha256(np.array(self.shape, "<i8").tobytes())
+        n_bytes = -(-self._n_time_bins // 8)
+        for _, block in self.unit_blocks(_DENSE_BYTES):
+            digest.update(np.ascontiguousarray(block.bits[:, :n_bytes]))
+        return digest.hexdigest()
+
+
+class RasterBuilder:
+    """Fills a raster batch by batch from activity whose axes are (time_bin, unit), as networks give it.
+
+    Parameters
+    ----------
+    n_units, n_time_bins : int
+        Shape of the raster to fill.
+    bits : ndarray of uint8, optional
+        Where to keep the bits, for example a memory map, of the shape `bits_shape` gives; zeros if not given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> builder = RasterBuilder(2, 3)
+    >>> builder.write(0, np.array([[1, 0], [1, 1]], dtype=bool))
+    >>> builder.write(2, np.array([[0, 1]], dtype=bool))
+    >>> builder.build().to_dense().astype(int)
+    array([[1, 1, 0],
+           [0, 1, 1]])
+    """
+
+    def __init__(self, n_units: int, n_time_bins: int, bits: npt.NDArray[np.uint8] | None = None) -> None:
+        self.n_units, self.n_time_bins = n_units, n_time_bins
+        self._bits = np.zeros(self.bits_shape(n_units, n_time_bins), np.uint8) if bits is None else bits
+        if self._bits.shape != self.bits_shape(n_units, n_time_bins) or self._bits.dtype != np.uint8:
+            msg = f"bits must be uint8 of shape {self.bits_shape(n_units, n_time_bins)}, "
+            raise InputValueError(msg + f"got {self._bits.dtype} of shape {self._bits.shape}")
+
+    @staticmethod
+    def bits_shape(n_units: int, n_time_bins: int) -> tuple[int, int]:
+        """Shape of the packed bits, (n_units, n_bytes)."""
+        return n_units, _row_bytes(n_time_bins)
+
+    def write(self, first_bin: int, active: npt.NDArray[np.bool_], first_unit: int = 0) -> None:
+        """Set a block of cells, which must not have been set before.
+
+        Parameters
+        ----------
+        first_bin : int
+            Time bin of the first row of `active`; fastest at a multiple of 8.
+        active : ndarray of bool, shape (n_bins, n_units_of_block), C order
+            True where a unit spiked.
+        first_unit : int, default 0
+            Unit of the first column of `active`.
+
+        Raises
+        ------
+        InputValueError
+            If the block does not lie in the raster.
+        """
+        n_bins, n_units = active.shape
+        if first_bin < 0 or first_bin + n_bins > self.n_time_bins or first_unit + n_units > self.n_units:
+            msg = f"a block of {n_units} units x {n_bins} bins at ({first_unit}, {first_bin}) does not fit a raster of "
+            raise InputValueError(msg + f"{self.n_units} x {self.n_time_bins}")
+        byte, skipped = divmod(first_bin, 8)
+        n_bytes = -(-(skipped + n_bins) // 8)
+        rows = active.view(np.uint8)
+        if skipped or n_bins % 8:
+            rows = np.zeros((8 * n_bytes, n_units), np.uint8)
+            rows[skipped : skipped + n_bins] = active
+        packed = _pack_rows(rows)
+        target = self._bits[first_unit : first_unit + n_units, byte : byte + n_bytes]
+        if skipped:
+            packed[0] |= target[:, 0]
+        # Transposing in narrow strips keeps source and target in cache.
+        for first in range(0, n_units, 256):
+            target[first : first + 256] = packed[:, first : first + 256].T
+
+    def build(self, *, sampling_period: Any = 1 * pq.ms, t_start: Any = None) -> SpikeRaster:
+        """Return the raster; it shares the builder's bits, which must not be written any more."""
+        return SpikeRaster(self._bits, self.n_units, self.n_time_bins, sampling_period=sampling_period, t_start=t_start)
+
+
+def _pack_rows(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Pack every eight rows of 0/1 bytes into one row, first row in the lowest bit."""
+    n_rows, n_columns = rows.shape
+    groups = rows.reshape(n_rows // 8, 8, n_columns)
+    # Bytes hold 0 or 1, so shifting whole 64-bit lanes by up to seven never carries into a neighbour.
+    lanes: npt.NDArray[Any] = groups.view(np.uint64) if n_columns % 8 == 0 and n_columns else groups
+    packed = lanes[:, 0].copy()
+    shifted = np.empty_like(packed)
+    for row in range(1, 8):
+        np.left_shift(lanes[:, row], lanes.dtype.type(row), out=shifted)
+        np.bitwise_or(packed, shifted, out=packed)
+    return packed.view(np.uint8)
+
+
+def _shifted_down(words: npt.NDArray[np.uint64], bins: int) -> npt.NDArray[np.uint64]:
+    """Rows moved `bins` bins towards the start; the words that fall off are dropped."""
+    whole, rest = divmod(bins, _WORD)
+    if not rest:
+        return words[:, whole:].copy()
+    out = words[:, whole:] >> np.uint64(rest)
+    out[:, :-1] |= words[:, whole + 1 :] << np.uint64(_WORD - rest)
+    return out
+
+
+def _or_words_at(out: npt.NDArray[np.uint64], words: npt.NDArray[np.uint64], position: int) -> None:
+    """OR rows of words into `out`, `position` bins from its start; what lies beyond `out` is padding."""
+    first, shift = divmod(position, _WORD)
+    room = out.shape[1] - first
+    n = min(words.shape[1], room)
+    if not shift:
+        out[:, first : first + n] |= words[:, :n]
+        return
+    out[:, first : first + n] |= words[:, :n] << np.uint64(shift)
+    n = min(words.shape[1], room - 1)
+    out[:, first + 1 : first + 1 + n] |= words[:, :n] >> np.uint64(_WORD - shift)
+
+
+def _clear_padding(bits: npt.NDArray[np.uint8], n_time_bins: int) -> None:
+    """Zero the bits beyond the last bin, in place."""
+    full, rest = divmod(n_time_bins, 8)
+    if rest:
+        bits[:, full] &= (1 << rest) - 1
+        full += 1
+    bits[:, full:] = 0
+
+
+def _as_index(chosen: npt.ArrayLike, length: int, name: str) -> IntArray:
+    index = np.asarray(chosen)
+    if index.dtype == np.bool_:
+        if index.shape != (length,):
+            raise InputValueError(f"a mask of {name} needs shape ({length},), got {index.shape}")
+        return np.flatnonzero(index)
+    if index.size == 0:
+        return np.zeros(0, np.int64)
+    if index.dtype.kind not in "iu" or index.ndim != 1:
+        raise InputTypeError(f"{name} must be a list of integers or a mask, got {index.dtype} of shape {index.shape}")
+    if index.min() < -length or index.max() >= length:
+        raise InputValueError(f"{name} run from {index.min()} to {index.max()}, outside 0 .. {length - 1}")
+    index = index.astype(np.int64)
+    return np.where(index < 0, index + length, index)

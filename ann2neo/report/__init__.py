@@ -1,0 +1,1 @@
+"""Tables, figures and pages: the only place that imports matplotlib."""

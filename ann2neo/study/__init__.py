@@ -1,0 +1,1 @@
+"""The paper's study: data sets, networks, conditions, runs, hypotheses."""

@@ -396,7 +396,8 @@ class SpikeRaster:
         ndarray of int64, shape (n_units,)
             Number of spikes.
         """
-        return np.bitwise_count(self._words).sum(axis=1, dtype=np.int64)
+        counts: IntArray = np.bitwise_count(self._words).sum(axis=1, dtype=np.int64)
+        return counts
 
     def cumulative_counts(self, time_bins: npt.ArrayLike) -> IntArray:
         """Count the spikes of each unit before given bins.

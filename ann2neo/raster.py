@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
 import numpy as np
@@ -26,6 +28,7 @@ read exactly."""
 _WORD = 64
 _CACHE_BYTES = 1 << 18
 _DENSE_BYTES = 1 << 26
+_TILE_UNITS = 64
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -480,6 +483,76 @@ class SpikeRaster:
                 shifted = _shifted_down(block, lag)
                 np.bitwise_and(shifted, block[:, : shifted.shape[1]], out=shifted)
                 counts[first : first + rows, lag] = np.bitwise_count(shifted).sum(axis=1, dtype=np.int64)
+        return counts
+
+    def bin_counts(self) -> IntArray:
+        """Count the units that spiked in each time bin.
+
+        Returns
+        -------
+        ndarray of int64, shape (n_time_bins,)
+            Number of active units.
+        """
+        counts = np.zeros(self._n_time_bins, np.int64)
+        # At most 255 rows at a time, so that a byte holds their sum.
+        rows = max(1, min(255, _DENSE_BYTES // max(1, self._n_time_bins)))
+        for first in range(0, self._n_units, rows):
+            dense = self._unpack(self.bits[first : first + rows], 0, self._n_time_bins)
+            counts += dense.view(np.uint8).sum(axis=0, dtype=np.uint8)
+        return counts
+
+    def joint_counts(self, other: SpikeRaster | None = None) -> IntArray:
+        """Count the time bins in which a unit of this raster and a unit of another both spiked.
+
+        Parameters
+        ----------
+        other : SpikeRaster, optional
+            Units to pair with, on the same time bins; this raster itself if not given.
+
+        Returns
+        -------
+        ndarray of int64, shape (n_units, other.n_units)
+            ``sum over t of x_i(t) y_j(t)``; without `other` symmetric, with the spike counts on the diagonal.
+
+        Raises
+        ------
+        InputValueError
+            If the rasters differ in their number of time bins.
+
+        Examples
+        --------
+        >>> SpikeRaster.from_dense([[1, 1, 0], [0, 1, 1]]).joint_counts()
+        array([[2, 1],
+               [1, 2]])
+        """
+        right = self if other is None else other
+        if right._n_time_bins != self._n_time_bins:
+            msg = f"joint counts need the same time bins, got {self._n_time_bins} and {right._n_time_bins}"
+            raise InputValueError(msg + "; slice both rasters to the same phase")
+        ours, theirs = self._words, right._words
+        counts = np.zeros((self._n_units, right._n_units), np.int64)
+
+        def fill(tile: tuple[int, int]) -> None:
+            first, column = tile
+            block = np.ascontiguousarray(theirs[column : column + _TILE_UNITS])
+            both = np.empty_like(block)
+            set_bits = np.empty(block.shape, np.uint8)
+            for row in range(first, min(first + _TILE_UNITS, self._n_units)):
+                np.bitwise_and(ours[row], block, out=both)
+                np.bitwise_count(both, out=set_bits)
+                counts[row, column : column + _TILE_UNITS] = set_bits.sum(axis=1, dtype=np.int64)
+            if other is None and column > first:
+                rows, columns = slice(first, first + _TILE_UNITS), slice(column, column + _TILE_UNITS)
+                counts[columns, rows] = counts[rows, columns].T
+
+        # NumPy lets go of the interpreter in these loops, so threads share the tiles.
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            tiles = [
+                (first, column)
+                for first in range(0, self._n_units, _TILE_UNITS)
+                for column in range(first if other is None else 0, right._n_units, _TILE_UNITS)
+            ]
+            list(pool.map(fill, tiles))
         return counts
 
     def head(self, k: int) -> BoolArray:

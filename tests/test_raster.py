@@ -96,6 +96,24 @@ def test_lag_counts_count_pairs_of_spikes(n_time_bins):
         np.testing.assert_array_equal(counts[:, lag], pairs)
 
 
+def test_joint_counts_are_the_matrix_product(n_time_bins):
+    """Joint counts equal the integer matrix product, within a raster and between two."""
+    rng = np.random.default_rng(n_time_bins)
+    ours, theirs = rng.random((130, n_time_bins)) < 0.4, rng.random((3, n_time_bins)) < 0.7
+    raster, other = SpikeRaster.from_dense(ours), SpikeRaster.from_dense(theirs)
+    np.testing.assert_array_equal(raster.joint_counts(), ours.astype(int) @ ours.T)
+    np.testing.assert_array_equal(raster.joint_counts(other), ours.astype(int) @ theirs.T)
+    np.testing.assert_array_equal(other.joint_counts(raster), theirs.astype(int) @ ours.T)
+
+
+@pytest.mark.parametrize("n_units", [0, 1, 300, 700])
+def test_bin_counts_are_the_column_sums(n_units):
+    """Counts per time bin do not overflow, whatever the number of units."""
+    dense = np.ones((n_units, 70), bool)
+    dense[: n_units // 2, ::3] = False
+    np.testing.assert_array_equal(SpikeRaster.from_dense(dense).bin_counts(), dense.sum(axis=0))
+
+
 def test_head_and_tail_are_the_ends(n_time_bins):
     """First and last bins, all of them when fewer are there."""
     dense = dense_matrix(3, n_time_bins)
@@ -221,6 +239,11 @@ def test_spikes_lie_a_quarter_into_their_bin():
         ),
         (lambda: SpikeRaster.from_dense([[1]]).window_counts(0), InputValueError, "at least 1 bin, got 0"),
         (lambda: SpikeRaster.from_dense([[1]]).lag_counts(-1), InputValueError, "0 or more bins, got -1"),
+        (
+            lambda: SpikeRaster.from_dense([[1]]).joint_counts(SpikeRaster.from_dense([[1, 0]])),
+            InputValueError,
+            "same time bins, got 1 and 2",
+        ),
         (lambda: SpikeRaster.from_dense([[1]]).cumulative_counts([2]), InputValueError, r"0 .. 1, got 2"),
         (lambda: SpikeRaster.concatenate([]), InputValueError, "at least one raster"),
         (

@@ -34,5 +34,7 @@ from .errors import (
 from .errors import (
     OutputLockedError as OutputLockedError,
 )
+from .io.neo_blocks import from_neo as from_neo
+from .io.neo_blocks import to_neo as to_neo
 from .raster import SpikeRaster as SpikeRaster
 from .recording import Recording as Recording

@@ -6,11 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import neo
+import numpy as np
+import numpy.typing as npt
 import quantities as pq
 
-from ann2neo.raster import SpikeRaster
+from ann2neo.errors import FileFormatError
+from ann2neo.raster import SPIKE_POSITION, SpikeRaster
 
-__all__ = ["to_spiketrains"]
+__all__ = ["spike_bins", "to_spiketrains"]
+
+_TOLERANCE = 1e-3
+"""How far from its place in the bin, in bins, a spike may lie after changes of unit."""
 
 
 def to_spiketrains(
@@ -50,3 +56,46 @@ def to_spiketrains(
             train.annotate(**annotations[position])
         trains.append(train)
     return trains
+
+
+def spike_bins(train: Any, raster: SpikeRaster, start: int, stop: int) -> npt.NDArray[np.int64]:
+    """Find the time bins of a spike train that `to_spiketrains` made.
+
+    Parameters
+    ----------
+    train : neo.SpikeTrain
+        Spikes a quarter of the way through their bins.
+    raster : SpikeRaster
+        Gives ``t_start`` and ``sampling_period`` of the bins.
+    start, stop : int
+        The bins it may lie in, ``start .. stop - 1``.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_spikes,)
+        Bins, ascending.
+
+    Raises
+    ------
+    FileFormatError
+        If a spike lies elsewhere in its bin or outside `start` and `stop`.
+
+    Examples
+    --------
+    >>> raster = SpikeRaster.from_dense([[True, False, True]])
+    >>> spike_bins(to_spiketrains(raster)[0], raster, 0, 3)
+    array([0, 2])
+    """
+    times = train.times.rescale("s").magnitude
+    exact = (times - raster.t_start_seconds) / raster.sampling_period_seconds - SPIKE_POSITION
+    bins = np.rint(exact)
+    wrong = ~((np.abs(exact - bins) <= _TOLERANCE) & (bins >= start) & (bins < stop))
+    if wrong.any():
+        time = times[int(np.argmax(wrong))]
+        msg = (
+            f"the spike at {time} s of {train.name or 'a spike train'} is not a quarter of the way through one of the "
+        )
+        raise FileFormatError(
+            msg + f"bins {start} .. {stop - 1} of {raster.sampling_period}; give bin_size for spikes of another origin"
+        )
+    return np.sort(bins.astype(np.int64))

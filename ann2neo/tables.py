@@ -169,7 +169,10 @@ def _fixed_type(column: pd.Series, wanted: str | None, name: str) -> Any:
     is_label = str(column.name) in _LABELS
     if values.dtype.kind == "O" or isinstance(column.dtype, pd.StringDtype):
         cells = column.to_list()
-        if all(isinstance(cell, str) for cell in cells):
+        if not cells and wanted is not None:
+            # An empty column of no particular type, as pandas makes them.
+            kind = wanted
+        elif all(isinstance(cell, str) for cell in cells):
             kind = _STRING
         elif all(isinstance(cell, (bool, np.bool_)) for cell in cells):
             kind = _BOOL

@@ -65,10 +65,10 @@ def _prepare(
 @datasets_app.command("list")
 def list_datasets() -> None:
     """List the data sets, and where each would come from."""
-    from ann2neo.study.datasets import describe_datasets
+    from ann2neo.study.datasets import status_of_datasets
 
-    for line in describe_datasets():
-        typer.echo(line)
+    for name, status in status_of_datasets():
+        typer.echo(f"{name:<14} {status}")
 
 
 @datasets_app.command("fetch")

@@ -1,3 +1,4 @@
+from .analysis.processes import fit_processes as fit_processes
 from .errors import (
     ActivationError as ActivationError,
 )
@@ -38,3 +39,6 @@ from .io.neo_blocks import from_neo as from_neo
 from .io.neo_blocks import to_neo as to_neo
 from .raster import SpikeRaster as SpikeRaster
 from .recording import Recording as Recording
+from .study.datasets import DataSet as DataSet
+from .study.datasets import load_dataset as load_dataset
+from .study.datasets import register_dataset as register_dataset

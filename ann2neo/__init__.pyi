@@ -1,3 +1,4 @@
+from .analysis.battery import analyze as analyze
 from .analysis.processes import fit_processes as fit_processes
 from .errors import (
     ActivationError as ActivationError,
@@ -37,6 +38,8 @@ from .errors import (
 )
 from .io.neo_blocks import from_neo as from_neo
 from .io.neo_blocks import to_neo as to_neo
+from .io.nwb_reader import read_nwb as read_nwb
+from .io.nwb_writer import write_nwb as write_nwb
 from .raster import SpikeRaster as SpikeRaster
 from .recording import Recording as Recording
 from .study.datasets import DataSet as DataSet

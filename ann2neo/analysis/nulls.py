@@ -1,0 +1,171 @@
+"""Null distributions of sparse trains: spikes thrown into the time bins without replacement.
+
+A draw throws its spikes one after another, so one sweep serves every number of spikes up to the largest asked for.
+Sweeps are seeded by the sizes alone: engines and machines agree, and no p-value depends on the other units.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "N_DRAWS",
+    "LjungBoxNull",
+    "WindowNull",
+    "ljung_box_null",
+    "ljung_box_statistic",
+    "upper_tail",
+    "window_null",
+]
+
+N_DRAWS = 9_999
+"""Draws of a Monte Carlo null."""
+
+_TIE = 1e-9
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+
+
+class _Throws:
+    """Spikes thrown into `n_cells` cells without replacement, for `N_DRAWS` draws at once."""
+
+    def __init__(self, n_cells: int, *seed: int) -> None:
+        self.n_cells = n_cells
+        self.n_thrown = 0
+        self._rng = np.random.default_rng(np.random.SeedSequence([n_cells, *seed]))
+        self._type = np.int32 if n_cells < 2**30 else np.int64
+        self._cells: npt.NDArray[Any] = np.empty((16, N_DRAWS), self._type)
+
+    @property
+    def cells(self) -> npt.NDArray[Any]:
+        """Cells of the spikes thrown so far, shape (n_thrown, N_DRAWS)."""
+        return self._cells[: self.n_thrown]
+
+    def throw(self) -> npt.NDArray[Any]:
+        """Cells of the next spike, shape (N_DRAWS,), different from all before; `cells` does not hold them yet."""
+        thrown = self.cells
+        new: npt.NDArray[Any] = self._rng.integers(0, self.n_cells, N_DRAWS, dtype=self._type)
+        again = np.flatnonzero((thrown == new).any(axis=0))
+        while len(again):
+            new[again] = self._rng.integers(0, self.n_cells, len(again), dtype=self._type)
+            again = again[(thrown[:, again] == new[again]).any(axis=0)]
+        return new
+
+    def keep(self, new: npt.NDArray[Any]) -> None:
+        """Add what was thrown to `cells`."""
+        if self.n_thrown == len(self._cells):
+            self._cells = np.concatenate([self._cells, np.empty_like(self._cells)])
+        self._cells[self.n_thrown] = new
+        self.n_thrown += 1
+
+
+class WindowNull:
+    """Sums of squared window counts under the multivariate hypergeometric null.
+
+    Parameters
+    ----------
+    n_windows, window : int
+        Number of windows, and their length in bins.
+    """
+
+    def __init__(self, n_windows: int, window: int) -> None:
+        self._window = window
+        self._throws = _Throws(n_windows * window, window)
+        self._squares = np.zeros(N_DRAWS, np.int64)
+        self._sorted: list[IntArray] = [np.zeros(N_DRAWS, np.int64)]
+
+    def squares(self, n_spikes: int) -> IntArray:
+        """Sorted sums of squared counts of `n_spikes` spikes, shape (N_DRAWS,)."""
+        while len(self._sorted) <= n_spikes:
+            new = self._throws.throw()
+            together = (self._throws.cells // self._window == new // self._window).sum(axis=0)
+            self._squares += 2 * together + 1
+            self._throws.keep(new)
+            self._sorted.append(np.sort(self._squares))
+        return self._sorted[n_spikes]
+
+
+class LjungBoxNull:
+    """Ljung-Box statistics of trains in random order.
+
+    Parameters
+    ----------
+    n_time_bins, lags : int
+        Number of bins and of lags.
+    """
+
+    def __init__(self, n_time_bins: int, lags: int) -> None:
+        self._lags = lags
+        self._throws = _Throws(n_time_bins, lags)
+        self._pairs = np.zeros((lags + 1, N_DRAWS), np.int64)
+        self._ends = np.zeros((lags + 1, N_DRAWS), np.int64)
+        self._sorted: list[FloatArray] = [np.zeros(N_DRAWS)]
+
+    def statistics(self, n_spikes: int) -> FloatArray:
+        """Sorted Ljung-Box statistics of `n_spikes` spikes, shape (N_DRAWS,)."""
+        n_time_bins, lags = self._throws.n_cells, self._lags
+        lag = np.arange(lags + 1)[:, np.newaxis]
+        while len(self._sorted) <= n_spikes:
+            new = self._throws.throw()
+            distance = np.abs(self._throws.cells - new)
+            near = np.flatnonzero(distance <= lags)
+            place = distance.reshape(-1)[near].astype(np.int64) * N_DRAWS + near % N_DRAWS
+            self._pairs += np.bincount(place, minlength=self._pairs.size).reshape(self._pairs.shape)
+            self._ends += (new < lag).astype(np.int64) + (new >= n_time_bins - lag)
+            self._throws.keep(new)
+            count = np.full(N_DRAWS, self._throws.n_thrown)
+            values = ljung_box_statistic(self._pairs.T, self._ends.T, count, n_time_bins)
+            self._sorted.append(np.sort(values))
+        return self._sorted[n_spikes]
+
+
+def ljung_box_statistic(pairs: IntArray, ends: IntArray, n_spikes: IntArray, n_time_bins: int) -> FloatArray:
+    """Ljung-Box statistic from counts.
+
+    Parameters
+    ----------
+    pairs : ndarray of int, shape (n_units, lags + 1)
+        Pairs of spikes at each lag.
+    ends : ndarray of int, shape (n_units, lags + 1)
+        Spikes in the first k plus spikes in the last k bins, for k = 0 .. lags.
+    n_spikes : ndarray of int, shape (n_units,)
+        Spikes of each unit, neither 0 nor `n_time_bins`.
+    n_time_bins : int
+        Number of bins.
+
+    Returns
+    -------
+    ndarray of float, shape (n_units,)
+        ``N (N + 2) sum over k of r_k^2 / (N - k)`` (Ljung and Box 1978, Biometrika 65:297).
+    """
+    total: FloatArray = np.zeros(len(n_spikes))
+    spread = n_spikes * (n_time_bins - n_spikes)
+    # Lag by lag, so that the rounding does not depend on how many units are counted together.
+    for lag in range(1, pairs.shape[1]):
+        covariance = n_time_bins * pairs[:, lag] - n_spikes * (2 * n_spikes - ends[:, lag])
+        correlation = (covariance + n_spikes * n_spikes * ((n_time_bins - lag) / n_time_bins)) / spread
+        total += correlation * correlation / (n_time_bins - lag)
+    return total * (n_time_bins * (n_time_bins + 2.0))
+
+
+def upper_tail(null: npt.NDArray[Any], value: float) -> float:
+    """Monte Carlo p-value ``(1 + draws >= value) / (1 + draws)``; values equal but for rounding are ties."""
+    reached = value - _TIE * max(1.0, abs(value))
+    return float((1 + len(null) - np.searchsorted(null, reached, side="left")) / (1 + len(null)))
+
+
+@lru_cache(maxsize=16)
+def window_null(n_windows: int, window: int) -> WindowNull:
+    """The null of window counts, made once."""
+    return WindowNull(n_windows, window)
+
+
+@lru_cache(maxsize=8)
+def ljung_box_null(n_time_bins: int, lags: int) -> LjungBoxNull:
+    """The null of the Ljung-Box statistic, made once."""
+    return LjungBoxNull(n_time_bins, lags)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ import quantities as pq
 
 from ann2neo.errors import FileFormatError, InputTypeError, InputValueError
 from ann2neo.io.binning import Observed, recording_from_spike_times
+from ann2neo.io.layout import stretches
 from ann2neo.raster import SpikeRaster, to_seconds
 from ann2neo.recording import Recording
 from ann2neo.spiketrains import spike_bins, to_spiketrains
@@ -24,7 +25,6 @@ __all__ = ["from_neo", "to_neo"]
 LAYOUT = "ann2neo_layout"
 LAYOUT_VERSION = 1
 PRESENTATIONS = "presentations"
-_UNOBSERVED = "in no phase"
 
 
 def to_neo(recording: Recording) -> Any:
@@ -71,17 +71,17 @@ def to_neo(recording: Recording) -> Any:
     )
     rows = _unit_rows(units)
     names = [_unit_name(row, position) for position, row in enumerate(rows)]
-    for phase, is_phase in _stretches(recording):
-        part = raster.slice(phase.start_bin, phase.stop_bin)
-        segment = neo.Segment(name=phase.phase)
-        segment.annotate(order=phase.order, is_phase=is_phase, n_time_bins=phase.n_time_bins)
-        segment.annotate(t_start_seconds=raster.bin_edge_seconds(phase.start_bin))
+    for stretch in stretches(recording):
+        part = raster.slice(stretch.start_bin, stretch.stop_bin)
+        segment = neo.Segment(name=stretch.name)
+        segment.annotate(order=stretch.order, is_phase=stretch.is_phase, n_time_bins=part.n_time_bins)
+        segment.annotate(t_start_seconds=raster.bin_edge_seconds(stretch.start_bin))
         trains = to_spiketrains(part, annotations=rows)
         for train, name in zip(trains, names, strict=True):
             train.name = name
         segment.spiketrains.extend(trains)
-        if is_phase:
-            segment.epochs.append(_epoch(presentations[presentations["phase"] == phase.phase], raster))
+        if stretch.is_phase:
+            segment.epochs.append(_epoch(presentations[presentations["phase"] == stretch.name], raster))
         block.segments.append(segment)
     block.check_relationships()
     return block
@@ -102,23 +102,6 @@ def _unit_name(row: Mapping[str, Any], position: int) -> str:
     if "layer" in row and "unit_in_layer" in row:
         return f"{row['layer']}[{row['unit_in_layer']}]"
     return f"unit {position}"
-
-
-def _stretches(recording: Recording) -> Iterator[tuple[Phase, bool]]:
-    """Phases in turn, and between them the stretches in no phase that hold spikes."""
-    raster, position = recording.raster, 0
-    phases = list(recording.iter_phases())
-    end = Phase("", raster.n_time_bins, raster.n_time_bins, "unknown")
-    for phase in [*phases, end]:
-        gap = Phase(_UNOBSERVED, position, phase.start_bin, "unknown")
-        if gap.n_time_bins and raster.slice(gap.start_bin, gap.stop_bin).spike_counts().any():
-            yield gap, False
-        if phase is not end:
-            yield phase, True
-        position = phase.stop_bin
-    if not phases and not raster.spike_counts().any():
-        # The units need a place even where nothing was observed.
-        yield Phase(_UNOBSERVED, 0, raster.n_time_bins, "unknown"), False
 
 
 def _epoch(shown: pd.DataFrame, raster: SpikeRaster) -> Any:

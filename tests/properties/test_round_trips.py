@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 import quantities as pq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ann2neo
-from ann2neo import Recording, SpikeRaster
+from ann2neo import InputValueError, Recording, SpikeRaster
 from ann2neo.tables import ORDERS, Phase, phase_table
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
@@ -99,3 +102,22 @@ def test_a_recording_survives_a_neo_block(recording):
             np.testing.assert_array_equal(one.magnitude, other.magnitude)
             assert one.annotations == other.annotations
             assert (one.t_start, one.t_stop) == (other.t_start, other.t_stop)
+
+
+@EXAMPLES
+@given(recordings(), st.sampled_from(["dandi", "neo"]), st.sampled_from(["gzip", 9, None]), st.booleans())
+def test_a_recording_survives_an_nwb_file(recording, profile, compression, lazy):
+    """read_nwb undoes write_nwb in both profiles; what never spikes is refused."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "recording.nwb"
+        if not recording.raster.spike_counts().any():
+            with pytest.raises(InputValueError, match="no unit of this recording spikes"):
+                ann2neo.write_nwb(recording, path, profile=profile)
+            assert not list(Path(folder).iterdir())
+            return
+        ann2neo.write_nwb(recording, path, profile=profile, compression=compression)
+        back = ann2neo.read_nwb(path, lazy=lazy)
+        assert back.equals(recording)
+        assert [entry.name for entry in Path(folder).iterdir()] == ["recording.nwb"]
+        for name in ("units", "presentations", "phases"):
+            assert list(getattr(back, name)) == list(getattr(recording, name))

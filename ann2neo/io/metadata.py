@@ -1,0 +1,179 @@
+"""What only the user knows about a recording: who, where, and under which name it is shared."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ann2neo.errors import InputTypeError, InputValueError
+
+__all__ = ["Metadata", "checked_metadata"]
+
+SYNTHETIC = "http://purl.obolibrary.org/obo/NCBITaxon_32630"
+"""The species of DANDI's taxonomy for what is made, "synthetic construct"."""
+
+_SUBJECT_ID = re.compile(r"[A-Za-z0-9+-]+")
+_SESSION_ID = re.compile(r"[A-Za-z0-9+-]+")
+_EXPERIMENTER = re.compile(r"[^,\s][^,]*, [^,]*[^,\s]")
+_DOI = re.compile(r"(?:https?://(?:dx\.)?doi\.org/|doi:)?(10\.\d{4,9}/\S+)", re.IGNORECASE)
+_SPECIES = re.compile(r"[A-Z][a-z]+ [a-z-]+|https?://purl\.obolibrary\.org/obo/NCBITaxon_\d+")
+_AGE = re.compile(r"P(?=.)(\d+(\.\d+)?Y)?(\d+(\.\d+)?M)?(\d+(\.\d+)?W)?(\d+(\.\d+)?D)?")
+_LISTS = ("experimenter", "keywords", "related_publications")
+
+
+@dataclasses.dataclass(frozen=True)
+class Metadata:
+    """Metadata of an NWB file that cannot be read off a recording.
+
+    Parameters
+    ----------
+    experimenter : list of str, optional
+        Names as "Last, First".
+    institution, lab : str, optional
+        Where it was done.
+    session_description, experiment_description : str, optional
+        What was done; made from the recording if not given.
+    session_id : str, optional
+        Letters, digits, ``-`` and ``+``.
+    keywords : list of str, optional
+        Added to "simulated data" and "artificial neural network".
+    related_publications : list of str, optional
+        DOIs, written as https://doi.org/...
+    notes, protocol, stimulus_notes : str, optional
+        Free text.
+    source_script, source_script_file_name : str, optional
+        The text of the script that made the recording, and its name; both or neither.
+    subject_id : str, optional
+        Letters, digits, ``-`` and ``+``; model and seed if not given.
+    species : str, optional
+        A Latin binomial or an NCBITaxon address; "synthetic construct" for networks if not given.
+    strain, subject_description : str, optional
+        Architecture and description of the network, or of the animal.
+    sex : {"M", "F", "U", "O"}, optional
+        U for networks if not given.
+    age : str, optional
+        ISO 8601 duration; P0D for networks if not given.
+    """
+
+    experimenter: tuple[str, ...] = ()
+    institution: str | None = None
+    lab: str | None = None
+    session_description: str | None = None
+    experiment_description: str | None = None
+    session_id: str | None = None
+    keywords: tuple[str, ...] = ()
+    related_publications: tuple[str, ...] = ()
+    notes: str | None = None
+    protocol: str | None = None
+    stimulus_notes: str | None = None
+    source_script: str | None = None
+    source_script_file_name: str | None = None
+    subject_id: str | None = None
+    species: str | None = None
+    strain: str | None = None
+    subject_description: str | None = None
+    sex: str | None = None
+    age: str | None = None
+
+
+def checked_metadata(metadata: Metadata | Mapping[str, Any] | str | Path | None) -> Metadata:
+    """Check metadata given as a mapping or a YAML file.
+
+    Parameters
+    ----------
+    metadata : Metadata, mapping, path of a YAML file, or None
+        Keys as the fields of `Metadata`.
+
+    Returns
+    -------
+    Metadata
+        Checked, with publications as addresses.
+
+    Raises
+    ------
+    InputTypeError, InputValueError
+        If the file cannot be read, a key is unknown, or a value has another form than NWB and DANDI ask for.
+
+    Examples
+    --------
+    >>> checked_metadata({"experimenter": "Noether, Emmy", "related_publications": "10.1000/182"}).related_publications
+    ('https://doi.org/10.1000/182',)
+    """
+    if metadata is None:
+        return Metadata()
+    if isinstance(metadata, (str, Path)):
+        metadata = _from_yaml(Path(metadata))
+    if isinstance(metadata, Metadata):
+        metadata = {key: value for key, value in dataclasses.asdict(metadata).items() if value not in {None, ()}}
+    if not isinstance(metadata, Mapping):
+        msg = f"metadata must be a mapping or the path of a YAML file, got {type(metadata).__name__}"
+        raise InputTypeError(msg + "; for example {'experimenter': 'Last, First', 'institution': '...'}")
+    names = [field.name for field in dataclasses.fields(Metadata)]
+    for key in metadata:
+        if key not in names:
+            raise InputValueError(f"unknown metadata {key!r}; the keys are {', '.join(names)}")
+    fields: dict[str, Any] = {
+        key: _texts(value, key) if key in _LISTS else _text(value, key)
+        for key, value in metadata.items()
+        if value is not None
+    }
+    made = Metadata(**fields)
+    _check_forms(made)
+    return dataclasses.replace(made, related_publications=tuple(map(_publication, made.related_publications)))
+
+
+def _from_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputValueError(f"the metadata file {path} cannot be read: {error}; check path and permission") from error
+    except yaml.YAMLError as error:
+        msg = f"the metadata file {path} is not valid YAML: {error}; write 'key: value' lines"
+        raise InputValueError(msg) from error
+
+
+def _text(value: Any, key: str) -> str:
+    if not isinstance(value, str):
+        msg = f"metadata {key!r} must be text, got {value!r} ({type(value).__name__}); put it in quotes"
+        raise InputTypeError(msg)
+    text = value.strip()
+    if not text or "\0" in text:
+        raise InputValueError(f"metadata {key!r} must not be empty or hold NUL, got {value!r}; leave it out instead")
+    return text
+
+
+def _texts(value: Any, key: str) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (_text(value, key),)
+    if not isinstance(value, (list, tuple)):
+        msg = f"metadata {key!r} must be text or a list of texts, got {value!r} ({type(value).__name__})"
+        raise InputTypeError(msg + "; write it as ['...', '...']")
+    return tuple(_text(item, key) for item in value)
+
+
+def _check_forms(made: Metadata) -> None:
+    forms: list[tuple[str, str | None, re.Pattern[str], str]] = [
+        ("session_id", made.session_id, _SESSION_ID, "letters, digits, '-' and '+' only, for example 'run-3'"),
+        ("subject_id", made.subject_id, _SUBJECT_ID, "letters, digits, '-' and '+' only, for example 'mlp64-seed0'"),
+        ("species", made.species, _SPECIES, f"a Latin binomial or an NCBITaxon address such as {SYNTHETIC}"),
+        ("sex", made.sex, re.compile("[MFUO]"), "one of M, F, U (unknown), O (other)"),
+        ("age", made.age, _AGE, "an ISO 8601 duration such as P90D"),
+    ]
+    forms += [("experimenter", name, _EXPERIMENTER, "'Last, First'") for name in made.experimenter]
+    forms += [("related_publications", doi, _DOI, "DOIs such as 10.1000/182") for doi in made.related_publications]
+    for key, value, form, words in forms:
+        if value is not None and not form.fullmatch(value):
+            raise InputValueError(f"metadata {key!r} must be {words}, got {value!r}")
+    if (made.source_script is None) != (made.source_script_file_name is None):
+        msg = "metadata 'source_script' and 'source_script_file_name' belong together, got only one; give both"
+        raise InputValueError(msg)
+
+
+def _publication(text: str) -> str:
+    found = _DOI.fullmatch(text)
+    return f"https://doi.org/{found[1]}" if found else text

@@ -1,0 +1,129 @@
+"""Recordings into NWB files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo.io.layout import PROFILES, Stretch, header_of, stretches
+from ann2neo.io.metadata import Metadata, checked_metadata
+from ann2neo.io.output import complete_file, refuse_existing
+from ann2neo.io.spike_chunks import SpikeTimes, checked_compression, write_spike_times
+from ann2neo.recording import Recording
+
+__all__ = ["write_nwb"]
+
+_LONGEST_PERIOD = 0.010
+
+
+def write_nwb(
+    recording: Recording,
+    path: str | os.PathLike[str],
+    metadata: Metadata | Mapping[str, Any] | str | Path | None = None,
+    profile: str = "dandi",
+    compression: str | int | None = "gzip",
+    overwrite: bool = False,
+) -> Path:
+    """Write a recording to an NWB file that neuroscience tools open.
+
+    Parameters
+    ----------
+    recording : Recording
+        What to write.
+    path : path
+        A name that ends in ``.nwb``. It appears only when the file is complete.
+    metadata : Metadata, mapping, or path of a YAML file, optional
+        What only you know: experimenter, institution, ...; see `Metadata` for the keys. Nothing is invented.
+    profile : {"dandi", "neo"}
+        "dandi" is NWB's best practice: presentations are trials, one row per unit. "neo" is what `neo.io.NWBIO` reads:
+        presentations are epochs, a row per unit and phase. `read_nwb` reads both.
+    compression : {"gzip"}, int or None
+        "gzip" is fast; 1 to 9 are levels of gzip, None is none.
+    overwrite : bool, default False
+        Replace an existing file.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    InputTypeError, InputValueError
+        If an argument is wrong, no unit spikes at all, ``t_start`` is negative, time bins are longer than 10 ms, or a
+        table holds what NWB cannot keep. Nothing was written.
+    OutputExistsError, OutputLockedError, OutputError
+        If the file exists, is being written by somebody else, or cannot be written. An old file is whole.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile, ann2neo
+    >>> recording = Recording.from_activations(np.eye(3), labels=[0, 1, 1])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = write_nwb(recording, f"{folder}/eye.nwb", {"experimenter": "Noether, Emmy"})
+    ...     ann2neo.read_nwb(path).equals(recording)
+    True
+    """
+    target = _checked_target(path, overwrite=overwrite)
+    level = checked_compression(compression)
+    if profile not in PROFILES:
+        raise InputValueError(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
+    given = checked_metadata(metadata)
+    _check_recording(recording)
+
+    # Slow to import, and not needed to refuse.
+    import h5py
+    import pynwb
+
+    from ann2neo.io.nwb_objects import check_columns, nwb_file
+
+    check_columns(recording)
+    header = header_of(recording, profile)
+    whole = [Stretch("", 0, recording.n_time_bins, "unknown", is_phase=False)]
+    parts = list(stretches(recording)) if profile == "neo" else whole
+    rows = [(unit, part) for part in parts for unit in range(recording.n_units)]
+    spikes = SpikeTimes(recording.raster, [(unit, part.start_bin, part.stop_bin) for unit, part in rows])
+    file, spike_times = nwb_file(recording, header, given, rows, spikes, level)
+    with (
+        complete_file(target, overwrite=overwrite) as partial,
+        # HDF5's own lock would meet ours, which the same process holds.
+        h5py.File(partial, "w", locking=False, libver=("earliest", "v110")) as handle,
+        pynwb.NWBHDF5IO(file=handle, mode="w") as io,
+    ):
+        io.write(file)
+        write_spike_times(spike_times.dataset, spikes, level)
+    return target
+
+
+def _checked_target(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputTypeError(f"path must be a path, got {path!r} ({type(path).__name__})")
+    target = Path(path)
+    if target.suffix != ".nwb":
+        msg = (
+            f"an NWB file needs a name that ends in .nwb, got {target.name!r}; try {target.with_suffix('.nwb').name!r}"
+        )
+        raise InputValueError(msg) if target.name else InputValueError("path must not be empty")
+    refuse_existing(target, overwrite=overwrite)
+    return target
+
+
+def _check_recording(recording: Recording) -> None:
+    if not isinstance(recording, Recording):
+        msg = f"write_nwb needs a Recording, got {type(recording).__name__}"
+        raise InputTypeError(msg + "; make one with record, Recording.from_raster or from_neo")
+    raster = recording.raster
+    if raster.sampling_period_seconds > _LONGEST_PERIOD:
+        msg = f"the sampling period is {raster.sampling_period}, NWB's checks accept up to 10 ms; record with "
+        raise InputValueError(msg + "sampling_period=1 * pq.ms, or rebuild the raster with a shorter one")
+    if raster.t_start_seconds < 0:
+        msg = f"t_start is {raster.t_start}, but times in NWB must not be negative; rebuild the raster with "
+        raise InputValueError(msg + "t_start=0 * pq.ms")
+    if not np.any(raster.spike_counts()):
+        msg = f"no unit of this recording spikes at all ({raster.n_units} units, {raster.n_time_bins} bins), and NWB's "
+        raise InputValueError(msg + "checks fail on an empty spike_times; lower the threshold or record other layers")

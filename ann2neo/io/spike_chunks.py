@@ -1,0 +1,233 @@
+"""Spike times as HDF5 chunks: shuffled and deflated in threads, and handed to HDF5 as they are.
+
+The result is ordinary gzip behind the shuffle filter, which any HDF5 reads; only the way there is short.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ann2neo.errors import FileFormatError, InputValueError
+from ann2neo.raster import SPIKE_POSITION, SpikeRaster
+
+try:
+    isal_zlib: Any = importlib.import_module("isal.isal_zlib")
+except ImportError:  # the extra "fast" is not installed
+    isal_zlib = None
+
+__all__ = ["CHUNK", "SpikeTimes", "checked_compression", "read_spike_times", "write_spike_times"]
+
+CHUNK = 1 << 16
+"""Spike times in a chunk: half a megabyte, as large as a core's cache likes."""
+
+_FAST_LEVEL = 1
+_GZIP, _SHUFFLE = 1, 2
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def checked_compression(compression: Any) -> int | None:
+    """Level of gzip to write with: ``_FAST_LEVEL`` for "gzip", None for no compression.
+
+    Raises
+    ------
+    InputValueError
+        If it is none of "gzip", 1 .. 9 and None.
+    """
+    if compression == "gzip":
+        return _FAST_LEVEL
+    if compression is None:
+        return None
+    if isinstance(compression, int) and not isinstance(compression, bool) and 1 <= compression <= 9:
+        return compression
+    msg = "compression must be 'gzip' (fast), a level of gzip from 1 to 9 (smaller, slower) or None, "
+    raise InputValueError(msg + f"got {compression!r}")
+
+
+class SpikeTimes:
+    """Times of rows of spikes as one long array that never exists as a whole.
+
+    Parameters
+    ----------
+    raster : SpikeRaster
+        The spikes.
+    rows : sequence of (int, int, int)
+        Unit, first bin and bin after the last of each row, in the order of the array.
+    """
+
+    def __init__(self, raster: SpikeRaster, rows: Iterable[tuple[int, int, int]]) -> None:
+        self._raster, self._rows = raster, list(rows)
+        edges = np.unique([edge for _, *both in self._rows for edge in both]).astype(np.int64)
+        before = raster.cumulative_counts(edges)
+        place = {int(edge): i for i, edge in enumerate(edges)}
+        counts = [before[unit, place[stop]] - before[unit, place[start]] for unit, start, stop in self._rows]
+        self.ends = np.cumsum(np.asarray(counts, np.int64))
+
+    def __len__(self) -> int:
+        """Number of spikes."""
+        return int(self.ends[-1]) if len(self.ends) else 0
+
+    def chunk(self, first: int, last: int) -> npt.NDArray[np.float64]:
+        """Spike times ``first .. last - 1`` of the array, in s."""
+        bins = np.empty(last - first, np.int64)
+        begin = int(np.searchsorted(self.ends, first, side="right"))
+        for row in range(begin, int(np.searchsorted(self.ends, last, side="left")) + 1):
+            row_start = int(self.ends[row - 1]) if row else 0
+            if self.ends[row] == row_start:
+                continue
+            unit, start, stop = self._rows[row]
+            found = self._raster.spike_bins(unit)
+            if (start, stop) != (0, self._raster.n_time_bins):
+                found = found[np.searchsorted(found, start) : np.searchsorted(found, stop)]
+            here = slice(max(first, row_start), min(last, int(self.ends[row])))
+            bins[here.start - first : here.stop - first] = found[here.start - row_start : here.stop - row_start]
+        times: npt.NDArray[np.float64] = self._raster.spike_time_seconds(bins)
+        return times
+
+
+def write_spike_times(dataset: Any, spikes: SpikeTimes, level: int | None) -> None:
+    """Fill a preallocated dataset.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset of float64, shape (n_spikes,)
+        Chunked, with the filters shuffle and gzip where `level` is given.
+    spikes : SpikeTimes
+        What to write.
+    level : int or None
+        Level of gzip; None for no compression.
+    """
+    length = dataset.chunks[0]
+
+    def made(first: int) -> bytes:
+        times = spikes.chunk(first, min(first + length, len(spikes)))
+        if len(times) < length:
+            times = np.concatenate([times, np.zeros(length - len(times))])
+        return times.tobytes() if level is None else _deflated(_shuffled(times), level)
+
+    for first, data in _in_threads(made, range(0, len(spikes), length)):
+        dataset.id.write_direct_chunk((first,), data)
+
+
+def read_spike_times(dataset: Any, counts: npt.NDArray[np.int64], raster: SpikeRaster) -> Iterator[Any]:
+    """Bins of the spikes of each row of a dataset that `write_spike_times` filled.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset of float64, shape (n_spikes,)
+        Spike times in s.
+    counts : ndarray of int64, shape (n_rows,)
+        Number of spikes of each row.
+    raster : SpikeRaster
+        Gives ``t_start`` and ``sampling_period``.
+
+    Yields
+    ------
+    ndarray of int64
+        Bins of one row, in the order of the file.
+
+    Raises
+    ------
+    FileFormatError
+        If a time is not exactly where a bin has its spike, or a chunk is damaged.
+    """
+    length = dataset.chunks[0] if dataset.chunks else CHUNK
+    total = len(dataset)
+    direct = _is_ours(dataset)
+
+    def bins_of(item: tuple[int, bytes | npt.NDArray[np.float64]]) -> npt.NDArray[np.int64]:
+        first, data = item
+        times = _inflated(data, length)[: total - first] if isinstance(data, bytes) else data
+        exact = (times - raster.t_start_seconds) / raster.sampling_period_seconds - SPIKE_POSITION
+        with np.errstate(invalid="ignore"):
+            bins = np.rint(exact).astype(np.int64)
+        if not np.array_equal(raster.spike_time_seconds(bins), times):
+            msg = "a spike time lies elsewhere than a quarter of the way through a bin, so the file was changed"
+            raise FileFormatError(msg + "; get an undamaged copy")
+        return bins
+
+    def raw() -> Iterator[tuple[int, bytes | npt.NDArray[np.float64]]]:
+        for first in range(0, total, length):
+            if direct:
+                mask, data = dataset.id.read_direct_chunk((first,))
+                if mask:
+                    raise FileFormatError("a chunk of spike times was written without its filters; get another copy")
+                yield first, data
+            else:
+                yield first, dataset[first : first + length]
+
+    rows = np.cumsum(counts)
+    parts: list[npt.NDArray[np.int64]] = []
+    row = position = 0
+    for _, bins in _in_threads(bins_of, raw()):
+        done = 0
+        while row < len(rows) and rows[row] <= position + len(bins):
+            parts.append(bins[done : rows[row] - position])
+            done = int(rows[row]) - position
+            yield parts[0] if len(parts) == 1 else np.concatenate(parts)
+            parts, row = [], row + 1
+        parts.append(bins[done:])
+        position += len(bins)
+    for _ in range(row, len(rows)):
+        yield np.zeros(0, np.int64)
+
+
+def _in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[Item, Result]]:
+    """Results in order, with a few items under way at a time."""
+    workers = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    with ThreadPoolExecutor(workers, thread_name_prefix="ann2neo-chunks") as pool:
+        waiting: deque[tuple[Item, Future[Result]]] = deque()
+        try:
+            for item in items:
+                waiting.append((item, pool.submit(function, item)))
+                if len(waiting) > 2 * workers:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            while waiting:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+def _shuffled(times: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+    """First bytes of all values, then all second bytes, and so on."""
+    return np.ascontiguousarray(times.view(np.uint8).reshape(-1, 8).T)
+
+
+def _deflated(data: npt.NDArray[np.uint8], level: int) -> bytes:
+    if isal_zlib is not None and level == _FAST_LEVEL:
+        return bytes(isal_zlib.compress(data, level))
+    return zlib.compress(data, level)
+
+
+def _inflated(data: bytes, length: int) -> npt.NDArray[np.float64]:
+    try:
+        plain = isal_zlib.decompress(data) if isal_zlib is not None else zlib.decompress(data)
+    except (zlib.error, ValueError) as error:
+        raise FileFormatError(f"a chunk of spike times is damaged ({error}); get an undamaged copy") from error
+    if len(plain) != 8 * length:
+        msg = f"a chunk of spike times holds {len(plain)} bytes instead of {8 * length}; get an undamaged copy"
+        raise FileFormatError(msg)
+    times = np.frombuffer(plain, np.uint8).reshape(8, length)
+    return np.ascontiguousarray(times.T).view("<f8").reshape(-1)
+
+
+def _is_ours(dataset: Any) -> bool:
+    """Whether the chunks are float64 behind shuffle and gzip, in that order, so that we may undo both ourselves."""
+    if dataset.chunks is None or dataset.dtype != np.dtype("<f8"):
+        return False
+    plist = dataset.id.get_create_plist()
+    filters = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
+    return filters == [_SHUFFLE, _GZIP]

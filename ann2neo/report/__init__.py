@@ -1,1 +1,21 @@
-"""Tables, figures and pages: the only place that imports matplotlib."""
+"""Figures and pages: the only place that imports matplotlib (``pip install 'ann2neo[report]'``).
+
+Every figure is a function of a recording, of a table of units, or of a study's rows, and returns Axes: show them with
+``ax.figure``, save them with ``ax.figure.savefig(path)``, or hand in axes of your own.
+"""
+
+from ann2neo.report.populations import plot_correlations, plot_selectivity
+from ann2neo.report.rasters import plot_observed_and_simulated, plot_raster
+from ann2neo.report.rates import plot_fano_factors, plot_firing_rates
+from ann2neo.report.trains import plot_autocorrelation, plot_intervals
+
+__all__ = [
+    "plot_autocorrelation",
+    "plot_correlations",
+    "plot_fano_factors",
+    "plot_firing_rates",
+    "plot_intervals",
+    "plot_observed_and_simulated",
+    "plot_raster",
+    "plot_selectivity",
+]

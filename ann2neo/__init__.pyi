@@ -1,4 +1,8 @@
 from .analysis.battery import analyze as analyze
+from .analysis.populations import Correlations as Correlations
+from .analysis.populations import complexity as complexity
+from .analysis.populations import correlation_matrix as correlation_matrix
+from .analysis.populations import correlations as correlations
 from .analysis.processes import fit_processes as fit_processes
 from .errors import (
     ActivationError as ActivationError,
@@ -40,6 +44,8 @@ from .io.neo_blocks import from_neo as from_neo
 from .io.neo_blocks import to_neo as to_neo
 from .io.nwb_reader import read_nwb as read_nwb
 from .io.nwb_writer import write_nwb as write_nwb
+from .probe.recorder import Probe as Probe
+from .probe.recorder import record as record
 from .raster import SpikeRaster as SpikeRaster
 from .recording import Recording as Recording
 from .study.datasets import DataSet as DataSet

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.special import expit, logit, xlog1py, xlogy
 from scipy.stats import chi2
 
+from ann2neo.analysis.table import window_for
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
@@ -104,17 +105,13 @@ def fit_processes(recording: Recording, *, window: int | None = None, lags: int 
     tables = []
     for phase in recording.iter_phases():
         raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
-        length = _default_window(raster.n_time_bins) if window is None else window
+        length = window_for(None, raster.n_time_bins) if window is None else window
         for units, block in raster.unit_blocks(_BLOCK_BYTES):
             table = _fit_block(block, length, lags)
             table.insert(0, "unit", np.arange(units.start, units.stop))
             table.insert(1, "phase", pd.array([phase.phase] * len(table), dtype="str"))
             tables.append(table)
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
-
-
-def _default_window(n_time_bins: int) -> int:
-    return min(100, max(2, n_time_bins // 10))
 
 
 def _fit_block(raster: SpikeRaster, window: int, lags: int) -> pd.DataFrame:

@@ -19,7 +19,7 @@ import quantities as pq
 
 from ann2neo.errors import InputTypeError, InputValueError
 
-__all__ = ["SPIKE_POSITION", "RasterBuilder", "SpikeRaster", "to_seconds"]
+__all__ = ["SPIKE_POSITION", "BinPermuter", "RasterBuilder", "SpikeRaster", "to_seconds"]
 
 SPIKE_POSITION = 0.25
 """Where in its bin a spike lies, in bins: the one place Elephant, Neo, SpikeInterface and the NWB Inspector all
@@ -784,9 +784,95 @@ class RasterBuilder:
         for first in range(0, n_units, 256):
             target[first : first + 256] = packed[:, first : first + 256].T
 
+    def extend(self, n_time_bins: int) -> None:
+        """Make room for at least this many bins, for sources whose length shows only at their end.
+
+        Room is doubled when it runs out, so that growing bin by bin costs two copies of the raster at most.
+        """
+        self.n_time_bins = max(self.n_time_bins, n_time_bins)
+        if _row_bytes(self.n_time_bins) > self._bits.shape[1]:
+            grown = np.zeros((self.n_units, max(_row_bytes(n_time_bins), 2 * self._bits.shape[1])), np.uint8)
+            grown[:, : self._bits.shape[1]] = self._bits
+            self._bits = grown
+
     def build(self, *, sampling_period: Any = 1 * pq.ms, t_start: Any = None) -> SpikeRaster:
         """Return the raster; it shares the builder's bits, which must not be written any more."""
-        return SpikeRaster(self._bits, self.n_units, self.n_time_bins, sampling_period=sampling_period, t_start=t_start)
+        bits = self._bits[:, : _row_bytes(self.n_time_bins)]
+        return SpikeRaster(bits, self.n_units, self.n_time_bins, sampling_period=sampling_period, t_start=t_start)
+
+
+class BinPermuter:
+    """Reorders the time bins of all units alike, again and again: many times faster than `SpikeRaster.take`.
+
+    The bits are kept bin by bin, so that a new order copies whole bins of all units, and turned back unit by unit.
+
+    Parameters
+    ----------
+    raster : SpikeRaster
+        The raster to reorder.
+
+    Examples
+    --------
+    >>> permuter = BinPermuter(SpikeRaster.from_dense([[True, False, False], [True, True, False]]))
+    >>> permuter.permuted([2, 1, 0]).to_dense().astype(int)
+    array([[0, 0, 1],
+           [0, 1, 1]])
+    """
+
+    def __init__(self, raster: SpikeRaster) -> None:
+        self._raster = raster
+        n_units, n_time_bins = raster.shape
+        self._bins = np.zeros((n_time_bins, -(-n_units // 8)), np.uint8)
+        rows = 8 * max(1, _DENSE_BYTES // (8 * max(1, n_time_bins)))
+        for first in range(0, n_units, rows):
+            dense = raster.take(units=range(first, min(first + rows, n_units))).to_dense()
+            packed = np.packbits(dense.T, axis=1, bitorder="little")
+            self._bins[:, first // 8 : first // 8 + packed.shape[1]] = packed
+
+    def permuted(self, order: npt.ArrayLike) -> SpikeRaster:
+        """The raster with its bins in another order.
+
+        Parameters
+        ----------
+        order : array_like of int, shape (n_time_bins,)
+            Which bin comes at each place; a permutation.
+
+        Returns
+        -------
+        SpikeRaster
+            The same units, bins reordered.
+
+        Raises
+        ------
+        InputValueError
+            If `order` does not name as many bins as there are, or bins outside the raster.
+        """
+        n_units, n_time_bins = self._raster.shape
+        index = _as_index(order, n_time_bins, "bins")
+        if len(index) != n_time_bins:
+            raise InputValueError(f"order must name each of the {n_time_bins} bins once, got {len(index)} bins")
+        n_bytes, width = _row_bytes(n_time_bins), self._bins.shape[1]
+        bins = np.zeros((n_bytes * 8, width), np.uint8)
+        np.take(self._bins, index, axis=0, out=bins[:n_time_bins])
+        out = np.empty((width, 8, n_bytes), np.uint8)
+        # In strips, so that a strip stays in cache while its bits are turned.
+        for first in range(0, n_bytes, 512):
+            strip = bins[8 * first : 8 * (first + 512)].reshape(-1, 8, width).transpose(2, 0, 1)
+            turned = _transposed_bits(np.ascontiguousarray(strip).view("<u8")[:, :, 0])
+            out[:, :, first : first + 512] = turned.view(np.uint8).reshape(width, -1, 8).transpose(0, 2, 1)
+        return self._raster._like(out.reshape(8 * width, n_bytes)[:n_units], n_time_bins)
+
+
+def _transposed_bits(blocks: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Transpose 8 x 8 bits held in each word, in place (Warren 2012, Hacker's Delight, section 7-3)."""
+    for shift, mask in ((7, 0x00AA00AA00AA00AA), (14, 0x0000CCCC0000CCCC), (28, 0x00000000F0F0F0F0)):
+        moved = blocks >> np.uint64(shift)
+        moved ^= blocks
+        moved &= np.uint64(mask)
+        blocks ^= moved
+        moved <<= np.uint64(shift)
+        blocks ^= moved
+    return blocks
 
 
 def _pack_rows(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -1,0 +1,118 @@
+"""The forward pass on JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+
+from ann2neo.probe.capture import LOCK
+from ann2neo.probe.forward import (
+    Passed,
+    State,
+    Tap,
+    TapShape,
+    check_batch_axis,
+    explaining,
+    run_model,
+    state_values,
+    tap_shapes,
+    taps_of,
+)
+from ann2neo.probe.layers import NamedLayer
+
+__all__ = ["JaxForward"]
+
+_FAILURES = (ValueError, TypeError, AttributeError, LookupError, NotImplementedError, RuntimeError)
+
+
+class JaxForward:
+    """Forward pass compiled by `jax.jit` for every shape of batch; see `make_forward`."""
+
+    def __init__(
+        self, model: Any, layers: Sequence[NamedLayer], *, training: bool, with_output: bool, eager: bool
+    ) -> None:
+        self._model, self._layers = model, tuple(layers)
+        self._training, self._with_output, self._eager = training, with_output, eager
+        self._taps: dict[Any, tuple[Tap, ...]] = {}
+        self._compiled = jax.jit(self._forward)
+
+    def __call__(self, batch: Any, state: State, rng: np.random.Generator | None) -> Passed:
+        """Run one batch; see `Forward`."""
+        variables = _variables(self._model)
+        values = state_values(variables, state, rng)
+        leaves = keras.tree.flatten(batch)
+        with explaining(self._model, batch, _FAILURES):
+            nest = keras.tree.pack_sequence_as(batch, [jax.numpy.asarray(leaf) for leaf in leaves])
+            with LOCK:
+                if self._eager:
+                    with jax.disable_jit():
+                        activations, output, after = self._forward(values, nest)
+                else:
+                    activations, output, after = self._compiled(values, nest)
+        taps = self._taps[_kind(nest)]
+        for tap, activation in zip(taps, activations, strict=True):
+            check_batch_axis(tap, activation.shape, len(leaves[0]))
+        return Passed(taps, activations, output, {id(variables[i]): value for i, value in after.items()})
+
+    def abstractly(self, batch: Any, run: Callable[[Any], Any]) -> None:
+        """Call `run` on symbols of a batch; see `Forward`."""
+
+        def trace(nest: Any) -> None:
+            run(nest)
+
+        with explaining(self._model, batch, _FAILURES):
+            jax.eval_shape(trace, keras.tree.map_structure(lambda leaf: _symbol(leaf, 0), batch))
+
+    def _forward(self, values: list[Any], nest: Any) -> Any:
+        variables = _variables(self._model)
+        mapping = list(zip(variables, values, strict=True))
+        layers = [layer.layer for layer in self._layers]
+        heard, outputs, updates = run_model(self._model, layers, nest, mapping, self._training)
+        taps, activations = taps_of(self._model, self._layers, heard, _confining_trace, self._eager)
+        self._taps[_kind(nest)] = taps
+        after = {id(variable): value for variable, value in updates}
+        changed = {i: after[id(variable)] for i, variable in enumerate(variables) if id(variable) in after}
+        return activations, outputs if self._with_output else None, changed
+
+    def outputs_of(self, batch: Any) -> list[TapShape]:
+        """What is recorded of such a batch; see `Forward`."""
+        if self._eager:
+            passed = self(batch, {}, None)
+            return tap_shapes(passed.taps, passed.activations)
+        values = state_values(_variables(self._model), {}, None)
+        inputs = keras.tree.flatten(getattr(self._model, "inputs", None) or [])
+        # With one sample more, an output whose first axis happens to be as long as the batch gives itself away.
+        longer = 0 if any(tensor.shape[0] is not None for tensor in inputs) else 1
+        nest = keras.tree.map_structure(lambda leaf: _symbol(leaf, longer), batch)
+        with explaining(self._model, batch, _FAILURES), LOCK:
+            activations, _, _ = jax.eval_shape(self._forward, values, nest)
+        taps = self._taps[_kind(nest)]
+        for tap, activation in zip(taps, activations, strict=True):
+            check_batch_axis(tap, activation.shape, keras.tree.flatten(nest)[0].shape[0])
+        return tap_shapes(taps, activations)
+
+
+def _variables(model: Any) -> list[Any]:
+    return [*model.trainable_variables, *model.non_trainable_variables]
+
+
+def _symbol(leaf: Any, longer: int) -> Any:
+    """Shape and type of an input, with some samples more."""
+    return jax.ShapeDtypeStruct((len(leaf) + longer, *leaf.shape[1:]), jax.dtypes.canonicalize_dtype(leaf.dtype))
+
+
+def _kind(nest: Any) -> Any:
+    return tuple((tuple(leaf.shape), str(leaf.dtype)) for leaf in keras.tree.flatten(nest))
+
+
+def _confining_trace(tensor: Any) -> str | None:
+    """Name of the trace that a tensor cannot leave, None if it can."""
+    try:
+        jax.numpy.add(tensor, 0)
+    except jax.errors.UnexpectedTracerError:
+        return "a loop or compiled function"
+    return None

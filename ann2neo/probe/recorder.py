@@ -1,0 +1,410 @@
+"""Probe and record: what a network's units do while stimuli are shown to it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import quantities as pq
+from tqdm import tqdm
+
+from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo.probe.capture import tensors_of
+from ann2neo.probe.forward import Forward, TapShape, make_forward
+from ann2neo.probe.hidden import last_hidden_layer, watching
+from ann2neo.probe.layers import Layers, NamedLayer, choose_layers, is_stateful
+from ann2neo.probe.layout import make_layout
+from ann2neo.probe.predictions import classes_of
+from ann2neo.probe.provenance import software_versions, weights_sha256
+from ann2neo.probe.session import Answers, show
+from ann2neo.probe.stimuli import ArrayStimuli, Batch, Stimuli, as_stimuli, class_labels
+from ann2neo.probe.thresholds import checked_threshold, rule_in_words
+from ann2neo.raster import RasterBuilder, to_seconds
+from ann2neo.recording import Recording
+from ann2neo.tables import Phase, phase_table, presentation_table, shifted
+
+__all__ = ["Probe", "record"]
+
+_LOG = logging.getLogger(__name__)
+_BATCH_BYTES = 1 << 26
+_LARGEST_BATCH = 256
+
+
+class Probe:
+    """Listens to layers of a network: compiled at the first recording, used as often as wanted.
+
+    The network is left as it was: no weight, no trainable flag, no compiled state and no random seed changes.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A model with weights; Sequential, functional, nested or subclassed.
+    layers : keras.Layer, str, predicate, list of those, or None
+        What to record: a layer object; a name, a path, or a glob over either; a function of a layer that says whether
+        to take it; a list of those. None, the default, is the last hidden layer: the one whose output enters the last
+        layer with weights, walking back over flattening, reshaping, dropout and pooling.
+    threshold : float, str, array_like, mapping or list, default 0.0, dimensionless
+        A unit spikes where its activation is strictly above this: a number; one number a unit; ``"quantile:q"`` for
+        each unit's own quantile over the stimuli; or one of those for each layer, as a mapping from layer names or a
+        list in the order of the layers. Quantiles need stimuli that can be indexed: a first pass over them, or over a
+        seeded sample whose activations fit into 256 MB, finds them.
+    units : int, mapping, predicate, optional
+        Which units to keep; all if not given. A number of each layer, drawn at random; a mapping from layer names to
+        such a number or to coordinates, as in ``{"conv": {"channel": [0, 3], "row": slice(4, 8)}}``; a function of the
+        unit table that returns a mask. Coordinates stay those of the whole layer.
+    training : bool, default False
+        Value of the model's ``training`` argument: True keeps dropout and noise active, seeded by the recording's
+        `seed`, and normalizes batches by their own statistics, which the model does not keep.
+    eager : bool, default False
+        Run the network operation by operation: much slower, and hears layers inside loops and compiled functions.
+        TensorFlow's switch for this is of the whole process; it is put back after every batch.
+
+    Raises
+    ------
+    LayerError
+        If a layer is unknown or ambiguous; valid ones are listed.
+    InputTypeError, InputValueError
+        If the model is no Keras model or has no weights yet, or an argument does not fit.
+
+    Examples
+    --------
+    >>> import keras, numpy as np
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(2)])
+    >>> probe = Probe(model)
+    >>> probe.record(np.ones((3, 4)), seed=0, phase="test").raster.shape
+    (8, 3)
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        layers: Layers = None,
+        threshold: Any = 0.0,
+        *,
+        units: Any = None,
+        training: bool = False,
+        eager: bool = False,
+    ) -> None:
+        if not isinstance(model, keras.Model):
+            msg = f"model must be a keras.Model, got {type(model).__name__}"
+            raise InputTypeError(f"{msg}; for other frameworks use Recording.from_activations")
+        if not model.built:
+            msg = f"the model {model.name!r} has no weights yet, and recording must not make them"
+            raise InputValueError(f"{msg}; call it once on a batch, or model.build(shape), before recording")
+        self.model, self.training, self.eager = model, bool(training), bool(eager)
+        self._units = units
+        self._threshold = threshold
+        self._layers = None if layers is None else choose_layers(model, layers)
+        if self._layers is not None:
+            checked_threshold(threshold, [layer.key for layer in self._layers])
+        self._forwards: dict[bool, Forward] = {}
+
+    def record(
+        self,
+        x: Any,
+        *,
+        labels: Any = None,
+        predictions: bool | None = None,
+        seed: int | None = None,
+        shuffle: bool = True,
+        phase: str = "recording",
+        batch_size: int | None = None,
+        n_samples: int | None = None,
+        n_repeats: int = 1,
+        sampling_period: Any = 1 * pq.ms,
+        t_start: Any = None,
+        progress: bool | None = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> Recording:
+        """Show stimuli and record the spikes; see `ann2neo.record` for the arguments."""
+        to_seconds(sampling_period, "sampling_period", positive=True)
+        if t_start is not None:
+            to_seconds(t_start, "t_start")
+        stimuli, given = self._stimuli(x, labels, n_samples, predictions)
+        _check_run(stimuli, shuffle, n_repeats, batch_size)
+        seed = int(np.random.default_rng().integers(2**31)) if seed is None else checked_seed(seed)
+        first = stimuli.first()
+        known = first.labels if given is None else given
+        with_output = bool(predictions or (predictions is None and known is not None and known.dtype.kind in "iub"))
+        layers = self._layers_for(first.data)
+        forward = self._forward(layers, with_output=with_output)
+        shapes = forward.outputs_of(first.data)
+        rules = checked_threshold(self._threshold, [layer.key for layer in layers])
+        layout = make_layout(shapes, [rules[shape.tap.layer.key] for shape in shapes], self._units, seed)
+        batch_size = batch_size or _batch_size(shapes, self.model)
+        names = [phase] if n_repeats == 1 else [f"{phase}_{repeat + 1}" for repeat in range(n_repeats)]
+        n = stimuli.n_samples
+        builder = RasterBuilder(len(layout.units), (n or 0) * n_repeats)
+        parts: list[Answers] = []
+        with _progress_bar(phase, None if n is None else n * n_repeats, progress) as bar:
+            for repeat in range(n_repeats):
+                part = show(
+                    forward,
+                    _batches(stimuli, (seed, repeat) if shuffle else None, batch_size),
+                    layout,
+                    builder,
+                    first_bin=sum(len(part.stimulus_id) for part in parts),
+                    read_classes=functools.partial(classes_of, self.model, required=bool(predictions))
+                    if with_output
+                    else None,
+                    seed=(seed, repeat) if self.training else None,
+                    progress=bar,
+                )
+                parts.append(part)
+        order = self._order(stimuli, shuffle)
+        phases, presentations = _tables(names, parts, given, order)
+        return Recording(
+            builder.build(sampling_period=sampling_period, t_start=t_start),
+            layout.units,
+            presentations,
+            phases,
+            {
+                **self._provenance(layers, rules),
+                "seed": str(seed),
+                "n_repeats": str(n_repeats),
+                "batch_size": str(batch_size) if isinstance(stimuli, ArrayStimuli) else "as given",
+                "order": order,
+                **(provenance or {}),
+            },
+        )
+
+    def _stimuli(
+        self, x: Any, labels: Any, n_samples: int | None, predictions: bool | None
+    ) -> tuple[Stimuli, npt.NDArray[Any] | None]:
+        inputs = getattr(self.model, "inputs", None)
+        stimuli = as_stimuli(x, n_samples, n_inputs=None if inputs is None else len(keras.tree.flatten(inputs)))
+        if labels is None:
+            return stimuli, None
+        given = class_labels(labels)
+        if given is None:
+            msg = f"labels must be one integer or string a sample, shape ({stimuli.n_samples},), got "
+            shown = np.asarray(labels)
+            raise InputValueError(f"{msg}{shown.dtype} of shape {shown.shape}; bin or name the values")
+        if stimuli.n_samples is not None and len(given) != stimuli.n_samples:
+            msg = f"labels must have one entry a sample, {stimuli.n_samples}, got {len(given)}"
+            raise InputValueError(f"{msg}; pass the labels of the same samples")
+        if predictions and given.dtype.kind not in "iub":
+            msg = f"predictions are class numbers, which labels of type {given.dtype} cannot be compared with"
+            raise InputValueError(f"{msg}; pass labels as integers, or predictions=False")
+        return stimuli, given
+
+    def _layers_for(self, data: Any) -> list[NamedLayer]:
+        """The recorded layers; the last hidden one is found when the first stimuli are there."""
+        if self._layers is None:
+            seen: list[Any] = []
+            outputs: list[Any] = []
+
+            def run(nest: Any) -> None:
+                with watching() as calls, keras.StatelessScope(initialize_variables=False):
+                    outputs.extend(tensors_of(self.model(nest, training=self.training)))
+                seen.extend(calls)
+
+            self._make([], with_output=False).abstractly(data, run)
+            self._layers = choose_layers(self.model, last_hidden_layer(seen, outputs))
+            _LOG.info("recording the last hidden layer, %r", self._layers[0].key)
+        return self._layers
+
+    def _forward(self, layers: list[NamedLayer], *, with_output: bool) -> Forward:
+        if with_output not in self._forwards:
+            self._forwards[with_output] = self._make(layers, with_output=with_output)
+        return self._forwards[with_output]
+
+    def _make(self, layers: list[NamedLayer], *, with_output: bool) -> Forward:
+        return make_forward(self.model, layers, training=self.training, with_output=with_output, eager=self.eager)
+
+    def _order(self, stimuli: Stimuli, shuffle: bool) -> str:
+        if shuffle:
+            return "unknown" if is_stateful(self.model) else "random"
+        # What comes in batches may have been shuffled where it comes from.
+        return "stored" if isinstance(stimuli, ArrayStimuli) else "unknown"
+
+    def _provenance(self, layers: list[NamedLayer], rules: Mapping[str, Any]) -> dict[str, str]:
+        return {
+            **software_versions(),
+            "backend": keras.backend.backend(),
+            "model_name": self.model.name,
+            "model_class": type(self.model).__name__,
+            "weights_sha256": weights_sha256(self.model),
+            "layers": ", ".join(layer.key for layer in layers),
+            "threshold": json.dumps({key: rule_in_words(rule) for key, rule in rules.items()}),
+            "training": str(self.training),
+        }
+
+
+def record(
+    model: Any,
+    x: Any,
+    *,
+    layers: Layers = None,
+    threshold: Any = 0.0,
+    units: Any = None,
+    labels: Any = None,
+    predictions: bool | None = None,
+    seed: int | None = None,
+    shuffle: bool = True,
+    phase: str = "recording",
+    batch_size: int | None = None,
+    n_samples: int | None = None,
+    training: bool = False,
+    n_repeats: int = 1,
+    eager: bool = False,
+    sampling_period: Any = 1 * pq.ms,
+    t_start: Any = None,
+    progress: bool | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> Recording:
+    """Show stimuli to a network and record which of its units spike.
+
+    A spike is an activation strictly above the threshold; one stimulus is one time bin. The network is left as it was.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A model with weights; Sequential, functional, nested or subclassed.
+    x : array, list or dict of arrays, DataFrame, tf.data.Dataset, PyDataset, loader or iterable of batches
+        The stimuli, one sample per entry of the first axis. Data that comes in batches is read once; a batch is
+        stimuli or a tuple (stimuli, labels).
+    layers, threshold, units, training, eager
+        As in `Probe`.
+    labels : array_like of int or str, shape (n_samples,), optional
+        What each stimulus is; in the order of `x`. A column of one is flattened, one-hot rows become class numbers.
+        Labels that come with batches are used where these are not given.
+    predictions : bool, optional
+        Record the class the network names, which costs the rest of the forward pass. By default where labels are
+        integers and the output is one score a class or a single sigmoid.
+    seed : int, optional
+        Seeds the order, the choice of units and stochastic layers; drawn if not given, and kept in the provenance.
+    shuffle : bool, default True
+        Show the samples in a random order, as the paper does; `Recording.in_stimulus_order` undoes it.
+    phase : str, default "recording"
+        Name of this stretch of the recording; with repeats, ``phase_1``, ``phase_2`` and so on.
+    batch_size : int, optional
+        Samples in a forward pass, best a multiple of 8; by default up to 256, fewer for very wide layers. Does not
+        apply to data that comes in batches.
+    n_samples : int, optional
+        How many samples to take from data that comes in batches; all if not given.
+    n_repeats : int, default 1
+        Show everything this often, a phase each, with ``training=True`` each with its own noise.
+    sampling_period : quantities.Quantity, time, default 1 ms
+        Length of a time bin.
+    t_start : quantities.Quantity, time, default 0 ms
+        Left edge of the first bin.
+    progress : bool, optional
+        Show a progress bar; by default where a terminal is there to show it.
+    provenance : mapping of str to str, optional
+        Further facts to keep, such as ``{"dataset": "mnist", "split": "test"}``.
+
+    Returns
+    -------
+    Recording
+        One phase, or one a repeat. Phases carry the order "random" if shuffled and no layer is stateful, "stored" if
+        arrays were shown as they are, and "unknown" otherwise.
+
+    Raises
+    ------
+    LayerError
+        If a layer is unknown, ambiguous, never ran, or ran inside a loop; the remedy is named.
+    ActivationError
+        If an activation is NaN or infinite, or has no batch axis; layer and presentation are named.
+    InputTypeError, InputValueError
+        If the model does not take the stimuli, or an argument does not fit.
+
+    Examples
+    --------
+    >>> import keras, numpy as np
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(2)])
+    >>> recording = record(model, np.ones((3, 4)), labels=[0, 1, 0], seed=0, phase="test")
+    >>> recording.presentations["label"].value_counts().to_dict()
+    {0: 2, 1: 1}
+    """
+    probe = Probe(model, layers, threshold, units=units, training=training, eager=eager)
+    return probe.record(
+        x,
+        labels=labels,
+        predictions=predictions,
+        seed=seed,
+        shuffle=shuffle,
+        phase=phase,
+        batch_size=batch_size,
+        n_samples=n_samples,
+        n_repeats=n_repeats,
+        sampling_period=sampling_period,
+        t_start=t_start,
+        progress=progress,
+        provenance=provenance,
+    )
+
+
+def checked_seed(seed: Any) -> int:
+    """A seed as NumPy takes it, or an error that says what it may be."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise InputTypeError(f"seed must be an integer of 0 or more, or None to draw one, got {seed!r}")
+    if seed < 0:
+        raise InputValueError(f"seed must be an integer of 0 or more, got {seed}; drop the sign")
+    return int(seed)
+
+
+def _check_run(stimuli: Stimuli, shuffle: bool, n_repeats: Any, batch_size: Any) -> None:
+    for name, count in {"n_repeats": n_repeats, "batch_size": batch_size}.items():
+        if count is not None and (not isinstance(count, (int, np.integer)) or count < 1):
+            raise InputValueError(f"{name} must be an integer of 1 or more, got {count!r}")
+    if isinstance(stimuli, ArrayStimuli):
+        return
+    if shuffle:
+        raise InputValueError(
+            "these stimuli come batch by batch and cannot be indexed, so ann2neo cannot shuffle them; pass "
+            "shuffle=False to show them as they come, or arrays"
+        )
+    if n_repeats > 1 and stimuli.read_once:
+        msg = f"n_repeats={n_repeats} shows the stimuli again, and an iterator can be read only once"
+        raise InputValueError(f"{msg}; pass arrays, or a data set that can be iterated over again")
+
+
+def _batches(stimuli: Stimuli, shuffle_seed: tuple[int, int] | None, batch_size: int) -> Iterator[Batch]:
+    if not isinstance(stimuli, ArrayStimuli):
+        return stimuli.batches()
+    order = None if shuffle_seed is None else np.random.default_rng(shuffle_seed).permutation(stimuli.n_samples)
+    return stimuli.batches(order, batch_size)
+
+
+def _batch_size(shapes: list[TapShape], model: Any) -> int:
+    """A power of two from 8 on, so that a batch of recorded activations stays below 64 MB."""
+    inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
+    fixed = [tensor.shape[0] for tensor in inputs if tensor.shape[0] is not None]
+    if fixed:
+        return int(fixed[0])
+    n_units = sum(math.prod(shape.shape) for shape in shapes)
+    size = _LARGEST_BATCH
+    while size > 8 and 4 * n_units * size > _BATCH_BYTES:
+        size //= 2
+    return size
+
+
+def _progress_bar(phase: str, total: int | None, wanted: bool | None) -> Any:
+    # None leaves it to tqdm: a bar where standard error is a terminal.
+    return tqdm(total=total, desc=phase, unit=" samples", disable=None if wanted is None else not wanted)
+
+
+def _tables(
+    names: list[str], parts: list[Answers], given: npt.NDArray[Any] | None, order: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Phases and presentations of the repeats, one after another."""
+    phases, tables, position = [], [], 0
+    for name, part in zip(names, parts, strict=True):
+        n = len(part.stimulus_id)
+        if given is not None and len(given) != n:
+            raise InputValueError(f"labels must have one entry a sample, {n}, got {len(given)}")
+        labels = part.labels if given is None else given[part.stimulus_id]
+        table = presentation_table(n, name, labels=labels, predictions=part.predictions, stimulus_id=part.stimulus_id)
+        tables.append(shifted(table, position))
+        phases.append(Phase(name, position, position + n, order))
+        position += n
+    return phase_table(phases), pd.concat(tables, ignore_index=True)

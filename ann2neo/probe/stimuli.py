@@ -1,0 +1,220 @@
+"""Stimuli: whatever a user shows to a network, read batch by batch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from ann2neo.errors import InputTypeError, InputValueError
+
+__all__ = ["ArrayStimuli", "Batch", "Stimuli", "StreamedStimuli", "as_stimuli", "class_labels"]
+
+
+class Batch(NamedTuple):
+    """Some samples: a nest of arrays with equal first axes, their numbers in the data, and labels that came along."""
+
+    data: Any
+    stimulus_id: npt.NDArray[np.int64]
+    labels: npt.NDArray[Any] | None
+
+
+class ArrayStimuli:
+    """Stimuli that can be indexed: an array, or a list or dict of arrays with equal first axes.
+
+    Parameters
+    ----------
+    data : nest of array
+        Anything with a shape and fancy indexing along the first axis: NumPy, memory maps, pandas, tensors.
+    """
+
+    def __init__(self, data: Any) -> None:
+        self._data = keras.tree.map_structure(_as_array, data)
+        leaves = keras.tree.flatten(self._data)
+        lengths = [len(leaf) for leaf in leaves]
+        if not leaves or lengths[0] == 0:
+            raise InputValueError(
+                f"there are no stimuli to show (shapes {[leaf.shape for leaf in leaves]}); pass at least one"
+            )
+        if len(set(lengths)) > 1:
+            msg = f"all inputs need the same number of samples, got {lengths}"
+            raise InputValueError(f"{msg}; one sample is one entry along the first axis of every input")
+        self.n_samples: int = lengths[0]
+
+    def first(self) -> Batch:
+        """A few samples, from which shapes and types are seen."""
+        return next(self.batches(None, min(8, self.n_samples)))
+
+    def batches(self, order: npt.NDArray[np.int64] | None, batch_size: int, start: int = 0) -> Iterator[Batch]:
+        """Batches in an order, from the presentation `start` on; None stands for the order of the data."""
+        for first in range(start, self.n_samples, batch_size):
+            stop = min(first + batch_size, self.n_samples)
+            ids = np.arange(first, stop) if order is None else order[first:stop]
+            rows = slice(first, stop) if order is None else ids
+            yield Batch(keras.tree.map_structure(lambda leaf, rows=rows: _for_keras(leaf[rows]), self._data), ids, None)
+
+
+class StreamedStimuli:
+    """Stimuli that come batch by batch, in their own order, and are read once.
+
+    Parameters
+    ----------
+    batches : iterable
+        Yields batches: stimuli, or tuples of stimuli and labels. An iterator can be read once, anything else again.
+    n_samples : int or None
+        How many samples to take; all if None.
+    lists_are_pairs : bool
+        Whether a list is stimuli and labels (as torch's loaders give) rather than several inputs.
+    """
+
+    def __init__(self, batches: Iterable[Any], n_samples: int | None, *, lists_are_pairs: bool) -> None:
+        self._batches, self.n_samples, self._lists_are_pairs = batches, n_samples, lists_are_pairs
+        self.read_once = isinstance(batches, Iterator)
+        self._peeked: tuple[Iterator[Any], list[Any]] | None = None
+
+    def first(self) -> Batch:
+        """The first batch, which the next reading still gives."""
+        items = iter(self._batches)
+        taken = list(itertools.islice(items, 1))
+        self._peeked = items, taken
+        return next(self._read(taken, None))
+
+    def batches(self) -> Iterator[Batch]:
+        """Batches as they come, cut at `n_samples`; an error if they end before."""
+        items, taken = self._peeked or (iter(self._batches), [])
+        self._peeked = None
+        return self._read(itertools.chain(taken, items), self.n_samples)
+
+    def _read(self, items: Iterable[Any], n_samples: int | None) -> Iterator[Batch]:
+        shown = 0
+        for item in items:
+            data, labels = self._split(item)
+            data = keras.tree.map_structure(_as_array, data)
+            lengths = {len(leaf) for leaf in keras.tree.flatten(data)}
+            if len(lengths) != 1:
+                raise InputValueError(f"all inputs of a batch need the same number of samples, got {sorted(lengths)}")
+            n = lengths.pop()
+            if n_samples is not None:
+                n = min(n, n_samples - shown)
+            if labels is not None and len(labels) < n:
+                raise InputValueError(f"a batch of {n} samples came with {len(labels)} labels; give one a sample")
+            if n:
+                cut = keras.tree.map_structure(lambda leaf, n=n: _for_keras(leaf[:n]), data)
+                yield Batch(cut, np.arange(shown, shown + n), None if labels is None else labels[:n])
+            shown += n
+            if shown == n_samples:
+                return
+        if not shown:
+            raise InputValueError("there are no stimuli to show: the data ended before the first sample")
+        if n_samples is not None:
+            msg = f"the stimuli ended after {shown} of {n_samples} samples"
+            raise InputValueError(f"{msg}; pass n_samples={shown}, or data that does not end early")
+
+    def _split(self, item: Any) -> tuple[Any, npt.NDArray[Any] | None]:
+        if isinstance(item, tuple) or (self._lists_are_pairs and isinstance(item, list)):
+            if len(item) not in {1, 2, 3}:
+                msg = f"a batch must be stimuli or a tuple (stimuli, labels[, weights]), got a tuple of {len(item)}"
+                raise InputValueError(f"{msg}; pass several inputs as a list or dict inside the tuple")
+            labels = item[1] if len(item) > 1 else None
+            return item[0], None if labels is None else class_labels(labels)
+        return item, None
+
+
+Stimuli = ArrayStimuli | StreamedStimuli
+
+
+def as_stimuli(x: Any, n_samples: int | None, *, n_inputs: int | None) -> Stimuli:
+    """Find out how data can be read.
+
+    Parameters
+    ----------
+    x : array, list or dict of arrays, DataFrame, Dataset, PyDataset, loader, iterable
+        What the user passes.
+    n_samples : int or None
+        Number of samples to take from data that comes in batches.
+    n_inputs : int or None
+        How many inputs the model takes, if known.
+
+    Returns
+    -------
+    ArrayStimuli or StreamedStimuli
+        The data, to be indexed or read once.
+
+    Raises
+    ------
+    InputTypeError, InputValueError
+        If it is no data, or holds none.
+    """
+    if n_samples is not None and n_samples < 1:
+        raise InputValueError(f"n_samples must be at least 1, got {n_samples}")
+    if _is_array(x) or isinstance(x, Mapping) or (isinstance(x, (list, tuple)) and not _holds_batches(x)):
+        stimuli = ArrayStimuli(x if _is_array(x) or _is_nest(x) else np.asarray(x))
+        if n_samples not in {None, stimuli.n_samples}:
+            msg = f"n_samples={n_samples} is for data that comes in batches; these stimuli are {stimuli.n_samples}"
+            raise InputValueError(f"{msg}: pass x[:{n_samples}] to show fewer")
+        return stimuli
+    if isinstance(x, keras.utils.PyDataset):
+        return StreamedStimuli(_Indexed(x), n_samples, lists_are_pairs=False)
+    if not isinstance(x, Iterable):
+        msg = f"stimuli must be arrays, a list or dict of them, or an iterable of batches, got {type(x).__name__}"
+        raise InputTypeError(f"{msg}; convert them with numpy.asarray")
+    return StreamedStimuli(x, n_samples, lists_are_pairs=hasattr(x, "collate_fn") or n_inputs == 1)
+
+
+class _Indexed:
+    """Batches of a PyDataset, which has a length and numbered batches but need not be iterable."""
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self._dataset[number] for number in range(len(self._dataset)))
+
+
+def class_labels(labels: Any) -> npt.NDArray[Any] | None:
+    """Labels as one class a sample: columns of one flattened, one-hot rows made indices; None for other targets."""
+    array = _as_array(labels)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim == 2 and array.size and np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all():
+        array = array.argmax(axis=1)
+    return array if array.ndim == 1 and array.dtype.kind in "iubUSO" else None
+
+
+def _is_array(x: Any) -> bool:
+    return hasattr(x, "shape") and hasattr(x, "__getitem__")
+
+
+def _is_nest(x: Any) -> bool:
+    return isinstance(x, Mapping) or all(_is_array(leaf) for leaf in x)
+
+
+def _holds_batches(x: Any) -> bool:
+    """Whether a list is one of batches: tuples of stimuli and labels."""
+    return bool(x) and isinstance(x, list) and all(isinstance(item, tuple) for item in x) and _is_array(x[0][0])
+
+
+def _as_array(leaf: Any) -> Any:
+    """A leaf of the data as something NumPy indexes; torch, TensorFlow and JAX tensors and pandas are converted."""
+    if isinstance(leaf, np.ndarray):
+        return leaf
+    if hasattr(leaf, "to_numpy"):
+        return leaf.to_numpy()
+    if hasattr(leaf, "detach"):
+        return leaf.detach().cpu().numpy()
+    array = np.asarray(leaf)
+    if array.ndim == 0:
+        raise InputTypeError(f"stimuli must be arrays with one sample per entry of the first axis, got {leaf!r}")
+    return array
+
+
+def _for_keras(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Floats as Keras' own float type, as `predict` does it."""
+    floatx = keras.config.floatx()
+    if array.dtype.kind == "f" and array.dtype != floatx:
+        return array.astype(floatx)
+    return array

@@ -1,0 +1,135 @@
+"""Thresholds: what a user may give, turned into one limit a unit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ann2neo.errors import InputTypeError, InputValueError
+
+__all__ = ["SKETCH_BYTES", "below_in_float32", "checked_threshold", "limits_of", "quantile_of", "rule_in_words"]
+
+SKETCH_BYTES = 1 << 28
+"""Most memory that the activations from which quantiles are taken may use."""
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def checked_threshold(threshold: Any, keys: Sequence[str]) -> dict[str, Any]:
+    """Threshold of every recorded layer, before its units are known.
+
+    Parameters
+    ----------
+    threshold : float, str, array_like, mapping or sequence
+        A number; ``"quantile:q"``; an array, one number a unit; or one of those for each layer, as a mapping from
+        layer names or a list in the order of the layers.
+    keys : sequence of str
+        Names of the recorded layers.
+
+    Returns
+    -------
+    dict of str to (float, str or ndarray)
+        One entry a layer.
+
+    Raises
+    ------
+    InputTypeError, InputValueError
+        If it is none of those, not finite, or does not name the recorded layers.
+    """
+    if isinstance(threshold, Mapping):
+        unknown = [key for key in threshold if key not in keys]
+        missing = [key for key in keys if key not in threshold]
+        if unknown or missing:
+            problem = f"names {unknown[0]!r}, which is not recorded" if unknown else f"has none for {missing[0]!r}"
+            msg = f"threshold {problem}; give one for each of {', '.join(map(repr, keys))}"
+            raise InputValueError(msg)
+        return {key: _checked_one(threshold[key], key) for key in keys}
+    if isinstance(threshold, (list, tuple)) and len(keys) > 1:
+        if len(threshold) != len(keys):
+            msg = f"threshold lists {len(threshold)} values for {len(keys)} layers; give one for each of "
+            raise InputValueError(msg + ", ".join(map(repr, keys)))
+        return {key: _checked_one(value, key) for key, value in zip(keys, threshold, strict=True)}
+    return {key: _checked_one(threshold, key) for key in keys}
+
+
+def quantile_of(rule: Any) -> float | None:
+    """The q of ``"quantile:q"``, None for any other threshold."""
+    return float(rule.removeprefix("quantile:")) if isinstance(rule, str) else None
+
+
+def rule_in_words(rule: Any) -> float | str:
+    """A checked threshold as provenance keeps it: the number, the quantile, or that each unit has its own."""
+    if isinstance(rule, str):
+        return rule
+    return float(rule) if rule.ndim == 0 else "one a unit"
+
+
+def _checked_one(rule: Any, key: str) -> Any:
+    if isinstance(rule, str):
+        text = rule.removeprefix("quantile:")
+        try:
+            q = float(text) if text != rule else math.nan
+        except ValueError:
+            q = math.nan
+        if not 0 <= q <= 1:
+            msg = f"a threshold in words must be 'quantile:q' with q from 0 to 1, such as 'quantile:0.9', got {rule!r}"
+            raise InputValueError(msg)
+        return rule
+    try:
+        values = np.asarray(rule, np.float64)
+    except (TypeError, ValueError) as error:
+        msg = f"the threshold of {key!r} must be a number, one number a unit, or 'quantile:q', got {rule!r}"
+        raise InputTypeError(msg) from error
+    if isinstance(rule, bool) or not np.isfinite(values).all():
+        raise InputValueError(f"the threshold of {key!r} must be finite numbers, got {rule!r}; pass for example 0.0")
+    return values
+
+
+def limits_of(rule: Any, key: str, shape: tuple[int, ...]) -> FloatArray:
+    """Limits of the units of one output.
+
+    Parameters
+    ----------
+    rule : ndarray of float
+        A number, one a unit in C order, or one a unit in the output's own shape.
+    key : str
+        Name of the layer, for messages.
+    shape : tuple of int
+        Shape of the output without the batch.
+
+    Returns
+    -------
+    ndarray of float, shape () or (n_units,)
+        The limits.
+
+    Raises
+    ------
+    InputValueError
+        If the shape does not fit.
+    """
+    values: FloatArray = np.asarray(rule, np.float64)
+    n_units = math.prod(shape)
+    if values.shape not in {(), (n_units,), shape}:
+        msg = f"the threshold of {key!r} must be a number or one per unit, shape ({n_units},) or {shape}"
+        raise InputValueError(f"{msg}, got shape {values.shape}")
+    return values.reshape(-1) if values.ndim else values
+
+
+def below_in_float32(limits: FloatArray) -> npt.NDArray[np.float32]:
+    """The largest float32 not above each limit: float32 a > limit exactly where a > this.
+
+    Rounding to nearest would let ``a > 0.1`` depend on which side of 0.1 its float32 neighbour lies.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(below_in_float32(np.array(0.1))) < 0.1 < float(np.float32(0.1))
+    True
+    """
+    rounded = limits.astype(np.float32)
+    lower = np.nextafter(rounded, np.float32(-np.inf))
+    return np.where(rounded.astype(np.float64) > limits, lower, rounded).astype(np.float32)

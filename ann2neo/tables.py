@@ -141,7 +141,9 @@ def table_sha256(table: pd.DataFrame) -> str:
         elif column.dtype.kind == "f":
             digest.update(column.to_numpy().astype("<f8").tobytes())
         else:
-            digest.update(b"".join(map(_length_and_text, column)))
+            cells = column.to_list()
+            encoded = {text: _length_and_text(text) for text in set(cells)}
+            digest.update(b"".join([encoded[text] for text in cells]))
     return digest.hexdigest()
 
 

@@ -61,14 +61,14 @@ def check_columns(recording: Recording) -> None:
                 msg = f"the column {name!r} of {kind} has a name that HDF5 cannot keep; "
                 raise InputValueError(msg + "rename it without '/', ':' and NUL")
             if table[name].dtype == "str":
-                _check_texts(table[name], f"column {name!r} of {kind}")
+                _check_texts(table[name].to_list(), f"column {name!r} of {kind}")
     _check_texts(recording.phases["phase"], "the names of phases")
     _check_texts([text for pair in recording.provenance.items() for text in pair], "the provenance")
     _check_texts([recording.identifier], "the identifier")
 
 
 def _check_texts(texts: Iterable[str], what: str) -> None:
-    joined = "".join(texts)
+    joined = "".join(set(texts))
     if "\0" in joined:
         raise InputValueError(f"{what} holds a NUL character, which HDF5 strings cannot keep; remove it")
     try:

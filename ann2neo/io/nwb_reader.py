@@ -178,16 +178,7 @@ def _read_bits(handle: Any, header: Header) -> npt.NDArray[np.uint8]:
         msg = f"/units has {len(counts)} rows, not a multiple of {n_units} units, so the file is damaged"
         raise FileFormatError(msg + "; get an undamaged copy")
     bits = np.zeros(RasterBuilder.bits_shape(n_units, n_bins), np.uint8)
-    n_bytes = -(-n_bins // 8)
-    row = np.empty(n_bins, np.bool_)
-    for i, bins in enumerate(read_spike_times(dataset, counts, _time_base(header))):
-        if bins.size == 0:
-            continue
-        if bins.min() < 0 or bins.max() >= n_bins:
-            raise IntegrityError(f"unit {i % n_units} has spikes outside the recording; get an undamaged copy")
-        row[:] = False
-        row[bins] = True
-        bits[i % n_units, :n_bytes] |= np.packbits(row, bitorder="little")
+    read_spike_times(dataset, counts, _time_base(header), bits)
     period, start = header.sampling_period * pq.s, header.t_start * pq.s
     header.check("raster", SpikeRaster(bits, n_units, n_bins, sampling_period=period, t_start=start).sha256())
     return bits

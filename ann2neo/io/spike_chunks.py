@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import threading
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -26,10 +27,11 @@ except ImportError:  # the extra "fast" is not installed
 
 __all__ = ["CHUNK", "SpikeTimes", "checked_compression", "read_spike_times", "write_spike_times"]
 
-CHUNK = 1 << 16
-"""Spike times in a chunk: half a megabyte, as large as a core's cache likes."""
+CHUNK = 1 << 17
+"""Spike times in a chunk: one megabyte, the most that HDF5's cache holds when others read unit by unit."""
 
-_FAST_LEVEL = 1
+_FAST_LEVEL = 2
+"""The one level that isal makes, five times faster than zlib and 5 % larger."""
 _GZIP, _SHUFFLE = 1, 2
 
 Item = TypeVar("Item")
@@ -119,67 +121,74 @@ def write_spike_times(dataset: Any, spikes: SpikeTimes, level: int | None) -> No
         dataset.id.write_direct_chunk((first,), data)
 
 
-def read_spike_times(dataset: Any, counts: npt.NDArray[np.int64], raster: SpikeRaster) -> Iterator[Any]:
-    """Bins of the spikes of each row of a dataset that `write_spike_times` filled.
+def read_spike_times(
+    dataset: Any, counts: npt.NDArray[np.int64], raster: SpikeRaster, bits: npt.NDArray[np.uint8]
+) -> None:
+    """Set the bits of the spikes of a dataset that `write_spike_times` filled.
 
     Parameters
     ----------
     dataset : h5py.Dataset of float64, shape (n_spikes,)
         Spike times in s.
     counts : ndarray of int64, shape (n_rows,)
-        Number of spikes of each row.
+        Number of spikes of each row; row i is of the unit ``i % len(bits)``.
     raster : SpikeRaster
-        Gives ``t_start`` and ``sampling_period``.
-
-    Yields
-    ------
-    ndarray of int64
-        Bins of one row, in the order of the file.
+        Gives number of bins, ``t_start`` and ``sampling_period``.
+    bits : ndarray of uint8, shape (n_units, n_bytes)
+        Zeros to set bits in.
 
     Raises
     ------
     FileFormatError
-        If a time is not exactly where a bin has its spike, or a chunk is damaged.
+        If a time is not exactly where a bin of the raster has its spike, or a chunk is damaged.
     """
     length = dataset.chunks[0] if dataset.chunks else CHUNK
-    total = len(dataset)
+    total, n_bytes = len(dataset), -(-raster.n_time_bins // 8)
     direct = _is_ours(dataset)
+    ends = np.cumsum(counts)
+    one_at_a_time = threading.Lock()
 
-    def bins_of(item: tuple[int, bytes | npt.NDArray[np.float64]]) -> npt.NDArray[np.int64]:
-        first, data = item
-        times = _inflated(data, length)[: total - first] if isinstance(data, bytes) else data
-        exact = (times - raster.t_start_seconds) / raster.sampling_period_seconds - SPIKE_POSITION
-        with np.errstate(invalid="ignore"):
-            bins = np.rint(exact).astype(np.int64)
-        if not np.array_equal(raster.spike_time_seconds(bins), times):
-            msg = "a spike time lies elsewhere than a quarter of the way through a bin, so the file was changed"
-            raise FileFormatError(msg + "; get an undamaged copy")
-        return bins
-
-    def raw() -> Iterator[tuple[int, bytes | npt.NDArray[np.float64]]]:
+    def raw() -> Iterator[tuple[int, Any]]:
         for first in range(0, total, length):
-            if direct:
-                mask, data = dataset.id.read_direct_chunk((first,))
-                if mask:
-                    raise FileFormatError("a chunk of spike times was written without its filters; get another copy")
-                yield first, data
-            else:
+            if not direct:
                 yield first, dataset[first : first + length]
+                continue
+            mask, data = dataset.id.read_direct_chunk((first,))
+            if mask:
+                raise FileFormatError("a chunk of spike times was written without its filters; get another copy")
+            yield first, data
 
-    rows = np.cumsum(counts)
-    parts: list[npt.NDArray[np.int64]] = []
-    row = position = 0
-    for _, bins in _in_threads(bins_of, raw()):
-        done = 0
-        while row < len(rows) and rows[row] <= position + len(bins):
-            parts.append(bins[done : rows[row] - position])
-            done = int(rows[row]) - position
-            yield parts[0] if len(parts) == 1 else np.concatenate(parts)
-            parts, row = [], row + 1
-        parts.append(bins[done:])
-        position += len(bins)
-    for _ in range(row, len(rows)):
-        yield np.zeros(0, np.int64)
+    def place(item: tuple[int, Any]) -> None:
+        first, data = item
+        times = _inflated(data, length)[: total - first] if direct else data
+        bins = _exact_bins(times, raster)
+        last = first + len(bins)
+        start = first
+        for row in range(int(np.searchsorted(ends, first, side="right")), len(ends)):
+            stop = min(last, int(ends[row]))
+            if stop > start:
+                spiked = np.zeros(8 * n_bytes, np.bool_)
+                spiked[bins[start - first : stop - first]] = True
+                packed = np.packbits(spiked, bitorder="little")
+                with one_at_a_time:
+                    bits[row % len(bits), :n_bytes] |= packed
+            start = stop
+            if stop == last:
+                break
+
+    for _ in _in_threads(place, raw()):
+        pass
+
+
+def _exact_bins(times: npt.NDArray[np.float64], raster: SpikeRaster) -> npt.NDArray[np.int64]:
+    exact = (times - raster.t_start_seconds) / raster.sampling_period_seconds - SPIKE_POSITION
+    with np.errstate(invalid="ignore"):
+        bins = np.rint(exact).astype(np.int64)
+    inside = len(bins) == 0 or (bins.min() >= 0 and bins.max() < raster.n_time_bins)
+    if not inside or not np.array_equal(raster.spike_time_seconds(bins), times):
+        msg = "a spike time lies elsewhere than a quarter of the way through a bin of the recording, so the file was "
+        raise FileFormatError(msg + "changed or damaged; get an undamaged copy")
+    return bins
 
 
 def _in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[Item, Result]]:
@@ -220,8 +229,11 @@ def _inflated(data: bytes, length: int) -> npt.NDArray[np.float64]:
     if len(plain) != 8 * length:
         msg = f"a chunk of spike times holds {len(plain)} bytes instead of {8 * length}; get an undamaged copy"
         raise FileFormatError(msg)
-    times = np.frombuffer(plain, np.uint8).reshape(8, length)
-    return np.ascontiguousarray(times.T).view("<f8").reshape(-1)
+    planes = np.frombuffer(plain, np.uint8).reshape(8, length)
+    times = np.empty((length, 8), np.uint8)
+    for byte in range(8):
+        times[:, byte] = planes[byte]
+    return times.view("<f8").reshape(-1)
 
 
 def _is_ours(dataset: Any) -> bool:

@@ -851,6 +851,8 @@ class BinPermuter:
         index = _as_index(order, n_time_bins, "bins")
         if len(index) != n_time_bins:
             raise InputValueError(f"order must name each of the {n_time_bins} bins once, got {len(index)} bins")
+        if not n_units:
+            return self._raster
         n_bytes, width = _row_bytes(n_time_bins), self._bins.shape[1]
         bins = np.zeros((n_bytes * 8, width), np.uint8)
         np.take(self._bins, index, axis=0, out=bins[:n_time_bins])

@@ -7,7 +7,7 @@ import pytest
 import quantities as pq
 
 from ann2neo.errors import InputTypeError, InputValueError
-from ann2neo.raster import RasterBuilder, SpikeRaster, to_seconds
+from ann2neo.raster import BinPermuter, RasterBuilder, SpikeRaster, to_seconds
 
 LENGTHS = [0, 1, 2, 7, 8, 9, 63, 64, 65, 127, 128, 129, 1000]
 RATES = [0.0, 0.03, 0.5, 1.0]
@@ -263,3 +263,19 @@ def test_bad_input_says_value_rule_and_remedy(call, error, words):
     """Each mistake is refused with words that name it."""
     with pytest.raises(error, match=words):
         call()
+
+
+@pytest.mark.parametrize("n_units", [0, 1, 8, 13])
+def test_permuting_bins_of_all_units_alike_equals_indexing(n_units, n_time_bins):
+    """A permuter gives what indexing the unpacked matrix gives, for shapes that fill no byte or word."""
+    dense = dense_matrix(n_units, n_time_bins)
+    permuter = BinPermuter(SpikeRaster.from_dense(dense))
+    for seed in range(2):
+        order = np.random.default_rng(seed).permutation(n_time_bins)
+        assert permuter.permuted(order).equals(SpikeRaster.from_dense(dense[:, order]))
+
+
+def test_a_permuter_refuses_an_order_of_another_length():
+    """An order that leaves bins out is an error that says how many there are."""
+    with pytest.raises(InputValueError, match="each of the 3 bins once, got 2 bins"):
+        BinPermuter(SpikeRaster.from_dense([[1, 0, 1]])).permuted([0, 1])

@@ -1,0 +1,231 @@
+"""How a network comes to its weights: untrained, generalizing, or memorizing random labels in one of three ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ann2neo.errors import InputValueError
+from ann2neo.study.datasets import DataSet
+from ann2neo.study.networks import HIDDEN_LAYER, Weights, build_network, initial_weights, weights_of
+from ann2neo.study.published import target_accuracy
+from ann2neo.study.training import Progress, Trainer
+
+__all__ = [
+    "CONDITIONS",
+    "EPOCH_LIMITS",
+    "MEMORIZING",
+    "Checkpoint",
+    "NetworkUnderStudy",
+    "TrainedNetwork",
+    "conditions_of",
+]
+
+MEMORIZING = ("mem_retrain_last", "mem_random_last", "mem_retrain_all")
+CONDITIONS = ("random", "generalizing", *MEMORIZING)
+"""In an order in which every condition comes after the one it starts from."""
+
+EPOCH_LIMITS = {"MLP": 1000, "CNN": 100, "DenseNet121": 20}
+"""Most epochs, where the paper's accuracy is not reached before."""
+
+_FEATURE_BYTES = 1 << 30
+_FEATURE_BATCH = 1024
+_VALIDATION_SHARE = 0.1
+
+
+def conditions_of(network: str) -> tuple[str, ...]:
+    """Conditions that apply to a network: the MLP has no more than the two layers that are retrained."""
+    return tuple(name for name in CONDITIONS if network != "MLP" or name != "mem_retrain_all")
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """Where a training was cut: weights and progress."""
+
+    weights: Weights
+    progress: Progress
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedNetwork:
+    """A network under one condition.
+
+    Parameters
+    ----------
+    condition : str
+        One of `CONDITIONS`.
+    seed : int
+        Seeds first weights, random labels and the order of samples.
+    weights : list of ndarray
+        What training led to.
+    n_epochs : int
+        Epochs trained, 0 if untrained.
+    stopped_by : {"untrained", "accuracy", "epoch limit"}
+        Why training ended: it reached the paper's accuracy, or its last epoch.
+    target_accuracy : float
+        Training accuracy asked for; NaN where there is none.
+    accuracy_train, accuracy_validation : float
+        Shares of correct answers on the 90 % trained on and the 10 % held out, by the labels trained on.
+    accuracy_test : float
+        The same on test samples, by true labels.
+    """
+
+    condition: str
+    seed: int
+    weights: Weights = field(repr=False)
+    n_epochs: int
+    stopped_by: str
+    target_accuracy: float
+    accuracy_train: float
+    accuracy_validation: float
+    accuracy_test: float
+
+
+class NetworkUnderStudy:
+    """One architecture on one data set, brought into any condition; built and compiled once.
+
+    Parameters
+    ----------
+    data : DataSet
+        Samples to train on.
+    network : str
+        One of `NETWORKS`.
+    width : int
+        Units of the observed layer.
+    max_epochs : int, optional
+        Most epochs of a training; the network's entry in `EPOCH_LIMITS` if not given.
+
+    Attributes
+    ----------
+    model : keras.Sequential
+        The network, with the weights of what was done last.
+    """
+
+    def __init__(self, data: DataSet, network: str, width: int, *, max_epochs: int | None = None) -> None:
+        import keras
+        import tensorflow as tf
+
+        if max_epochs is not None and max_epochs < 1:
+            raise InputValueError(f"max_epochs must be at least 1, got {max_epochs}")
+        x = data.inputs("train")
+        self.data, self.network, self.width = data, network, width
+        self.model = build_network(network, width, x.shape[1:], data.n_classes)
+        self.max_epochs = EPOCH_LIMITS[network] if max_epochs is None else max_epochs
+        self._built = weights_of(self.model)
+        self._n_train = len(x) - int(len(x) * _VALIDATION_SHARE)
+        self._x, self._x_test = tf.constant(x), tf.constant(data.inputs("test"))
+        split = [layer.name for layer in self.model.layers].index(HIDDEN_LAYER)
+        self._body = keras.Sequential([keras.Input(x.shape[1:]), *self.model.layers[:split]])
+        self._head = keras.Sequential([keras.Input(self._body.output_shape[1:]), *self.model.layers[split:]])
+        self._n_body = len(self._body.weights)
+        # The MLP's body has nothing to train, so that its head is the whole network.
+        self._features_fit = 4 * len(x) * self._body.output_shape[-1] <= _FEATURE_BYTES
+        self._head_trainer = Trainer(self._head, None if self._features_fit else self._body, xla=self._features_fit)
+        self._trainer = Trainer(self.model)
+
+    def labels(self, condition: str, seed: int) -> npt.NDArray[np.int32]:
+        """Labels of all training samples under a condition: the true ones, permuted for memorization."""
+        y = self.data.labels("train")
+        return np.random.default_rng([seed, 1]).permutation(y) if condition in MEMORIZING else y
+
+    def initial_weights(self, seed: int) -> Weights:
+        """Weights of the untrained network."""
+        self.model.set_weights(self._built)
+        return initial_weights(self.model, seed)
+
+    def bring_into(
+        self,
+        condition: str,
+        seed: int,
+        generalizing: Weights | None = None,
+        *,
+        cut_at: Checkpoint | None = None,
+        checkpoint: Callable[[Checkpoint], None] | None = None,
+        after_epoch: Callable[[Progress], None] | None = None,
+    ) -> TrainedNetwork:
+        """Train the network under a condition; `model` holds the result.
+
+        Parameters
+        ----------
+        condition : str
+            One of `CONDITIONS` that apply to the network.
+        seed : int
+            The same seed gives the same network.
+        generalizing : list of ndarray, optional
+            Weights of the generalizing network of this seed, from which two conditions start.
+        cut_at : Checkpoint, optional
+            Go on from here.
+        checkpoint : callable, optional
+            Gets a `Checkpoint` after every epoch.
+        after_epoch : callable, optional
+            Gets the `Progress` after every epoch.
+
+        Returns
+        -------
+        TrainedNetwork
+            Weights and accuracies.
+
+        Raises
+        ------
+        InputValueError
+            If the condition does not apply, or `generalizing` is missing.
+        """
+        if condition not in conditions_of(self.network):
+            raise InputValueError(f"unknown condition {condition!r}; {self.network} has {conditions_of(self.network)}")
+        if condition in {"mem_retrain_last", "mem_retrain_all"}:
+            if generalizing is None:
+                raise InputValueError(f"{condition} starts from a generalizing network; pass its weights")
+            start = generalizing
+        else:
+            start = self.initial_weights(seed)
+        self.model.set_weights(start if cut_at is None else cut_at.weights)
+        labels = self.labels(condition, seed)
+        target = target_accuracy(self.network, self.width, self.data.name, condition)
+        progress, stopped_by = Progress(0, 0.0), "untrained"
+        if condition != "random":
+
+            def epoch_done(reached: Progress) -> None:
+                if checkpoint is not None:
+                    checkpoint(Checkpoint(weights_of(self.model), reached))
+                if after_epoch is not None:
+                    after_epoch(reached)
+
+            trainer, x = self._trainer_of(condition)
+            progress = trainer.train(
+                x[: self._n_train],
+                labels[: self._n_train],
+                max_epochs=self.max_epochs,
+                target_accuracy=target,
+                seed=seed,
+                done=None if cut_at is None else cut_at.progress,
+                after_epoch=epoch_done,
+            )
+            stopped_by = "accuracy" if target is not None and progress.accuracy >= target else "epoch limit"
+        n = self._n_train
+        return TrainedNetwork(
+            condition,
+            seed,
+            weights_of(self.model),
+            progress.n_epochs,
+            stopped_by,
+            np.nan if target is None else target,
+            self._trainer.accuracy(self._x[:n], labels[:n]),
+            self._trainer.accuracy(self._x[n:], labels[n:]),
+            self._trainer.accuracy(self._x_test, self.data.labels("test")),
+        )
+
+    def _trainer_of(self, condition: str) -> tuple[Trainer, Any]:
+        """What trains under a condition, and on which inputs: the head alone on its features, or everything."""
+        if self._n_body and not condition.endswith("_last"):
+            return self._trainer, self._x
+        return self._head_trainer, self._features() if self._features_fit else self._x
+
+    def _features(self) -> Any:
+        import tensorflow as tf
+
+        starts = range(0, len(self._x), _FEATURE_BATCH)
+        return tf.concat([self._body(self._x[i : i + _FEATURE_BATCH], training=False) for i in starts], axis=0)

@@ -1,0 +1,136 @@
+"""The paper's networks: an MLP, a small CNN, and DenseNet121, each with one observed hidden layer."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ann2neo.errors import InputValueError
+
+__all__ = ["HIDDEN_LAYER", "NETWORKS", "Weights", "build_network", "initial_weights", "weights_of"]
+
+_log = logging.getLogger(__name__)
+
+NETWORKS = ("MLP", "CNN", "DenseNet121")
+"""Names of the architectures, from shallow to deep."""
+
+HIDDEN_LAYER = "hidden"
+"""The observed layer: the last hidden one, dense, ReLU."""
+
+Weights = list[npt.NDArray[np.float32]]
+
+_DOWNLOAD_SECONDS = 10.0
+
+
+def build_network(network: str, width: int, input_shape: tuple[int, ...], n_classes: int = 10) -> Any:
+    """Build one of the paper's networks (section 3.1.2), with a softmax output.
+
+    Parameters
+    ----------
+    network : {"MLP", "CNN", "DenseNet121"}
+        MLP: Flatten, Dense, Dense. CNN: Conv2D with 32 filters of 3 x 3, Flatten, Dense, Dense. DenseNet121: the
+        network of `keras.applications` without its top, Flatten, Dense, Dense.
+    width : int
+        Units of the hidden layer, which is called "hidden".
+    input_shape : tuple of int
+        (row, col, channel), or (feature,) for the MLP.
+    n_classes : int, default 10
+        Units of the output layer.
+
+    Returns
+    -------
+    keras.Sequential
+        Not compiled. Its attribute ``pretrained`` tells whether DenseNet121 carries ImageNet's weights, which it does
+        where they can be downloaded.
+
+    Raises
+    ------
+    InputValueError
+        If the network is unknown, a size is not positive, or the inputs are too small for it.
+    """
+    import keras
+
+    if network not in NETWORKS:
+        raise InputValueError(f"unknown network {network!r}; there are {', '.join(NETWORKS)}")
+    if width < 1 or n_classes < 2:
+        raise InputValueError(f"a network needs a width of at least 1 and 2 classes, got {width} and {n_classes}")
+    layers: list[Any] = [keras.Input(input_shape)]
+    pretrained = False
+    if network != "MLP" and len(input_shape) != 3:
+        raise InputValueError(f"{network} needs images, got inputs of shape {input_shape}; use the MLP")
+    if network == "CNN":
+        if min(input_shape[:2]) < 3:
+            raise InputValueError(f"the CNN needs images of at least 3 x 3 pixels, got {input_shape[:2]}")
+        layers.append(keras.layers.Conv2D(32, 3, activation="relu", name="convolution"))
+    elif network == "DenseNet121":
+        base, pretrained = _densenet(input_shape)
+        layers.append(base)
+    layers += [
+        keras.layers.Flatten(name="flatten"),
+        keras.layers.Dense(width, activation="relu", name=HIDDEN_LAYER),
+        keras.layers.Dense(n_classes, activation="softmax", name="output"),
+    ]
+    model = keras.Sequential(layers, name=f"{network}-{width}")
+    model.pretrained = pretrained
+    return model
+
+
+def _densenet(input_shape: tuple[int, ...]) -> tuple[Any, bool]:
+    import keras
+
+    if min(input_shape[:2]) < 32:
+        raise InputValueError(f"DenseNet121 needs images of at least 32 x 32 pixels, got {input_shape[:2]}")
+    arguments = {"include_top": False, "input_shape": input_shape, "name": "densenet121"}
+    if input_shape[2] == 3:
+        waited = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(_DOWNLOAD_SECONDS)
+        try:
+            return keras.applications.DenseNet121(weights="imagenet", **arguments), True
+        except (OSError, Exception) as error:  # noqa: BLE001 - Keras raises a plain Exception when a download fails
+            _log.info("DenseNet121 starts from random weights, ImageNet's cannot be had: %s", error)
+        finally:
+            socket.setdefaulttimeout(waited)
+    return keras.applications.DenseNet121(weights=None, **arguments), False
+
+
+def weights_of(model: Any) -> Weights:
+    """Copy a network's weights."""
+    return [np.array(value) for value in model.get_weights()]
+
+
+def initial_weights(model: Any, seed: int) -> Weights:
+    """Draw the weights of an untrained network.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A network as `build_network` gives it, still untrained.
+    seed : int
+        The same seed gives the same weights, whatever else was drawn before.
+
+    Returns
+    -------
+    list of ndarray of float32
+        Kernels Glorot-uniform (Glorot & Bengio 2010), Keras' default; everything else as built: biases 0, batch
+        normalization neutral. Pre-trained kernels stay.
+    """
+    rng = np.random.default_rng(seed)
+    kept = {
+        id(weight)
+        for layer in model.layers
+        if model.pretrained and layer.name == "densenet121"
+        for weight in layer.weights
+    }
+    drawn = []
+    for variable, value in zip(model.weights, weights_of(model), strict=True):
+        if variable.name == "kernel" and id(variable) not in kept:
+            field = int(np.prod(value.shape[:-2]))
+            limit = np.sqrt(6 / (field * (value.shape[-2] + value.shape[-1])))
+            drawn.append(rng.uniform(-limit, limit, value.shape).astype(np.float32))
+        else:
+            drawn.append(value)
+    return drawn

@@ -1,0 +1,107 @@
+"""The paper's tables 1, 2 and 5, and which of their cells cannot be trusted."""
+
+from __future__ import annotations
+
+import functools
+from importlib import resources
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["KEY", "DoubtfulCell", "doubtful_cells", "paper_table", "target_accuracy"]
+
+KEY = ["network", "width", "dataset", "split", "condition"]
+"""Columns that name a cell of a table."""
+
+_FILES = {1: "table1_accuracy.csv", 2: "table2_firing_rate.csv", 5: "table5_fano_factor.csv"}
+
+
+class DoubtfulCell(NamedTuple):
+    """A cell of the paper's tables that contradicts the paper itself."""
+
+    table: int
+    network: str
+    width: int
+    dataset: str
+    split: str
+    condition: str
+    reason: str
+
+
+@functools.cache
+def _read(number: int) -> pd.DataFrame:
+    folder = resources.files("ann2neo.study") / "published"
+    with (folder / _FILES[number]).open(encoding="utf-8") as file:
+        return pd.read_csv(file).rename(columns={"model": "network"})
+
+
+def paper_table(number: int) -> pd.DataFrame:
+    """One of the paper's tables, a row a cell.
+
+    Parameters
+    ----------
+    number : {1, 2, 5}
+        1: ``accuracy_percent`` on training and validation samples. 2: ``mean_firing_rate`` (spikes a sample) and
+        ``cv_firing_rate_percent``. 5: ``mean_fano_factor`` and ``starred``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns network, width, dataset, split, condition and the table's own.
+
+    Examples
+    --------
+    >>> len(paper_table(2)), len(paper_table(5))
+    (184, 184)
+    """
+    return _read(number).copy()
+
+
+def target_accuracy(network: str, width: int, dataset: str, condition: str) -> float | None:
+    """Training accuracy (share) of the paper's cell, where training stops; None where it has no such cell.
+
+    Half of the table's last digit is granted: 100.00 percent means at least 99.995.
+
+    Examples
+    --------
+    >>> target_accuracy("MLP", 64, "mnist", "generalizing")
+    0.98655
+    """
+    table = _read(1)
+    row = table[
+        (table["network"] == network)
+        & (table["width"] == width)
+        & (table["dataset"] == dataset)
+        & (table["condition"] == condition)
+        & (table["split"] == "train")
+    ]
+    return round(float(row["accuracy_percent"].iloc[0]) / 100 - 5e-5, 7) if len(row) else None
+
+
+def doubtful_cells() -> list[DoubtfulCell]:
+    """Cells of the paper's tables that are impossible or contradict their neighbours.
+
+    Returns
+    -------
+    list of DoubtfulCell
+        Found by computation: rates between 0 and 1 with mean m cannot have a coefficient of variation above
+        ``sqrt((1 - m) / m)``; and samples shown in random order make the mean Fano factor 1 minus the mean firing
+        rate, so that a pair that misses this by more than 0.03 holds a wrong number. Found by eye: one accuracy.
+    """
+    found = []
+    rates = _read(2)
+    # A printed mean is rounded to two digits, so the largest CV belongs to a mean 0.005 smaller.
+    lowest = np.maximum(rates["mean_firing_rate"] - 0.005, 1e-9)
+    impossible = rates["cv_firing_rate_percent"] > 100 * np.sqrt((1 - lowest) / lowest)
+    for row in rates[impossible].itertuples():
+        reason = f"a CV of {row.cv_firing_rate_percent:.0f} % is impossible for rates with mean {row.mean_firing_rate}"
+        found.append(DoubtfulCell(2, *(getattr(row, key) for key in KEY), reason))
+    both = rates.merge(_read(5), on=KEY)
+    off = both["mean_firing_rate"] + both["mean_fano_factor"] - 1
+    for row, by in zip(both[off.abs() > 0.0301].itertuples(), off[off.abs() > 0.0301], strict=True):
+        reason = f"mean firing rate {row.mean_firing_rate} and mean Fano factor {row.mean_fano_factor} add up to {1 + by:.2f}"
+        found.extend(DoubtfulCell(table, *(getattr(row, key) for key in KEY), reason) for table in (2, 5))
+    reason = "98.28 % is far above the neighbouring widths' and the network's own training accuracy"
+    found.append(DoubtfulCell(1, "MLP", 128, "fashion_mnist", "validation", "generalizing", reason))
+    return found

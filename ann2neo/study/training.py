@@ -1,0 +1,158 @@
+"""Training as in the paper: plain stochastic gradient descent, a whole epoch in one compiled call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ann2neo.errors import InputValueError, MissingExtraError
+from ann2neo.study.networks import Weights, weights_of
+
+__all__ = ["BATCH_SIZE", "LEARNING_RATE", "Progress", "Trainer"]
+
+LEARNING_RATE = 0.1
+BATCH_SIZE = 256
+_EVALUATION_BATCH = 2048
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training has come: epochs done, and the accuracy on its training samples after the last one."""
+
+    n_epochs: int
+    accuracy: float
+
+
+class Trainer:
+    """Trains a network by SGD without momentum; compiled once, used for many weights and labels.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The network, softmax output. Its weights are the state that `train` changes.
+    frozen : keras.Model, optional
+        What the inputs pass through first, as in inference, untrained.
+    xla : bool, default False
+        Compile with XLA: a third quicker for dense layers, five times slower for convolutions (two cores).
+
+    Notes
+    -----
+    Learning rate 0.1, batches of 256, cross entropy, samples shuffled anew before every epoch, seeded by (seed,
+    epoch), so that the weights after an epoch are all the state there is: a training cut anywhere goes on as if
+    nothing had happened.
+    """
+
+    def __init__(self, model: Any, frozen: Any = None, *, xla: bool = False) -> None:
+        import keras
+
+        if keras.backend.backend() != "tensorflow":
+            msg = f"the study trains with TensorFlow, but Keras runs on {keras.backend.backend()}"
+            raise MissingExtraError(msg + "; start it with KERAS_BACKEND=tensorflow")
+        self.model = model
+        self._epoch, self._n_correct = _compiled_steps(model, frozen, xla)
+
+    def train(
+        self,
+        x: Any,
+        y: npt.NDArray[np.int32],
+        *,
+        max_epochs: int,
+        target_accuracy: float | None = None,
+        seed: int = 0,
+        done: Progress | None = None,
+        after_epoch: Callable[[Progress], None] | None = None,
+    ) -> Progress:
+        """Train until the accuracy on the training samples reaches the target, or for `max_epochs`.
+
+        Parameters
+        ----------
+        x : array_like of float32, shape (n_samples, ...)
+            Inputs; a tensor is used without a copy.
+        y : ndarray of int32, shape (n_samples,)
+            Classes.
+        max_epochs : int
+            Most epochs, those in `done` included.
+        target_accuracy : float, optional
+            Stop at this share of correct answers on `x`, measured after every epoch.
+        seed : int, default 0
+            Seeds the order of the samples.
+        done : Progress, optional
+            Where an earlier training, whose weights the model holds, was cut.
+        after_epoch : callable, optional
+            Called with the progress after every epoch.
+
+        Returns
+        -------
+        Progress
+            Epochs done and accuracy reached.
+
+        Raises
+        ------
+        InputValueError
+            If there are no epochs or no samples, or the training diverges.
+        """
+        import tensorflow as tf
+
+        if max_epochs < 1 or len(x) == 0:
+            raise InputValueError(f"training needs 1 or more epochs and samples, got {max_epochs} and {len(x)}")
+        x, y = tf.convert_to_tensor(x, tf.float32), tf.convert_to_tensor(y, tf.int32)
+        progress = done or Progress(0, 0.0)
+        while progress.n_epochs < max_epochs:
+            if target_accuracy is not None and progress.n_epochs and progress.accuracy >= target_accuracy:
+                break
+            order = np.random.default_rng([seed, progress.n_epochs]).permutation(len(x)).astype(np.int32)
+            self._epoch(x, y, tf.convert_to_tensor(order))
+            progress = Progress(progress.n_epochs + 1, self.accuracy(x, y))
+            if after_epoch is not None:
+                after_epoch(progress)
+        if not all(np.isfinite(value).all() for value in weights_of(self.model)):
+            raise InputValueError(f"the training diverged after {progress.n_epochs} epochs; scale the inputs to 0..1")
+        return progress
+
+    def accuracy(self, x: Any, y: Any) -> float:
+        """Share of samples, shape (n_samples, ...), that the network puts into their class."""
+        import tensorflow as tf
+
+        x, y = tf.convert_to_tensor(x, tf.float32), tf.convert_to_tensor(y, tf.int32)
+        starts = range(0, len(x), _EVALUATION_BATCH)
+        correct = sum(int(self._n_correct(x[i : i + _EVALUATION_BATCH], y[i : i + _EVALUATION_BATCH])) for i in starts)
+        return correct / len(x)
+
+
+def _compiled_steps(model: Any, frozen: Any, xla: bool) -> tuple[Any, Any]:
+    """Compile one epoch of training, and counting correct answers."""
+    import keras
+    import tensorflow as tf
+
+    trainable = [variable.value for variable in model.trainable_variables]
+
+    def shown(x: Any) -> Any:
+        return x if frozen is None else frozen(x, training=False)
+
+    def step(x: Any, y: Any, chosen: Any) -> None:
+        with tf.GradientTape() as tape:
+            answers = model(shown(tf.gather(x, chosen)), training=True)
+            loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(tf.gather(y, chosen), answers))
+        gradients = tape.gradient(loss, trainable)
+        for variable, gradient in zip(trainable, gradients, strict=True):
+            variable.assign_sub(LEARNING_RATE * gradient)
+
+    @tf.function(jit_compile=xla)
+    def epoch(x: Any, y: Any, order: Any) -> None:
+        n_samples = x.shape[0]
+        for i in tf.range(n_samples // BATCH_SIZE):
+            step(x, y, tf.slice(order, [i * BATCH_SIZE], [BATCH_SIZE]))
+        if n_samples % BATCH_SIZE:
+            step(x, y, order[n_samples - n_samples % BATCH_SIZE :])
+
+    @tf.function(jit_compile=xla)
+    def n_correct(x: Any, y: Any) -> Any:
+        answers = tf.argmax(model(shown(x), training=False), axis=1, output_type=tf.int32)
+        return tf.reduce_sum(tf.cast(answers == y, tf.int32))
+
+    return epoch, n_correct

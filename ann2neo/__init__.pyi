@@ -1,4 +1,8 @@
 from .analysis.battery import analyze as analyze
+from .analysis.comparisons import compare as compare
+from .analysis.explanations import explain as explain
+from .analysis.joint_permutation import network_test as network_test
+from .analysis.networks import summarize as summarize
 from .analysis.populations import Correlations as Correlations
 from .analysis.populations import complexity as complexity
 from .analysis.populations import correlation_matrix as correlation_matrix
@@ -42,8 +46,12 @@ from .errors import (
 )
 from .io.neo_blocks import from_neo as from_neo
 from .io.neo_blocks import to_neo as to_neo
+from .io.nwb_analysis import append_analysis as append_analysis
+from .io.nwb_info import nwb_info as nwb_info
 from .io.nwb_reader import read_nwb as read_nwb
 from .io.nwb_writer import write_nwb as write_nwb
+from .io.sharing import share as share
+from .io.validation import validate_nwb as validate_nwb
 from .probe.recorder import Probe as Probe
 from .probe.recorder import record as record
 from .raster import SpikeRaster as SpikeRaster

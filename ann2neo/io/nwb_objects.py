@@ -29,7 +29,7 @@ from ann2neo.io.metadata import SYNTHETIC, Metadata
 from ann2neo.io.spike_chunks import CHUNK, SpikeTimes
 from ann2neo.recording import Recording
 
-__all__ = ["check_columns", "is_network", "nwb_file", "subject_id"]
+__all__ = ["check_columns", "column_data", "is_network", "nwb_file", "subject_id"]
 
 _VERSION = re.compile(r"(?P<before>.+?)[ _.:]version|version[ _.:](?P<after>.+)")
 _TAKEN = {
@@ -271,10 +271,11 @@ def _unit_names(table: pd.DataFrame) -> list[str]:
 
 
 def _column(name: str, cells: pd.Series, level: int | None) -> Any:
-    return VectorData(name=name, description=column_description(name), data=_cells(cells, level))
+    return VectorData(name=name, description=column_description(name), data=column_data(cells, level))
 
 
-def _cells(cells: pd.Series, level: int | None) -> Any:
+def column_data(cells: pd.Series, level: int | None) -> Any:
+    """Cells of a column as pynwb takes them, packed with gzip of that level where they are many."""
     if cells.dtype == "str":
         return cells.to_list()
     values = cells.to_numpy()

@@ -8,6 +8,8 @@ from .analysis.populations import complexity as complexity
 from .analysis.populations import correlation_matrix as correlation_matrix
 from .analysis.populations import correlations as correlations
 from .analysis.processes import fit_processes as fit_processes
+from .analysis.selectivity import selectivity as selectivity
+from .analysis.selectivity import single_stimulus_overlap as single_stimulus_overlap
 from .errors import (
     ActivationError as ActivationError,
 )

@@ -24,10 +24,10 @@ class Labels:
 
     Parameters
     ----------
-    values : ndarray, shape (n_labels,)
+    names : ndarray, shape (n_labels,)
         The labels that occur, sorted.
     code : ndarray of int64, shape (n_presentations,)
-        Label of each presentation, as an index into `values`.
+        Label of each presentation, as an index into `names`.
     start_bin, stop_bin : ndarray of int64, shape (n_presentations,)
         Bins of each presentation, half-open.
     stimulus : ndarray, shape (n_presentations,)
@@ -36,7 +36,7 @@ class Labels:
         Length of the phase.
     """
 
-    values: npt.NDArray[Any]
+    names: npt.NDArray[Any]
     code: IntArray
     start_bin: IntArray
     stop_bin: IntArray
@@ -51,16 +51,16 @@ class Labels:
     @property
     def presentations_of_each(self) -> IntArray:
         """Number of presentations of each label, shape (n_labels,)."""
-        return np.bincount(self.code, minlength=len(self.values)).astype(np.int64)
+        return np.bincount(self.code, minlength=len(self.names)).astype(np.int64)
 
     @property
     def bins_of_each(self) -> IntArray:
         """Number of bins of each label, shape (n_labels,)."""
-        return np.bincount(self.code, self.stop_bin - self.start_bin, len(self.values)).astype(np.int64)
+        return np.bincount(self.code, self.stop_bin - self.start_bin, len(self.names)).astype(np.int64)
 
     def raster(self) -> SpikeRaster:
         """When each label was shown: a raster of shape (n_labels, n_time_bins)."""
-        shown = np.zeros((len(self.values), self.n_time_bins), np.bool_)
+        shown = np.zeros((len(self.names), self.n_time_bins), np.bool_)
         length = self.stop_bin - self.start_bin
         bins = np.repeat(self.start_bin - np.cumsum(length) + length, length) + np.arange(length.sum())
         shown[np.repeat(self.code, length), bins] = True

@@ -240,4 +240,5 @@ ADF = Statistic(
     reference=_reference,
     pvalue="adf_pvalue",
     tests_order=True,
+    rejects_by_design=True,
 )

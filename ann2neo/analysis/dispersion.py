@@ -105,6 +105,7 @@ FANO = Statistic(
     reference=_fano_reference,
     pvalue="fano_pvalue",
     tests_order=True,
+    rejects_by_design=True,
 )
 
 

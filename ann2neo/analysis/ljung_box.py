@@ -13,7 +13,7 @@ from ann2neo.analysis.counts import Counts, Train
 from ann2neo.analysis.nulls import ljung_box_null, ljung_box_statistic, upper_tail
 from ann2neo.analysis.statistic import Column, Statistic, Values, reasons
 
-__all__ = ["LJUNG_BOX", "MIN_ASYMPTOTIC"]
+__all__ = ["LJUNG_BOX", "MIN_ASYMPTOTIC", "ljung_box_values"]
 
 MIN_ASYMPTOTIC = 500
 """From this many spikes (and empty bins) on, asymptotic nulls serve; below, permutations."""
@@ -29,17 +29,36 @@ def _reason(counts: Counts) -> npt.NDArray[Any]:
     )
 
 
-def _fast(counts: Counts) -> Values:
-    n_time_bins, lags, spikes = counts.n_time_bins, counts.lags, counts.n_spikes
-    rarer = np.minimum(spikes, n_time_bins - spikes)
-    pvalue, method = np.full(counts.n_units, np.nan), np.full(counts.n_units, "chi-square", dtype=object)
+def ljung_box_values(counts: Counts) -> npt.NDArray[np.float64]:
+    """Ljung-Box statistics of a block of units, without p-values.
+
+    Parameters
+    ----------
+    counts : Counts
+        The block of units.
+
+    Returns
+    -------
+    ndarray of float, shape (n_units,)
+        NaN for silent and saturated units, and for all with no more bins than lags.
+    """
+    n_time_bins, lags = counts.n_time_bins, counts.lags
     if n_time_bins <= lags:
-        return {"ljung_box_statistic": pvalue, "ljung_box_pvalue": pvalue, "ljung_box_method": method}
+        return np.full(counts.n_units, np.nan)
     head, tail = counts.raster.head(lags), counts.raster.tail(lags)
     ends = np.zeros((counts.n_units, lags + 1), np.int64)
     ends[:, 1:] = np.cumsum(head, axis=1) + np.cumsum(tail[:, ::-1], axis=1)
-    statistic = ljung_box_statistic(counts.lag_counts(lags), ends, spikes, n_time_bins)
+    with np.errstate(invalid="ignore"):
+        return ljung_box_statistic(counts.lag_counts(lags), ends, counts.n_spikes, n_time_bins)
+
+
+def _fast(counts: Counts) -> Values:
+    n_time_bins, lags, spikes = counts.n_time_bins, counts.lags, counts.n_spikes
+    rarer = np.minimum(spikes, n_time_bins - spikes)
+    statistic, method = ljung_box_values(counts), np.full(counts.n_units, "chi-square", dtype=object)
     pvalue = special.chdtrc(lags, statistic)
+    if n_time_bins <= lags:
+        return {"ljung_box_statistic": statistic, "ljung_box_pvalue": pvalue, "ljung_box_method": method}
     for unit in np.flatnonzero((rarer < MIN_ASYMPTOTIC) & (rarer > 0)):
         null = ljung_box_null(n_time_bins, lags).statistics(int(rarer[unit]))
         pvalue[unit], method[unit] = upper_tail(null, statistic[unit]), "permutation"

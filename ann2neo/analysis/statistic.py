@@ -69,7 +69,9 @@ class Statistic:
     pvalue : str
         Column with the p-value; "" if there is none.
     tests_order : bool
-        Whether its p-value is true by construction when stimuli are shown in random order.
+        Whether it speaks of the order of the bins, which a random order of the stimuli settles.
+    rejects_by_design : bool
+        Whether its null is false for trains of zeros and ones, whatever their order.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Statistic:
     reference: Callable[[Train], Mapping[str, Any]]
     pvalue: str = ""
     tests_order: bool = False
+    rejects_by_design: bool = False
 
     @property
     def reason_column(self) -> Column:

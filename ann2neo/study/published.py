@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from importlib import resources
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -96,12 +96,16 @@ def doubtful_cells() -> list[DoubtfulCell]:
     impossible = rates["cv_firing_rate_percent"] > 100 * np.sqrt((1 - lowest) / lowest)
     for row in rates[impossible].itertuples():
         reason = f"a CV of {row.cv_firing_rate_percent:.0f} % is impossible for rates with mean {row.mean_firing_rate}"
-        found.append(DoubtfulCell(2, *(getattr(row, key) for key in KEY), reason))
+        found.append(_doubtful(2, row, reason))
     both = rates.merge(_read(5), on=KEY)
     off = both["mean_firing_rate"] + both["mean_fano_factor"] - 1
     for row, by in zip(both[off.abs() > 0.0301].itertuples(), off[off.abs() > 0.0301], strict=True):
-        reason = f"mean firing rate {row.mean_firing_rate} and mean Fano factor {row.mean_fano_factor} add up to {1 + by:.2f}"
-        found.extend(DoubtfulCell(table, *(getattr(row, key) for key in KEY), reason) for table in (2, 5))
+        reason = f"mean firing rate {row.mean_firing_rate} and mean Fano factor {row.mean_fano_factor} "
+        found.extend(_doubtful(table, row, f"{reason}add up to {1 + by:.2f}") for table in (2, 5))
     reason = "98.28 % is far above the neighbouring widths' and the network's own training accuracy"
     found.append(DoubtfulCell(1, "MLP", 128, "fashion_mnist", "validation", "generalizing", reason))
     return found
+
+
+def _doubtful(table: int, row: Any, reason: str) -> DoubtfulCell:
+    return DoubtfulCell(table, row.network, row.width, row.dataset, row.split, row.condition, reason)

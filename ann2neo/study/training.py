@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ann2neo.errors import InputValueError, MissingExtraError
-from ann2neo.study.networks import Weights, weights_of
+from ann2neo.study.networks import weights_of
 
 __all__ = ["BATCH_SIZE", "LEARNING_RATE", "Progress", "Trainer"]
 
@@ -142,7 +141,6 @@ def _compiled_steps(model: Any, frozen: Any, xla: bool) -> tuple[Any, Any]:
         for variable, gradient in zip(trainable, gradients, strict=True):
             variable.assign_sub(LEARNING_RATE * gradient)
 
-    @tf.function(jit_compile=xla)
     def epoch(x: Any, y: Any, order: Any) -> None:
         n_samples = x.shape[0]
         for i in tf.range(n_samples // BATCH_SIZE):
@@ -150,9 +148,8 @@ def _compiled_steps(model: Any, frozen: Any, xla: bool) -> tuple[Any, Any]:
         if n_samples % BATCH_SIZE:
             step(x, y, order[n_samples - n_samples % BATCH_SIZE :])
 
-    @tf.function(jit_compile=xla)
     def n_correct(x: Any, y: Any) -> Any:
         answers = tf.argmax(model(shown(x), training=False), axis=1, output_type=tf.int32)
         return tf.reduce_sum(tf.cast(answers == y, tf.int32))
 
-    return epoch, n_correct
+    return tf.function(epoch, jit_compile=xla), tf.function(n_correct, reduce_retracing=True)

@@ -1,0 +1,151 @@
+"""A folder of results: one row per cell and split, and the rates of the units."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ann2neo.errors import FileFormatError, InputValueError, OutputError, OutputExistsError
+from ann2neo.io.output import complete_file
+
+__all__ = ["NETWORK_KEY", "ROW_KEY", "Results", "load_results", "open_folder", "write_json", "write_tables"]
+
+FORMAT = 1
+NETWORK_KEY = ["dataset", "network", "width", "condition", "seed"]
+"""Columns that name a trained network, the replicate of every test of the study."""
+ROW_KEY = [*NETWORK_KEY, "split"]
+
+_HEADER, _TABLE, _RATES = "study.json", "results.csv", "unit_rates.csv"
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """What a study found.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row per network and split: `ROW_KEY`, how training went, and the columns of `summarize`.
+    unit_rates : pandas.DataFrame
+        `ROW_KEY`, ``unit`` and ``firing_rate`` (spikes a sample), a row a unit.
+    settings : mapping
+        What holds for every cell: ``max_epochs``, None for the networks' own limits.
+    """
+
+    table: pd.DataFrame
+    unit_rates: pd.DataFrame
+    settings: Mapping[str, Any]
+
+
+def load_results(folder: str | os.PathLike[str]) -> Results:
+    """Read a folder of results, finished or not.
+
+    Parameters
+    ----------
+    folder : path
+        What ``ann2neo study run --out`` wrote.
+
+    Returns
+    -------
+    Results
+        Its tables.
+
+    Raises
+    ------
+    InputValueError
+        If there is no such folder, or no row in it.
+    FileFormatError
+        If it holds something else, or was written by another version of the study.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputValueError(f"there is no folder {folder}; make one with 'ann2neo study run --out {folder}'")
+    settings = _settings_in(folder)
+    try:
+        table = pd.read_csv(folder / _TABLE, keep_default_na=False, na_values=[""])
+        rates = pd.read_csv(folder / _RATES)
+    except FileNotFoundError as error:
+        raise InputValueError(f"no cell in {folder} is finished yet; {Path(error.filename).name} is missing") from error
+    except (ValueError, OSError) as error:
+        raise FileFormatError(f"the tables in {folder} cannot be read: {error}") from error
+    missing = [name for name in [*ROW_KEY, "mean_firing_rate"] if name not in table]
+    missing += [name for name in [*ROW_KEY, "unit", "firing_rate"] if name not in rates]
+    if missing:
+        raise FileFormatError(f"the tables in {folder} lack the column {missing[0]!r}; they are not of this study")
+    return Results(table, rates, settings)
+
+
+def open_folder(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Make a folder for results, or check that one may be gone on with.
+
+    Raises
+    ------
+    OutputExistsError
+        If it holds something else, or finished tables without the cells they came from.
+    FileFormatError
+        If it was written by another version of the study.
+    InputValueError
+        If it was begun with other settings.
+    OutputError
+        If it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        inside = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
+    except OSError as error:
+        raise OutputError(f"the folder {folder} cannot be used: {error.strerror}; choose another one") from error
+    if not inside:
+        write_json(folder / _HEADER, {"study": "ann2neo", "format": FORMAT, "settings": dict(settings)})
+        return
+    if _HEADER not in inside:
+        raise OutputExistsError(f"{folder} holds {inside[0]} and no study; choose an empty folder or a new name")
+    begun = _settings_in(folder)
+    if dict(begun) != dict(settings):
+        msg = f"the study in {folder} was begun with {dict(begun)}, not {dict(settings)}"
+        raise InputValueError(msg + "; go on with the same settings, or choose another folder")
+    if _TABLE in inside and "cells" not in inside:
+        msg = f"{folder} holds tables without the cells they were made of, which a run would replace"
+        raise OutputExistsError(msg + "; choose another folder")
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file that is complete or absent."""
+    with complete_file(path, overwrite=True) as partial:
+        partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def write_tables(folder: Path, cells: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Write both tables from the finished cells, sorted, and return the rows."""
+    rows, rates = [], []
+    for cell in cells:
+        rows += cell["rows"]
+        for split, values in cell["unit_rates"].items():
+            key = {name: cell["rows"][0][name] for name in NETWORK_KEY} | {"split": split}
+            rates.append(pd.DataFrame({**key, "unit": range(len(values)), "firing_rate": values}))
+    table = pd.DataFrame(rows).sort_values(ROW_KEY, ignore_index=True)
+    unit_rates = pd.concat(rates).sort_values([*ROW_KEY, "unit"], ignore_index=True)
+    for name, content in ((_TABLE, table), (_RATES, unit_rates)):
+        with complete_file(folder / name, overwrite=True) as partial:
+            content.to_csv(partial, index=False)
+    return table
+
+
+def _settings_in(folder: Path) -> Mapping[str, Any]:
+    path = folder / _HEADER
+    try:
+        header = json.loads(path.read_text(encoding="utf-8"))
+        kind, form, settings = header["study"], header["format"], header["settings"]
+    except FileNotFoundError as error:
+        raise FileFormatError(f"{folder} holds no study: {_HEADER} is missing") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise FileFormatError(f"{path} is not the header of a study; restore it, or choose another folder") from error
+    if kind != "ann2neo" or form != FORMAT:
+        msg = f"{folder} holds a study of {kind!r}, format {form!r}; this version reads 'ann2neo', format {FORMAT}"
+        raise FileFormatError(msg + "; run the study anew into another folder")
+    return dict(settings)

@@ -49,7 +49,7 @@ class Metadata:
     source_script, source_script_file_name : str, optional
         The text of the script that made the recording, and its name; both or neither.
     subject_id : str, optional
-        Letters, digits, ``-`` and ``+``; model and seed if not given.
+        Letters, digits, ``-`` and ``+``; the model's name and its weights' hash if not given.
     species : str, optional
         A Latin binomial or an NCBITaxon address; "synthetic construct" for networks if not given.
     strain, subject_description : str, optional

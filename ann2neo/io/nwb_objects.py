@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -79,13 +78,17 @@ def _check_texts(texts: Iterable[str], what: str) -> None:
 
 
 def subject_id(recording: Recording, metadata: Metadata) -> str | None:
-    """The user's, else model and seed as far as the recording knows them; None for what is no network."""
+    """The user's, else the model's name and what tells it from others of that name; None for what is no network."""
     if metadata.subject_id is not None or not is_network(recording):
         return metadata.subject_id
     known = recording.provenance
-    parts = [known["model"] if known.get("model") else f"ann-{recording.identifier[:8]}"]
-    if known.get("seed"):
+    parts = [known.get("model_name") or "ann"]
+    if known.get("weights_sha256"):
+        parts.append(known["weights_sha256"][:8])
+    elif known.get("seed"):
         parts.append(f"seed{known['seed']}")
+    else:
+        parts.append(recording.identifier[:8])
     return re.sub(r"[^A-Za-z0-9+-]+", "-", "-".join(parts)).strip("-") or "ann"
 
 
@@ -184,7 +187,7 @@ def _subject_fields(recording: Recording, metadata: Metadata, name: str) -> dict
         "description": metadata.subject_description,
     }
     if is_network(recording):
-        model = recording.provenance.get("model")
+        model = recording.provenance.get("model_name")
         named = f" {model!r}" if model else ""
         defaults = {
             "species": SYNTHETIC,
@@ -375,8 +378,3 @@ def _layers_table(recording: Recording) -> Any:
         description="The recorded layers, a row per layer and property.",
         columns=[VectorData(name=n, description=f"The {n}.", data=list(cells)) for n, cells in columns],
     )
-
-
-def comments_for_neo(recording: Recording, phase: str) -> str:
-    """Where neo.io.NWBIO puts a time series: block and segment, in the comments."""
-    return json.dumps({"block": recording.identifier, "segment": phase})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,9 @@ def write_nwb(
     profile: str = "dandi",
     compression: str | int | None = "gzip",
     overwrite: bool = False,
+    *,
+    stimuli: Any = None,
+    activations: Mapping[str, Iterable[Any]] | None = None,
 ) -> Path:
     """Write a recording to an NWB file that neuroscience tools open.
 
@@ -46,6 +49,13 @@ def write_nwb(
         "gzip" is fast; 1 to 9 are levels of gzip, None is none.
     overwrite : bool, default False
         Replace an existing file.
+    stimuli : array, shape (n_stimuli, ...), or mapping of phase to such arrays, optional
+        Also write what was shown, in the order in which it was shown: rows are picked by ``stimulus_id`` where there is
+        one. Images (uint8 of three axes, or four axes with 1, 3 or 4 channels last) become an ImageSeries, others a
+        TimeSeries. For profile "dandi".
+    activations : mapping of str to iterable of ndarray, shape (n_bins_of_batch, n_units_of_layer), optional
+        Also write the activations behind the spikes of some layers as float32, batch after batch in the order of the
+        time bins; each batch is checked against the spikes.
 
     Returns
     -------
@@ -81,14 +91,24 @@ def write_nwb(
     import pynwb
 
     from ann2neo.io.nwb_objects import check_columns, nwb_file
+    from ann2neo.io.nwb_series import activation_series, stimulus_series
 
     check_columns(recording)
+    if stimuli is not None and profile == "neo":
+        msg = "stimuli cannot be written with profile='neo': neo.io.NWBIO takes images for signals and fails"
+        raise InputValueError(msg + "; leave them out or write profile='dandi'")
     header = header_of(recording, profile)
     whole = [Stretch("", 0, recording.n_time_bins, "unknown", is_phase=False)]
     parts = list(stretches(recording)) if profile == "neo" else whole
     rows = [(unit, part) for part in parts for unit in range(recording.n_units)]
+    series = [] if stimuli is None else stimulus_series(recording, stimuli, level)
+    n_stimuli = len(series)
+    if activations is not None:
+        series += activation_series(recording, activations, parts, level=level, for_neo=profile == "neo")
     spikes = SpikeTimes(recording.raster, [(unit, part.start_bin, part.stop_bin) for unit, part in rows])
     file, spike_times = nwb_file(recording, header, given, rows, spikes, level)
+    for place, one in enumerate(series):
+        (file.add_stimulus if place < n_stimuli else file.add_acquisition)(one.series)
     with (
         complete_file(target, overwrite=overwrite) as partial,
         # HDF5's own lock would meet ours, which the same process holds.
@@ -97,6 +117,8 @@ def write_nwb(
     ):
         io.write(file)
         write_spike_times(spike_times.dataset, spikes, level)
+        for one in series:
+            one.fill()
     return target
 
 

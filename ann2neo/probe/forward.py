@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from ann2neo.errors import ActivationError, Ann2NeoError, InputValueError, LayerError
 from ann2neo.probe.capture import Heard, listening
-from ann2neo.probe.layers import NamedLayer, container_of
+from ann2neo.probe.layers import NamedLayer, holder_of, named_layers
 
 __all__ = ["Forward", "Passed", "Tap", "TapShape", "make_forward", "run_model", "state_values", "taps_of"]
 
@@ -187,34 +188,53 @@ def taps_of(
     taps, activations = [], []
     for position, layer in enumerate(layers):
         calls = [call for call in heard if call.position == position]
+        if eager and _is_rehearsed(model, layer.layer, calls):
+            calls = calls[1:]
         if not any(call.outputs for call in calls):
             raise LayerError(_never_heard(model, layer, eager, called=bool(calls)))
         for call_index, call in enumerate(calls):
             for output_index, tensor in enumerate(call.outputs):
                 tap = Tap(layer, call_index, output_index)
-                confined = outer(tensor)
-                if confined is not None:
-                    raise LayerError(_confined(model, layer, confined, eager))
+                where = outer(tensor)
+                if where is not None:
+                    raise LayerError(confined(model, layer, where, eager))
                 taps.append(tap)
                 activations.append(tensor)
     return tuple(taps), activations
 
 
-def _never_heard(model: Any, layer: NamedLayer, eager: bool, *, called: bool) -> str:
-    if called:
-        return f"the layer {layer.key!r} returned no tensor; choose another layer"
-    holder = container_of(model, layer.layer)
-    msg = f"the layer {layer.key!r} of {holder!r} never ran on these stimuli"
-    if eager:
-        return f"{msg}; choose a layer that the model calls"
-    return (
-        f"{msg}, or ran inside a function compiled before (@tf.function, jax.jit); choose a layer that the model "
-        "calls, or pass eager=True to run such functions operation by operation"
+def _is_rehearsed(model: Any, layer: Any, calls: Sequence[Heard]) -> bool:
+    """Whether the first call is the one Keras makes on TensorFlow before a recurrent loop, to see shapes."""
+    if keras.backend.backend() != "tensorflow" or len(calls) < 2 or not _in_recurrence(model, layer):
+        return False
+    first, second = ([*call.inputs, *call.outputs] for call in calls[:2])
+    return len(first) == len(second) and all(
+        np.array_equal(keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b))
+        for a, b in zip(first, second, strict=True)
     )
 
 
-def _confined(model: Any, layer: NamedLayer, where: str, eager: bool) -> str:
-    holder = container_of(model, layer.layer)
+def _in_recurrence(model: Any, layer: Any) -> bool:
+    holder = holder_of(model, layer)
+    while holder is not model and not isinstance(holder, keras.layers.RNN):
+        holder = holder_of(model, holder)
+    return holder is not model
+
+
+def _never_heard(model: Any, layer: NamedLayer, eager: bool, *, called: bool) -> str:
+    if called:
+        return f"the layer {layer.key!r} returned no tensor; choose another layer"
+    msg = f"the layer {layer.key!r} of {holder_of(model, layer.layer).name!r} never ran on these stimuli"
+    if eager:
+        return f"{msg}; choose a layer that the model calls"
+    return (
+        f"{msg}, or ran inside a loop or function compiled before (@tf.function, jax.jit); choose a layer that the "
+        "model calls, or pass eager=True to run loops and functions operation by operation"
+    )
+
+
+def confined(model: Any, layer: NamedLayer, where: str, eager: bool) -> str:
+    holder = holder_of(model, layer.layer).name
     msg = f"the layer {layer.key!r} runs inside {where} of {holder!r}, where its output cannot be had"
     if eager:
         return f"{msg} even with eager=True; record {holder!r}, or leave out the loop or rematerialization"
@@ -232,11 +252,22 @@ def explaining(model: Any, batch: Any, failures: tuple[type[Exception], ...]) ->
         shapes = ", ".join(
             f"{np.dtype(a.dtype) if a.dtype != 'object' else 'object'} {a.shape}" for a in keras.tree.flatten(batch)
         )
-        text = str(error).strip().partition("\n\n")[0] or type(error).__name__
+        text = _reason(error)
+        remat = [layer.key for layer in named_layers(model) if getattr(layer.layer, "_remat_mode", None)]
+        if remat:
+            text += f" (the layer {remat[0]!r} is rematerialized, which may need eager=True)"
         msg = f"the model {model.name!r} cannot be run on a batch of {shapes}: {text}"
         raise InputValueError(
             f"{msg}; check the stimuli against model.input_shape, and that model(x[:1]) works"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The part of a Keras message that says what is wrong, without the list of arguments around it."""
+    paragraphs = [part.strip() for part in str(error).split("\n\n") if part.strip()]
+    wrapped = len(paragraphs) > 1 and paragraphs[0].startswith("Exception encountered when calling")
+    text = paragraphs[1 if wrapped else 0] if paragraphs else type(error).__name__
+    return re.sub("\x1b\\[[0-9;]*m", "", text)
 
 
 def tap_shapes(taps: Sequence[Tap], activations: Sequence[Any]) -> list[TapShape]:

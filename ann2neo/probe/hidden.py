@@ -11,7 +11,7 @@ import keras
 from ann2neo.errors import LayerError
 from ann2neo.probe.capture import LOCK, tensors_of
 
-__all__ = ["Seen", "last_hidden_layer", "watching"]
+__all__ = ["Hidden", "Seen", "last_hidden_layer", "watching"]
 
 _WALKED_OVER = (
     keras.layers.Flatten,
@@ -64,11 +64,21 @@ def watching() -> Iterator[list[Seen]]:
             keras.Layer.__call__ = original
 
 
-def last_hidden_layer(seen: Sequence[Seen], outputs: Sequence[Any]) -> Any:
+class Hidden(NamedTuple):
+    """One output of one call of the last hidden layer."""
+
+    layer: Any
+    call_index: int
+    output_index: int
+
+
+def last_hidden_layer(model: Any, seen: Sequence[Seen], outputs: Sequence[Any]) -> Hidden:
     """Walk back from the outputs of a model to its last hidden layer.
 
     Parameters
     ----------
+    model : keras.Model
+        The model.
     seen : sequence of Seen
         The calls of one forward pass.
     outputs : sequence of tensor
@@ -76,8 +86,8 @@ def last_hidden_layer(seen: Sequence[Seen], outputs: Sequence[Any]) -> Any:
 
     Returns
     -------
-    keras.Layer
-        The layer whose output enters the last layer with weights, after walking back over flattening, reshaping,
+    Hidden
+        The output that enters the last layer with weights, after walking back over flattening, reshaping,
         dropout and pooling.
 
     Raises
@@ -85,28 +95,45 @@ def last_hidden_layer(seen: Sequence[Seen], outputs: Sequence[Any]) -> Any:
     LayerError
         If there is no such layer, or more than one; candidates are listed.
     """
-    found = {id(layer): layer for output in outputs for layer in [_hidden_before(seen, output, len(outputs) == 1)]}
+    # What happens inside Keras' own compound layers, a loop or an attention head, is theirs.
+    inner = {id(part) for call in seen if _is_whole(call.layer) for part in _parts(call.layer)}
+    outer = [call for call in seen if call.layer is not model and id(call.layer) not in inner]
+    found = {
+        id(tensor): (tensor, call) for output in outputs for tensor, call in [_hidden(outer, output, len(outputs))]
+    }
     if len(found) != 1:
-        raise _ambiguous(seen, "its outputs come from different hidden layers")
-    return next(iter(found.values()))
+        raise _ambiguous(outer, f"its {len(outputs)} outputs come from {len(found)} hidden layers")
+    tensor, made = next(iter(found.values()))
+    calls = [call for call in outer if call.layer is made.layer]
+    call_index = next(i for i, call in enumerate(calls) if call is made)
+    return Hidden(made.layer, call_index, next(i for i, out in enumerate(made.outputs) if out is tensor))
 
 
-def _hidden_before(seen: Sequence[Seen], output: Any, only_output: bool) -> Any:
-    head = _head(seen, output, only_output)
+def _is_whole(layer: Any) -> bool:
+    return type(layer).__module__.startswith("keras.") and not isinstance(layer, keras.Model)
+
+
+def _parts(layer: Any) -> list[Any]:
+    return list(layer._flatten_layers(include_self=False))
+
+
+def _hidden(seen: Sequence[Seen], output: Any, n_outputs: int) -> tuple[Any, Seen]:
+    """The tensor that enters the last layer with weights on the way to an output, and the call that made it."""
+    head = _head(seen, output, n_outputs)
     tensor = _single(seen, head)
     made = _maker(seen, tensor)
     while made is not None and isinstance(made.layer, _WALKED_OVER):
         tensor = _single(seen, made)
         made = _maker(seen, tensor)
     if made is None:
-        if head.layer is _weighted(seen)[0].layer:
+        if head is _weighted(seen)[0]:
             msg = f"the model has no hidden layer: its input enters its last layer with weights, {head.layer.name!r}"
             raise LayerError(f"{msg}; name the layer to record, such as layers={head.layer.name!r}")
         raise _ambiguous(seen, f"what enters {head.layer.name!r} was not made by a layer")
-    return made.layer
+    return tensor, made
 
 
-def _head(seen: Sequence[Seen], output: Any, only_output: bool) -> Seen:
+def _head(seen: Sequence[Seen], output: Any, n_outputs: int) -> Seen:
     """The last call of a layer with weights on the way to an output."""
     made = _maker(seen, output)
     while made is not None and not made.layer.weights:
@@ -114,10 +141,11 @@ def _head(seen: Sequence[Seen], output: Any, only_output: bool) -> Seen:
     if made is None:
         weighted = _weighted(seen)
         # Operations outside layers hide the way back; with one output, the last layer that ran leads to it.
-        if not weighted or not only_output:
+        if not weighted or n_outputs > 1:
             raise _ambiguous(seen, "its outputs cannot be followed back to a layer with weights")
         return weighted[-1]
-    return made
+    inside = [call for call in _weighted(seen) if any(call.layer is part for part in _parts(made.layer))]
+    return inside[-1] if inside else made
 
 
 def _maker(seen: Sequence[Seen], tensor: Any) -> Seen | None:
@@ -136,7 +164,12 @@ def _single(seen: Sequence[Seen], call: Seen) -> Any:
 
 
 def _weighted(seen: Sequence[Seen]) -> list[Seen]:
-    return [call for call in seen if call.layer.weights and not any(part.weights for part in call.layer._layers)]
+    """Calls of layers with weights of their own, or of compound layers of Keras that have some."""
+    return [
+        call
+        for call in seen
+        if call.layer.weights and (_is_whole(call.layer) or not any(part.weights for part in _parts(call.layer)))
+    ]
 
 
 def _ambiguous(seen: Sequence[Seen], why: str) -> LayerError:

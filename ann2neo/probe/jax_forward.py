@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +11,7 @@ import jax
 import keras
 import numpy as np
 
+from ann2neo.errors import InputValueError, LayerError
 from ann2neo.probe.capture import LOCK
 from ann2neo.probe.forward import (
     Passed,
@@ -16,13 +19,14 @@ from ann2neo.probe.forward import (
     Tap,
     TapShape,
     check_batch_axis,
+    confined,
     explaining,
     run_model,
     state_values,
     tap_shapes,
     taps_of,
 )
-from ann2neo.probe.layers import NamedLayer
+from ann2neo.probe.layers import NamedLayer, fixed_batch_size
 
 __all__ = ["JaxForward"]
 
@@ -52,7 +56,7 @@ class JaxForward:
                     with jax.disable_jit():
                         activations, output, after = self._forward(values, nest)
                 else:
-                    activations, output, after = self._compiled(values, nest)
+                    activations, output, after = self._run_compiled(values, nest)
         taps = self._taps[_kind(nest)]
         for tap, activation in zip(taps, activations, strict=True):
             check_batch_axis(tap, activation.shape, len(leaves[0]))
@@ -72,7 +76,9 @@ class JaxForward:
         mapping = list(zip(variables, values, strict=True))
         layers = [layer.layer for layer in self._layers]
         heard, outputs, updates = run_model(self._model, layers, nest, mapping, self._training)
-        taps, activations = taps_of(self._model, self._layers, heard, _confining_trace, self._eager)
+        taps, activations = taps_of(
+            self._model, self._layers, heard, functools.partial(_confining_trace, eager=self._eager), self._eager
+        )
         self._taps[_kind(nest)] = taps
         after = {id(variable): value for variable, value in updates}
         changed = {i: after[id(variable)] for i, variable in enumerate(variables) if id(variable) in after}
@@ -84,9 +90,8 @@ class JaxForward:
             passed = self(batch, {}, None)
             return tap_shapes(passed.taps, passed.activations)
         values = state_values(_variables(self._model), {}, None)
-        inputs = keras.tree.flatten(getattr(self._model, "inputs", None) or [])
         # With one sample more, an output whose first axis happens to be as long as the batch gives itself away.
-        longer = 0 if any(tensor.shape[0] is not None for tensor in inputs) else 1
+        longer = 0 if fixed_batch_size(self._model) else 1
         nest = keras.tree.map_structure(lambda leaf: _symbol(leaf, longer), batch)
         with explaining(self._model, batch, _FAILURES), LOCK:
             activations, _, _ = jax.eval_shape(self._forward, values, nest)
@@ -94,6 +99,31 @@ class JaxForward:
         for tap, activation in zip(taps, activations, strict=True):
             check_batch_axis(tap, activation.shape, keras.tree.flatten(nest)[0].shape[0])
         return tap_shapes(taps, activations)
+
+    def _run_compiled(self, values: list[Any], nest: Any) -> Any:
+        try:
+            return self._compiled(values, nest)
+        except jax.errors.UnexpectedTracerError as error:
+            # JAX notices only here that something would leave a loop.
+            raise self._confined(values, nest, str(error)) from error
+
+    def _confined(self, values: list[Any], nest: Any, error: str) -> Exception:
+        """What to say of a pass that JAX refuses: which layer cannot leave a loop or function."""
+        traced = re.search(r"traced for ([\w /]+)\.", error)
+        where = f"a loop or compiled function ({traced[1]})" if traced else "a loop or compiled function"
+        for layer in self._layers:
+            alone = JaxForward(self._model, [layer], training=self._training, with_output=False, eager=False)
+            try:
+                if len(self._layers) > 1:
+                    jax.jit(alone._forward)(values, nest)
+                    continue
+            except jax.errors.UnexpectedTracerError:
+                pass
+            except LayerError as unheard:
+                return unheard
+            return LayerError(confined(self._model, layer, where, eager=False))
+        msg = f"the model {self._model.name!r} keeps values of one compiled pass for the next, which JAX refuses"
+        return InputValueError(f"{msg}; pass eager=True to run operation by operation")
 
 
 def _variables(model: Any) -> list[Any]:
@@ -109,10 +139,6 @@ def _kind(nest: Any) -> Any:
     return tuple((tuple(leaf.shape), str(leaf.dtype)) for leaf in keras.tree.flatten(nest))
 
 
-def _confining_trace(tensor: Any) -> str | None:
-    """Name of the trace that a tensor cannot leave, None if it can."""
-    try:
-        jax.numpy.add(tensor, 0)
-    except jax.errors.UnexpectedTracerError:
-        return "a loop or compiled function"
-    return None
+def _confining_trace(tensor: Any, eager: bool) -> str | None:
+    """Name of what a tensor cannot leave. Eagerly only rematerialization traces; else `_confined` finds it."""
+    return "a rematerialized or compiled function" if eager and isinstance(tensor, jax.core.Tracer) else None

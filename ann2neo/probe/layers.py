@@ -10,7 +10,7 @@ import keras
 
 from ann2neo.errors import InputTypeError, LayerError
 
-__all__ = ["NamedLayer", "choose_layers", "container_of", "is_stateful", "named_layers"]
+__all__ = ["NamedLayer", "choose_layers", "fixed_batch_size", "holder_of", "is_stateful", "named_layers"]
 
 Layers = Any
 """A layer, a name, path or glob, a list of those, a predicate, or None."""
@@ -53,7 +53,9 @@ def named_layers(model: Any) -> list[NamedLayer]:
             key = _path(layer)
             # A path that is another layer's plain name would mean two things.
             if paths[key] > 1 or names.get(key) == 1:
-                key, met[key] = f"{key}#{met[key]}", met[key] + 1
+                number = met[key]
+                met[key] += 1
+                key = f"{key}#{number}"
         found.append(NamedLayer(key, layer, index))
     return found
 
@@ -132,16 +134,21 @@ def _listed(known: list[NamedLayer]) -> str:
     return ", ".join(repr(found.key) for found in known) or "no layers"
 
 
-def container_of(model: Any, layer: Any) -> str:
-    """Name of the innermost layer that holds another one; the model's if none does."""
-    inside: Any = model
-    for found in named_layers(model):
-        held = found.layer._flatten_layers(include_self=False)
-        # Later finds lie deeper only if they are themselves inside the earlier one.
-        if any(part is layer for part in held):
-            deeper = inside is model or any(part is found.layer for part in inside._flatten_layers())
-            inside = found.layer if deeper else inside
-    return str(inside.name)
+def holder_of(model: Any, layer: Any) -> Any:
+    """The innermost layer that holds another one; the model if none does."""
+    holders = [found.layer for found in named_layers(model) if _holds(found.layer, layer)]
+    # The innermost holds no other holder.
+    return next((one for one in holders if not any(_holds(one, other) for other in holders)), model)
+
+
+def _holds(holder: Any, layer: Any) -> bool:
+    return any(part is layer for part in holder._flatten_layers(include_self=False))
+
+
+def fixed_batch_size(model: Any) -> int | None:
+    """The one number of samples a model takes at once, as stateful networks do; None if any."""
+    inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
+    return next((int(tensor.shape[0]) for tensor in inputs if tensor.shape[0] is not None), None)
 
 
 def is_stateful(model: Any) -> bool:

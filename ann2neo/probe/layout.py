@@ -47,7 +47,9 @@ class Layout:
     taps: tuple[Tap, ...]
 
 
-def make_layout(shapes: list[TapShape], limits: list[npt.NDArray[np.float64]], choice: Any, seed: int) -> Layout:
+def make_layout(
+    shapes: list[TapShape], limits: list[npt.NDArray[np.float64]], only: Tap | None, choice: Any, seed: int
+) -> Layout:
     """Lay out the units of recorded outputs.
 
     Parameters
@@ -56,6 +58,8 @@ def make_layout(shapes: list[TapShape], limits: list[npt.NDArray[np.float64]], c
         The recorded outputs.
     limits : list of ndarray of float
         Thresholds of each, a number or one per unit, of any shape `limits_of` takes.
+    only : Tap or None
+        The one output to keep, where the layers give more; None for all.
     choice : object
         Which units to keep, as `chosen_units` takes it.
     seed : int
@@ -66,13 +70,15 @@ def make_layout(shapes: list[TapShape], limits: list[npt.NDArray[np.float64]], c
     Layout
         The chosen units with the coordinates they have in the whole layer.
     """
-    flat = [limits_of(limit, shape.tap.layer.key, shape.shape) for shape, limit in zip(shapes, limits, strict=True)]
-    tables = [unit_table(shape.tap, shape.shape, limit) for shape, limit in zip(shapes, flat, strict=True)]
+    taps = tuple(shape.tap for shape in shapes)
+    kept_shapes = [(shape, limit) for shape, limit in zip(shapes, limits, strict=True) if only in {None, shape.tap}]
+    flat = [(shape, limits_of(limit, shape.tap.layer.key, shape.shape)) for shape, limit in kept_shapes]
+    tables = [unit_table(shape.tap, shape.shape, limit) for shape, limit in flat]
     units = pd.concat(tables, ignore_index=True)
     edges = np.cumsum([0, *map(len, tables)])
     kept = chosen_units(units, choice, seed)
     strips, first_unit = [], 0
-    for shape, limit, first, stop in zip(shapes, flat, edges[:-1], edges[1:], strict=True):
+    for (shape, limit), first, stop in zip(flat, edges[:-1], edges[1:], strict=True):
         index = None if kept is None else kept[(kept >= first) & (kept < stop)] - first
         if index is not None and not len(index):
             continue
@@ -81,4 +87,4 @@ def make_layout(shapes: list[TapShape], limits: list[npt.NDArray[np.float64]], c
         strips.append(Strip(shape.tap, first_unit, exact, None if index is None else index.astype(np.int32)))
         first_unit += int(stop - first) if index is None else len(index)
     units = units if kept is None else units.iloc[kept].reset_index(drop=True)
-    return Layout(units, tuple(strips), tuple(shape.tap for shape in shapes))
+    return Layout(units, tuple(strips), taps)

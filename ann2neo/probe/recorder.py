@@ -18,9 +18,9 @@ from tqdm import tqdm
 
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.probe.capture import tensors_of
-from ann2neo.probe.forward import Forward, TapShape, make_forward
+from ann2neo.probe.forward import Forward, Tap, TapShape, make_forward
 from ann2neo.probe.hidden import last_hidden_layer, watching
-from ann2neo.probe.layers import Layers, NamedLayer, choose_layers, is_stateful
+from ann2neo.probe.layers import Layers, NamedLayer, choose_layers, fixed_batch_size, is_stateful
 from ann2neo.probe.layout import make_layout
 from ann2neo.probe.predictions import classes_of
 from ann2neo.probe.provenance import software_versions, weights_sha256
@@ -105,6 +105,7 @@ class Probe:
         self._layers = None if layers is None else choose_layers(model, layers)
         if self._layers is not None:
             checked_threshold(threshold, [layer.key for layer in self._layers])
+        self._only: Tap | None = None
         self._forwards: dict[bool, Forward] = {}
 
     def record(
@@ -130,16 +131,18 @@ class Probe:
             to_seconds(t_start, "t_start")
         stimuli, given = self._stimuli(x, labels, n_samples, predictions)
         _check_run(stimuli, shuffle, n_repeats, batch_size)
+        _check_fixed_batch(self.model, stimuli, batch_size)
         seed = int(np.random.default_rng().integers(2**31)) if seed is None else checked_seed(seed)
-        first = stimuli.first()
+        first = stimuli.first(fixed_batch_size(self.model))
         known = first.labels if given is None else given
         with_output = bool(predictions or (predictions is None and known is not None and known.dtype.kind in "iub"))
         layers = self._layers_for(first.data)
         forward = self._forward(layers, with_output=with_output)
         shapes = forward.outputs_of(first.data)
         rules = checked_threshold(self._threshold, [layer.key for layer in layers])
-        layout = make_layout(shapes, [rules[shape.tap.layer.key] for shape in shapes], self._units, seed)
-        batch_size = batch_size or _batch_size(shapes, self.model)
+        limits = [rules[shape.tap.layer.key] for shape in shapes]
+        layout = make_layout(shapes, limits, self._only, self._units, seed)
+        batch_size = fixed_batch_size(self.model) or batch_size or _batch_size(shapes)
         names = [phase] if n_repeats == 1 else [f"{phase}_{repeat + 1}" for repeat in range(n_repeats)]
         n = stimuli.n_samples
         builder = RasterBuilder(len(layout.units), (n or 0) * n_repeats)
@@ -208,7 +211,9 @@ class Probe:
                 seen.extend(calls)
 
             self._make([], with_output=False).abstractly(data, run)
-            self._layers = choose_layers(self.model, last_hidden_layer(seen, outputs))
+            hidden = last_hidden_layer(self.model, seen, outputs)
+            self._layers = choose_layers(self.model, hidden.layer)
+            self._only = Tap(self._layers[0], hidden.call_index, hidden.output_index)
             _LOG.info("recording the last hidden layer, %r", self._layers[0].key)
         return self._layers
 
@@ -368,6 +373,18 @@ def _check_run(stimuli: Stimuli, shuffle: bool, n_repeats: Any, batch_size: Any)
         raise InputValueError(f"{msg}; pass arrays, or a data set that can be iterated over again")
 
 
+def _check_fixed_batch(model: Any, stimuli: Stimuli, batch_size: int | None) -> None:
+    fixed = fixed_batch_size(model)
+    if fixed is None or not isinstance(stimuli, ArrayStimuli):
+        return
+    if batch_size not in {None, fixed}:
+        msg = f"the model {model.name!r} takes batches of {fixed} only, got batch_size={batch_size}"
+        raise InputValueError(f"{msg}; leave batch_size out")
+    if stimuli.n_samples % fixed:
+        msg = f"the model {model.name!r} takes batches of {fixed} only, and {stimuli.n_samples} samples do not divide"
+        raise InputValueError(f"{msg}; show {stimuli.n_samples - stimuli.n_samples % fixed} of them")
+
+
 def _batches(stimuli: Stimuli, shuffle_seed: tuple[int, int] | None, batch_size: int) -> Iterator[Batch]:
     if not isinstance(stimuli, ArrayStimuli):
         return stimuli.batches()
@@ -375,12 +392,8 @@ def _batches(stimuli: Stimuli, shuffle_seed: tuple[int, int] | None, batch_size:
     return stimuli.batches(order, batch_size)
 
 
-def _batch_size(shapes: list[TapShape], model: Any) -> int:
+def _batch_size(shapes: list[TapShape]) -> int:
     """A power of two from 8 on, so that a batch of recorded activations stays below 64 MB."""
-    inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
-    fixed = [tensor.shape[0] for tensor in inputs if tensor.shape[0] is not None]
-    if fixed:
-        return int(fixed[0])
     n_units = sum(math.prod(shape.shape) for shape in shapes)
     size = _LARGEST_BATCH
     while size > 8 and 4 * n_units * size > _BATCH_BYTES:

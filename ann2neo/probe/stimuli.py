@@ -45,9 +45,9 @@ class ArrayStimuli:
             raise InputValueError(f"{msg}; one sample is one entry along the first axis of every input")
         self.n_samples: int = lengths[0]
 
-    def first(self) -> Batch:
+    def first(self, n_samples: int | None) -> Batch:
         """A few samples, from which shapes and types are seen."""
-        return next(self.batches(None, min(8, self.n_samples)))
+        return next(self.batches(None, n_samples or min(8, self.n_samples)))
 
     def batches(self, order: npt.NDArray[np.int64] | None, batch_size: int, start: int = 0) -> Iterator[Batch]:
         """Batches in an order, from the presentation `start` on; None stands for the order of the data."""
@@ -76,7 +76,7 @@ class StreamedStimuli:
         self.read_once = isinstance(batches, Iterator)
         self._peeked: tuple[Iterator[Any], list[Any]] | None = None
 
-    def first(self) -> Batch:
+    def first(self, n_samples: int | None) -> Batch:  # noqa: ARG002 - a batch comes as it is
         """The first batch, which the next reading still gives."""
         items = iter(self._batches)
         taken = list(itertools.islice(items, 1))

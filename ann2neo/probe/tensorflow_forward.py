@@ -22,7 +22,7 @@ from ann2neo.probe.forward import (
     tap_shapes,
     taps_of,
 )
-from ann2neo.probe.layers import NamedLayer
+from ann2neo.probe.layers import NamedLayer, fixed_batch_size
 
 __all__ = ["TensorFlowForward"]
 
@@ -75,7 +75,7 @@ class TensorFlowForward:
 
     def abstractly(self, batch: Any, run: Callable[[Any], Any]) -> None:
         """Call `run` on symbols of a batch; see `Forward`."""
-        specs = [_any_batch(tf.convert_to_tensor(leaf)) for leaf in keras.tree.flatten(batch)]
+        specs = [self._spec(tf.convert_to_tensor(leaf)) for leaf in keras.tree.flatten(batch)]
 
         def trace(tensors: list[Any]) -> None:
             run(keras.tree.pack_sequence_as(batch, tensors))
@@ -110,14 +110,19 @@ class TensorFlowForward:
             carried = [after.get(id(variable), value) for variable, value in mapping]
             return activations, outputs if self._with_output else None, carried
 
-        inputs = [_any_batch(tensor) for tensor in tensors]
+        inputs = [self._spec(tensor) for tensor in tensors]
         with LOCK:
             function = tf.function(forward, autograph=False)
             concrete = function.get_concrete_function(inputs, [tf.TensorSpec(v.shape, v.dtype) for v in variables])
+        fixed = fixed_batch_size(self._model)
         symbols = concrete.structured_outputs[0]
         for tap, symbol in zip(taps, symbols, strict=True):
-            check_batch_axis(tap, tuple(symbol.shape) if symbol.shape.rank is not None else (None,), None)
+            check_batch_axis(tap, tuple(symbol.shape) if symbol.shape.rank is not None else (fixed,), fixed)
         return _Compiled(function, taps, symbols, variables), changed
+
+    def _spec(self, tensor: Any) -> Any:
+        """Spec of a tensor with any number of samples, unless the model takes only one."""
+        return tf.TensorSpec([fixed_batch_size(self._model), *tensor.shape[1:]], tensor.dtype)
 
     def _run_eagerly(self, batch: Any, tensors: list[Any], state: State, rng: np.random.Generator | None) -> Passed:
         variables = [*self._model.trainable_variables, *self._model.non_trainable_variables]
@@ -137,11 +142,6 @@ class TensorFlowForward:
             check_batch_axis(tap, activation.shape, tensors[0].shape[0])
         output = outputs if self._with_output else None
         return Passed(taps, activations, output, {id(v): value for v, value in updates})
-
-
-def _any_batch(tensor: Any) -> Any:
-    """Spec of a tensor with any number of samples."""
-    return tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)
 
 
 def _confining_graph(tensor: Any) -> str | None:

@@ -10,6 +10,8 @@ from .analysis.populations import correlations as correlations
 from .analysis.processes import fit_processes as fit_processes
 from .analysis.selectivity import selectivity as selectivity
 from .analysis.selectivity import single_stimulus_overlap as single_stimulus_overlap
+from .analysis.simulate import counting_processes as counting_processes
+from .analysis.simulate import simulate as simulate
 from .errors import (
     ActivationError as ActivationError,
 )

@@ -2,6 +2,8 @@ from .analysis.battery import analyze as analyze
 from .analysis.comparisons import compare as compare
 from .analysis.explanations import explain as explain
 from .analysis.joint_permutation import network_test as network_test
+from .analysis.multiple_filter import ChangePoints as ChangePoints
+from .analysis.multiple_filter import change_points as change_points
 from .analysis.networks import summarize as summarize
 from .analysis.populations import Correlations as Correlations
 from .analysis.populations import complexity as complexity

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -60,6 +61,20 @@ def _prepare(
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("ann2neo").setLevel(logging.WARNING if quiet else logging.INFO)
+
+
+@app.command()
+def demo(
+    *,
+    dataset: Annotated[str, typer.Option(help="Data set: digits (embedded), mnist, ... or a .npz file.")] = "digits",
+    out: Annotated[Path, typer.Option(help="Folder for the NWB files.")] = Path("ann2neo-demo"),
+    seed: Annotated[int, typer.Option(min=0, help="Seeds weights, labels and orders.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the files of an earlier run.")] = False,
+) -> None:
+    """Train three small networks, record them, and show what their spikes say."""
+    from ann2neo.study.demo import demo_text, run_demo
+
+    typer.echo(demo_text(run_demo(dataset, out, seed=seed, overwrite=overwrite), out))
 
 
 @datasets_app.command("list")

@@ -13,14 +13,14 @@ from threadpoolctl import threadpool_limits
 
 from ann2neo.analysis.counts import Counts, Train
 from ann2neo.analysis.rates import status
-from ann2neo.analysis.statistic import Column, Statistic, Values
+from ann2neo.analysis.statistic import Statistic, Values
 from ann2neo.analysis.table import checked_lags, chosen_statistics, unit_columns, window_for
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 from ann2neo.tables import Phase
 
-__all__ = ["ENGINES", "analyze", "table_descriptions"]
+__all__ = ["ENGINES", "analyze"]
 
 ENGINES = ("fast", "reference")
 """Ways to compute: all units from the bits, or Elephant, SciPy and statsmodels unit by unit."""
@@ -107,27 +107,6 @@ def analyze(
     if not parts:
         return _joined([], identity, chosen)
     return pd.concat(parts, ignore_index=True)
-
-
-def table_descriptions(table: pd.DataFrame) -> dict[str, str]:
-    """Description of each column of a table that `analyze` made.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        A table of units.
-
-    Returns
-    -------
-    dict of str to str
-        One sentence a column; columns of the recording's own table of units are named as such.
-    """
-    known = {column.name: _described(column) for column in unit_columns()}
-    return {name: known.get(name, f"{name} of the unit, from the recording.") for name in table.columns}
-
-
-def _described(column: Column) -> str:
-    return column.description + (f" Unit: {column.unit}." if column.unit not in {"", "1"} else "")
 
 
 def _block_bytes(raster: SpikeRaster) -> int:

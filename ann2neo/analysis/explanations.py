@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import pandas as pd
+
 from ann2neo.analysis.joint_permutation import NETWORK_STATISTICS
 from ann2neo.analysis.networks import NETWORK_COLUMNS
 from ann2neo.analysis.statistic import BY_CONSTRUCTION, Statistic
@@ -11,7 +13,7 @@ from ann2neo.analysis.table import STATISTICS, unit_columns
 from ann2neo.errors import InputValueError
 from ann2neo.tables import ORDERS
 
-__all__ = ["explain", "true_by_construction"]
+__all__ = ["column_descriptions", "explain", "true_by_construction"]
 
 
 def explain(column: str, order: str | None = None) -> str:
@@ -57,6 +59,33 @@ def explain(column: str, order: str | None = None) -> str:
         None: f"Where stimuli were shown in random order, this is {holds}.",
     }
     return f"{words[column]} {meanings[order]}"
+
+
+def column_descriptions(*tables: pd.DataFrame) -> dict[str, str]:
+    """What each column of tables of results means, for the files they are written to.
+
+    Parameters
+    ----------
+    *tables : pandas.DataFrame
+        Tables of `analyze` or `summarize`.
+
+    Returns
+    -------
+    dict of str to str
+        One sentence a column; columns of the recording's own table of units are named as such.
+
+    Examples
+    --------
+    >>> column_descriptions(pd.DataFrame({"firing_rate_hz": [2.0], "brain_area": ["V1"]}))
+    {'firing_rate_hz': 'Firing rate in spikes per second, firing_rate divided by the bin length. Unit: Hz.',
+     'brain_area': 'brain_area of the unit, as the recording has it.'}
+    """
+    known = {
+        column.name: column.description + (f" Unit: {column.unit}." if column.unit not in {"", "1"} else "")
+        for column in (*NETWORK_COLUMNS, *unit_columns())
+    }
+    names = dict.fromkeys(name for table in tables for name in table.columns)
+    return {name: known.get(name, f"{name} of the unit, as the recording has it.") for name in names}
 
 
 def true_by_construction(column: str) -> bool:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ann2neo.analysis.counts import Counts
 from ann2neo.analysis.ljung_box import ljung_box_values
+from ann2neo.analysis.seeds import drawn_seed
 from ann2neo.analysis.table import checked_lags, window_for
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.raster import BinPermuter, SpikeRaster
@@ -86,10 +87,7 @@ def network_test(
         raise InputTypeError(f"n_permutations must be a whole number, got {n_permutations!r}")
     if n_permutations < 1:
         raise InputValueError(f"n_permutations must be at least 1, got {n_permutations}; 999 is usual")
-    if seed is not None and seed < 0:
-        raise InputValueError(f"seed must be a whole number, 0 or more, got {seed!r}")
-    lags = checked_lags(lags)
-    seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+    lags, seed = checked_lags(lags), drawn_seed(seed)
     rows: list[dict[str, Any]] = []
     for number, phase in enumerate(recording.iter_phases()):
         length = window_for(window, phase.n_time_bins)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ann2neo.analysis.seeds import drawn_seed
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.recording import Recording
 
@@ -62,7 +63,7 @@ def change_points(
     *,
     step: int | None = None,
     n_surrogates: int = 1000,
-    seed: int = 0,
+    seed: int | None = 0,
 ) -> ChangePoints:
     """Find where the firing rate of each unit changes.
 
@@ -84,7 +85,7 @@ def change_points(
     n_surrogates : int, default 1000
         Limit processes to simulate for the threshold.
     seed : int, default 0
-        Seed of the simulation.
+        Seed of the simulation; None draws one, and the result reports it.
 
     Returns
     -------
@@ -119,6 +120,7 @@ def change_points(
         raise InputValueError(msg + "; it is a probability, 0.05 where Elephant takes 5 percent")
     if n_surrogates < 1:
         raise InputValueError(f"n_surrogates must be at least 1, got {n_surrogates}; 1000 is usual")
+    seed = drawn_seed(seed)
     found: list[dict[str, Any]] = []
     tested: list[dict[str, Any]] = []
     for phase in recording.iter_phases():

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ann2neo.errors import FileFormatError
+from ann2neo.io.hdf5_heaps import check_heaps
 
 __all__ = ["Table", "open_nwb", "read_table"]
 
@@ -29,6 +30,7 @@ def open_nwb(path: Path) -> Iterator[Any]:
     if path.is_dir():
         raise FileFormatError(f"{path} is a folder; give the path of one .nwb file")
     try:
+        check_heaps(path)
         handle = h5py.File(path, "r", locking=False)
     except (OSError, RuntimeError) as error:
         msg = f"{path} cannot be opened as HDF5, so it is no NWB file or is damaged ({error})"

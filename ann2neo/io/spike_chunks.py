@@ -24,6 +24,7 @@ try:
     isal_zlib: Any = importlib.import_module("isal.isal_zlib")
 except ImportError:  # the extra "fast" is not installed
     isal_zlib = None
+_ISAL_ERRORS = () if isal_zlib is None else (isal_zlib.error,)
 
 __all__ = ["CHUNK", "SpikeTimes", "checked_compression", "read_spike_times", "write_spike_times"]
 
@@ -224,7 +225,7 @@ def _deflated(data: npt.NDArray[np.uint8], level: int) -> bytes:
 def _inflated(data: bytes, length: int) -> npt.NDArray[np.float64]:
     try:
         plain = isal_zlib.decompress(data) if isal_zlib is not None else zlib.decompress(data)
-    except (zlib.error, ValueError) as error:
+    except (zlib.error, ValueError, *_ISAL_ERRORS) as error:
         raise FileFormatError(f"a chunk of spike times is damaged ({error}); get an undamaged copy") from error
     if len(plain) != 8 * length:
         msg = f"a chunk of spike times holds {len(plain)} bytes instead of {8 * length}; get an undamaged copy"

@@ -4,6 +4,7 @@ Every figure is a function of a recording, of a table of units, or of a study's 
 ``ax.figure``, save them with ``ax.figure.savefig(path)``, or hand in axes of your own.
 """
 
+from ann2neo.report.page import render_report, write_report
 from ann2neo.report.populations import plot_correlations, plot_selectivity
 from ann2neo.report.rasters import plot_observed_and_simulated, plot_raster
 from ann2neo.report.rates import plot_fano_factors, plot_firing_rates
@@ -18,4 +19,6 @@ __all__ = [
     "plot_observed_and_simulated",
     "plot_raster",
     "plot_selectivity",
+    "render_report",
+    "write_report",
 ]

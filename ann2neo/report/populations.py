@@ -13,7 +13,7 @@ from ann2neo.errors import InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 from ann2neo.report.rasters import label_codes, only_phase
-from ann2neo.report.style import ACTIVITY, BLUE, CORRELATION, MUTED, VERMILLION, add_note, axes_or_new, grouped
+from ann2neo.report.style import ACTIVITY, BLUE, CORRELATION, VERMILLION, add_note, axes_or_new, grouped
 
 __all__ = ["plot_correlations", "plot_selectivity"]
 
@@ -117,7 +117,7 @@ def plot_selectivity(recording: Recording, *, phase: str | None = None, ax: Any 
     -------
     matplotlib.axes.Axes
         Spikes per bin, units against labels; beside it each unit's selectivity (best - mean of the others) / (best +
-        mean of the others), between 0 and 1.
+        mean of the others), between 0 and 1, and its median if labels are shuffled: chance alone lifts it above 0.
 
     Raises
     ------
@@ -139,12 +139,12 @@ def plot_selectivity(recording: Recording, *, phase: str | None = None, ax: Any 
         raise InputValueError(msg + "; record it with labels=")
     rates = _label_rates(raster, codes, len(labels))
     best = rates.argmax(axis=1)
-    top = rates.max(axis=1)
-    others = (rates.sum(axis=1) - top) / (len(labels) - 1)
-    total = top + others
-    index = np.divide(top - others, total, out=np.zeros_like(top), where=total > 0)
+    index = _selectivity(rates)
+    shuffled = np.random.default_rng(0).permutation(codes)
+    chance = float(np.median(_selectivity(_label_rates(raster, shuffled, len(labels)))))
     order = np.lexsort((-index, best))
-    order = np.concatenate([order[total[order] > 0], order[total[order] == 0]])
+    active = raster.spike_counts()[order] > 0
+    order = np.concatenate([order[active], order[~active]])
     size = -(-raster.n_units // _MAX_UNITS)
     starts = np.arange(0, raster.n_units, size)
     n_rows = np.diff(np.append(starts, raster.n_units))
@@ -163,12 +163,13 @@ def plot_selectivity(recording: Recording, *, phase: str | None = None, ax: Any 
         beside.tick_params(labelleft=False, left=False, labelsize=7)
         beside.set(xlim=(0, 1))
         beside.set_xlabel("Selectivity", fontsize=7.5)
-        beside.axvline(float(np.median(index)), color=MUTED, lw=0.8, ls=":")
+        beside.axvline(chance, color=VERMILLION, lw=1, ls="--")
         bar = axes.inset_axes([1.31, 0, 0.04, 1])
         axes.figure.colorbar(image, cax=bar).outline.set_visible(False)
         bar.set_ylabel("Firing rate (spikes per bin)", fontsize=7.5)
         bar.tick_params(labelsize=7)
-        said = f"{grouped(raster.n_units)} units; median selectivity {np.median(index):.2f} (dotted)"
+        said = f"{grouped(raster.n_units)} units; median selectivity {np.median(index):.2f}"
+        said += f", if labels are shuffled {chance:.2f} (dashed)"
         if size > 1:
             said += f"; each row: mean of {size} units"
         add_note(axes, said)
@@ -181,6 +182,14 @@ def _correlations(raster: SpikeRaster) -> npt.NDArray[np.float64]:
     covariance = raster.joint_counts() / n_bins - np.outer(rates, rates)
     deviation = np.sqrt(rates * (1 - rates))
     return np.asarray(np.clip(covariance / np.outer(deviation, deviation), -1, 1))
+
+
+def _selectivity(rates: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(best - mean of the others) / (best + mean of the others) over labels, shape (n_units,); 0 for a silent unit."""
+    best = rates.max(axis=1)
+    others = (rates.sum(axis=1) - best) / (rates.shape[1] - 1)
+    total = best + others
+    return np.asarray(np.divide(best - others, total, out=np.zeros_like(best), where=total > 0))
 
 
 def _label_rates(raster: SpikeRaster, codes: npt.NDArray[np.int64], n_labels: int) -> npt.NDArray[np.float64]:

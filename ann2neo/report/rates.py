@@ -77,7 +77,7 @@ def plot_firing_rates(
         axes.set_xlabel("Firing rate (spikes per bin)" if is_rate else column)
         axes.grid(visible=True, axis="x")
         if is_rate:
-            axes.set_xlim(0, None)
+            axes.set_xlim(-0.02 * axes.get_xlim()[1], None)
         said = "box: quartiles and median"
         if max(map(len, groups.values())) > _MAX_DROPS:
             said += f"; dots: {_MAX_DROPS} units of each group, at even ranks"

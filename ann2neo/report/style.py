@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 INK, MUTED, GRID = "#1f2430", "#667085", "#d5d9e0"
-"""Text and axes, secondary text and reference lines, grid: the page swaps these three between light and dark."""
+"""Text and axes, secondary text and reference lines, grid: a page swaps these between light and dark."""
 
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9"
 CYCLE = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY)
@@ -52,9 +52,7 @@ CONDITION_STYLES: Mapping[str, tuple[str, str]] = {
 }
 """Colour and marker of each condition of the study."""
 
-ACTIVITY = LinearSegmentedColormap.from_list(
-    "ann2neo_activity", [(0.0, 0.45, 0.70, 0.0), (0.0, 0.45, 0.70, 0.45), (0.0, 0.36, 0.60, 1.0)]
-)
+ACTIVITY = LinearSegmentedColormap.from_list("ann2neo_activity", [(0.0, 0.45, 0.70, 0.0), (0.0, 0.45, 0.70, 1.0)])
 """Share of active cells, 0 to 1. Zero is transparent, so that it is the page's own background."""
 
 CORRELATION = LinearSegmentedColormap.from_list(

@@ -1,0 +1,315 @@
+"""The page: one self-contained HTML file about one or more recordings."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from ann2neo.analysis.battery import analyze
+from ann2neo.analysis.comparisons import SamenessWarning, compare
+from ann2neo.analysis.explanations import column_descriptions
+from ann2neo.analysis.networks import summarize
+from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo.io.output import complete_file, refuse_existing
+from ann2neo.recording import Recording
+from ann2neo.report.populations import plot_correlations, plot_selectivity
+from ann2neo.report.rasters import plot_raster
+from ann2neo.report.rates import plot_fano_factors, plot_firing_rates
+from ann2neo.report.style import grouped
+from ann2neo.report.svg import inline_svg
+from ann2neo.report.trains import plot_autocorrelation, plot_intervals
+from ann2neo.report.words import phase_title, phase_words, recording_facts, test_rows
+from ann2neo.tables import Phase
+
+__all__ = ["render_report", "write_report"]
+
+_MAX_UNIT_ROWS = 1_000
+_FIRST_BINS = 200
+_MAX_COMPARED = 4
+_NETWORK_COLUMNS = (
+    "recording", "phase", "order", "n_units", "n_time_bins", "mean_firing_rate", "cv_firing_rate_percent",
+    "silent_share", "saturated_share", "mean_fano_factor", "mean_fano_factor_expected", "mean_dispersion",
+)  # fmt: skip
+_UNIT_COLUMNS = (
+    "unit", "layer", "unit_in_layer", "phase", "status", "n_spikes", "firing_rate", "fano_factor_unbiased",
+    "fano_factor_unbiased_expected", "dispersion", "dispersion_pvalue", "cv_isi", "cv_isi_expected",
+    "ljung_box_pvalue", "trend_pvalue",
+)  # fmt: skip
+
+
+class _Column(NamedTuple):
+    name: str
+    numeric: bool
+    words: str
+
+
+class _Cell(NamedTuple):
+    text: str
+    value: str | None
+    reason: str
+
+
+class _Table(NamedTuple):
+    columns: list[_Column]
+    rows: list[list[_Cell]]
+    note: str
+
+
+class _Figure(NamedTuple):
+    key: str
+    title: str
+    caption: str
+    svg: Markup
+
+
+def write_report(
+    recordings: Mapping[str, Recording],
+    path: str | os.PathLike[str],
+    *,
+    title: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a page about one or more recordings.
+
+    Parameters
+    ----------
+    recordings : mapping of str to Recording
+        The recordings under the names they shall have in the page.
+    path : path
+        The HTML file to write. It appears under its name when it is complete.
+    title : str, optional
+        Heading of the page.
+    overwrite : bool, default False
+        Whether an existing file may be replaced.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    InputTypeError, InputValueError
+        If there is no recording, or one has nothing to draw.
+    OutputExistsError, OutputError
+        If the file exists or cannot be written.
+    """
+    file = Path(path)
+    _checked(recordings)
+    refuse_existing(file, overwrite=overwrite)
+    page = render_report(recordings, title=title)
+    with complete_file(file, overwrite=overwrite) as partial:
+        partial.write_text(page, encoding="utf-8")
+    return file
+
+
+def render_report(recordings: Mapping[str, Recording], *, title: str | None = None) -> str:
+    """As `write_report`, but return the page as text."""
+    _checked(recordings)
+    chapters, networks, unit_tables = [], [], {}
+    for number, (name, recording) in enumerate(recordings.items(), start=1):
+        units = analyze(recording)
+        network = summarize(units)
+        unit_tables[name] = units
+        networks.append(network.assign(recording=name))
+        chapters.append(_chapter(name, f"r{number}", recording, units, network))
+    only = next(iter(recordings))
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    here = files("ann2neo.report")
+    template = environment.from_string(here.joinpath("page.html.j2").read_text(encoding="utf-8"))
+    shown = [column for column in _UNIT_COLUMNS if any(column in units for units in unit_tables.values())]
+    known = column_descriptions(pd.concat(list(unit_tables.values())).head(0))
+    return template.render(
+        title=title or (f"Recording {only}" if len(recordings) == 1 else f"{len(recordings)} recordings"),
+        version=version("ann2neo"),
+        written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
+        css=Markup(here.joinpath("page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+        script=Markup(here.joinpath("page.js").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+        chapters=chapters,
+        overview=_overview(recordings, unit_tables, pd.concat(networks)) if len(recordings) > 1 else None,
+        glossary=[(name, known[name]) for name in shown if name in known],
+    )
+
+
+def _checked(recordings: Mapping[str, Recording]) -> None:
+    if not isinstance(recordings, Mapping):
+        raise InputTypeError(f"recordings must be a mapping of names to recordings, got {type(recordings).__name__}")
+    if not recordings:
+        raise InputValueError("a report needs at least one recording, got none")
+    for name, recording in recordings.items():
+        if not isinstance(recording, Recording):
+            raise InputTypeError(f"{name!r} must be a Recording, got {type(recording).__name__}")
+        if not recording.n_units or not len(recording.phases):
+            msg = f"{name!r} has {recording.n_units} units and {len(recording.phases)} phases, so there is nothing"
+            raise InputValueError(msg + " to report; record or select at least one of each")
+
+
+def _chapter(name: str, key: str, recording: Recording, units: pd.DataFrame, network: pd.DataFrame) -> dict[str, Any]:
+    parts = []
+    for number, phase in enumerate(recording.iter_phases(), start=1):
+        of_phase = units[units["phase"] == phase.phase]
+        row = network[network["phase"] == phase.phase].iloc[0].to_dict()
+        tests = pd.DataFrame(test_rows(row, phase.order))
+        parts.append(
+            {
+                "title": phase_title(phase),
+                "phase": phase.phase,
+                "words": phase_words(recording, phase, of_phase, row),
+                "tests": _table(tests, {}) if len(tests) else None,
+                "figures": _phase_figures(f"{key}p{number}", recording, phase, of_phase),
+            }
+        )
+    return {
+        "name": name,
+        "facts": recording_facts(recording),
+        "parts": parts,
+        "units": _unit_table(units),
+        "provenance": sorted(recording.provenance.items()) or [("nothing", "no provenance is on record")],
+    }
+
+
+def _phase_figures(key: str, recording: Recording, phase: Phase, units: pd.DataFrame) -> list[_Figure]:
+    """Every figure that the phase has the data for."""
+    name, n_units, n_bins = phase.phase, grouped(len(units)), grouped(phase.n_time_bins)
+    spikes = units["n_spikes"].to_numpy()
+    n_varying = int(((spikes > 0) & (spikes < phase.n_time_bins)).sum())
+    n_fano = int(units["fano_factor_unbiased"].notna().sum())
+    n_labels = _n_labels(recording, name)
+    figures = []
+
+    def add(kind: str, heading: str, caption: str, ax: Any) -> None:
+        svg = inline_svg(ax.figure, f"{key}-{kind}", f"{heading}, phase {name}. {caption}")
+        figures.append(_Figure(f"{key}-{kind}", heading, caption, svg))
+
+    sort = "label" if n_labels > 1 and phase.order != "stored" else "time"
+    caption = f"All {n_units} units over {n_bins} bins, "
+    caption += "stimuli grouped by label." if sort == "label" else "in time."
+    add("raster", "Raster", caption, plot_raster(recording, phase=name, sort=sort))
+    if phase.n_time_bins > 2 * _FIRST_BINS:
+        first = _first_bins(recording, phase)
+        caption = f"The first {grouped(first.n_time_bins)} bins, as they were recorded."
+        add("first", "The first stretch", caption, plot_raster(first, phase=name))
+    rate = units["firing_rate"]
+    caption = f"{n_units} units: median {rate.median():.3f}, {rate.min():.3f} to {rate.max():.3f} spikes per bin."
+    add("rates", "Firing rates", caption, plot_firing_rates(units))
+    if n_fano:
+        caption = f"{grouped(n_fano)} units; dashed, what the rate alone gives when bins come in random order."
+        add("fano", "Fano factor against rate", caption, plot_fano_factors(units))
+    if (spikes >= 2).any():
+        caption = "All units pooled, with the distribution that their rates alone give."
+        add("intervals", "Inter-spike intervals", caption, plot_intervals(recording, phase=name))
+    lags = min(20, phase.n_time_bins // 5)
+    if n_varying and lags:
+        caption = f"Median and middle 90 % of {grouped(n_varying)} units, up to {lags} bins apart."
+        add("autocorrelation", "Autocorrelation", caption, plot_autocorrelation(recording, lags=lags, phase=name))
+    if n_varying > 1:
+        caption = f"Between {grouped(n_varying)} units that vary: blue for together, orange for apart."
+        add("correlations", "Correlations", caption, plot_correlations(recording, phase=name))
+    if n_labels > 1:
+        caption = f"Firing rate of every unit for each of {n_labels} labels."
+        add("selectivity", "What units fire for", caption, plot_selectivity(recording, phase=name))
+    return figures
+
+
+def _first_bins(recording: Recording, phase: Phase) -> Recording:
+    part = recording.select(phase=phase.phase)
+    shown = part.presentations
+    short = shown[shown["stop_bin"] <= _FIRST_BINS]
+    covered = len(short) and (short["stop_bin"] - short["start_bin"]).sum() == short["stop_bin"].max()
+    if covered:
+        return part.select(presentations=short.index.to_numpy())
+    return Recording.from_raster(part.raster.slice(0, _FIRST_BINS), phase=phase.phase)
+
+
+def _n_labels(recording: Recording, phase: str) -> int:
+    table = recording.presentations
+    return int(table.loc[table["phase"] == phase, "label"].nunique()) if "label" in table else 0
+
+
+def _overview(
+    recordings: Mapping[str, Recording], unit_tables: Mapping[str, pd.DataFrame], networks: pd.DataFrame
+) -> dict[str, Any]:
+    tables = []
+    for name, units in unit_tables.items():
+        several = len(set(units["phase"])) > 1
+        tables.append(units.assign(group=[f"{name}, {phase}" if several else name for phase in units["phase"]]))
+    together = pd.concat(tables, ignore_index=True)
+    ax = plot_firing_rates(together, by="group")
+    caption = f"One raincloud per recording and phase, {together['group'].nunique()} in all."
+    svg = inline_svg(ax.figure, "overview-rates", f"Firing rates of all recordings. {caption}")
+    return {
+        "networks": _table(networks[[column for column in _NETWORK_COLUMNS if column in networks]], {}),
+        "figures": [_Figure("overview-rates", "Firing rates side by side", caption, svg)],
+        "comparisons": _comparisons(recordings),
+    }
+
+
+def _comparisons(recordings: Mapping[str, Recording]) -> _Table | None:
+    """Every pair compared, where recordings have phases to compare; none of more than four recordings."""
+    if len(recordings) > _MAX_COMPARED:
+        return None
+    with warnings.catch_warnings():
+        # What it warns of is said below the table.
+        warnings.simplefilter("ignore", SamenessWarning)
+        try:
+            table = compare(*recordings.values(), names=list(recordings))
+        except InputValueError:
+            return None
+    columns = ["first", "second", "first_phase", "second_phase", "test", "effect_is", "effect", "pvalue", "reason"]
+    note = (
+        "A large p-value of the Kolmogorov-Smirnov test does not show that two networks are the same; the equivalence "
+        "test can. Units of one network depend on each other: to compare ways of training, compare several networks."
+    )
+    return _table(table[[column for column in columns if column in table]], {}, note)
+
+
+def _unit_table(units: pd.DataFrame) -> _Table:
+    columns = [column for column in _UNIT_COLUMNS if column in units]
+    shown, note = units, ""
+    if len(units) > _MAX_UNIT_ROWS:
+        shown = units.iloc[np.unique(np.linspace(0, len(units) - 1, _MAX_UNIT_ROWS).astype(np.int64))]
+        note = f"{grouped(len(shown))} rows, evenly spaced, of {grouped(len(units))}. "
+    note += "All columns of all units: ann2neo analyze FILE.nwb."
+    reasons = {
+        column: shown[reason].to_list() for column in columns if (reason := _reason_column(column, shown)) is not None
+    }
+    return _table(shown[columns], column_descriptions(units), note, reasons)
+
+
+def _reason_column(column: str, units: pd.DataFrame) -> str | None:
+    stems = [name.removesuffix("_reason") for name in units if str(name).endswith("_reason")]
+    stem = next((stem for stem in stems if column == stem or column.startswith(f"{stem}_")), None)
+    return f"{stem}_reason" if stem else None
+
+
+def _table(
+    table: pd.DataFrame, words: Mapping[str, str], note: str = "", reasons: Mapping[str, Sequence[str]] | None = None
+) -> _Table:
+    columns = [_Column(str(name), table[name].dtype.kind in "iuf", words.get(name, "")) for name in table]
+    cells = []
+    for name in table:
+        why = (reasons or {}).get(name, [""] * len(table))
+        cells.append([_cell(value, reason) for value, reason in zip(table[name].to_list(), why, strict=True)])
+    return _Table(columns, [list(row) for row in zip(*cells, strict=True)], note)
+
+
+def _cell(value: Any, reason: str) -> _Cell:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return _Cell(str(value), None, "")
+    if isinstance(value, float) and not np.isfinite(value):
+        return _Cell("\u2013", "nan", reason)
+    if isinstance(value, int):
+        return _Cell(str(value), str(value), "")
+    text = f"{value:.1e}" if 0 < abs(value) < 5e-4 else f"{value:.3f}" if abs(value) < 100 else f"{value:.0f}"
+    return _Cell(text, repr(value), "")

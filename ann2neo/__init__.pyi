@@ -12,8 +12,11 @@ from .analysis.populations import correlations as correlations
 from .analysis.processes import fit_processes as fit_processes
 from .analysis.selectivity import selectivity as selectivity
 from .analysis.selectivity import single_stimulus_overlap as single_stimulus_overlap
+from .analysis.significance import SurrogateWarning as SurrogateWarning
+from .analysis.significance import surrogate_test as surrogate_test
 from .analysis.simulate import counting_processes as counting_processes
 from .analysis.simulate import simulate as simulate
+from .analysis.surrogates import surrogates as surrogates
 from .errors import (
     ActivationError as ActivationError,
 )
@@ -58,6 +61,7 @@ from .io.nwb_reader import read_nwb as read_nwb
 from .io.nwb_writer import write_nwb as write_nwb
 from .io.sharing import share as share
 from .io.validation import validate_nwb as validate_nwb
+from .monitor import SpikeMonitor as SpikeMonitor
 from .probe.recorder import Probe as Probe
 from .probe.recorder import record as record
 from .raster import SpikeRaster as SpikeRaster

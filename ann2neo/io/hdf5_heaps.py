@@ -6,8 +6,9 @@ is what a zeroed stretch of a damaged file looks like. The walk here is the same
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -20,13 +21,15 @@ _HEADER, _SMALLEST = 16, 4096
 _LARGEST_FILE, _BLOCK = 1 << 31, 1 << 22
 
 
-def check_heaps(path: Path) -> None:
+def check_heaps(path: Path, numbers: Any = None) -> None:
     """Raise if a file holds a string heap that HDF5 would never come back from.
 
     Parameters
     ----------
     path : Path
         An HDF5 file. One above 2 GiB is not searched, which would take longer than its tables do.
+    numbers : h5py.Dataset, optional
+        A large dataset without strings; its chunks are passed over.
 
     Raises
     ------
@@ -40,25 +43,43 @@ def check_heaps(path: Path) -> None:
         if file.read(8) != _SUPERBLOCK:
             return
         heaps = []
-        for start in _places(file, size):
-            file.seek(start)
-            length = int.from_bytes(file.read(_HEADER)[8:], "little")
-            if _SMALLEST <= length <= size - start:
-                heaps.append(file.read(length - _HEADER))
+        for first, last in _between(_chunks(numbers), size):
+            for start in _places(file, first, last):
+                file.seek(start)
+                length = int.from_bytes(file.read(_HEADER)[8:], "little")
+                if _SMALLEST <= length <= size - start:
+                    heaps.append(file.read(length - _HEADER))
     if heaps and not _walks_end(heaps):
         msg = f"{path} has a damaged string heap, on which HDF5 would hang"
         raise FileFormatError(msg + "; get an undamaged copy")
 
 
-def _places(file: BinaryIO, size: int) -> list[int]:
-    """Where the signature of a heap stands in a file."""
+def _chunks(dataset: Any) -> list[tuple[int, int]]:
+    """Where the chunks of a dataset begin and end in the file, in order."""
+    if dataset is None or dataset.chunks is None:
+        return []
+    found = [dataset.id.get_chunk_info(i) for i in range(dataset.id.get_num_chunks())]
+    return sorted((chunk.byte_offset, chunk.byte_offset + chunk.size) for chunk in found)
+
+
+def _between(parts: list[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
+    """What lies between stretches of a file."""
+    position = 0
+    for start, stop in [*parts, (size, size)]:
+        if start > position:
+            yield position, min(start, size)
+        position = max(position, stop)
+
+
+def _places(file: BinaryIO, first: int, last: int) -> list[int]:
+    """Where the signature of a heap stands in a stretch of a file."""
     places, overlap = [], len(_SIGNATURE) - 1
-    for first in range(0, size, _BLOCK):
-        file.seek(first)
-        block = file.read(_BLOCK + overlap)
+    for begin in range(first, last, _BLOCK):
+        file.seek(begin)
+        block = file.read(min(_BLOCK, last - begin) + overlap)
         found = block.find(_SIGNATURE)
         while found >= 0:
-            places.append(first + found)
+            places.append(begin + found)
             found = block.find(_SIGNATURE, found + 1)
     return places
 

@@ -26,6 +26,7 @@ N_DRAWS = 9_999
 """Draws of a Monte Carlo null."""
 
 _TIE = 1e-9
+_STRIP = 1 << 17
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -46,15 +47,54 @@ class _Throws:
         """Cells of the spikes thrown so far, shape (n_thrown, N_DRAWS)."""
         return self._cells[: self.n_thrown]
 
-    def throw(self) -> npt.NDArray[Any]:
-        """Cells of the next spike, shape (N_DRAWS,), different from all before; `cells` does not hold them yet."""
-        thrown = self.cells
+    def throw(self, reach: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp], npt.NDArray[Any]]:
+        """Throw the next spike of every draw into a cell that is still empty; `cells` does not hold it yet.
+
+        Parameters
+        ----------
+        reach : int
+            How far apart, in cells, neighbours may be.
+
+        Returns
+        -------
+        new : ndarray of int, shape (N_DRAWS,)
+            Its cell.
+        draws, distances : ndarray of int, shape (n_neighbours,)
+            For every earlier spike within `reach` of it: in which draw, and how far apart.
+        """
         new: npt.NDArray[Any] = self._rng.integers(0, self.n_cells, N_DRAWS, dtype=self._type)
-        again = np.flatnonzero((thrown == new).any(axis=0))
-        while len(again):
-            new[again] = self._rng.integers(0, self.n_cells, len(again), dtype=self._type)
-            again = again[(thrown[:, again] == new[again]).any(axis=0)]
-        return new
+        draws, distances = self._neighbours(self.cells, new, reach)
+        found: list[tuple[npt.NDArray[np.intp], npt.NDArray[Any]]] = []
+        columns = np.arange(N_DRAWS)
+        while True:
+            taken = np.zeros(len(columns), np.bool_)
+            taken[draws[distances == 0]] = True
+            settled = ~taken[draws]
+            found.append((columns[draws[settled]], distances[settled]))
+            columns = columns[taken]
+            if not len(columns):
+                break
+            new[columns] = self._rng.integers(0, self.n_cells, len(columns), dtype=self._type)
+            draws, distances = self._neighbours(self.cells[:, columns], new[columns], reach)
+        return new, np.concatenate([part[0] for part in found]), np.concatenate([part[1] for part in found])
+
+    @staticmethod
+    def _neighbours(
+        cells: npt.NDArray[Any], new: npt.NDArray[Any], reach: int
+    ) -> tuple[npt.NDArray[np.intp], npt.NDArray[Any]]:
+        n_columns = cells.shape[1]
+        unsigned = np.dtype(f"u{cells.dtype.itemsize}")
+        draws, distances = [], []
+        # In strips that stay in cache.
+        rows = max(1, _STRIP // max(1, n_columns))
+        for first in range(0, len(cells), rows):
+            shifted = cells[first : first + rows] - (new - reach)
+            near = np.flatnonzero(shifted.view(unsigned) <= 2 * reach)
+            draws.append(near % n_columns)
+            distances.append(np.abs(shifted.reshape(-1)[near] - reach))
+        if not draws:
+            return np.zeros(0, np.intp), np.zeros(0, cells.dtype)
+        return np.concatenate(draws), np.concatenate(distances)
 
     def keep(self, new: npt.NDArray[Any]) -> None:
         """Add what was thrown to `cells`."""
@@ -82,7 +122,7 @@ class WindowNull:
     def squares(self, n_spikes: int) -> IntArray:
         """Sorted sums of squared counts of `n_spikes` spikes, shape (N_DRAWS,)."""
         while len(self._sorted) <= n_spikes:
-            new = self._throws.throw()
+            new, _, _ = self._throws.throw(0)
             together = (self._throws.cells // self._window == new // self._window).sum(axis=0)
             self._squares += 2 * together + 1
             self._throws.keep(new)
@@ -111,10 +151,8 @@ class LjungBoxNull:
         n_time_bins, lags = self._throws.n_cells, self._lags
         lag = np.arange(lags + 1)[:, np.newaxis]
         while len(self._sorted) <= n_spikes:
-            new = self._throws.throw()
-            distance = np.abs(self._throws.cells - new)
-            near = np.flatnonzero(distance <= lags)
-            place = distance.reshape(-1)[near].astype(np.int64) * N_DRAWS + near % N_DRAWS
+            new, draws, distances = self._throws.throw(lags)
+            place = distances.astype(np.int64) * N_DRAWS + draws
             self._pairs += np.bincount(place, minlength=self._pairs.size).reshape(self._pairs.shape)
             self._ends += (new < lag).astype(np.int64) + (new >= n_time_bins - lag)
             self._throws.keep(new)

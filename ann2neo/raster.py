@@ -688,6 +688,35 @@ class SpikeRaster:
             position += raster._n_time_bins
         return first._like(out.view(np.uint8), n_time_bins)
 
+    @classmethod
+    def stack(cls, rasters: Sequence[SpikeRaster]) -> SpikeRaster:
+        """Put the units of several rasters of the same time bins below one another.
+
+        Parameters
+        ----------
+        rasters : sequence of SpikeRaster
+            At least one; equal numbers of time bins and sampling periods. `t_start` is the first one's.
+
+        Returns
+        -------
+        SpikeRaster
+            The units of the first, then of the second, and so on.
+
+        Raises
+        ------
+        InputValueError
+            If there is none, or bins or periods differ.
+        """
+        if not rasters:
+            raise InputValueError("stack needs at least one raster, got none")
+        first = rasters[0]
+        for other in rasters[1:]:
+            if other._n_time_bins != first._n_time_bins or other._period != first._period:
+                msg = "rasters to stack need the same time bins and sampling period, got "
+                raise InputValueError(msg + f"{first} and {other}")
+        bits = np.concatenate([raster.bits for raster in rasters])
+        return first._like(bits, first._n_time_bins)
+
     # -- comparing ---------------------------------------------------------------------------------------------------
 
     def equals(self, other: object) -> bool:
@@ -767,19 +796,44 @@ class RasterBuilder:
             If the block does not lie in the raster.
         """
         n_bins, n_units = active.shape
+        rows = active.view(np.uint8)
+        if n_bins % 8:
+            rows = np.zeros((-(-n_bins // 8) * 8, n_units), np.uint8)
+            rows[:n_bins] = active
+        self.write_packed(first_bin, _pack_rows(rows), n_bins, first_unit)
+
+    def write_packed(self, first_bin: int, packed: npt.NDArray[np.uint8], n_bins: int, first_unit: int = 0) -> None:
+        """Set a block of cells, which must not have been set before, from bits packed along time.
+
+        Parameters
+        ----------
+        first_bin : int
+            Time bin of the first bit; fastest at a multiple of 8.
+        packed : ndarray of uint8, shape (ceil(n_bins / 8), n_units_of_block)
+            Eight bins a byte, first bin in the lowest bit; bits beyond `n_bins` must be 0.
+        n_bins : int
+            Number of bins.
+        first_unit : int, default 0
+            Unit of the first column.
+
+        Raises
+        ------
+        InputValueError
+            If the block does not lie in the raster.
+        """
+        n_units = packed.shape[1]
         if first_bin < 0 or first_bin + n_bins > self.n_time_bins or first_unit + n_units > self.n_units:
             msg = f"a block of {n_units} units x {n_bins} bins at ({first_unit}, {first_bin}) does not fit a raster of "
             raise InputValueError(msg + f"{self.n_units} x {self.n_time_bins}")
         byte, skipped = divmod(first_bin, 8)
         n_bytes = -(-(skipped + n_bins) // 8)
-        rows = active.view(np.uint8)
-        if skipped or n_bins % 8:
-            rows = np.zeros((8 * n_bytes, n_units), np.uint8)
-            rows[skipped : skipped + n_bins] = active
-        packed = _pack_rows(rows)
         target = self._bits[first_unit : first_unit + n_units, byte : byte + n_bytes]
         if skipped:
-            packed[0] |= target[:, 0]
+            moved = np.zeros((n_bytes, n_units), np.uint8)
+            moved[: len(packed)] = packed << skipped
+            moved[1:] |= packed[: n_bytes - 1] >> (8 - skipped)
+            moved[0] |= target[:, 0]
+            packed = moved
         # Transposing in narrow strips keeps source and target in cache.
         for first in range(0, n_units, 256):
             target[first : first + 256] = packed[:, first : first + 256].T

@@ -156,6 +156,14 @@ def test_concatenation_joins_in_time():
     np.testing.assert_array_equal(joined.to_dense(), np.concatenate(parts, axis=1))
 
 
+def test_stacking_puts_units_below_one_another():
+    """The rows of all rasters follow in turn; blocks of units stack back to the whole."""
+    dense = np.random.default_rng(0).random((7, 70)) < 0.5
+    raster = SpikeRaster.from_dense(dense, t_start=3 * pq.ms)
+    assert SpikeRaster.stack([block for _, block in raster.unit_blocks(40)]).equals(raster)
+    np.testing.assert_array_equal(SpikeRaster.stack([raster, raster]).to_dense(), np.vstack([dense, dense]))
+
+
 def test_unit_blocks_cover_every_unit_once():
     """Blocks are consecutive, no larger than asked, and complete."""
     dense = dense_matrix(11, 200)
@@ -239,6 +247,12 @@ def test_spikes_lie_a_quarter_into_their_bin():
         ),
         (lambda: SpikeRaster.from_dense([[1]]).window_counts(0), InputValueError, "at least 1 bin, got 0"),
         (lambda: SpikeRaster.from_dense([[1]]).lag_counts(-1), InputValueError, "0 or more bins, got -1"),
+        (lambda: SpikeRaster.stack([]), InputValueError, "stack needs at least one raster"),
+        (
+            lambda: SpikeRaster.stack([SpikeRaster.from_dense([[1]]), SpikeRaster.from_dense([[1, 0]])]),
+            InputValueError,
+            "same time bins and sampling period",
+        ),
         (
             lambda: SpikeRaster.from_dense([[1]]).joint_counts(SpikeRaster.from_dense([[1, 0]])),
             InputValueError,

@@ -227,7 +227,7 @@ ADF = Statistic(
         ),
         Column(
             "adf_pvalue",
-            "p-value of a unit root; no train of zeros and ones has one, so rejecting is the expected outcome and no "
+            "p-value of a unit root; no train of zeros and ones has one, so a long one rejects, and rejecting is no "
             "proof of a constant rate: see trend_pvalue.",
         ),
         Column("adf_lag", "Lag chosen by AIC; -1 where there is none.", "1", "int64"),

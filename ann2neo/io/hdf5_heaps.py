@@ -58,8 +58,9 @@ def _chunks(dataset: Any) -> list[tuple[int, int]]:
     """Where the chunks of a dataset begin and end in the file, in order."""
     if dataset is None or dataset.chunks is None:
         return []
-    found = [dataset.id.get_chunk_info(i) for i in range(dataset.id.get_num_chunks())]
-    return sorted((chunk.byte_offset, chunk.byte_offset + chunk.size) for chunk in found)
+    found: list[tuple[int, int]] = []
+    dataset.id.chunk_iter(lambda chunk: found.append((chunk.byte_offset, chunk.byte_offset + chunk.size)))
+    return sorted(found)
 
 
 def _between(parts: list[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
@@ -85,22 +86,25 @@ def _places(file: BinaryIO, first: int, last: int) -> list[int]:
 
 
 def _walks_end(heaps: list[bytes]) -> bool:
-    """Step through the objects of all heaps side by side; False where a step is of no length or leaves the heap."""
+    """Whether the walk through every heap, object by object, reaches its end in steps of some length."""
     lengths = np.array([len(heap) // 8 for heap in heaps], np.int64)
     words = np.frombuffer(b"".join(heap[: 8 * n] for heap, n in zip(heaps, lengths.tolist(), strict=True)), "<u8")
     ends = np.cumsum(lengths)
-    at = ends - lengths
-    while True:
-        # What is too short for the header of an object is free.
-        walking = at + 2 <= ends
-        at, ends = at[walking], ends[walking]
-        if not len(at):
-            return True
-        size, left = words[at + 1], (8 * (ends - at)).astype(np.uint64)
-        if (size > left).any():
-            return False
-        used = (words[at] & np.uint64(0xFFFF)) > 0
-        step = np.where(used, 2 + (size + np.uint64(7)) // np.uint64(8), size // np.uint64(8)).astype(np.int64)
-        if (step <= 0).any():
-            return False
-        at = at + step
+    # Where each step leads from each word, were it the start of an object: two words past the last are done and bad.
+    place = np.arange(len(words), dtype=np.int64)
+    end = np.repeat(ends, lengths)
+    done, bad = len(words), len(words) + 1
+    size = np.append(words[1:], 0)
+    left = (8 * (end - place)).astype(np.uint64)
+    used = (words & np.uint64(0xFFFF)) > 0
+    with np.errstate(over="ignore"):
+        step = np.where(used, 2 + (size + np.uint64(7)) // np.uint64(8), size // np.uint64(8))
+    after = place + np.minimum(step, np.uint64(len(words))).astype(np.int64)
+    after = np.where((step == 0) | (size > left), bad, after)
+    # An end, or what is too short before it for the header of an object, is free.
+    after = np.where((after != bad) & (after + 2 > end), done, after)
+    after = np.concatenate([after, [done, bad]])
+    at = np.where(lengths < 2, done, ends - lengths)
+    while (at < done).any():
+        at, after = after[at], after[after]
+    return not (at == bad).any()

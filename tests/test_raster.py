@@ -293,3 +293,9 @@ def test_a_permuter_refuses_an_order_of_another_length():
     """An order that leaves bins out is an error that says how many there are."""
     with pytest.raises(InputValueError, match="each of the 3 bins once, got 2 bins"):
         BinPermuter(SpikeRaster.from_dense([[1, 0, 1]])).permuted([0, 1])
+
+
+def test_joint_counts_of_long_saturated_trains_do_not_overflow():
+    """Counts beyond 65 535 are exact."""
+    raster = SpikeRaster.from_dense(np.ones((2, 200_001), bool))
+    np.testing.assert_array_equal(raster.joint_counts(), np.full((2, 2), 200_001))

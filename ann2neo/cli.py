@@ -98,6 +98,9 @@ def record_model(
     from ann2neo.io.output import refuse_existing
 
     refuse_existing(out, overwrite=overwrite)
+    from ann2neo.io.metadata import checked_metadata
+
+    facts = checked_metadata(metadata)
     x, y = _stimuli(data)
     from ann2neo.io.nwb_writer import write_nwb
     from ann2neo.probe.model_files import load_model
@@ -114,7 +117,7 @@ def record_model(
         phase=phase,
         provenance={"model_file": model.name, "data_file": data.name},
     )
-    write_nwb(recording, out, metadata=metadata, overwrite=overwrite)
+    write_nwb(recording, out, metadata=facts, overwrite=overwrite)
     typer.echo(f"{out}: {recording!r}, seed {recording.provenance['seed']}")
 
 
@@ -182,8 +185,9 @@ def analyze_file(
     import quantities as pq
 
     from ann2neo.analysis.battery import analyze
-    from ann2neo.analysis.explanations import column_descriptions, true_by_construction
+    from ann2neo.analysis.explanations import column_descriptions
     from ann2neo.analysis.networks import summarize
+    from ann2neo.analysis.readout import network_text
     from ann2neo.io.nwb_analysis import append_analysis
     from ann2neo.io.nwb_reader import read_nwb
 
@@ -193,15 +197,34 @@ def analyze_file(
     if append:
         append_analysis(path, units, column_descriptions(units, network), network)
         typer.echo(f"{path}: the tables of {len(units)} rows and of the network are in /analysis", err=True)
-    if csv:
-        typer.echo(units.to_csv(index=False), nl=False)
-    else:
-        random = (network["order"] == "random").all()
-        numbers = network.set_index("phase").T
-        marked = {name: f"{name} *" for name in numbers.index if random and true_by_construction(name)}
-        typer.echo(numbers.rename(index=marked).to_string(float_format=lambda value: f"{value:.4g}"))
-        if marked:
-            typer.echo("* in random order this tests the shuffle, not the network")
+    typer.echo(units.to_csv(index=False) if csv else network_text(network), nl=not csv)
+
+
+@app.command()
+def validate(paths: Annotated[list[Path], typer.Argument(help="NWB files.", show_default=False)]) -> None:
+    """Ask every validator about NWB files; exit status 1 if there is more than a suggestion."""
+    from ann2neo.io.validation import findings_text, is_clean, validate_nwb
+
+    found = {path: validate_nwb(path) for path in paths}
+    typer.echo("\n".join(findings_text(path, findings) for path, findings in found.items()))
+    raise typer.Exit(0 if all(map(is_clean, found.values())) else 1)
+
+
+@app.command("share")
+def share_files(
+    paths: Annotated[list[Path], typer.Argument(help="NWB files.", show_default=False)],
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The dandiset folder.")] = Path("dandiset"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files in it.")] = False,
+) -> None:
+    """Lay recordings out as a dandiset folder and validate each; exit status as that of validate."""
+    from ann2neo.io.sharing import CONTACT_FIRST, share
+    from ann2neo.io.validation import findings_text
+
+    shared = share(paths, out, overwrite=overwrite)
+    typer.echo("\n".join(findings_text(path, findings) for path, findings in shared.findings.items()))
+    typer.echo(CONTACT_FIRST)
+    raise typer.Exit(0 if shared.is_clean else 1)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from ann2neo.io.hdf5_tables import open_nwb
 from ann2neo.io.layout import LAYOUT_TABLE
 from ann2neo.io.nwb_reader import read_nwb
 
-__all__ = ["SEVERITIES", "Finding", "is_clean", "validate_nwb"]
+__all__ = ["SEVERITIES", "Finding", "findings_text", "is_clean", "validate_nwb"]
 
 SEVERITIES = ("suggestion", "violation", "error")
 """From what one may leave to what makes a file unusable somewhere."""
@@ -85,6 +85,16 @@ def is_clean(findings: Iterable[Finding]) -> bool:
     True
     """
     return all(finding.severity == "suggestion" for finding in findings)
+
+
+def findings_text(path: Path, findings: Iterable[Finding]) -> str:
+    """The findings of one file as lines of text."""
+    found = list(findings)
+    lines = [f"{path}: {'clean' if is_clean(found) else 'NOT clean'}, {len(found)} finding{'s' * (len(found) != 1)}"]
+    for finding in found:
+        lines.append(f"  {finding.severity} ({finding.source}, {finding.check}) at {finding.place}: {finding.message}")
+        lines.append(f"    remedy: {finding.remedy}")
+    return "\n".join(lines)
 
 
 def validate_nwb(path: str | os.PathLike[str]) -> list[Finding]:

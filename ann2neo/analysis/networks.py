@@ -64,6 +64,7 @@ NETWORK_COLUMNS: tuple[Column, ...] = (
         "Pearson-combined Ljung-Box p-value, the paper's column; nearly blind to a few bad units, and it assumes that "
         "units are independent, which units of one layer are not: see network_test.",
     ),
+    Column("alpha", "Share of false rejections among the rejections that Benjamini-Hochberg lets through."),
     *_TEST_COLUMNS,
 )
 """Columns of a table of networks."""
@@ -136,6 +137,7 @@ def _network_row(units: pd.DataFrame, alpha: float) -> dict[str, Any]:
         "mean_fano_factor_expected": _mean(expected),
         "cv_fano_factor_percent": _variation_percent(fano),
         "mean_dispersion": _mean(_numbers(units, "dispersion")),
+        "alpha": alpha,
         "ljung_box_pearson_pvalue": _pearson_combined(_numbers(units, "ljung_box_pvalue")),
     }
     for test in TESTS:

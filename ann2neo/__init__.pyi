@@ -1,3 +1,4 @@
+from . import report as report
 from .analysis.battery import analyze as analyze
 from .analysis.comparisons import compare as compare
 from .analysis.explanations import explain as explain
@@ -5,6 +6,7 @@ from .analysis.joint_permutation import network_test as network_test
 from .analysis.multiple_filter import ChangePoints as ChangePoints
 from .analysis.multiple_filter import change_points as change_points
 from .analysis.networks import summarize as summarize
+from .analysis.population_summary import summarize_populations as summarize_populations
 from .analysis.populations import Correlations as Correlations
 from .analysis.populations import complexity as complexity
 from .analysis.populations import correlation_matrix as correlation_matrix

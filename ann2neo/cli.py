@@ -40,6 +40,8 @@ app = typer.Typer(
 )
 datasets_app = typer.Typer(no_args_is_help=True, help="Data sets to train and record networks on.")
 app.add_typer(datasets_app, name="datasets")
+study_app = typer.Typer(no_args_is_help=True, help="Rerun the paper: does a network generalize or memorize?")
+app.add_typer(study_app, name="study")
 
 
 def _show_version(wanted: bool) -> None:
@@ -260,3 +262,114 @@ def fetch_dataset(name: Annotated[str, typer.Argument(help="Name of the data set
 
     data = load_dataset(name)
     typer.echo(f"{data.name}: {len(data.x_train)} training and {len(data.x_test)} test samples, from {data.source}")
+
+
+_Results = Annotated[Path, typer.Argument(help="Folder that 'ann2neo study run --out' wrote.", show_default=False)]
+_Csv = Annotated[bool, typer.Option("--csv", help="Print CSV instead of Markdown.")]
+
+
+@study_app.command("run")
+def run_study_command(
+    *,
+    out: Annotated[Path, typer.Option(help="Folder for results; a run that was cut goes on there.")],
+    profile: Annotated[str, typer.Option(help="quick: all of it on digits. paper: the paper's cells.")] = "paper",
+    dataset: Annotated[str | None, typer.Option(help="Data sets, separated by commas. [the profile's]")] = None,
+    network: Annotated[str | None, typer.Option(help="MLP, CNN, DenseNet121. [the profile's]")] = None,
+    width: Annotated[str | None, typer.Option(help="Widths of the observed layer. [the profile's]")] = None,
+    condition: Annotated[str | None, typer.Option(help="Conditions. [all]")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds, such as 0,1,2. [the profile's]")] = None,
+    max_epochs: Annotated[int | None, typer.Option(help="Most epochs a network. [the profile's]")] = None,
+) -> None:
+    """Train, record and analyse networks, cell by cell."""
+    from ann2neo.study.cells import PROFILES, planned_cells
+
+    cells = planned_cells(
+        profile,
+        datasets=_words(dataset),
+        networks=_words(network),
+        widths=_numbers("width", width),
+        conditions=_words(condition),
+        seeds=_numbers("seed", seeds),
+    )
+    from ann2neo.study.runs import run_study
+
+    table = run_study(cells, out, max_epochs=PROFILES[profile].max_epochs if max_epochs is None else max_epochs)
+    typer.echo(f"{out}: {len(table)} rows in results.csv")
+    typer.echo(f"Next: ann2neo study tables {out}, study hypotheses {out}, study indicators {out}")
+
+
+@study_app.command("tables")
+def study_tables(results: _Results, *, csv: _Csv = False) -> None:
+    """Show the paper's tables 1, 2 and 5, ours beside theirs."""
+    from ann2neo.study.paper_tables import TABLES, compare_with_paper, table_markdown
+    from ann2neo.study.results import load_results
+
+    found = load_results(results)
+    if csv:
+        typer.echo(compare_with_paper(found).to_csv(index=False), nl=False)
+    else:
+        typer.echo("\n".join(table_markdown(found, number) for number in TABLES), nl=False)
+
+
+@study_app.command("hypotheses")
+def study_hypotheses(results: _Results, *, csv: _Csv = False) -> None:
+    """Test the paper's eight hypotheses on trained networks."""
+    from ann2neo.study.hypotheses import findings_table, hypotheses_markdown, judge_hypotheses
+    from ann2neo.study.results import load_results, load_switches
+
+    findings = judge_hypotheses(load_results(results), load_switches(results))
+    typer.echo(findings_table(findings).to_csv(index=False) if csv else hypotheses_markdown(findings), nl=False)
+
+
+@study_app.command("indicators")
+def study_indicators(
+    results: _Results,
+    *,
+    split: Annotated[str, typer.Option(help="Samples the statistics are of, test or train.")] = "test",
+    csv: _Csv = False,
+) -> None:
+    """Show how well each statistic tells memorizing from generalizing networks."""
+    from ann2neo.study.indicators import indicators, indicators_markdown
+    from ann2neo.study.results import load_results
+
+    table = indicators(load_results(results), split)
+    typer.echo(table.to_csv(index=False) if csv else indicators_markdown(table), nl=False)
+
+
+@study_app.command("dynamics")
+def study_dynamics(
+    *,
+    out: Annotated[Path, typer.Option(help="Folder of results, or a new one.")],
+    dataset: Annotated[str, typer.Option(help="Data set.")] = "mnist",
+    network: Annotated[str, typer.Option(help="MLP, CNN or DenseNet121.")] = "MLP",
+    width: Annotated[str, typer.Option(help="Widths of the observed layer.")] = "64",
+    seeds: Annotated[str, typer.Option(help="Seeds, such as 0,1,2.")] = "0",
+    true_epochs: Annotated[int, typer.Option(help="Epochs on true labels.")] = 10,
+    random_epochs: Annotated[int, typer.Option(help="Epochs on random labels.")] = 100,
+    retrain: Annotated[str, typer.Option(help="What random labels train, all or last.")] = "all",
+) -> None:
+    """Follow firing rates batch by batch while labels switch from true to random, and find the switch."""
+    from ann2neo.study.dynamics import run_dynamics
+
+    table = run_dynamics(
+        out,
+        dataset=dataset,
+        network=network,
+        widths=_numbers("width", width) or [],
+        seeds=_numbers("seed", seeds) or [],
+        true_epochs=true_epochs,
+        random_epochs=random_epochs,
+        retrain=retrain,
+    )
+    typer.echo(table.to_string(index=False))
+
+
+def _words(text: str | None) -> list[str] | None:
+    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _numbers(name: str, text: str | None) -> list[int] | None:
+    try:
+        return None if text is None else [int(word) for word in _words(text) or []]
+    except ValueError as error:
+        raise InputValueError(f"a {name} must be a whole number, several separated by commas, got {text!r}") from error

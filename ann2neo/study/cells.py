@@ -46,7 +46,7 @@ class Profile:
 
 
 PROFILES = {
-    "quick": Profile((("MLP", "digits"), ("CNN", "digits")), (32, 64, 128), (0, 1), 100),
+    "quick": Profile((("MLP", "digits"), ("CNN", "digits")), (32, 128), (0, 1, 2), 100),
     "paper": Profile(
         (
             ("MLP", "mnist"),

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ann2neo.errors import FileFormatError, InputValueError, OutputError, OutputExistsError
+from ann2neo.errors import FileFormatError, InputValueError, OutputError, OutputExistsError, OutputLockedError
 from ann2neo.io.output import complete_file
 
-__all__ = ["NETWORK_KEY", "ROW_KEY", "Results", "load_results", "open_folder", "write_json", "write_tables"]
+__all__ = [
+    "NETWORK_KEY",
+    "ROW_KEY",
+    "SWITCHES",
+    "Results",
+    "load_results",
+    "load_switches",
+    "locked",
+    "open_folder",
+    "write_json",
+    "write_tables",
+]
 
 FORMAT = 1
 NETWORK_KEY = ["dataset", "network", "width", "condition", "seed"]
 """Columns that name a trained network, the replicate of every test of the study."""
 ROW_KEY = [*NETWORK_KEY, "split"]
+
+SWITCHES = "dynamics.csv"
+"""Table of the switches of labels that were found in training curves."""
 
 _HEADER, _TABLE, _RATES = "study.json", "results.csv", "unit_rates.csv"
 
@@ -81,8 +97,14 @@ def load_results(folder: str | os.PathLike[str]) -> Results:
     return Results(table, rates, settings)
 
 
-def open_folder(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Make a folder for results, or check that one may be gone on with.
+def load_switches(folder: str | os.PathLike[str]) -> pd.DataFrame | None:
+    """Switches of labels found by ``ann2neo study dynamics`` in a folder of results; None where it did not run."""
+    path = Path(folder) / SWITCHES
+    return pd.read_csv(path) if path.exists() else None
+
+
+def open_folder(folder: Path, settings: Mapping[str, Any] | None) -> None:
+    """Make a folder for results, or check that one may be gone on with; None goes on with any settings.
 
     Raises
     ------
@@ -101,12 +123,14 @@ def open_folder(folder: Path, settings: Mapping[str, Any]) -> None:
     except OSError as error:
         raise OutputError(f"the folder {folder} cannot be used: {error.strerror}; choose another one") from error
     if not inside:
-        write_json(folder / _HEADER, {"study": "ann2neo", "format": FORMAT, "settings": dict(settings)})
+        write_json(folder / _HEADER, {"study": "ann2neo", "format": FORMAT, "settings": dict(settings or {})})
         return
     if _HEADER not in inside:
         raise OutputExistsError(f"{folder} holds {inside[0]} and no study; choose an empty folder or a new name")
     begun = _settings_in(folder)
-    if dict(begun) != dict(settings):
+    if settings is None:
+        return
+    if begun and dict(begun) != dict(settings):
         msg = f"the study in {folder} was begun with {dict(begun)}, not {dict(settings)}"
         raise InputValueError(msg + "; go on with the same settings, or choose another folder")
     if _TABLE in inside and "cells" not in inside:
@@ -134,6 +158,27 @@ def write_tables(folder: Path, cells: Iterable[Mapping[str, Any]]) -> pd.DataFra
         with complete_file(folder / name, overwrite=True) as partial:
             content.to_csv(partial, index=False)
     return table
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder against other runs; a killed run's lock goes with it.
+
+    Raises
+    ------
+    OutputLockedError
+        If another run holds it.
+    """
+    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            msg = f"another run of the study is at work in {folder}; wait for it, or choose another folder"
+            raise OutputLockedError(msg) from error
+        yield
+    finally:
+        os.close(handle)
 
 
 def _settings_in(folder: Path) -> Mapping[str, Any]:

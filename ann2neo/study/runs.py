@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from tqdm import tqdm
 
 from ann2neo.analysis.battery import analyze
 from ann2neo.analysis.networks import summarize
-from ann2neo.errors import InputValueError, OutputLockedError
+from ann2neo.errors import InputValueError
 from ann2neo.io.nwb_writer import write_nwb
 from ann2neo.io.output import complete_file
 from ann2neo.probe.recorder import Probe
@@ -29,7 +27,7 @@ from ann2neo.study.cells import Cell
 from ann2neo.study.conditions import Checkpoint, NetworkUnderStudy, TrainedNetwork
 from ann2neo.study.datasets import load_dataset
 from ann2neo.study.networks import HIDDEN_LAYER, Weights
-from ann2neo.study.results import open_folder, write_json, write_tables
+from ann2neo.study.results import locked, open_folder, write_json, write_tables
 from ann2neo.study.training import Progress
 
 __all__ = ["record_network", "run_study"]
@@ -73,7 +71,7 @@ def run_study(cells: Sequence[Cell], out: str | os.PathLike[str], *, max_epochs:
     cells = [dataclasses.replace(cell, dataset=data[cell.dataset].name) for cell in cells]
     by_name = {entry.name: entry for entry in data.values()}
     open_folder(folder, {"max_epochs": max_epochs})
-    with _locked(folder):
+    with locked(folder):
         for name in ("cells", "recordings", "networks"):
             (folder / name).mkdir(exist_ok=True)
         waiting = [cell for cell in cells if not _done_path(folder, cell).exists()]
@@ -223,21 +221,6 @@ def _weights_path(folder: Path, cell: Cell) -> Path:
 
 def _checkpoint_path(folder: Path, cell: Cell) -> Path:
     return folder / "networks" / f"{cell.name}.checkpoint.npz"
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder against other runs; a killed run's lock goes with it."""
-    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            msg = f"another run of the study is at work in {folder}; wait for it, or choose another folder"
-            raise OutputLockedError(msg) from error
-        yield
-    finally:
-        os.close(handle)
 
 
 def _duration(seconds: float) -> str:

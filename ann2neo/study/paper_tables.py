@@ -1,0 +1,203 @@
+"""The paper's tables 1, 2 and 5 from our results, ours beside theirs with the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ann2neo.study.conditions import CONDITIONS, MEMORIZING
+from ann2neo.study.published import KEY, doubtful_cells, paper_table
+from ann2neo.study.results import NETWORK_KEY, Results
+
+__all__ = ["TABLES", "compare_with_paper", "rate_tests", "table_markdown"]
+
+
+class _Quantity(NamedTuple):
+    table: int
+    column: str
+    title: str
+    digits: int
+
+
+TABLES: Mapping[int, str] = {
+    1: "Accuracy on training and validation samples, percent",
+    2: "Mean firing rate (spikes a sample) and its coefficient of variation over units, percent",
+    5: "Mean Fano factor (population variance)",
+}
+"""Numbers and contents of the tables."""
+
+_QUANTITIES = (
+    _Quantity(1, "accuracy_percent", "accuracy", 2),
+    _Quantity(2, "mean_firing_rate", "rate", 2),
+    _Quantity(2, "cv_firing_rate_percent", "CV", 1),
+    _Quantity(5, "mean_fano_factor", "Fano", 2),
+)
+_SHORT = dict(zip(CONDITIONS, ("random", "generalizing", "retrain last", "random last", "retrain all"), strict=True))
+
+
+def compare_with_paper(results: Results) -> pd.DataFrame:
+    """Every number of the paper's tables beside ours.
+
+    Parameters
+    ----------
+    results : Results
+        What `load_results` read.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per cell of tables 1, 2 and 5 that we ran: ``table``, network, width, dataset, split, condition,
+        ``quantity``, ``ours`` (mean over seeds), ``sd`` over seeds, ``n_seeds``, ``paper``, ``difference``, ``starred``
+        (table 5: the paper's mark) and ``doubt``, why the paper's number cannot be trusted, empty where nothing speaks
+        against it.
+    """
+    doubts = {(doubt.table, *doubt[1:6]): doubt.reason for doubt in doubtful_cells()}
+    parts = []
+    for quantity in _QUANTITIES:
+        rows = _by_split(results.table, quantity)
+        ours = rows.groupby(KEY, sort=False)[quantity.column].agg(ours="mean", sd="std", n_seeds="size").reset_index()
+        theirs = paper_table(quantity.table).rename(columns={quantity.column: "paper"})
+        if "starred" not in theirs:
+            theirs["starred"] = 0
+        both = ours.merge(theirs[[*KEY, "paper", "starred"]], on=KEY, how="left")
+        both.insert(0, "table", quantity.table)
+        both.insert(6, "quantity", quantity.column)
+        parts.append(both)
+    table = pd.concat(parts, ignore_index=True)
+    table["starred"] = table["starred"].fillna(0).astype(bool)
+    table["difference"] = table["ours"] - table["paper"]
+    table["doubt"] = [doubts.get((row.table, *(getattr(row, key) for key in KEY)), "") for row in table.itertuples()]
+    return table
+
+
+def _by_split(table: pd.DataFrame, quantity: _Quantity) -> pd.DataFrame:
+    if quantity.column != "accuracy_percent":
+        return table
+    networks = table.drop_duplicates(NETWORK_KEY)
+    parts = [
+        networks.assign(split=split, accuracy_percent=100 * networks[f"accuracy_{split}"])
+        for split in ("train", "validation")
+    ]
+    return pd.concat(parts)[[*KEY, "accuracy_percent"]]
+
+
+def rate_tests(results: Results) -> pd.DataFrame:
+    """Kolmogorov-Smirnov tests of unit rates between conditions, the marks of table 2 by our rule.
+
+    Parameters
+    ----------
+    results : Results
+        What `load_results` read.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per pair of conditions, split and seed: ``first``, ``second``, ``distance``, ``pvalue``, ``adjusted``
+        (Benjamini-Hochberg over all rows), and ``shown_to_differ``. The test cannot show sameness: what is not shown
+        to differ may differ.
+    """
+    from scipy.stats import false_discovery_control, ks_2samp
+
+    rows = []
+    place = ["dataset", "network", "width", "seed", "split"]
+    for key, group in results.unit_rates.groupby(place):
+        rates = {name: part["firing_rate"].to_numpy() for name, part in group.groupby("condition")}
+        present = [name for name in CONDITIONS if name in rates]
+        for first, second in combinations(present, 2):
+            if first in MEMORIZING:
+                continue
+            test = ks_2samp(rates[first], rates[second])
+            rows.append((*key, first, second, test.statistic, test.pvalue))
+    table = pd.DataFrame(rows, columns=[*place, "first", "second", "distance", "pvalue"])
+    table["adjusted"] = false_discovery_control(table["pvalue"]) if len(table) else np.zeros(0)
+    return table.assign(shown_to_differ=table["adjusted"] <= 0.05)
+
+
+def table_markdown(results: Results, number: int) -> str:
+    """One of the tables in the paper's form, as Markdown.
+
+    Parameters
+    ----------
+    results : Results
+        What `load_results` read.
+    number : {1, 2, 5}
+        Which table.
+
+    Returns
+    -------
+    str
+        A row per network, width, data set and split, a column per condition; every cell reads "ours (theirs,
+        difference)", with † where their number is doubtful and * where they starred it.
+    """
+    table = compare_with_paper(results)
+    table = table[table["table"] == number]
+    quantities = [quantity for quantity in _QUANTITIES if quantity.table == number]
+    present = [name for name in CONDITIONS if name in set(table["condition"])]
+    heads = ["network", "width", "data", "split"]
+    heads += [f"{_SHORT[name]} {q.title}" for name in present for q in quantities]
+    tests = rate_tests(results) if number == 2 else None
+    if tests is not None:
+        heads.append("not shown to differ")
+    lines = [f"Table {number}. {TABLES[number]}: ours (paper's, difference).", ""]
+    lines += [_row(heads), _row(["---"] * len(heads))]
+    doubts: list[str] = []
+    for place, group in table.groupby(["network", "width", "dataset", "split"], sort=False):
+        cells = [str(part) for part in place]
+        for name in present:
+            for q in quantities:
+                found = group[(group["condition"] == name) & (group["quantity"] == q.column)]
+                cells.append(_cell(found.iloc[0], q.digits) if len(found) else "–")
+                doubts += [_doubt(row) for row in found.to_dict("records") if row["doubt"]]
+        if tests is not None:
+            cells.append(_marks(tests, place))
+        lines.append(_row(cells))
+    n_paper, n_ours = len(paper_table(number)), int(table["paper"].notna().sum() / len(quantities))
+    seeds = f"{table['n_seeds'].min()} to {table['n_seeds'].max()}" if len(table) else "no"
+    lines += ["", f"{n_ours} of the paper's {n_paper} cells; means over {seeds} seeds."]
+    if number == 2:
+        lines.append(
+            "Not shown to differ: two-sample Kolmogorov-Smirnov tests of unit rates, adjusted p > 0.05 "
+            "(Benjamini-Hochberg over the table), in so many of the seeds; no evidence of sameness."
+        )
+    if number == 5:
+        lines.append("\\* starred in the paper as not significantly different from 1, by a rule it does not state.")
+    lines += [f"† {doubt}" for doubt in dict.fromkeys(doubts)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(row: pd.Series, digits: int) -> str:
+    ours = f"{row['ours']:.{digits}f}" if np.isfinite(row["ours"]) else "none"
+    if not np.isfinite(row["paper"]):
+        return ours
+    marks = "\\*" * bool(row["starred"]) + "†" * bool(row["doubt"])
+    difference = f", {row['difference']:+.{digits}f}" if np.isfinite(row["difference"]) else ""
+    return f"{ours} ({row['paper']:.{digits}f}{marks}{difference})"
+
+
+def _doubt(row: Mapping[str, object]) -> str:
+    place = f"{row['network']} {row['width']} {row['dataset']} {row['split']} {row['condition']}"
+    return f"{place}: {row['doubt']}"
+
+
+def _marks(tests: pd.DataFrame, place: tuple[object, ...]) -> str:
+    network, width, dataset, split = place
+    here = tests[
+        (tests["network"] == network)
+        & (tests["width"] == width)
+        & (tests["dataset"] == dataset)
+        & (tests["split"] == split)
+    ]
+    marks = []
+    for (first, second), group in here.groupby(["first", "second"], sort=False):
+        alike = int((~group["shown_to_differ"]).sum())
+        if alike:
+            marks.append(f"{_SHORT[first]}/{_SHORT[second]} {alike} of {len(group)}")
+    return "; ".join(marks) or "–"

@@ -56,7 +56,10 @@ def _lines(row: dict[str, Any]) -> Iterator[str]:
     yield _line("silent units", 100 * row["silent_share"], "%", digits=1)
     yield _line("saturated units", 100 * row["saturated_share"], "%", digits=1)
     windows = f"in {_count(row['n_windows'])} windows of {_count(row['window'])} bins"
-    expected = f"{row['mean_fano_factor_expected']:.3f} follows from the rates alone, {windows}"
+    rate_alone = row["mean_fano_factor_expected"]
+    expected = f"{rate_alone:.3f} follows from the rates alone, {windows}"
+    if math.isnan(rate_alone):
+        expected = "no spike in a complete window"
     yield _line("mean Fano factor", row["mean_fano_factor"], expected, mark=_mark("mean_fano_factor"))
     yield _line("mean dispersion", row["mean_dispersion"], "1 if spikes fall at random", mark=_mark("mean_dispersion"))
     yield f"  units that reject, after Benjamini-Hochberg at {100 * row['alpha']:g} %:"

@@ -1,6 +1,7 @@
 from . import report as report
 from .analysis.battery import analyze as analyze
 from .analysis.comparisons import compare as compare
+from .analysis.explanations import column_descriptions as column_descriptions
 from .analysis.explanations import explain as explain
 from .analysis.joint_permutation import network_test as network_test
 from .analysis.multiple_filter import ChangePoints as ChangePoints

@@ -364,6 +364,34 @@ def study_dynamics(
     typer.echo(table.to_string(index=False))
 
 
+@study_app.command("populations")
+def study_populations(
+    *,
+    out: Annotated[Path, typer.Option(help="CSV file of the comparison; OUT_networks.csv holds each network.")],
+    dataset: Annotated[str, typer.Option(help="Data set.")] = "mnist",
+    network: Annotated[str, typer.Option(help="MLP, CNN or DenseNet121.")] = "MLP",
+    width: Annotated[int, typer.Option(help="Width of the observed layer.")] = 64,
+    samples: Annotated[int, typer.Option(help="Training images of each seed.")] = 2000,
+    accuracy: Annotated[float, typer.Option(help="Training accuracy at which both kinds stop.")] = 0.99,
+    seeds: Annotated[str, typer.Option(help="Seeds, such as 0,1,2.")] = "0,1,2",
+    overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
+) -> None:
+    """Compare what units do together in generalizing and memorizing networks of the same training accuracy."""
+    from ann2neo.study.populations import run_populations
+
+    table = run_populations(
+        out,
+        dataset=dataset,
+        network=network,
+        width=width,
+        n_samples=samples,
+        accuracy=accuracy,
+        seeds=_numbers("seed", seeds) or [],
+        overwrite=overwrite,
+    )
+    typer.echo(f"{out}: {len(table)} rows")
+
+
 def _words(text: str | None) -> list[str] | None:
     return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
 

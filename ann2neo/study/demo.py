@@ -113,7 +113,7 @@ def demo_text(table: pd.DataFrame, out: str | os.PathLike[str]) -> str:
         [
             _aligned([list(_HEADINGS.values()), *shown], rule_before=len(shown) - 1),
             "",
-            f"A stimulus activates {generalizing:.0%} of the generalizing network, {memorizing:.0%} of the memorizing one.",
+            f"A sample activates {generalizing:.0%} of the generalizing network, {memorizing:.0%} of the memorizing.",
             "In random order the Fano factor is what the rates alone make it, and the dispersion is 1, whatever was",
             f"learned. In stored order it is {stored['mean_dispersion']:.2f} on test samples: the data set's order.",
             "Accuracy: on the labels trained on (random ones for the memorizing network), and on true test labels.",

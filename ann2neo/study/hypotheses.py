@@ -282,6 +282,8 @@ def _switches(dynamics: pd.DataFrame | None) -> Finding:
         return _finding(_H8, "", None, "Run 'ann2neo study dynamics' first.")
     from scipy.stats import binomtest
 
+    # One curve a network counts: those of training and of test samples come from the same weights.
+    dynamics = dynamics[dynamics["split"] == "train"]
     n_near = int(dynamics["within_one_epoch"].sum())
     interval = binomtest(n_near, len(dynamics)).proportion_ci(0.95)
     share = n_near / len(dynamics)

@@ -123,19 +123,25 @@ def open_folder(folder: Path, settings: Mapping[str, Any] | None) -> None:
     except OSError as error:
         raise OutputError(f"the folder {folder} cannot be used: {error.strerror}; choose another one") from error
     if not inside:
-        write_json(folder / _HEADER, {"study": "ann2neo", "format": FORMAT, "settings": dict(settings or {})})
+        _write_header(folder, settings or {})
         return
     if _HEADER not in inside:
         raise OutputExistsError(f"{folder} holds {inside[0]} and no study; choose an empty folder or a new name")
     begun = _settings_in(folder)
     if settings is None:
         return
-    if begun and dict(begun) != dict(settings):
+    if not begun:
+        _write_header(folder, settings)
+    elif dict(begun) != dict(settings):
         msg = f"the study in {folder} was begun with {dict(begun)}, not {dict(settings)}"
         raise InputValueError(msg + "; go on with the same settings, or choose another folder")
     if _TABLE in inside and "cells" not in inside:
         msg = f"{folder} holds tables without the cells they were made of, which a run would replace"
         raise OutputExistsError(msg + "; choose another folder")
+
+
+def _write_header(folder: Path, settings: Mapping[str, Any]) -> None:
+    write_json(folder / _HEADER, {"study": "ann2neo", "format": FORMAT, "settings": dict(settings)})
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

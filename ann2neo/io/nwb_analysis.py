@@ -15,6 +15,7 @@ import pynwb
 from hdmf.common import DynamicTable, ElementIdentifiers, VectorData
 
 from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo.io.disk_space import claim_space, release_space
 from ann2neo.io.hdf5_tables import open_nwb
 from ann2neo.io.nwb_objects import column_data
 from ann2neo.io.output import complete_file
@@ -73,6 +74,8 @@ def append_analysis(
         pass
     with complete_file(target, overwrite=True) as partial:
         shutil.copyfile(target, partial)
+        n_cells = sum(rows.size for rows in given.values() if rows is not None)
+        claim_space(partial, partial.stat().st_size + (2 << 20) + 256 * n_cells)
         with h5py.File(partial, "a", locking=False) as handle:
             for name in tables:
                 if name in handle.get("analysis", {}):
@@ -82,6 +85,7 @@ def append_analysis(
                 for table in tables.values():
                     file.add_analysis(table)
                 io.write(file)
+        release_space(partial)
     return target
 
 

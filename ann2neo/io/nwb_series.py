@@ -6,7 +6,7 @@ import dataclasses
 import json
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -47,9 +47,10 @@ class Filled:
     data: Any
     blocks: Iterator[tuple[int, npt.NDArray[Any]]]
 
-    def fill(self) -> None:
-        """Write the data."""
+    def fill(self, claim: Callable[[int], None]) -> None:
+        """Write the data; `claim` is called with the number of bytes about to be written."""
         for first, rows in self.blocks:
+            claim(rows.nbytes + 2 * _CHUNK_BYTES)
             self.data.dataset[first : first + len(rows)] = rows
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo.io.disk_space import claim_space, release_space
 from ann2neo.io.layout import PROFILES, Stretch, header_of, stretches
 from ann2neo.io.metadata import Metadata, checked_metadata
 from ann2neo.io.output import complete_file, refuse_existing
@@ -109,17 +110,37 @@ def write_nwb(
     file, spike_times = nwb_file(recording, header, given, rows, spikes, level)
     for place, one in enumerate(series):
         (file.add_stimulus if place < n_stimuli else file.add_acquisition)(one.series)
-    with (
-        complete_file(target, overwrite=overwrite) as partial,
-        # HDF5's own lock would meet ours, which the same process holds.
-        h5py.File(partial, "w", locking=False, libver=("earliest", "v110")) as handle,
-        pynwb.NWBHDF5IO(file=handle, mode="w") as io,
-    ):
-        io.write(file)
-        write_spike_times(spike_times.dataset, spikes, level)
-        for one in series:
-            one.fill()
+    with complete_file(target, overwrite=overwrite) as partial:
+        with (
+            # HDF5's own lock would meet ours, which the same process holds.
+            h5py.File(partial, "w", locking=False, libver=("earliest", "v110")) as handle,
+            pynwb.NWBHDF5IO(file=handle, mode="w") as io,
+        ):
+            margin = _table_bytes(recording, len(rows))
+
+            def claim(n_bytes: int) -> None:
+                claim_space(partial, handle.id.get_filesize() + n_bytes + margin)
+
+            claim(0)
+            io.write(file)
+            write_spike_times(spike_times.dataset, spikes, level, claim)
+            for one in series:
+                one.fill(claim)
+        release_space(partial)
     return target
+
+
+def _table_bytes(recording: Recording, n_rows: int) -> int:
+    """More than all tables, the schema and HDF5's own books will take."""
+    units, presentations = recording.units, recording.presentations
+    cells = n_rows * (len(units.columns) + 6) + len(presentations) * (len(presentations.columns) + 6)
+    texts = sum(
+        int(table[name].str.len().sum()) * 4
+        for table in (units, presentations)
+        for name in table
+        if table[name].dtype == "str"
+    )
+    return (2 << 20) + 48 * cells + 2 * texts
 
 
 def _checked_target(path: str | os.PathLike[str], *, overwrite: bool) -> Path:

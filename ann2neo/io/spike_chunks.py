@@ -98,7 +98,7 @@ class SpikeTimes:
         return times
 
 
-def write_spike_times(dataset: Any, spikes: SpikeTimes, level: int | None) -> None:
+def write_spike_times(dataset: Any, spikes: SpikeTimes, level: int | None, claim: Callable[[int], None]) -> None:
     """Fill a preallocated dataset.
 
     Parameters
@@ -109,6 +109,8 @@ def write_spike_times(dataset: Any, spikes: SpikeTimes, level: int | None) -> No
         What to write.
     level : int or None
         Level of gzip; None for no compression.
+    claim : function of int
+        Called with the number of bytes about to be written.
     """
     length = dataset.chunks[0]
 
@@ -119,6 +121,7 @@ def write_spike_times(dataset: Any, spikes: SpikeTimes, level: int | None) -> No
         return times.tobytes() if level is None else _deflated(_shuffled(times), level)
 
     for first, data in _in_threads(made, range(0, len(spikes), length)):
+        claim(len(data))
         dataset.id.write_direct_chunk((first,), data)
 
 

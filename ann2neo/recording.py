@@ -7,6 +7,7 @@ import hashlib
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -233,6 +234,33 @@ class Recording:
         raster = builder.build(sampling_period=sampling_period, t_start=t_start)
         phases = phase_table([Phase(phase, 0, n_presentations, order)])
         return cls(raster, units, presentations, phases, provenance)
+
+    @classmethod
+    def open(cls, folder: str | Path, *, verify: bool = True) -> Self:
+        """Open a recording that was made with ``record(..., out=folder)``; the bits stay on disk until used.
+
+        Parameters
+        ----------
+        folder : str or Path
+            The folder.
+        verify : bool, default True
+            Compare raster and tables with the sums written beside them, which reads all bits once.
+
+        Returns
+        -------
+        Recording
+            The recording.
+
+        Raises
+        ------
+        InputValueError
+            If there is no such folder.
+        FileFormatError, IntegrityError
+            If it is no recording, an unfinished one, or damaged.
+        """
+        from ann2neo.folder import read_folder
+
+        return cls(*read_folder(folder, verify=verify))
 
     # -- tables ------------------------------------------------------------------------------------------------------
 

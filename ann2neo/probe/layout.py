@@ -24,8 +24,8 @@ class Strip:
     ----------
     tap : Tap
         Which output.
-    first_unit : int
-        Row of its first unit.
+    first_unit, n_units : int
+        Row of its first unit, and how many it has.
     limits : ndarray, shape () or (n_chosen,)
         Thresholds in the type they are compared in.
     index : ndarray of int32, shape (n_chosen,), or None
@@ -34,6 +34,7 @@ class Strip:
 
     tap: Tap
     first_unit: int
+    n_units: int
     limits: npt.NDArray[Any]
     index: npt.NDArray[np.int32] | None
 
@@ -84,7 +85,8 @@ def make_layout(
             continue
         chosen = limit[index] if index is not None and limit.ndim else limit
         exact = chosen if shape.dtype == "float64" else below_in_float32(chosen)
-        strips.append(Strip(shape.tap, first_unit, exact, None if index is None else index.astype(np.int32)))
-        first_unit += int(stop - first) if index is None else len(index)
+        n_units = int(stop - first) if index is None else len(index)
+        strips.append(Strip(shape.tap, first_unit, n_units, exact, None if index is None else index.astype(np.int32)))
+        first_unit += n_units
     units = units if kept is None else units.iloc[kept].reset_index(drop=True)
     return Layout(units, tuple(strips), taps)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -17,6 +19,8 @@ import quantities as pq
 from tqdm import tqdm
 
 from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo.folder import FolderContent, UnfinishedFolder, unfinished_plan
+from ann2neo.probe.activity import warn_of_silence
 from ann2neo.probe.capture import tensors_of
 from ann2neo.probe.forward import Forward, Tap, TapShape, make_forward
 from ann2neo.probe.hidden import last_hidden_layer, watching
@@ -24,18 +28,20 @@ from ann2neo.probe.layers import Layers, NamedLayer, choose_layers, fixed_batch_
 from ann2neo.probe.layout import make_layout
 from ann2neo.probe.predictions import classes_of
 from ann2neo.probe.provenance import software_versions, weights_sha256
-from ann2neo.probe.session import Answers, show
+from ann2neo.probe.quantiles import limits_by_quantile
+from ann2neo.probe.session import Answers, Showing, show_all
 from ann2neo.probe.stimuli import ArrayStimuli, Batch, Stimuli, as_stimuli, class_labels
 from ann2neo.probe.thresholds import checked_threshold, rule_in_words
-from ann2neo.raster import RasterBuilder, to_seconds
+from ann2neo.raster import to_seconds
 from ann2neo.recording import Recording
-from ann2neo.tables import Phase, phase_table, presentation_table, shifted
+from ann2neo.tables import Phase, checked_units, phase_table, presentation_table, shifted, table_sha256
 
 __all__ = ["Probe", "record"]
 
 _LOG = logging.getLogger(__name__)
-_BATCH_BYTES = 1 << 26
-_LARGEST_BATCH = 256
+_BATCH_BYTES = 1 << 24
+_LARGEST_BATCH = 1024
+_LARGEST_UNKNOWN_BATCH = 256
 
 
 class Probe:
@@ -124,6 +130,7 @@ class Probe:
         t_start: Any = None,
         progress: bool | None = None,
         provenance: Mapping[str, Any] | None = None,
+        out: str | Path | None = None,
     ) -> Recording:
         """Show stimuli and record the spikes; see `ann2neo.record` for the arguments."""
         to_seconds(sampling_period, "sampling_period", positive=True)
@@ -132,52 +139,60 @@ class Probe:
         stimuli, given = self._stimuli(x, labels, n_samples, predictions)
         _check_run(stimuli, shuffle, n_repeats, batch_size)
         _check_fixed_batch(self.model, stimuli, batch_size)
-        seed = int(np.random.default_rng().integers(2**31)) if seed is None else checked_seed(seed)
+        seed = _seed(seed, out)
         first = stimuli.first(fixed_batch_size(self.model))
         known = first.labels if given is None else given
         with_output = bool(predictions or (predictions is None and known is not None and known.dtype.kind in "iub"))
         layers = self._layers_for(first.data)
         forward = self._forward(layers, with_output=with_output)
         shapes = forward.outputs_of(first.data)
+        batch_size = fixed_batch_size(self.model) or batch_size or _batch_size(self.model, shapes, first)
         rules = checked_threshold(self._threshold, [layer.key for layer in layers])
-        limits = [rules[shape.tap.layer.key] for shape in shapes]
-        layout = make_layout(shapes, limits, self._only, self._units, seed)
-        batch_size = fixed_batch_size(self.model) or batch_size or _batch_size(shapes)
-        names = [phase] if n_repeats == 1 else [f"{phase}_{repeat + 1}" for repeat in range(n_repeats)]
-        n = stimuli.n_samples
-        builder = RasterBuilder(len(layout.units), (n or 0) * n_repeats)
-        parts: list[Answers] = []
-        with _progress_bar(phase, None if n is None else n * n_repeats, progress) as bar:
-            for repeat in range(n_repeats):
-                part = show(
-                    forward,
-                    _batches(stimuli, (seed, repeat) if shuffle else None, batch_size),
-                    layout,
-                    builder,
-                    first_bin=sum(len(part.stimulus_id) for part in parts),
-                    read_classes=functools.partial(classes_of, self.model, required=bool(predictions))
-                    if with_output
-                    else None,
-                    seed=(seed, repeat) if self.training else None,
-                    progress=bar,
-                )
-                parts.append(part)
-        order = self._order(stimuli, shuffle)
-        phases, presentations = _tables(names, parts, given, order)
-        return Recording(
-            builder.build(sampling_period=sampling_period, t_start=t_start),
-            layout.units,
-            presentations,
-            phases,
-            {
-                **self._provenance(layers, rules),
-                "seed": str(seed),
-                "n_repeats": str(n_repeats),
-                "batch_size": str(batch_size) if isinstance(stimuli, ArrayStimuli) else "as given",
-                "order": order,
-                **(provenance or {}),
-            },
+        limits = limits_by_quantile(
+            forward, stimuli, shapes, rules, seed=seed, batch_size=batch_size, training=self.training
         )
+        showing = Showing(
+            forward,
+            stimuli,
+            make_layout(shapes, limits, self._only, self._units, seed),
+            batch_size,
+            n_repeats,
+            seed,
+            shuffle=shuffle,
+            noisy=self.training,
+            read_classes=functools.partial(classes_of, self.model, required=bool(predictions)) if with_output else None,
+        )
+        order = self._order(stimuli, shuffle)
+        facts = {
+            **self._provenance(layers, rules),
+            "seed": str(seed),
+            "n_repeats": str(n_repeats),
+            "batch_size": str(batch_size) if isinstance(stimuli, ArrayStimuli) else "as given",
+            "order": order,
+            **{str(key): str(value) for key, value in (provenance or {}).items()},
+        }
+        names = [phase] if n_repeats == 1 else [f"{phase}_{repeat + 1}" for repeat in range(n_repeats)]
+        folder = None if out is None else _folder(out, showing, first, {**facts, "phase": phase})
+        try:
+            with _progress_bar(phase, showing.n_time_bins, progress) as bar:
+                builder, answers = show_all(showing, folder, bar)
+            phases, presentations = _tables(names, answers, given, order)
+            recording = Recording(
+                builder.build(sampling_period=sampling_period, t_start=t_start),
+                showing.layout.units,
+                presentations,
+                phases,
+                facts,
+                None if folder is None else folder.identifier,
+                None if folder is None else folder.session_start_time,
+            )
+            if folder is not None:
+                folder.finish(_content(recording))
+        finally:
+            if folder is not None:
+                folder.close()
+        warn_of_silence(recording.raster, recording.units)
+        return recording
 
     def _stimuli(
         self, x: Any, labels: Any, n_samples: int | None, predictions: bool | None
@@ -265,6 +280,7 @@ def record(
     t_start: Any = None,
     progress: bool | None = None,
     provenance: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
 ) -> Recording:
     """Show stimuli to a network and record which of its units spike.
 
@@ -306,6 +322,10 @@ def record(
         Show a progress bar; by default where a terminal is there to show it.
     provenance : mapping of str to str, optional
         Further facts to keep, such as ``{"dataset": "mnist", "split": "test"}``.
+    out : str or Path, optional
+        A folder that keeps the bits as a memory map, for recordings larger than memory; `Recording.open` reads it
+        again. An interrupted recording of stimuli that can be indexed goes on where it was when the same call is made
+        again; stateful networks and data that comes in batches begin anew.
 
     Returns
     -------
@@ -321,6 +341,13 @@ def record(
         If an activation is NaN or infinite, or has no batch axis; layer and presentation are named.
     InputTypeError, InputValueError
         If the model does not take the stimuli, or an argument does not fit.
+    OutputExistsError, OutputLockedError, OutputError
+        If `out` holds something else, is being written, or cannot be.
+
+    Warns
+    -----
+    ActivityWarning
+        If more than half of the units of a layer are silent or saturated.
 
     Examples
     --------
@@ -345,6 +372,47 @@ def record(
         t_start=t_start,
         progress=progress,
         provenance=provenance,
+        out=out,
+    )
+
+
+def _seed(seed: Any, out: str | Path | None) -> int:
+    """The user's seed; without one that of the recording to be resumed, or a new one."""
+    if seed is not None:
+        return checked_seed(seed)
+    plan = None if out is None else unfinished_plan(out)
+    return int(np.random.default_rng().integers(2**31)) if plan is None else int(plan["seed"])
+
+
+def _folder(out: str | Path, showing: Showing, first: Batch, facts: Mapping[str, str]) -> UnfinishedFolder:
+    """The folder of a recording, with all that the recording depends on as its plan."""
+    n = showing.n_time_bins
+    if n is None:
+        msg = "out= needs to know how many samples there are, and these stimuli do not tell"
+        raise InputValueError(f"{msg}; pass n_samples, or arrays")
+    digest = hashlib.sha256()
+    for leaf in keras.tree.flatten(first.data):
+        digest.update(f"{leaf.dtype} {leaf.shape}".encode())
+        digest.update(leaf.tobytes() if leaf.dtype != object else repr(leaf.tolist()).encode())
+    plan = {
+        **facts,
+        "first stimuli": digest.hexdigest(),
+        "n_samples": str(showing.stimuli.n_samples),
+        "predictions": str(showing.read_classes is not None),
+        "units": table_sha256(checked_units(showing.layout.units, len(showing.layout.units))),
+    }
+    return UnfinishedFolder(out, plan, len(showing.layout.units), n)
+
+
+def _content(recording: Recording) -> FolderContent:
+    return FolderContent(
+        recording.raster,
+        recording.units,
+        recording.presentations,
+        recording.phases,
+        dict(recording.provenance),
+        recording.identifier,
+        recording.session_start_time,
     )
 
 
@@ -385,18 +453,16 @@ def _check_fixed_batch(model: Any, stimuli: Stimuli, batch_size: int | None) -> 
         raise InputValueError(f"{msg}; show {stimuli.n_samples - stimuli.n_samples % fixed} of them")
 
 
-def _batches(stimuli: Stimuli, shuffle_seed: tuple[int, int] | None, batch_size: int) -> Iterator[Batch]:
-    if not isinstance(stimuli, ArrayStimuli):
-        return stimuli.batches()
-    order = None if shuffle_seed is None else np.random.default_rng(shuffle_seed).permutation(stimuli.n_samples)
-    return stimuli.batches(order, batch_size)
-
-
-def _batch_size(shapes: list[TapShape]) -> int:
-    """A power of two from 8 on, so that a batch of recorded activations stays below 64 MB."""
-    n_units = sum(math.prod(shape.shape) for shape in shapes)
-    size = _LARGEST_BATCH
-    while size > 8 and 4 * n_units * size > _BATCH_BYTES:
+def _batch_size(model: Any, shapes: list[TapShape], first: Batch) -> int:
+    """A power of two from 8 on, so that a batch of the largest layer stays near a processor's cache, below 16 MB."""
+    sizes = [sum(math.prod(shape.shape) for shape in shapes)]
+    sizes += [math.prod(leaf.shape[1:]) for leaf in keras.tree.flatten(first.data)]
+    known = isinstance(model, (keras.models.Sequential, keras.src.models.Functional))
+    if known:
+        outputs = [layer.output for layer in model.layers if len(getattr(layer, "_inbound_nodes", [])) == 1]
+        sizes += [math.prod(n or 1 for n in tensor.shape[1:]) for tensor in keras.tree.flatten(outputs)]
+    size = _LARGEST_BATCH if known else _LARGEST_UNKNOWN_BATCH
+    while size > 8 and 4 * max(sizes) * size > _BATCH_BYTES:
         size //= 2
     return size
 

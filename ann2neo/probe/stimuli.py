@@ -51,8 +51,9 @@ class ArrayStimuli:
 
     def batches(self, order: npt.NDArray[np.int64] | None, batch_size: int, start: int = 0) -> Iterator[Batch]:
         """Batches in an order, from the presentation `start` on; None stands for the order of the data."""
-        for first in range(start, self.n_samples, batch_size):
-            stop = min(first + batch_size, self.n_samples)
+        n = self.n_samples if order is None else len(order)
+        for first in range(start, n, batch_size):
+            stop = min(first + batch_size, n)
             ids = np.arange(first, stop) if order is None else order[first:stop]
             rows = slice(first, stop) if order is None else ids
             yield Batch(keras.tree.map_structure(lambda leaf, rows=rows: _for_keras(leaf[rows]), self._data), ids, None)

@@ -84,7 +84,7 @@ class TensorFlowForward:
             tf.function(trace, autograph=False).get_concrete_function(specs)
 
     def _compiled_for(self, batch: Any, tensors: list[Any]) -> _Compiled:
-        structure = repr(keras.tree.map_structure(type, batch))
+        structure = repr(keras.tree.pack_sequence_as(batch, list(range(len(tensors)))))
         key = (structure, tuple((tensor.dtype, tuple(tensor.shape[1:])) for tensor in tensors))
         if key not in self._compiled:
             # The first tracing shows which variables the pass would change; if any, they become arguments.

@@ -1,0 +1,309 @@
+"""Folders: recordings larger than memory, as memory-mapped bits beside a description, resumable while unfinished.
+
+``bits.npy`` holds the packed bits of a `SpikeRaster`, (n_units, n_bytes) of uint8. ``recording.json`` describes a
+finished recording, with the SHA-256 of raster and tables; until it is there, ``progress.json`` says what is being
+recorded and how far it got, and ``predictions.npy`` keeps the classes named so far.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import quantities as pq
+
+from ann2neo.errors import (
+    FileFormatError,
+    InputValueError,
+    IntegrityError,
+    OutputError,
+    OutputExistsError,
+    OutputLockedError,
+)
+from ann2neo.raster import RasterBuilder, SpikeRaster
+from ann2neo.tables import table_sha256
+
+__all__ = ["FolderContent", "UnfinishedFolder", "read_folder", "unfinished_plan"]
+
+_LAYOUT_VERSION = 1
+_BITS, _PREDICTIONS, _PROGRESS, _RECORDING = "bits.npy", "predictions.npy", "progress.json", "recording.json"
+_TABLES = ("units", "presentations", "phases")
+_SECONDS_BETWEEN_MARKS = 2.0
+
+
+class FolderContent(NamedTuple):
+    """What a finished folder holds: the arguments of a `Recording`."""
+
+    raster: SpikeRaster
+    units: pd.DataFrame
+    presentations: pd.DataFrame
+    phases: pd.DataFrame
+    provenance: dict[str, str]
+    identifier: str
+    session_start_time: datetime
+
+
+class UnfinishedFolder:
+    """A folder that a recording is being written into; a second writer is refused.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder; made if it is not there.
+    plan : mapping of str to str
+        Everything the recording depends on. An unfinished folder is taken up only for the same plan.
+    n_units, n_time_bins : int
+        Shape of the raster.
+
+    Attributes
+    ----------
+    bits : memmap of uint8
+        Packed bits, for a `RasterBuilder`.
+    predictions : memmap of int32, shape (n_time_bins,)
+        Class named in each bin; -1 where none is known.
+    n_done : int
+        Bins that are recorded already, a multiple of 8 or all.
+    identifier, session_start_time
+        Those of the recording, kept when it is resumed.
+
+    Raises
+    ------
+    OutputExistsError
+        If the folder holds a finished recording, another unfinished one, or other files.
+    OutputLockedError
+        If another process is writing there.
+    OutputError
+        If the folder cannot be written.
+    """
+
+    def __init__(self, path: str | Path, plan: Mapping[str, str], n_units: int, n_time_bins: int) -> None:
+        self.path = Path(path)
+        shape = RasterBuilder.bits_shape(n_units, n_time_bins)
+        resumed = unfinished_plan(self.path) is not None
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if not resumed:
+                _check_empty(self.path)
+            self._lock = (self.path / _BITS).open("ab")
+            self._take_lock()
+            if resumed:
+                self._resume(plan)
+            else:
+                self._begin(plan, shape, n_time_bins)
+            self.bits = np.lib.format.open_memmap(self.path / _BITS, mode="r+")
+            self.predictions = np.lib.format.open_memmap(self.path / _PREDICTIONS, mode="r+")
+        except PermissionError as error:
+            raise OutputError(f"{self.path} cannot be written ({error.strerror}); choose another folder") from error
+        if self.bits.shape != shape:
+            raise IntegrityError(
+                f"{self.path / _BITS} has shape {self.bits.shape}, expected {shape}; delete the folder"
+            )
+        self._marked = time.monotonic()
+
+    def _take_lock(self) -> None:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            msg = f"another process is recording into {self.path}; wait for it, or choose another folder"
+            raise OutputLockedError(msg) from error
+
+    def _begin(self, plan: Mapping[str, str], shape: tuple[int, int], n_time_bins: int) -> None:
+        # A sparse file of zeros: pages take room when they are written.
+        np.lib.format.open_memmap(self.path / _BITS, mode="w+", dtype=np.uint8, shape=shape)
+        classes = np.lib.format.open_memmap(self.path / _PREDICTIONS, mode="w+", dtype=np.int32, shape=(n_time_bins,))
+        classes[:] = -1
+        self.n_done = 0
+        self.identifier, self.session_start_time = str(uuid.uuid4()), datetime.now().astimezone()
+        self._plan = dict(plan)
+        self._mark()
+
+    def _resume(self, plan: Mapping[str, str]) -> None:
+        progress = json.loads((self.path / _PROGRESS).read_text())
+        different = [key for key in {**progress["plan"], **plan} if progress["plan"].get(key) != plan.get(key)]
+        if different:
+            key = sorted(different)[0]
+            msg = f"{self.path} holds another unfinished recording: its {key} is {progress['plan'].get(key)!r}, not "
+            raise OutputExistsError(f"{msg}{plan.get(key)!r}; resume that one, choose another folder, or delete it")
+        self._plan, self.n_done = dict(plan), progress["n_done"]
+        self.identifier = progress["identifier"]
+        self.session_start_time = datetime.fromisoformat(progress["session_start_time"])
+
+    def keep(self, position: int, classes: npt.NDArray[np.int32] | None, flush: Callable[[], None]) -> None:
+        """Note that the bins before `position` are recorded, every few seconds also on disk.
+
+        Parameters
+        ----------
+        position : int
+            Bin after the last one recorded.
+        classes : ndarray of int32 or None
+            Classes named in the bins just before it.
+        flush : callable
+            Writes what still waits into `bits`.
+        """
+        if classes is not None:
+            self.predictions[position - len(classes) : position] = classes
+        if position % 8 == 0 and time.monotonic() - self._marked >= _SECONDS_BETWEEN_MARKS:
+            flush()
+            self.bits.flush()
+            self.predictions.flush()
+            self.n_done = position
+            self._mark()
+            self._marked = time.monotonic()
+
+    def _mark(self) -> None:
+        progress = {
+            "plan": self._plan,
+            "n_done": self.n_done,
+            "identifier": self.identifier,
+            "session_start_time": self.session_start_time.isoformat(),
+        }
+        _write_json(self.path / _PROGRESS, progress)
+
+    def finish(self, content: FolderContent) -> None:
+        """Write the description of the finished recording, which makes it one.
+
+        Parameters
+        ----------
+        content : FolderContent
+            The recording; its raster must be the one of `bits`.
+        """
+        self.bits.flush()
+        tables = {name: getattr(content, name) for name in _TABLES}
+        description = {
+            "layout_version": _LAYOUT_VERSION,
+            "n_units": content.raster.n_units,
+            "n_time_bins": content.raster.n_time_bins,
+            "sampling_period_seconds": content.raster.sampling_period_seconds,
+            "t_start_seconds": content.raster.t_start_seconds,
+            "identifier": content.identifier,
+            "session_start_time": content.session_start_time.isoformat(),
+            "provenance": content.provenance,
+            "raster_sha256": content.raster.sha256(),
+            **{f"{name}_sha256": table_sha256(table) for name, table in tables.items()},
+            **{name: _as_columns(table) for name, table in tables.items()},
+        }
+        _write_json(self.path / _RECORDING, description)
+        for name in (_PROGRESS, _PREDICTIONS):
+            (self.path / name).unlink()
+        self.close()
+
+    def close(self) -> None:
+        """Let other writers in."""
+        self._lock.close()
+
+
+def unfinished_plan(path: str | Path) -> dict[str, str] | None:
+    """Plan of the unfinished recording in a folder, None if there is none."""
+    progress = Path(path) / _PROGRESS
+    if not progress.exists() or (Path(path) / _RECORDING).exists():
+        return None
+    plan: dict[str, str] = json.loads(progress.read_text())["plan"]
+    return plan
+
+
+def read_folder(path: str | Path, *, verify: bool = True) -> FolderContent:
+    """Read a finished folder; the bits stay on disk until they are used.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder.
+    verify : bool, default True
+        Compare raster and tables with the sums written beside them, which reads all bits once.
+
+    Returns
+    -------
+    FolderContent
+        What it holds.
+
+    Raises
+    ------
+    InputValueError
+        If there is no such folder.
+    FileFormatError
+        If it is no recording, an unfinished one, or of a newer layout.
+    IntegrityError
+        If it is damaged.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise InputValueError(f"there is no folder {path}; check the name")
+    if not (path / _RECORDING).exists():
+        if (path / _PROGRESS).exists():
+            msg = f"{path} holds an unfinished recording; record into it again with the same arguments to finish it"
+            raise FileFormatError(msg)
+        raise FileFormatError(f"{path} holds no recording: there is no {_RECORDING}; record with out= makes one")
+    try:
+        found = json.loads((path / _RECORDING).read_text())
+        if found["layout_version"] > _LAYOUT_VERSION:
+            msg = f"{path} has layout version {found['layout_version']}, newer than {_LAYOUT_VERSION}; update ann2neo"
+            raise FileFormatError(msg)
+        tables = {name: _from_columns(found[name]) for name in _TABLES}
+        bits = np.load(path / _BITS, mmap_mode="r")
+        raster = SpikeRaster(
+            bits,
+            found["n_units"],
+            found["n_time_bins"],
+            sampling_period=found["sampling_period_seconds"] * pq.s,
+            t_start=found["t_start_seconds"] * pq.s,
+        )
+        sums = {name: found[f"{name}_sha256"] for name in ("raster", *_TABLES)}
+    except (KeyError, TypeError, OSError, InputValueError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise IntegrityError(f"{path} is damaged ({error}); record it again") from error
+    if verify:
+        for name, table in tables.items():
+            if table_sha256(table) != sums[name]:
+                raise IntegrityError(f"the {name} in {path / _RECORDING} do not match their sum; record it again")
+        if raster.sha256() != sums["raster"]:
+            raise IntegrityError(f"{path / _BITS} does not match its sum; record it again")
+    return FolderContent(
+        raster,
+        **tables,
+        provenance=found["provenance"],
+        identifier=found["identifier"],
+        session_start_time=datetime.fromisoformat(found["session_start_time"]),
+    )
+
+
+def _check_empty(path: Path) -> None:
+    found = sorted(entry.name for entry in path.iterdir())
+    if _RECORDING in found:
+        msg = f"{path} holds a finished recording; open it with Recording.open, or choose another folder"
+        raise OutputExistsError(msg)
+    # A process killed right after it made the folder leaves these and nothing else.
+    odd = [name for name in found if name not in {_BITS, _PREDICTIONS}]
+    if odd:
+        raise OutputExistsError(f"{path} holds other files, such as {odd[0]!r}; choose a folder of its own")
+
+
+def _as_columns(table: pd.DataFrame) -> dict[str, Any]:
+    return {name: {"type": str(table[name].dtype), "cells": table[name].to_list()} for name in table.columns}
+
+
+def _from_columns(columns: Mapping[str, Any]) -> pd.DataFrame:
+    return pd.DataFrame({name: pd.array(column["cells"], dtype=column["type"]) for name, column in columns.items()})
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a file that is either the old one or whole."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w") as file:
+        json.dump(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,90 @@
+"""Quantile thresholds: each unit's own, from a first pass over the stimuli."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ann2neo.errors import InputValueError
+from ann2neo.probe.crossing import to_numpy
+from ann2neo.probe.forward import Forward, TapShape
+from ann2neo.probe.stimuli import ArrayStimuli, Stimuli
+from ann2neo.probe.thresholds import SKETCH_BYTES, quantile_of
+
+__all__ = ["limits_by_quantile"]
+
+
+def limits_by_quantile(
+    forward: Forward,
+    stimuli: Stimuli,
+    shapes: list[TapShape],
+    rules: Mapping[str, Any],
+    *,
+    seed: int,
+    batch_size: int,
+    training: bool,
+) -> list[npt.NDArray[Any]]:
+    """Thresholds of every recorded output, quantiles among them turned into numbers.
+
+    Parameters
+    ----------
+    forward : Forward
+        The forward pass.
+    stimuli : Stimuli
+        What will be recorded.
+    shapes : list of TapShape
+        The recorded outputs.
+    rules : mapping of str to (float, ndarray or str)
+        Checked threshold of each layer.
+    seed : int
+        Draws the samples, where not all fit into the sketch.
+    batch_size : int
+        Samples in a forward pass.
+    training : bool
+        Whether the network is stochastic; its noise is then seeded apart from the recording's.
+
+    Returns
+    -------
+    list of ndarray
+        One a recorded output. A quantile is the smallest activation that at least the share q of the samples does not
+        exceed, one a unit: over all samples if their activations take at most `SKETCH_BYTES`, else over as many as do,
+        drawn at random without replacement. With k of them its rank is off by about sqrt(q (1 - q) / k) of the samples.
+
+    Raises
+    ------
+    InputValueError
+        If the stimuli cannot be indexed, or not even 100 samples fit.
+    """
+    limits: list[Any] = [rules[shape.tap.layer.key] for shape in shapes]
+    wanted = {i: q for i, q in enumerate(map(quantile_of, limits)) if q is not None}
+    if not wanted:
+        return limits
+    if not isinstance(stimuli, ArrayStimuli):
+        raise InputValueError(
+            "a quantile threshold needs a first pass over the stimuli, and these can be read only as they come; pass "
+            "arrays, or thresholds as numbers"
+        )
+    n_units = sum(math.prod(shapes[i].shape) for i in wanted)
+    n = min(stimuli.n_samples, SKETCH_BYTES // max(1, 4 * n_units))
+    if n < min(100, stimuli.n_samples):
+        msg = f"quantiles of {n_units} units from {n} samples would be no quantiles"
+        raise InputValueError(f"{msg}; record fewer layers at once, or pass thresholds as numbers")
+    rng = np.random.default_rng((seed, 1))
+    chosen = np.sort(rng.choice(stimuli.n_samples, n, replace=False))
+    values = [np.empty((math.prod(shapes[i].shape), n), np.float32) for i in wanted]
+    state: Any = {}
+    done = 0
+    for batch in stimuli.batches(chosen, batch_size):
+        passed = forward(batch.data, state, rng if training else None)
+        state = passed.state
+        size = len(batch.stimulus_id)
+        for store, i in zip(values, wanted, strict=True):
+            store[:, done : done + size] = to_numpy(passed.activations[i]).reshape(size, -1).T
+        done += size
+    for store, (i, q) in zip(values, wanted.items(), strict=True):
+        limits[i] = np.quantile(store, q, axis=1, method="inverted_cdf", overwrite_input=True).astype(np.float64)
+    return limits

@@ -28,7 +28,6 @@ __all__ = [
     "checked_lags",
     "chosen_statistics",
     "column_values",
-    "raster_counts",
     "statistic_of",
     "unit_columns",
     "window_for",
@@ -235,8 +234,3 @@ def _positive(value: Any, name: str, noun: str) -> int:
     if number < 1:
         raise InputValueError(f"{name} must be at least 1, got {number}")
     return number
-
-
-def raster_counts(raster: SpikeRaster, window: int | None = None, lags: int = 10) -> Counts:
-    """Counts of a raster, with the window that `window_for` gives."""
-    return Counts(raster, window_for(window, raster.n_time_bins), checked_lags(lags))

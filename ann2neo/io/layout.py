@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ __all__ = [
     "column_description",
     "header_of",
     "provenance_table",
+    "stored_name",
     "stretches",
 ]
 
@@ -57,6 +58,23 @@ _DESCRIPTIONS = {
 def column_description(name: str) -> str:
     """What a column of units or presentations means, as the file says it."""
     return _DESCRIPTIONS.get(name, f"Column {name!r} of the recording.")
+
+
+def stored_name(name: str, columns: Collection[str]) -> str:
+    """Under which name a column stands in the file.
+
+    NWB keeps the name ``X_index`` for the index of a ragged column ``X``, and readers that go by names, SpikeInterface
+    among them, drop ``X`` where they find one: so ``layer_index`` beside ``layer`` is stored as ``layer_number``.
+
+    Examples
+    --------
+    >>> stored_name("layer_index", ["layer", "layer_index"])
+    'layer_number'
+    >>> stored_name("call_index", ["layer", "call_index"])
+    'call_index'
+    """
+    base = name.removesuffix("_index")
+    return f"{base}_number" if base != name and base in columns else name
 
 
 class Stretch(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from ann2neo.io.layout import (
     Header,
     Stretch,
     column_description,
+    stored_name,
 )
 from ann2neo.io.metadata import SYNTHETIC, Metadata
 from ann2neo.io.spike_chunks import CHUNK, SpikeTimes
@@ -52,6 +53,12 @@ def check_columns(recording: Recording) -> None:
     """Raise InputValueError for names and strings that HDF5 cannot keep."""
     tables = {"units": recording.units, "presentations": recording.presentations}
     for kind, table in tables.items():
+        stored = [stored_name(name, list(table)) for name in table]
+        twice = next((name for name in stored if stored.count(name) > 1), None)
+        if twice is not None:
+            base = twice.removesuffix("_number")
+            msg = f"{kind} have the columns {base + '_index'!r} and {twice!r}, which would both be stored as {twice!r}"
+            raise InputValueError(msg + "; rename one")
         for name in table:
             if name in _TAKEN[kind] or (name.endswith("_index") and name.removesuffix("_index") in _TAKEN[kind]):
                 msg = f"the column {name!r} of {kind} has a name that NWB uses itself; rename it, for example to "
@@ -244,7 +251,7 @@ def _units(
         observed,
         VectorIndex(name="obs_intervals_index", target=observed, data=np.arange(1, len(rows) + 1, dtype=np.uint64)),
     ]
-    columns += [_column(name, table[name].iloc[unit], level) for name in table]
+    columns += [_column(name, table[name].iloc[unit], level, list(table)) for name in table]
     if header.profile == "neo":
         names = _unit_names(table)
         named = {
@@ -273,8 +280,10 @@ def _unit_names(table: pd.DataFrame) -> list[str]:
     return [f"unit {i}" for i in range(len(table))]
 
 
-def _column(name: str, cells: pd.Series, level: int | None) -> Any:
-    return VectorData(name=name, description=column_description(name), data=column_data(cells, level))
+def _column(name: str, cells: pd.Series, level: int | None, columns: Collection[str]) -> Any:
+    return VectorData(
+        name=stored_name(name, columns), description=column_description(name), data=column_data(cells, level)
+    )
 
 
 def column_data(cells: pd.Series, level: int | None) -> Any:
@@ -330,7 +339,7 @@ def _interval_columns(table: pd.DataFrame, recording: Recording) -> list[Any]:
         times = recording.raster.bin_edge_seconds(table[edge].to_numpy())
         columns.append(VectorData(name=name, description=about, data=_packed(times, 1)))
     kept = [name for name in table if name not in {"start_bin", "stop_bin"}]
-    return columns + [_column(name, table[name], 1) for name in kept]
+    return columns + [_column(name, table[name], 1, kept) for name in kept]
 
 
 def _intervals(name: str, description: str, columns: list[Any]) -> Any:

@@ -20,6 +20,7 @@ from ann2neo.io.layout import (
     Header,
     provenance_table,
     session_start,
+    stored_name,
 )
 from ann2neo.io.spike_chunks import read_spike_times
 from ann2neo.raster import RasterBuilder, SpikeRaster
@@ -133,8 +134,10 @@ def _key_values(handle: Any, name: str) -> dict[str, str]:
 def _typed(table: Table, columns: Any, n_rows: int, what: str) -> pd.DataFrame:
     """The named columns in the types the header gives, the first `n_rows` rows."""
     cells = {}
+    names = [name for name, _ in columns]
     for name, kind in columns:
-        values = table.texts(name) if kind == "str" else table.numbers(name)
+        stored = stored_name(name, names)
+        values = table.texts(stored) if kind == "str" else table.numbers(stored)
         if len(values) < n_rows:
             msg = f"column {name!r} of {what} has {len(values)} rows instead of {n_rows}, so the file is damaged"
             raise FileFormatError(msg + "; get an undamaged copy")

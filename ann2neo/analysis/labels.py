@@ -13,7 +13,7 @@ from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 from ann2neo.tables import Phase
 
-__all__ = ["Labels", "labels_of", "one_phase"]
+__all__ = ["Labels", "labels_of"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -116,23 +116,3 @@ def labels_of(recording: Recording, phase: Phase) -> Labels:
         stimulus,
         phase.n_time_bins,
     )
-
-
-def one_phase(recording: Recording, phase: str | None) -> Phase:
-    """The phase asked for, or the only one there is.
-
-    Raises
-    ------
-    InputValueError
-        If `phase` is unknown, or None where there is not exactly one.
-    """
-    phases = list(recording.iter_phases())
-    names = ", ".join(repr(row.phase) for row in phases)
-    if phase is None:
-        if len(phases) != 1:
-            raise InputValueError(f"say which phase, as phase=...; this recording has {names or 'none'}")
-        return phases[0]
-    for row in phases:
-        if row.phase == phase:
-            return row
-    raise InputValueError(f"unknown phase {phase!r}; this recording has {names}")

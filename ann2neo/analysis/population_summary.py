@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 
 from ann2neo.analysis.labels import labels_of
+from ann2neo.analysis.phases import phases_of
 from ann2neo.analysis.populations import correlations
 from ann2neo.analysis.seeds import drawn_seed
 from ann2neo.analysis.selectivity import lifetime_sparseness, selectivity
@@ -67,16 +68,9 @@ def summarize_populations(recording: Recording, *, n_permutations: int = 999, se
     seed = drawn_seed(seed)
     rows = [
         {"phase": phase.phase, **_together(recording, phase), **_tuned(recording, phase, n_permutations, seed)}
-        for phase in _phases(recording)
+        for phase in phases_of(recording, "summarize_populations")
     ]
     return pd.DataFrame(rows).assign(n_permutations=n_permutations, seed=seed)
-
-
-def _phases(recording: Recording) -> list[Phase]:
-    if not isinstance(recording, Recording):
-        # The message that every function of populations gives.
-        correlations(recording)
-    return list(recording.iter_phases())
 
 
 def _together(recording: Recording, phase: Phase) -> dict[str, Any]:

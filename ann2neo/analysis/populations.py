@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ann2neo.analysis.labels import Labels, labels_of, one_phase
-from ann2neo.errors import InputTypeError
+from ann2neo.analysis.labels import Labels, labels_of
+from ann2neo.analysis.phases import one_phase, phases_of
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 
@@ -18,7 +18,6 @@ __all__ = ["Correlations", "complexity", "correlation_matrix", "correlations", "
 
 _BLOCK_UNITS = 1024
 _HISTOGRAM_BINS = 400
-_NEEDS_RECORDING = "a population is a Recording, got {}; wrap spikes with Recording.from_raster"
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -216,11 +215,8 @@ def correlation_matrix(recording: Recording, *, phase: str | None = None) -> Flo
     array([[ 1., -1.],
            [-1.,  1.]])
     """
-    if not isinstance(recording, Recording):
-        raise InputTypeError(_NEEDS_RECORDING.format(type(recording).__name__))
-    found = one_phase(recording, phase)
-    raster = recording.raster.slice(found.start_bin, found.stop_bin)
-    return _matrix(raster)
+    found = one_phase(recording, phase, "correlation_matrix")
+    return _matrix(recording.raster.slice(found.start_bin, found.stop_bin))
 
 
 def _matrix(raster: SpikeRaster) -> FloatArray:
@@ -236,9 +232,7 @@ def _matrix(raster: SpikeRaster) -> FloatArray:
 
 
 def _phase_and_labels(recording: Recording, phase: str | None) -> tuple[SpikeRaster, Labels | None, str]:
-    if not isinstance(recording, Recording):
-        raise InputTypeError(_NEEDS_RECORDING.format(type(recording).__name__))
-    found = one_phase(recording, phase)
+    found = one_phase(recording, phase, "correlations")
     shown = recording.presentations
     labelled = "label" in shown and bool((shown["phase"] == found.phase).any())
     labels = labels_of(recording, found) if labelled else None
@@ -360,10 +354,8 @@ def complexity(recording: Recording) -> pd.DataFrame:
     >>> complexity(Recording.from_activations([[1, 1], [0, 0]]))["probability"].to_list()
     [0.5, 0.0, 0.5]
     """
-    if not isinstance(recording, Recording):
-        raise InputTypeError(_NEEDS_RECORDING.format(type(recording).__name__))
     tables = []
-    for phase in recording.iter_phases():
+    for phase in phases_of(recording, "complexity"):
         raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
         n_units, n = raster.shape
         observed = np.bincount(raster.bin_counts(), minlength=n_units + 1)
@@ -381,4 +373,4 @@ def complexity(recording: Recording) -> pd.DataFrame:
             "probability_independent": independent,
         }
         tables.append(pd.DataFrame(table))
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    return pd.concat(tables, ignore_index=True)

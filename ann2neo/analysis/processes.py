@@ -10,8 +10,9 @@ import pandas as pd
 from scipy.special import expit, logit, xlog1py, xlogy
 from scipy.stats import chi2
 
+from ann2neo.analysis.phases import phases_of
 from ann2neo.analysis.table import window_for
-from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo.errors import InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 
@@ -95,15 +96,13 @@ def fit_processes(recording: Recording, *, window: int | None = None, lags: int 
     >>> fit["best_process"].to_list(), bool(fit["poisson_aic"][0] == fit["bernoulli_aic"][0])
     (['bernoulli'], True)
     """
-    if not isinstance(recording, Recording):
-        msg = f"fit_processes needs a Recording, got {type(recording).__name__}; wrap spikes with Recording.from_raster"
-        raise InputTypeError(msg)
+    phases = phases_of(recording, "fit_processes")
     if window is not None and window < 2:
         raise InputValueError(f"window must be 2 or more bins, got {window}; a count over one bin is the bit itself")
     if lags < 2:
         raise InputValueError(f"lags must be 2 or more, got {lags}; one degree of freedom goes to the fit")
     tables = []
-    for phase in recording.iter_phases():
+    for phase in phases:
         raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
         length = window_for(None, raster.n_time_bins) if window is None else window
         for units, block in raster.unit_blocks(_BLOCK_BYTES):
@@ -111,7 +110,7 @@ def fit_processes(recording: Recording, *, window: int | None = None, lags: int 
             table.insert(0, "unit", np.arange(units.start, units.stop))
             table.insert(1, "phase", pd.array([phase.phase] * len(table), dtype="str"))
             tables.append(table)
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["unit", "phase", "best_process"])
 
 
 def _fit_block(raster: SpikeRaster, window: int, lags: int) -> pd.DataFrame:

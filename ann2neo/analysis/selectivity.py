@@ -11,8 +11,9 @@ from scipy.special import xlogy
 from scipy.stats import random_table
 
 from ann2neo.analysis.labels import Labels, labels_of
+from ann2neo.analysis.phases import phases_of
 from ann2neo.analysis.seeds import drawn_seed
-from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo.errors import InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 
@@ -85,14 +86,11 @@ def selectivity(recording: Recording, *, n_permutations: int = 999, seed: int | 
     >>> table[["preferred_label", "selectivity_index", "mutual_information_pvalue"]].values.tolist()
     [[1.0, 1.0, 0.001]]
     """
-    if not isinstance(recording, Recording):
-        msg = f"selectivity needs a Recording, got {type(recording).__name__}; wrap spikes with Recording.from_raster"
-        raise InputTypeError(msg)
+    phases = phases_of(recording, "selectivity")
     if n_permutations < 1:
         raise InputValueError(f"n_permutations must be at least 1, got {n_permutations}")
     seed = drawn_seed(seed)
     tables = []
-    phases = list(recording.iter_phases())
     for phase, labels in zip(phases, [labels_of(recording, phase) for phase in phases], strict=True):
         raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
         null = _Null(labels, n_permutations, seed)

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 
 from ann2neo.analysis.counts import Counts
+from ann2neo.analysis.phases import phases_of
 from ann2neo.analysis.seeds import drawn_seed
 from ann2neo.analysis.surrogates import Drawer, phase_drawers
 from ann2neo.analysis.table import STATISTICS, checked_lags, column_values, statistic_of, window_for
@@ -116,9 +117,7 @@ def surrogate_test(
     >>> test["pvalue"].to_list()
     [0.01, 0.01]
     """
-    if not isinstance(recording, Recording):
-        msg = f"surrogate_test needs a Recording, got {type(recording).__name__}"
-        raise InputTypeError(msg + "; wrap spikes with Recording.from_raster")
+    phases = phases_of(recording, "surrogate_test")
     _check_choice(alternative, ALTERNATIVES, "alternative")
     _check_choice(level, LEVELS, "level")
     if n_surrogates < 1:
@@ -130,7 +129,7 @@ def surrogate_test(
     drawers = phase_drawers(recording, method, joint=together, dither=dither)
     lags, seed = checked_lags(lags), drawn_seed(seed)
     tables, n_tested = [], 0
-    for number, (phase, draw) in enumerate(zip(recording.iter_phases(), drawers, strict=True)):
+    for number, (phase, draw) in enumerate(zip(phases, drawers, strict=True)):
         raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
         length = window_for(window, raster.n_time_bins)
         measure = _of_table(column, length, lags) if column is not None else _of_user(statistic)
@@ -153,7 +152,7 @@ def surrogate_test(
         tables.append(table)
         n_tested = max(n_tested, int(table["pvalue"].notna().sum()))
     _warn_of_few(n_surrogates, n_tested, alternative, alpha)
-    result = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    result = pd.concat(tables, ignore_index=True)
     result.insert(2, "statistic", column or getattr(statistic, "__name__", repr(statistic)))
     return result.assign(method=method, joint=together, alternative=alternative, seed=seed)
 

@@ -12,7 +12,7 @@ import quantities as pq
 from scipy.special import ndtri
 
 from ann2neo.analysis.dichotomized_gaussian import latent_factor
-from ann2neo.analysis.labels import one_phase
+from ann2neo.analysis.phases import one_phase
 from ann2neo.analysis.processes import PROCESSES, fit_processes
 from ann2neo.analysis.seeds import drawn_seed
 from ann2neo.errors import InputTypeError, InputValueError
@@ -304,13 +304,15 @@ def counting_processes(
     if n_simulations < 2 or n_points < 1 or not 0 < level < 1:
         msg = "counting processes need n_simulations >= 2, n_points >= 1 and 0 < level < 1, got "
         raise InputValueError(msg + f"{n_simulations}, {n_points}, {level}")
-    if not isinstance(recording, Recording):
-        raise InputTypeError(f"counting_processes needs a Recording, got {type(recording).__name__}")
-    found = one_phase(recording, phase)
+    found = one_phase(recording, phase, "counting_processes")
     seed = drawn_seed(seed)
     raster = recording.raster.slice(found.start_bin, found.stop_bin)
-    index = np.arange(raster.n_units)[np.asarray(units)] if units is not None else np.arange(raster.n_units)
-    raster = raster.take(units=index)
+    index = np.arange(raster.n_units)
+    if units is not None:
+        raster = raster.take(units=units)
+        index = index[np.asarray(units)] if raster.n_units else index[:0]
+    if not index.size:
+        raise InputValueError("counting processes need at least one unit, got none; check units=...")
     n = raster.n_time_bins
     fit = fit_processes(Recording.from_raster(raster))
     points = np.unique(np.linspace(0, n, n_points + 1).round().astype(np.int64))

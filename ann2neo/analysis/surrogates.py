@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from ann2neo.analysis.elephant_surrogates import DITHERED, ELEPHANT_METHODS, elephant_drawer
 from ann2neo.analysis.labels import Labels, labels_of
+from ann2neo.analysis.phases import phases_of
 from ann2neo.analysis.seeds import drawn_seed
-from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo.errors import InputValueError
 from ann2neo.raster import SpikeRaster, to_seconds
 from ann2neo.recording import Recording
 
@@ -91,9 +92,6 @@ def surrogates(
     >>> [s.raster.spike_counts().tolist() for s in surrogates(recording, n_surrogates=2, seed=0)]
     [[1, 2], [1, 2]]
     """
-    if not isinstance(recording, Recording):
-        msg = f"surrogates need a Recording, got {type(recording).__name__}; wrap spikes with Recording.from_raster"
-        raise InputTypeError(msg)
     if n_surrogates < 1:
         raise InputValueError(f"n_surrogates must be at least 1, got {n_surrogates}")
     seed = drawn_seed(seed)
@@ -153,7 +151,7 @@ def phase_drawers(recording: Recording, method: str, *, joint: bool, dither: Any
         raise InputValueError(f"dither applies to {', '.join(DITHERED)}, not to {method}; drop it")
     by = _DEFAULT_DITHER if dither is None else to_seconds(dither, "dither", positive=True)
     drawers: list[Drawer] = []
-    for phase in recording.iter_phases():
+    for phase in phases_of(recording, "surrogates"):
         raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
         if method in GRID_METHODS:
             labels = labels_of(recording, phase) if method == "within_label" else None

@@ -157,5 +157,7 @@ def test_the_phase_must_be_clear(layer, function, phase, error, words):
 @pytest.mark.parametrize("function", [correlations, correlation_matrix, complexity])
 def test_only_recordings_are_populations(layer, function):
     """A raster is refused, with the way to wrap it."""
-    with pytest.raises(InputTypeError, match=r"a Recording, got SpikeRaster; wrap spikes with Recording.from_raster"):
+    with pytest.raises(
+        InputTypeError, match=r"needs a Recording, got SpikeRaster; wrap spikes with Recording.from_raster"
+    ):
         function(layer.raster)

@@ -186,7 +186,17 @@ FIT = fit_processes(Recording.from_raster(SpikeRaster.from_dense([[1, 0, 0, 1, 1
             InputValueError,
             "must lie in -1 .. 1 .* check for NaN",
         ),
-        (lambda: counting_processes([[1]]), InputTypeError, "needs a Recording, got list"),
+        (lambda: counting_processes([[1]]), InputTypeError, "counting_processes needs a Recording, got list"),
+        (
+            lambda: counting_processes(simulate([0.5], 9, seed=0), units=[]),
+            InputValueError,
+            "counting processes need at least one unit",
+        ),
+        (
+            lambda: counting_processes(simulate([0.5], 9, seed=0), units=[3]),
+            InputValueError,
+            "units run from 3 to 3, outside 0 .. 0",
+        ),
         (
             lambda: counting_processes(simulate([0.5], 9, seed=0), n_simulations=1),
             InputValueError,

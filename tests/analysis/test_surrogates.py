@@ -208,7 +208,7 @@ NO_LABELS = Recording.from_raster(SpikeRaster.from_dense([[1, 0, 1]]))
             InputValueError,
             "unknown method 'shuffle'; the valid ones are bin_permutation, circular_shift, .* shuffle_isis",
         ),
-        (lambda: surrogates(NO_LABELS.raster), InputTypeError, "need a Recording, got SpikeRaster"),
+        (lambda: surrogates(NO_LABELS.raster), InputTypeError, "surrogates needs a Recording, got SpikeRaster"),
         (lambda: surrogates(NO_LABELS, n_surrogates=0), InputValueError, "n_surrogates must be at least 1, got 0"),
         (lambda: surrogates(NO_LABELS, "within_label"), InputValueError, "no labels, and tuning needs them"),
         (

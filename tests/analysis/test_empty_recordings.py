@@ -1,0 +1,58 @@
+"""Recordings with nothing in them are analysed or refused, never a crash."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ann2neo import (
+    InputValueError,
+    Recording,
+    SpikeRaster,
+    complexity,
+    correlation_matrix,
+    correlations,
+    counting_processes,
+    fit_processes,
+    selectivity,
+    summarize_populations,
+    surrogate_test,
+    surrogates,
+)
+from ann2neo.tables import phase_table
+
+NO_UNITS = Recording.from_activations(np.zeros((5, 0)), labels=[0, 1, 0, 1, 1])
+ONE_BIN = Recording.from_activations(np.ones((1, 3)), labels=[0])
+NO_BINS = Recording.from_raster(SpikeRaster.from_dense(np.ones((2, 0), bool)))
+NO_PHASES = Recording(
+    SpikeRaster.from_dense(np.ones((2, 5), bool)),
+    pd.DataFrame(index=range(2)),
+    pd.DataFrame({"start_bin": np.zeros(0, int), "stop_bin": np.zeros(0, int), "phase": pd.Series([], dtype="str")}),
+    phase_table([]),
+)
+
+FUNCTIONS = {
+    "fit_processes": fit_processes,
+    "correlations": correlations,
+    "correlation_matrix": correlation_matrix,
+    "complexity": complexity,
+    "selectivity": selectivity,
+    "summarize_populations": summarize_populations,
+    "surrogates": lambda recording: next(surrogates(recording)),
+    "surrogate_test": lambda recording: surrogate_test(recording, "fano", n_surrogates=3),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("recording", [NO_UNITS, ONE_BIN], ids=["no units", "one bin"])
+def test_no_units_and_a_single_bin_are_analysed(name, recording):
+    """Without units, or with one bin of saturated units, every function returns."""
+    assert FUNCTIONS[name](recording) is not None
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, "counting_processes"])
+@pytest.mark.parametrize("recording", [NO_BINS, NO_PHASES], ids=["no bins", "no phases"])
+def test_no_bins_and_no_phases_are_refused(name, recording):
+    """Where nothing was observed, every function says what is missing."""
+    function = FUNCTIONS.get(name, counting_processes)
+    with pytest.raises(InputValueError, match=r"needs a phase with at least one time bin, got Recording\("):
+        function(recording)

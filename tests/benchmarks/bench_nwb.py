@@ -1,0 +1,218 @@
+"""Writing and reading NWB files, and making Neo blocks, beside the ordinary ways."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import neo
+import neo.io
+import numpy as np
+import pandas as pd
+import pynwb
+import quantities as pq
+from harness import Report, measure, measure_in_turn, peak_above, pinned
+from hdmf.backends.hdf5.h5_utils import H5DataIO
+from hdmf.common import ElementIdentifiers, VectorData, VectorIndex
+
+import ann2neo
+from ann2neo import Recording, SpikeRaster
+from ann2neo.tables import presentation_table
+
+N_UNITS, N_BINS = 512, 60_000
+N_CONVOLUTION = 21_632
+PART = 8
+
+
+def recording_of(n_units: int, rate_of_four: int) -> Recording:
+    """A recording of random spikes at a rate of a quarter or a half, with labelled trials."""
+    rng = np.random.default_rng(0)
+    n_bytes = -(-N_BINS // 8)
+    packed = rng.integers(0, 256, (n_units, n_bytes), dtype=np.uint8)
+    if rate_of_four == 1:
+        packed &= rng.integers(0, 256, (n_units, n_bytes), dtype=np.uint8)
+    raster = SpikeRaster.from_packed(packed, N_BINS)
+    units = pd.DataFrame({"layer": "hidden", "layer_type": "Dense", "unit_in_layer": np.arange(n_units)})
+    shown = presentation_table(
+        N_BINS,
+        "train",
+        labels=rng.integers(0, 10, N_BINS),
+        predictions=rng.integers(0, 10, N_BINS),
+        stimulus_id=rng.permutation(N_BINS),
+    )
+    return Recording.from_raster(raster, units, shown, phase="train", order="random")
+
+
+def new_file() -> Any:
+    """An empty file of pynwb's."""
+    return pynwb.NWBFile("benchmark", "benchmark", datetime(2024, 1, 1, tzinfo=UTC))
+
+
+def times_of(recording: Recording, n_units: int) -> list[Any]:
+    """Spike times of the first units, in s."""
+    raster = recording.raster
+    return [raster.spike_time_seconds(raster.spike_bins(unit)) for unit in range(n_units)]
+
+
+def write_by_add_unit(times: list[Any], path: Path) -> None:
+    """The way of pynwb's tutorials."""
+    file = new_file()
+    for unit in times:
+        file.add_unit(spike_times=unit, obs_intervals=[[0.0, N_BINS * 0.001]])
+    with pynwb.NWBHDF5IO(path, "w") as io:
+        io.write(file)
+
+
+def write_by_neo(times: list[Any], path: Path) -> None:
+    """The way of neo.io.NWBIO."""
+    block = neo.Block(name="block", session_start_time=datetime(2024, 1, 1, tzinfo=UTC), identifier="benchmark")
+    block.annotate(session_description="benchmark")
+    segment = neo.Segment(name="segment")
+    block.segments.append(segment)
+    for i, unit in enumerate(times):
+        segment.spiketrains.append(neo.SpikeTrain(unit, units="s", t_stop=N_BINS * 0.001, name=f"unit {i}"))
+    path.unlink(missing_ok=True)
+    io = neo.io.NWBIO(str(path), mode="w")
+    io.write_all_blocks([block])
+    io.close()
+
+
+def write_column_first(recording: Recording, path: Path) -> None:
+    """The best ordinary way: whole columns, gzip 4, trials too."""
+    times = times_of(recording, recording.n_units)
+    flat, ends = np.concatenate(times), np.cumsum([len(unit) for unit in times])
+    file = new_file()
+    spikes = VectorData(
+        name="spike_times", description="s", data=H5DataIO(flat, compression="gzip", compression_opts=4)
+    )
+    index = VectorIndex(name="spike_times_index", target=spikes, data=ends.astype(np.uint64))
+    ids = ElementIdentifiers(name="id", data=np.arange(len(times)))
+    file.units = pynwb.misc.Units(
+        name="units", description="u", columns=[spikes, index], colnames=["spike_times"], id=ids
+    )
+    shown = recording.presentations
+    start, stop = (shown[edge].to_numpy() * 0.001 for edge in ("start_bin", "stop_bin"))
+    cells: dict[str, Any] = {"start_time": start, "stop_time": stop}
+    cells |= {name: shown[name].to_numpy() for name in ("stimulus_id", "label", "prediction", "is_correct")}
+    cells["phase"] = shown["phase"].to_list()
+    columns = [VectorData(name=name, description="t", data=data) for name, data in cells.items()]
+    ids = ElementIdentifiers(name="id", data=np.arange(len(shown)))
+    file.trials = pynwb.epoch.TimeIntervals(
+        name="trials", description="t", columns=columns, colnames=list(cells), id=ids
+    )
+    with pynwb.NWBHDF5IO(path, "w") as io:
+        io.write(file)
+
+
+def read_by_pynwb(path: Path) -> int:
+    """Spike times of every unit."""
+    with pynwb.NWBHDF5IO(path, "r") as io:
+        units = io.read().units
+        return sum(len(units["spike_times"][unit]) for unit in range(len(units)))
+
+
+def neo_by_loop(recording: Recording, bins: list[Any]) -> list[Any]:
+    """Spike trains from known spike bins."""
+    raster = recording.raster
+    t_stop = raster.bin_edge_seconds(raster.n_time_bins)
+    return [
+        neo.SpikeTrain(raster.spike_time_seconds(unit), units="s", t_stop=t_stop, sampling_rate=1000 * pq.Hz)
+        for unit in bins
+    ]
+
+
+def scaled(function: Callable[[list[Any], Path], None], times: list[Any], path: Path) -> float:
+    """Seconds for all units, from two sizes of a part of them: what does not grow with the units counts once."""
+    seconds = []
+    for part in (times[: PART // 2], times):
+        timing = measure(lambda part=part: function(part, path), repeat=1, warmup=1)  # type: ignore[misc]
+        seconds.append(timing.median)
+    per_unit = (seconds[1] - seconds[0]) / (PART - PART // 2)
+    return seconds[0] + per_unit * (N_UNITS - PART // 2)
+
+
+def layer(report: Report, folder: Path) -> None:
+    """512 units."""
+    recording = recording_of(N_UNITS, 2)
+    n_spikes = int(recording.raster.spike_counts().sum())
+    what = f"{N_UNITS} units x {N_BINS:,}, {n_spikes / 1e6:.1f} million spikes"
+    ours, theirs, plain = folder / "ours.nwb", folder / "theirs.nwb", folder / "plain.nwb"
+    part = times_of(recording, PART)
+    timings = measure_in_turn(
+        {
+            "ours": lambda: ann2neo.write_nwb(recording, ours, overwrite=True),
+            "columns": lambda: write_column_first(recording, theirs),
+        }
+    )
+    write = timings["ours"].median
+    note = f"from {PART // 2} and {PART} units, scaled; ours with its {N_BINS:,} trials"
+    add_unit, nwbio = scaled(write_by_add_unit, part, folder / "a.nwb"), scaled(write_by_neo, part, folder / "n.nwb")
+    report.row(f"`write_nwb`, {what}", write, theirs=add_unit, theirs_is="`add_unit`", at_least=75, note=note)
+    report.row(f"`write_nwb`, {what}", write, theirs=nwbio, theirs_is="`neo.io.NWBIO`", at_least=75, note=note)
+    columns = timings["columns"].median
+    report.row(
+        f"`write_nwb`, {what}",
+        write,
+        theirs=columns,
+        theirs_is="column-first, gzip 4",
+        at_least=2.5,
+        note="with trials",
+    )
+    report.row(f"`write_nwb`, {what}", write, at_most=1.0, limit_on="ours")
+    ann2neo.write_nwb(recording, plain, compression=None, overwrite=True)
+    sizes = {path.stem: path.stat().st_size / 1e6 for path in (ours, plain, theirs)}
+    share = sizes["ours"] / sizes["plain"]
+    report.row("size of that file, share of the uncompressed one", share, "", at_most=0.45, limit_on="ours")
+    report.row("size of that file", sizes["ours"], "MB", theirs=sizes["theirs"], theirs_is="column-first, gzip 4")
+    peak, _ = peak_above(lambda: ann2neo.write_nwb(recording, ours, overwrite=True))
+    report.row("memory of that write above the recording", peak, "MB", at_most=100, limit_on="ours")
+    timings = measure_in_turn({"ours": lambda: ann2neo.read_nwb(ours), "pynwb": lambda: read_by_pynwb(ours)}, repeat=5)
+    read = timings["ours"].median
+    report.row(f"`read_nwb`, {what}", read, theirs=timings["pynwb"].median, theirs_is="pynwb", at_least=1.5)
+    assert ann2neo.read_nwb(ours).equals(recording)
+    bins = [recording.raster.spike_bins(unit) for unit in range(N_UNITS)]
+    timings = measure_in_turn(
+        {"ours": lambda: ann2neo.to_neo(recording), "loop": lambda: neo_by_loop(recording, bins)}, repeat=5
+    )
+    made, loop = timings["ours"].median, timings["loop"].median
+    note = "the loop has the spike bins already"
+    report.row(
+        f"`to_neo`, {what}", made, theirs=loop, theirs_is="a plain loop of SpikeTrains", at_least=1 / 1.5, note=note
+    )
+
+
+def convolution(report: Report, folder: Path) -> None:
+    """21 632 units."""
+    path = folder / "convolution.nwb"
+    recording = recording_of(N_CONVOLUTION, 1)
+    bits = recording.raster.nbytes / 1e6
+    what = f"{N_CONVOLUTION:,} units x {N_BINS:,}, {recording.raster.spike_counts().sum() / 1e6:.0f} million spikes"
+    for name, function in (
+        ("write_nwb", lambda: ann2neo.write_nwb(recording, path, overwrite=True)),
+        ("read_nwb", lambda: ann2neo.read_nwb(path)),
+    ):
+        started = time.perf_counter()
+        peak, value = peak_above(function)
+        seconds = time.perf_counter() - started
+        if isinstance(value, Recording):
+            assert value.equals(recording)
+        report.row(f"`{name}`, {what}", seconds, note=f"{path.stat().st_size / 1e6:.0f} MB on disk")
+        note = "with the bits of the recording written"
+        report.row(f"memory of that `{name}`", peak + bits, "MB", at_most=1500, limit_on="ours", note=note)
+
+
+def main() -> None:
+    """Measure, print and save."""
+    report = Report("nwb", "NWB files and Neo blocks")
+    with pinned(), tempfile.TemporaryDirectory() as name:
+        layer(report, Path(name))
+        convolution(report, Path(name))
+    report.save()
+
+
+if __name__ == "__main__":
+    main()

@@ -8,6 +8,12 @@ from ann2neo.report.page import render_report, write_report
 from ann2neo.report.populations import plot_correlations, plot_selectivity
 from ann2neo.report.rasters import plot_observed_and_simulated, plot_raster
 from ann2neo.report.rates import plot_fano_factors, plot_firing_rates
+from ann2neo.report.studies import (
+    plot_indicator_against_gap,
+    plot_indicator_by_width,
+    plot_place,
+    plot_training,
+)
 from ann2neo.report.trains import plot_autocorrelation, plot_intervals
 
 __all__ = [
@@ -15,10 +21,14 @@ __all__ = [
     "plot_correlations",
     "plot_fano_factors",
     "plot_firing_rates",
+    "plot_indicator_against_gap",
+    "plot_indicator_by_width",
     "plot_intervals",
     "plot_observed_and_simulated",
+    "plot_place",
     "plot_raster",
     "plot_selectivity",
+    "plot_training",
     "render_report",
     "write_report",
 ]

@@ -13,7 +13,7 @@ from scipy import stats
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.report.style import BLUE, INK, MUTED, VERMILLION, add_note, axes_or_new, condition_style, grouped
 
-__all__ = ["plot_fano_factors", "plot_firing_rates"]
+__all__ = ["checked_table", "plot_fano_factors", "plot_firing_rates"]
 
 _MAX_DROPS = 400
 _MAX_POINTS = 3_000
@@ -57,7 +57,7 @@ def plot_firing_rates(
     >>> [text.get_text() for text in plot_firing_rates(units).get_yticklabels()]
     ['train (3 units)', 'test (3 units)']
     """
-    _needs(units, [by, column])
+    checked_table(units, [by, column])
     groups = {str(name): part[column].to_numpy(float) for name, part in units.groupby(by, sort=False)}
     groups = {name: values[np.isfinite(values)] for name, values in groups.items()}
     groups = {name: values for name, values in groups.items() if len(values)}
@@ -147,7 +147,7 @@ def plot_fano_factors(units: pd.DataFrame, *, unbiased: bool = True, ax: Any | N
     'Fano factor (unbiased)'
     """
     column = "fano_factor_unbiased" if unbiased else "fano_factor"
-    _needs(units, ["firing_rate", column, "n_windows"])
+    checked_table(units, ["firing_rate", column, "n_windows"])
     valid = units[np.isfinite(units[column].to_numpy(float))]
     rate, fano = valid["firing_rate"].to_numpy(float), valid[column].to_numpy(float)
     with axes_or_new(ax) as axes:
@@ -175,10 +175,12 @@ def plot_fano_factors(units: pd.DataFrame, *, unbiased: bool = True, ax: Any | N
     return axes
 
 
-def _needs(table: pd.DataFrame, columns: list[str]) -> None:
+def checked_table(table: pd.DataFrame, columns: list[str], name: str = "units") -> None:
+    """Raise unless `table` is one and has the columns."""
     if not isinstance(table, pd.DataFrame):
-        raise InputTypeError(f"units must be a table of units, as analyze() gives it, got {type(table).__name__}")
+        hint = ", as analyze() gives it" if name == "units" else ""
+        raise InputTypeError(f"{name} must be a table of {name}{hint}, got {type(table).__name__}")
     missing = [column for column in columns if column not in table]
     if missing:
         have = ", ".join(map(str, table.columns[:12]))
-        raise InputValueError(f"the table lacks the column {missing[0]!r}; it has {have}")
+        raise InputValueError(f"the table of {name} lacks the column {missing[0]!r}; it has {have}")

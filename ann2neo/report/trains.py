@@ -77,10 +77,10 @@ def plot_intervals(
         seen = share > 0
         axes.vlines(interval[seen], share[seen].min() / 2, share[seen], color=BLUE, lw=1, alpha=0.35)
         axes.plot(interval[seen], share[seen], "o", color=BLUE, ms=3.5, label="observed")
-        kind = "geometric" if len(chosen) == 1 else "mixture of geometric distributions"
-        axes.plot(interval, fit, color=VERMILLION, ls="--", lw=1.4, label=f"{kind}, from the rate alone")
+        kind = "geometric, from the rate alone" if len(chosen) == 1 else "geometric for each unit, from its rate"
+        axes.plot(interval, fit, color=VERMILLION, ls="--", lw=1.4, label=kind)
         axes.set_yscale("log")
-        axes.set(xlim=(0, longest + 1), ylim=(share[seen].min() / 2, None))
+        axes.set(xlim=(0, longest + 1), ylim=(share[seen].min() / 2, 5 * share.max()))
         axes.set(xlabel="Inter-spike interval (bins)", ylabel="Share of intervals")
         axes.legend(loc="upper right")
         who = f"unit {chosen[0]}" if unit is not None else f"{grouped(len(chosen))} units pooled"

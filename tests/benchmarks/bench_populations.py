@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 
 import numpy as np
 import quantities as pq
-from harness import Report, measure, peak_above, pinned
+from harness import Report, measure, measure_in_turn, peak_above, pinned
 
 N_UNITS = 512
 TIMED_UNITS = 8
 TIMED_SURROGATES = 5
 
 
-def recording_of(n_units: int, n_time_bins: int, seed: int):
-    """Independent units of rates between 0.05 and 0.95."""
+def recording_of(n_units: int, n_time_bins: int, seed: int, between: tuple[float, float] = (0.05, 0.95)):
+    """Independent units of rates between two limits."""
     from ann2neo import Recording
     from ann2neo.raster import RasterBuilder
 
     rng = np.random.default_rng(seed)
-    rates = rng.uniform(0.05, 0.95, n_units).astype(np.float32)
+    rates = rng.uniform(*between, n_units).astype(np.float32)
     builder = RasterBuilder(n_units, n_time_bins)
     step = 1024
     for first in range(0, n_time_bins, step):
@@ -36,7 +37,10 @@ def surrogate_rows(report: Report) -> None:
     from ann2neo.spiketrains import to_spiketrains
 
     recording = recording_of(N_UNITS, 10_000, 0)
-    ours = measure(lambda: surrogate_test(recording, "fano_factor", n_surrogates=1000, seed=0)).median
+    with warnings.catch_warnings():
+        # 1 000 are too few for the correction over 512 units, which is not what is measured here.
+        warnings.simplefilter("ignore")
+        ours = measure(lambda: surrogate_test(recording, "fano_factor", n_surrogates=1000, seed=0)).median
     order = np.argsort(recording.raster.spike_counts())
     units = order[np.linspace(0, N_UNITS - 1, TIMED_UNITS).round().astype(int)]
     trains = to_spiketrains(recording.raster, units)
@@ -48,7 +52,7 @@ def surrogate_rows(report: Report) -> None:
     def fano():
         for drawn in shuffled():
             for train in drawn:
-                fanofactor([train.time_slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)])
+                fanofactor([train.time_slice(a, b) for a, b in itertools.pairwise(edges)])
 
     scale = N_UNITS * 1000 / (TIMED_UNITS * TIMED_SURROGATES)
     note = f"Elephant scaled from {TIMED_UNITS} units x {TIMED_SURROGATES} surrogates; ours measured whole"
@@ -69,20 +73,21 @@ def correlation_rows(report: Report) -> None:
     from ann2neo import correlation_matrix, correlations
     from ann2neo.spiketrains import to_spiketrains
 
-    recording = recording_of(N_UNITS, 60_000, 1)
-    binned = BinnedSpikeTrain(to_spiketrains(recording.raster), bin_size=1 * pq.ms)
-    ours = measure(lambda: correlation_matrix(recording))
-    what = "All pairwise correlations, 512 units x 60 000 bins"
-    for threads in (1, 2):
-        with pinned(threads):
-            theirs = measure(lambda: correlation_coefficient(binned), repeat=2, warmup=0)
+    for seed, rates in ((1, (0.05, 0.95)), (2, (0.0, 0.1))):
+        recording = recording_of(N_UNITS, 60_000, seed, rates)
+        binned = BinnedSpikeTrain(to_spiketrains(recording.raster), bin_size=1 * pq.ms)
+        both = {
+            "ours": lambda r=recording: correlation_matrix(r),
+            "theirs": lambda b=binned: correlation_coefficient(b),
+        }
+        timed = measure_in_turn(both, repeat=5)
         report.row(
-            what, ours.median, theirs=theirs.median,
-            theirs_is=f"elephant.spike_train_correlation.correlation_coefficient, {threads} BLAS threads",
-            at_least=20, note="Elephant given the BinnedSpikeTrain; ours counts bits on two threads",
+            f"All pairwise correlations, 512 units x 60 000 bins, rates {rates[0]} to {rates[1]}", timed["ours"].best,
+            theirs=timed["theirs"].best, theirs_is="elephant.spike_train_correlation.correlation_coefficient",
+            at_least=20, note="best of 5 turns; Elephant starts from the BinnedSpikeTrain and multiplies matrices",
         )  # fmt: skip
-    difference = float(np.abs(ours.value - theirs.value).max())
-    report.row("Largest difference between the two matrices", difference, unit="", at_most=1e-12, limit_on="ours")
+        difference = float(np.abs(both["ours"]() - both["theirs"]()).max())
+        report.row("Largest difference of the two matrices", difference, unit="", at_most=1e-12, limit_on="ours")
     many = recording_of(4096, 60_000, 2)
     report.row(
         "All pairwise correlations, 4 096 units x 60 000 bins", measure(lambda: correlations(many), repeat=1).median,
@@ -120,7 +125,6 @@ def process_rows(report: Report) -> None:
 
 
 if __name__ == "__main__":
-    warnings.simplefilter("ignore")
     result = Report("populations", "Surrogates, processes and populations")
     with pinned():
         surrogate_rows(result)

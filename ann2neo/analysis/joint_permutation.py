@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,8 @@ NETWORK_STATISTICS: dict[str, str] = {
 """Statistics that `network_test` tests, with what they are sensitive to."""
 
 _BLOCK_UNITS = 512
+_N_THREADS = min(4, os.cpu_count() or 1)
+_N_AHEAD = 16
 
 
 def network_test(
@@ -117,23 +121,32 @@ def _permuted_means(
     raster: SpikeRaster, window: int, lags: int, n_permutations: int, seed: tuple[int, int]
 ) -> tuple[FloatArray, npt.NDArray[np.int64]]:
     """Means over units, as observed (row 0) and under each permutation, and the number of units behind row 0."""
-    n_statistics = len(NETWORK_STATISTICS)
-    sums, n_units = np.zeros((n_permutations + 1, n_statistics)), np.zeros((n_permutations + 1, n_statistics), np.int64)
-    for first in range(0, raster.n_units, _BLOCK_UNITS):
-        block = raster.take(units=range(first, min(first + _BLOCK_UNITS, raster.n_units)))
-        permuter = BinPermuter(block)
-        # Every block of units sees the same permutations.
-        rng = np.random.default_rng(seed)
-        for draw in range(n_permutations + 1):
-            order = rng.permutation(raster.n_time_bins) if draw else None
-            counts = Counts(block if order is None else permuter.permuted(order), window, lags)
-            for index, values in enumerate(_unit_values(counts)):
-                known = np.isfinite(values)
-                sums[draw, index] += values[known].sum()
-                n_units[draw, index] += known.sum()
+    sums, n_units = (np.zeros((n_permutations + 1, len(NETWORK_STATISTICS))) for _ in range(2))
+    with ThreadPoolExecutor(_N_THREADS) as pool:
+        for first in range(0, raster.n_units, _BLOCK_UNITS):
+            block = raster.take(units=range(first, min(first + _BLOCK_UNITS, raster.n_units)))
+            permuted = BinPermuter(block).permuted
+            # Every block of units sees the same permutations.
+            rng = np.random.default_rng(seed)
+            observed_sums, observed_units = _sums(block, window, lags)
+            sums[0] += observed_sums
+            n_units[0] += observed_units
+            for start in range(1, n_permutations + 1, _N_AHEAD):
+                draws = range(start, min(start + _N_AHEAD, n_permutations + 1))
+                orders = [rng.permutation(raster.n_time_bins) for _ in draws]
+                found = pool.map(lambda order, permuted=permuted: _sums(permuted(order), window, lags), orders)
+                for draw, (draw_sums, draw_units) in zip(draws, found, strict=True):
+                    sums[draw] += draw_sums
+                    n_units[draw] += draw_units
     with np.errstate(invalid="ignore"):
         means: FloatArray = sums / n_units
-    return means, n_units[0]
+    return means, n_units[0].astype(np.int64)
+
+
+def _sums(raster: SpikeRaster, window: int, lags: int) -> tuple[FloatArray, FloatArray]:
+    """Sums of the unit statistics over units, and over how many units."""
+    values = np.array(_unit_values(Counts(raster, window, lags)))
+    return np.nansum(values, axis=1), np.isfinite(values).sum(axis=1).astype(np.float64)
 
 
 def _unit_values(counts: Counts) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -143,8 +156,8 @@ def _unit_values(counts: Counts) -> tuple[FloatArray, FloatArray, FloatArray]:
     empty = spikes * (bins - spikes)
     with np.errstate(all="ignore"):
         dispersion = (n * counts.window_squares - spikes**2) / empty * (bins - 1) / max(1, n - 1)
-        steps = np.cumsum(counts.windows, axis=1) * n - np.arange(1, n + 1) * spikes[:, np.newaxis]
-        drift = np.abs(steps).max(axis=1, initial=0) / n
+        steps = np.cumsum(counts.windows, axis=1) - (spikes / n)[:, np.newaxis] * np.arange(1, n + 1)
+        drift = np.maximum(steps.max(axis=1, initial=0), -steps.min(axis=1, initial=0))
         trend = drift * np.sqrt(bins / empty)
     unknown = (empty == 0) | (n < 2)
     ljung_box = ljung_box_values(counts)

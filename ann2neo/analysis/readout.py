@@ -28,7 +28,7 @@ _ORDERS = {"random": "in random order", "stored": "in stored order", "unknown": 
 _MEANINGS = {
     "random": f"* {BY_CONSTRUCTION}",
     "stored": "* in stored order this describes the data set as the network sees it",
-    "unknown": f"* had the order been random, this would be {BY_CONSTRUCTION}",
+    "unknown": "* this speaks of the order of the time bins: of a network only if its stimuli were not in random order",
 }
 
 

@@ -19,7 +19,6 @@ from ann2neo.analysis.rates import FIRING_RATE
 from ann2neo.analysis.statistic import Column, Statistic
 from ann2neo.analysis.trend import TREND
 from ann2neo.errors import InputTypeError, InputValueError
-from ann2neo.raster import SpikeRaster
 
 __all__ = [
     "CONDITIONS",
@@ -168,6 +167,7 @@ def column_values(counts: Counts, column: str) -> npt.NDArray[np.float64]:
 
     Examples
     --------
+    >>> from ann2neo.raster import SpikeRaster
     >>> raster = SpikeRaster.from_dense([[True, False, True, True], [False] * 4])
     >>> column_values(Counts(raster, window=2, lags=1), "fano_factor")
     array([0.16666667, nan])

@@ -81,7 +81,7 @@ def test_the_printed_summary_marks_what_order_decides(order):
     marked = {line.removeprefix("* ").split("  ")[0] for line in lines if line.startswith("* ")}
     assert {"mean Fano factor", "mean dispersion"} <= marked
     assert "mean firing rate" not in marked
-    assert ("true by construction: a rejection" in lines[-1]) == (order != "stored")
+    assert ("true by construction: a rejection" in lines[-1]) == (order == "random")
     assert "follows from the rates alone" in text
     assert f"{order} order" in lines[0]
 

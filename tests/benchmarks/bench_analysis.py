@@ -84,7 +84,7 @@ def series_rows(report: Report) -> None:
 
     for n_units, n_bins in ((128, 60_000), (256, 60_000), (512, 60_000), (1024, 60_000), (2048, 60_000),
                             (512, 15_000), (512, 30_000), (512, 120_000), (512, 240_000)):  # fmt: skip
-        recording = recording_of(n_units, n_bins)
+        recording = recording_of(n_units, n_bins, 0.1, 0.9)
         seconds = measure(lambda r=recording: analyze(r)).median
         report.row(f"whole battery per unit and bin, {n_units:,} x {n_bins:,}", 1e9 * seconds / n_units / n_bins, "ns")
 

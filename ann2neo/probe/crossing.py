@@ -84,18 +84,19 @@ def _compare(flat: Any, limits: Any, index: Any | None = None) -> Any:
     if missing:
         flat = ops.pad(flat, ((0, missing), (0, 0)))
     octets = ops.reshape(flat, ((n_samples + missing) // 8, 8, n_units))
-    words, largest = 0, None
+    # Not by a maximum: XLA's may lose a NaN.
+    words: Any = 0
+    finite: Any = True
     for row in range(8):
         values = octets[:, row]
         words += ops.cast(ops.greater(values, limits), "uint16") * (1 << row)
-        size = ops.absolute(values)
-        largest = size if largest is None else ops.maximum(largest, size)
+        finite = ops.logical_and(finite, ops.less(ops.absolute(values), float("inf")))
     if missing:
         # The zeros set beside the last samples may lie above a threshold, and are no samples.
         real = np.full((octets.shape[0], 1), 255, np.uint16)
         real[-1] >>= missing
         words = ops.bitwise_and(words, real)
-    return words + ops.cast(ops.logical_not(ops.less(largest, float("inf"))), "uint16") * _NOT_FINITE
+    return words + ops.cast(ops.logical_not(finite), "uint16") * _NOT_FINITE
 
 
 def _view(tensor: Any) -> npt.NDArray[Any]:

@@ -27,81 +27,94 @@ N_DRAWS = 9_999
 
 _TIE = 1e-9
 _STRIP = 1 << 17
+_BOARD_BYTES = 1 << 26
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
 
 class _Throws:
-    """Spikes thrown into `n_cells` cells without replacement, for `N_DRAWS` draws at once."""
+    """Spikes thrown into `n_cells` cells without replacement, for `N_DRAWS` draws at once.
 
-    def __init__(self, n_cells: int, *seed: int) -> None:
-        self.n_cells = n_cells
+    Parameters
+    ----------
+    n_cells : int
+        Number of cells.
+    reach : int
+        How far apart, in cells, neighbours may be.
+    *seed : int
+        Seeds the throws, together with `n_cells`.
+    """
+
+    def __init__(self, n_cells: int, reach: int, *seed: int) -> None:
+        self.n_cells, self.reach = n_cells, reach
         self.n_thrown = 0
         self._rng = np.random.default_rng(np.random.SeedSequence([n_cells, *seed]))
         self._type = np.int32 if n_cells < 2**30 else np.int64
         self._cells: npt.NDArray[Any] = np.empty((16, N_DRAWS), self._type)
 
-    @property
-    def cells(self) -> npt.NDArray[Any]:
-        """Cells of the spikes thrown so far, shape (n_thrown, N_DRAWS)."""
-        return self._cells[: self.n_thrown]
-
-    def throw(self, reach: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp], npt.NDArray[Any]]:
-        """Throw the next spike of every draw into a cell that is still empty; `cells` does not hold it yet.
-
-        Parameters
-        ----------
-        reach : int
-            How far apart, in cells, neighbours may be.
-
-        Returns
-        -------
-        new : ndarray of int, shape (N_DRAWS,)
-            Its cell.
-        draws, distances : ndarray of int, shape (n_neighbours,)
-            For every earlier spike within `reach` of it: in which draw, and how far apart.
-        """
+    def throw(self) -> npt.NDArray[Any]:
+        """Throw the next spike of every draw into a cell that is still empty: its cell, shape (N_DRAWS,)."""
         new: npt.NDArray[Any] = self._rng.integers(0, self.n_cells, N_DRAWS, dtype=self._type)
-        draws, distances = self._neighbours(self.cells, new, reach)
-        found: list[tuple[npt.NDArray[np.intp], npt.NDArray[Any]]] = []
-        columns = np.arange(N_DRAWS)
-        while True:
-            taken = np.zeros(len(columns), np.bool_)
-            taken[draws[distances == 0]] = True
-            settled = ~taken[draws]
-            found.append((columns[draws[settled]], distances[settled]))
-            columns = columns[taken]
-            if not len(columns):
-                break
-            new[columns] = self._rng.integers(0, self.n_cells, len(columns), dtype=self._type)
-            draws, distances = self._neighbours(self.cells[:, columns], new[columns], reach)
-        return new, np.concatenate([part[0] for part in found]), np.concatenate([part[1] for part in found])
-
-    @staticmethod
-    def _neighbours(
-        cells: npt.NDArray[Any], new: npt.NDArray[Any], reach: int
-    ) -> tuple[npt.NDArray[np.intp], npt.NDArray[Any]]:
-        n_columns = cells.shape[1]
-        unsigned = np.dtype(f"u{cells.dtype.itemsize}")
-        draws, distances = [], []
-        # In strips that stay in cache.
-        rows = max(1, _STRIP // max(1, n_columns))
-        for first in range(0, len(cells), rows):
-            shifted = cells[first : first + rows] - (new - reach)
-            near = np.flatnonzero(shifted.view(unsigned) <= 2 * reach)
-            draws.append(near % n_columns)
-            distances.append(np.abs(shifted.reshape(-1)[near] - reach))
-        if not draws:
-            return np.zeros(0, np.intp), np.zeros(0, cells.dtype)
-        return np.concatenate(draws), np.concatenate(distances)
+        again = self._taken(new, np.arange(N_DRAWS))
+        while len(again):
+            new[again] = self._rng.integers(0, self.n_cells, len(again), dtype=self._type)
+            again = self._taken(new, again)
+        return new
 
     def keep(self, new: npt.NDArray[Any]) -> None:
-        """Add what was thrown to `cells`."""
+        """Add what was thrown to what lies there."""
         if self.n_thrown == len(self._cells):
             self._cells = np.concatenate([self._cells, np.empty_like(self._cells)])
         self._cells[self.n_thrown] = new
         self.n_thrown += 1
+
+    @property
+    def cells(self) -> npt.NDArray[Any]:
+        """Cells of the spikes kept so far, shape (n_thrown, N_DRAWS)."""
+        return self._cells[: self.n_thrown]
+
+    def _taken(self, new: npt.NDArray[Any], draws: IntArray) -> IntArray:
+        """Those of `draws` whose new cell is taken already."""
+        cells = self.cells if len(draws) == N_DRAWS else self.cells[:, draws]
+        taken: IntArray = draws[(cells == new[draws]).any(axis=0)]
+        return taken
+
+    def neighbours(self, new: npt.NDArray[Any]) -> IntArray:
+        """Spikes kept at each distance 0 .. reach from a new one, shape (reach + 1, N_DRAWS)."""
+        counts = np.zeros((self.reach + 1) * N_DRAWS, np.int64)
+        unsigned = np.dtype(f"u{self._cells.dtype.itemsize}")
+        # In strips that stay in cache.
+        rows = max(1, _STRIP // N_DRAWS)
+        for first in range(0, self.n_thrown, rows):
+            shifted = self.cells[first : first + rows] - (new - self.reach)
+            near = np.flatnonzero(shifted.view(unsigned) <= 2 * self.reach)
+            distance = np.abs(shifted.reshape(-1)[near] - self.reach).astype(np.int64)
+            counts += np.bincount(distance * N_DRAWS + near % N_DRAWS, minlength=len(counts))
+        return counts.reshape(self.reach + 1, N_DRAWS)
+
+
+class _BoardThrows(_Throws):
+    """The same throws, draw for draw, with a board of all cells: quicker where the boards fit in memory."""
+
+    def __init__(self, n_cells: int, reach: int, *seed: int) -> None:
+        super().__init__(n_cells, reach, *seed)
+        width = n_cells + 2 * reach
+        self._board = np.zeros(N_DRAWS * width, np.uint8)
+        self._origin = np.arange(N_DRAWS) * width + reach
+
+    def keep(self, new: npt.NDArray[Any]) -> None:
+        self._board[self._origin + new] = 1
+        self.n_thrown += 1
+
+    def _taken(self, new: npt.NDArray[Any], draws: IntArray) -> IntArray:
+        taken: IntArray = draws[self._board[self._origin[draws] + new[draws]] == 1]
+        return taken
+
+    def neighbours(self, new: npt.NDArray[Any]) -> IntArray:
+        around = self._board[(self._origin + new)[:, np.newaxis] + np.arange(-self.reach, self.reach + 1)]
+        counts: IntArray = (around[:, self.reach :] + around[:, self.reach :: -1]).T.astype(np.int64)
+        return counts
 
 
 class WindowNull:
@@ -115,14 +128,14 @@ class WindowNull:
 
     def __init__(self, n_windows: int, window: int) -> None:
         self._window = window
-        self._throws = _Throws(n_windows * window, window)
+        self._throws = _Throws(n_windows * window, 0, window)
         self._squares = np.zeros(N_DRAWS, np.int64)
         self._sorted: list[IntArray] = [np.zeros(N_DRAWS, np.int64)]
 
     def squares(self, n_spikes: int) -> IntArray:
         """Sorted sums of squared counts of `n_spikes` spikes, shape (N_DRAWS,)."""
         while len(self._sorted) <= n_spikes:
-            new, _, _ = self._throws.throw(0)
+            new = self._throws.throw()
             together = (self._throws.cells // self._window == new // self._window).sum(axis=0)
             self._squares += 2 * together + 1
             self._throws.keep(new)
@@ -141,7 +154,8 @@ class LjungBoxNull:
 
     def __init__(self, n_time_bins: int, lags: int) -> None:
         self._lags = lags
-        self._throws = _Throws(n_time_bins, lags)
+        throws = _BoardThrows if N_DRAWS * n_time_bins <= _BOARD_BYTES else _Throws
+        self._throws = throws(n_time_bins, lags, lags)
         self._pairs = np.zeros((lags + 1, N_DRAWS), np.int64)
         self._ends = np.zeros((lags + 1, N_DRAWS), np.int64)
         self._sorted: list[FloatArray] = [np.zeros(N_DRAWS)]
@@ -151,9 +165,8 @@ class LjungBoxNull:
         n_time_bins, lags = self._throws.n_cells, self._lags
         lag = np.arange(lags + 1)[:, np.newaxis]
         while len(self._sorted) <= n_spikes:
-            new, draws, distances = self._throws.throw(lags)
-            place = distances.astype(np.int64) * N_DRAWS + draws
-            self._pairs += np.bincount(place, minlength=self._pairs.size).reshape(self._pairs.shape)
+            new = self._throws.throw()
+            self._pairs += self._throws.neighbours(new)
             self._ends += (new < lag).astype(np.int64) + (new >= n_time_bins - lag)
             self._throws.keep(new)
             count = np.full(N_DRAWS, self._throws.n_thrown)

@@ -60,6 +60,16 @@ def test_nulls_do_not_depend_on_what_was_asked_before():
     np.testing.assert_array_equal(wide.squares(5), narrow.squares(5))
 
 
+def test_a_board_of_cells_gives_the_same_draws(monkeypatch):
+    """The null of a short recording, kept on boards, is the one that lists of spikes give."""
+    board = LjungBoxNull(60, 7)
+    monkeypatch.setattr("ann2neo.analysis.nulls._BOARD_BYTES", 0)
+    lists = LjungBoxNull(60, 7)
+    assert type(board._throws) is not type(lists._throws)
+    for n_spikes in (1, 2, 9, 30):
+        np.testing.assert_array_equal(board.statistics(n_spikes), lists.statistics(n_spikes))
+
+
 def test_nulls_are_made_once():
     """The same sizes give the same object."""
     assert ljung_box_null(321, 4) is ljung_box_null(321, 4)

@@ -17,7 +17,7 @@ from hdmf.common import DynamicTable, ElementIdentifiers, VectorData
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.io.disk_space import claim_space, release_space
 from ann2neo.io.hdf5_tables import open_nwb
-from ann2neo.io.nwb_objects import column_data
+from ann2neo.io.nwb_objects import column_data, fill_late_texts
 from ann2neo.io.output import complete_file
 
 __all__ = ["append_analysis"]
@@ -85,6 +85,7 @@ def append_analysis(
                 for table in tables.values():
                     file.add_analysis(table)
                 io.write(file)
+                fill_late_texts(file)
         release_space(partial)
     return target
 

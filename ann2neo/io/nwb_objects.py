@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -29,8 +30,9 @@ from ann2neo.io.metadata import SYNTHETIC, Metadata
 from ann2neo.io.spike_chunks import CHUNK, SpikeTimes
 from ann2neo.recording import Recording
 
-__all__ = ["check_columns", "column_data", "is_network", "nwb_file", "subject_id"]
+__all__ = ["check_columns", "column_data", "fill_late_texts", "is_network", "nwb_file", "subject_id"]
 
+_MANY_TEXTS = 1000
 _VERSION = re.compile(r"(?P<before>.+?)[ _.:]version|version[ _.:](?P<after>.+)")
 _TAKEN = {
     "units": (
@@ -42,6 +44,26 @@ _TAKEN = {
         "fields", "_name", "segment", "block",
     ),
 }  # fmt: skip
+
+
+class LateTexts(H5DataIO):  # type: ignore[misc]
+    """A column of many strings, written after the file's objects: hdmf looks at each of them three times."""
+
+    def __init__(self, texts: list[str]) -> None:
+        super().__init__(shape=(len(texts),), dtype=h5py.string_dtype())
+        self._texts = texts
+
+    def fill(self) -> None:
+        """Write the strings into the dataset that hdmf has made."""
+        self.dataset[...] = np.array(self._texts, object)
+
+
+def fill_late_texts(file: Any) -> None:
+    """Write the columns of many strings into a file whose objects have been written."""
+    for table in (file.units, file.trials, file.epochs, *file.analysis.values()):
+        for column in () if table is None else table.columns:
+            if isinstance(column.data, LateTexts):
+                column.data.fill()
 
 
 def is_network(recording: Recording) -> bool:
@@ -289,7 +311,7 @@ def _column(name: str, cells: pd.Series, level: int | None, columns: Collection[
 def column_data(cells: pd.Series, level: int | None) -> Any:
     """Cells of a column as pynwb takes them, packed with gzip of that level where they are many."""
     if cells.dtype == "str":
-        return cells.to_list()
+        return cells.to_list() if len(cells) < _MANY_TEXTS else LateTexts(cells.to_list())
     values = cells.to_numpy()
     if values.dtype.kind == "i" and len(values) and values.min() == 0 and values.max() == 1:
         # Numbers that happen to be 0 and 1 only; as int8, nobody takes them for flags in too wide a type.
@@ -308,15 +330,18 @@ def _add_intervals(file: Any, recording: Recording, header: Header) -> None:
     if len(shown):
         columns = _interval_columns(shown, recording)
         if header.profile == "neo":
-            named = next((shown[name].astype("str") for name in ("label", "stimulus_id") if name in shown), None)
-            tags = [str(i) for i in range(len(shown))] if named is None else named.to_list()
+            numbered = pd.Series(np.arange(len(shown)))
+            named = next((shown[name] for name in ("label", "stimulus_id") if name in shown), numbered)
             extra = {
-                "_name": (EPOCH_NAME + shown["phase"]).to_list(),
-                "segment": shown["phase"].to_list(),
-                "block": [recording.identifier] * len(shown),
+                "_name": EPOCH_NAME + shown["phase"],
+                "segment": shown["phase"],
+                "block": pd.Series([recording.identifier] * len(shown), dtype="str"),
             }
             about = "What was shown; also a column of Neo's, so that neo.io.NWBIO finds it."
-            columns += [VectorData(name=name, description=about, data=cells) for name, cells in extra.items()]
+            columns += [
+                VectorData(name=name, description=about, data=column_data(cells, 1)) for name, cells in extra.items()
+            ]
+            tags = column_data(named.astype("str"), 1)
             labels = VectorData(name="tags", description="Label of the stimulus, else its id.", data=tags)
             index = np.arange(1, len(shown) + 1, dtype=np.uint64)
             columns += [labels, VectorIndex(name="tags_index", target=labels, data=index)]

@@ -91,7 +91,7 @@ def write_nwb(
     import h5py
     import pynwb
 
-    from ann2neo.io.nwb_objects import check_columns, nwb_file
+    from ann2neo.io.nwb_objects import check_columns, fill_late_texts, nwb_file
     from ann2neo.io.nwb_series import activation_series, stimulus_series
 
     check_columns(recording)
@@ -123,6 +123,7 @@ def write_nwb(
 
             claim(0)
             io.write(file)
+            fill_late_texts(file)
             write_spike_times(spike_times.dataset, spikes, level, claim)
             for one in series:
                 one.fill(claim)

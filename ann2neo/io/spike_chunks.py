@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ann2neo.errors import FileFormatError, InputValueError
-from ann2neo.raster import SPIKE_POSITION, SpikeRaster
+from ann2neo.raster import SpikeRaster
 
 try:
     isal_zlib: Any = importlib.import_module("isal.isal_zlib")
@@ -34,6 +34,7 @@ CHUNK = 1 << 17
 _FAST_LEVEL = 2
 """The one level that isal makes, five times faster than zlib and 5 % larger."""
 _GZIP, _SHUFFLE = 1, 2
+_BLOCK = 1 << 14
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -82,7 +83,7 @@ class SpikeTimes:
 
     def chunk(self, first: int, last: int) -> npt.NDArray[np.float64]:
         """Spike times ``first .. last - 1`` of the array, in s."""
-        bins = np.empty(last - first, np.int64)
+        times = np.empty(last - first, np.float64)
         begin = int(np.searchsorted(self.ends, first, side="right"))
         for row in range(begin, int(np.searchsorted(self.ends, last, side="left")) + 1):
             row_start = int(self.ends[row - 1]) if row else 0
@@ -93,8 +94,8 @@ class SpikeTimes:
             if (start, stop) != (0, self._raster.n_time_bins):
                 found = found[np.searchsorted(found, start) : np.searchsorted(found, stop)]
             here = slice(max(first, row_start), min(last, int(self.ends[row])))
-            bins[here.start - first : here.stop - first] = found[here.start - row_start : here.stop - row_start]
-        times: npt.NDArray[np.float64] = self._raster.spike_time_seconds(bins)
+            found = found[here.start - row_start : here.stop - row_start]
+            times[here.start - first : here.stop - first] = self._raster.spike_time_seconds(found)
         return times
 
 
@@ -164,8 +165,13 @@ def read_spike_times(
 
     def place(item: tuple[int, Any]) -> None:
         first, data = item
-        times = _inflated(data, length)[: total - first] if direct else data
-        bins = _exact_bins(times, raster)
+        planes = _inflated(data, length) if direct else None
+        bins = np.empty(min(length, total - first), np.int64)
+        # In blocks that stay in a core's cache.
+        for begin in range(0, len(bins), _BLOCK):
+            block = slice(begin, min(begin + _BLOCK, len(bins)))
+            times = data[block] if planes is None else _unshuffled(planes[:, block])
+            bins[block] = _exact_bins(times, raster)
         last = first + len(bins)
         start = first
         for row in range(int(np.searchsorted(ends, first, side="right")), len(ends)):
@@ -185,9 +191,10 @@ def read_spike_times(
 
 
 def _exact_bins(times: npt.NDArray[np.float64], raster: SpikeRaster) -> npt.NDArray[np.int64]:
-    exact = (times - raster.t_start_seconds) / raster.sampling_period_seconds - SPIKE_POSITION
+    since_start = times - raster.t_start_seconds if raster.t_start_seconds else times
     with np.errstate(invalid="ignore"):
-        bins = np.rint(exact).astype(np.int64)
+        # A quarter of the way through its bin, a spike is far from where cutting off would go wrong.
+        bins = (since_start * (1.0 / raster.sampling_period_seconds)).astype(np.int64)
     inside = len(bins) == 0 or (bins.min() >= 0 and bins.max() < raster.n_time_bins)
     if not inside or not np.array_equal(raster.spike_time_seconds(bins), times):
         msg = "a spike time lies elsewhere than a quarter of the way through a bin of the recording, so the file was "
@@ -225,16 +232,20 @@ def _deflated(data: npt.NDArray[np.uint8], level: int) -> bytes:
     return zlib.compress(data, level)
 
 
-def _inflated(data: bytes, length: int) -> npt.NDArray[np.float64]:
+def _inflated(data: bytes, length: int) -> npt.NDArray[np.uint8]:
+    """Bytes of the times of a chunk, still shuffled, shape (8, length)."""
     try:
-        plain = isal_zlib.decompress(data) if isal_zlib is not None else zlib.decompress(data)
+        plain = isal_zlib.decompress(data, bufsize=8 * length) if isal_zlib is not None else zlib.decompress(data)
     except (zlib.error, ValueError, *_ISAL_ERRORS) as error:
         raise FileFormatError(f"a chunk of spike times is damaged ({error}); get an undamaged copy") from error
     if len(plain) != 8 * length:
         msg = f"a chunk of spike times holds {len(plain)} bytes instead of {8 * length}; get an undamaged copy"
         raise FileFormatError(msg)
-    planes = np.frombuffer(plain, np.uint8).reshape(8, length)
-    times = np.empty((length, 8), np.uint8)
+    return np.frombuffer(plain, np.uint8).reshape(8, length)
+
+
+def _unshuffled(planes: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    times = np.empty((planes.shape[1], 8), np.uint8)
     for byte in range(8):
         times[:, byte] = planes[byte]
     return times.view("<f8").reshape(-1)

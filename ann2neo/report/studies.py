@@ -1,4 +1,4 @@
-"""Figures of a study's rows: indicators against the generalization gap and by width, training curves, a network's place."""
+"""Figures of a study: indicators against the generalization gap and by width, training curves, a network's place."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def plot_indicator_by_width(
 
     Examples
     --------
-    >>> rows = pd.DataFrame({"condition": "random", "split": "test", "width": [64, 128], "mean_firing_rate": [0.5, 0.6]})
+    >>> rows = pd.DataFrame({"condition": "random", "split": "test", "width": [64, 128], "mean_firing_rate": 0.5})
     >>> [text.get_text() for text in plot_indicator_by_width(rows).get_xticklabels()]
     ['64', '128']
     """
@@ -166,7 +166,7 @@ def plot_training(
     'Epoch'
     """
     checked_table(curve, ["epoch", "batch", "split", column], "curve")
-    by = ["split", "layer"] if "layer" in curve and curve["layer"].nunique() > 1 else ["split"]
+    by = ["split", "layer"] if "layer" in curve and len(set(curve["layer"])) > 1 else ["split"]
     batches = bool((curve["batch"] >= 0).any())
     switches: list[int] = []
     with axes_or_new(ax) as axes:
@@ -176,8 +176,8 @@ def plot_training(
             if "labels" in part:
                 labels = part["labels"].to_numpy()
                 switches += (np.flatnonzero(labels[1:] != labels[:-1]) + 1).tolist()
-        for number, step in enumerate(sorted(set(switches))):
-            axes.axvline(step + 0.5, color=INK, lw=1.2, ls=":", label="labels switch" if number == 0 else None)
+        for number, switch in enumerate(sorted(set(switches))):
+            axes.axvline(switch + 0.5, color=INK, lw=1.2, ls=":", label="labels switch" if number == 0 else None)
         for number, (name, step) in enumerate((change_points or {}).items()):
             axes.axvline(step + 0.5, color=CYCLE[(number + 2) % len(CYCLE)], lw=1.2, ls="--", label=name)
         axes.set(xlabel="Batch" if batches else "Epoch", ylabel=_label(column))
@@ -185,9 +185,8 @@ def plot_training(
         axes.margins(x=0.01, y=0.15)
         axes.legend(loc="best", fontsize=7.5)
         n_drawn = len(curve) // max(curve.groupby(by).ngroups, 1)
-        add_note(
-            axes, f"{grouped(n_drawn)} recordings of each probe set, one after every {'batch' if batches else 'epoch'}"
-        )
+        every = "batch" if batches else "epoch"
+        add_note(axes, f"{grouped(n_drawn)} recordings of each probe set, one after every {every}")
     return axes
 
 
@@ -246,9 +245,8 @@ def plot_place(
             colour, marker = condition_style(condition, position)
             if part.any():
                 axes.plot([values[part].min(), values[part].max()], [position] * 2, color=colour, lw=6, alpha=0.25)
-            axes.scatter(
-                values[part], np.full(part.sum(), position), s=18, color=colour, marker=marker, lw=0, alpha=0.8
-            )
+            rows_at = np.full(part.sum(), position)
+            axes.scatter(values[part], rows_at, s=18, color=colour, marker=marker, lw=0, alpha=0.8)
         axes.axvline(value, color=BLUE, lw=1.6, label=f"{name}: {value:.3f}")
         axes.set_yticks(range(len(conditions)), [f"{condition} ({int(part.sum())})" for condition, part in conditions])
         axes.set(ylim=(len(conditions) - 0.5, -0.5), xlabel=_label(indicator))

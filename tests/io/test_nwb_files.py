@@ -317,7 +317,7 @@ def table_of_results(n=4):
 
 
 def test_results_are_appended_and_replaced(network, metadata, tmp_path):
-    """Tables of results appear under /analysis, a second time in place of the first; all else stays, and it is clean."""
+    """Tables of results appear under /analysis, later ones in place of earlier; all else stays, and it is clean."""
     path = ann2neo.write_nwb(network, tmp_path / "a.nwb", metadata)
     table = table_of_results()
     words = {name: f"about {name}" for name in table}

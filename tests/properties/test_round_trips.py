@@ -85,7 +85,7 @@ def recordings(draw, *, network=True, t_start=True):
     return Recording(raster, units, presentations, phases, provenance, session_start_time=started)
 
 
-EXAMPLES = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+EXAMPLES = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @EXAMPLES

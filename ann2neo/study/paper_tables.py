@@ -55,7 +55,7 @@ def compare_with_paper(results: Results) -> pd.DataFrame:
         (table 5: the paper's mark) and ``doubt``, why the paper's number cannot be trusted, empty where nothing speaks
         against it.
     """
-    doubts = {(doubt.table, *doubt[1:6]): doubt.reason for doubt in doubtful_cells()}
+    doubts = {doubt[:6]: doubt.reason for doubt in doubtful_cells()}
     parts = []
     for quantity in _QUANTITIES:
         rows = _by_split(results.table, quantity)
@@ -70,7 +70,10 @@ def compare_with_paper(results: Results) -> pd.DataFrame:
     table = pd.concat(parts, ignore_index=True)
     table["starred"] = table["starred"].fillna(0).astype(bool)
     table["difference"] = table["ours"] - table["paper"]
-    table["doubt"] = [doubts.get((row.table, *(getattr(row, key) for key in KEY)), "") for row in table.itertuples()]
+    names = zip(
+        *(table[name] for name in ("quantity", "network", "width", "dataset", "split", "condition")), strict=True
+    )
+    table["doubt"] = [doubts.get(name, "") for name in names]
     return table
 
 

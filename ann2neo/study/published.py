@@ -20,7 +20,7 @@ _FILES = {1: "table1_accuracy.csv", 2: "table2_firing_rate.csv", 5: "table5_fano
 class DoubtfulCell(NamedTuple):
     """A cell of the paper's tables that contradicts the paper itself."""
 
-    table: int
+    column: str
     network: str
     width: int
     dataset: str
@@ -96,16 +96,17 @@ def doubtful_cells() -> list[DoubtfulCell]:
     impossible = rates["cv_firing_rate_percent"] > 100 * np.sqrt((1 - lowest) / lowest)
     for row in rates[impossible].itertuples():
         reason = f"a CV of {row.cv_firing_rate_percent:.0f} % is impossible for rates with mean {row.mean_firing_rate}"
-        found.append(_doubtful(2, row, reason))
+        found.append(_doubtful("cv_firing_rate_percent", row, reason))
     both = rates.merge(_read(5), on=KEY)
     off = both["mean_firing_rate"] + both["mean_fano_factor"] - 1
     for row, by in zip(both[off.abs() > 0.0301].itertuples(), off[off.abs() > 0.0301], strict=True):
         reason = f"mean firing rate {row.mean_firing_rate} and mean Fano factor {row.mean_fano_factor} "
-        found.extend(_doubtful(table, row, f"{reason}add up to {1 + by:.2f}") for table in (2, 5))
+        columns = ("mean_firing_rate", "mean_fano_factor")
+        found.extend(_doubtful(column, row, f"{reason}add up to {1 + by:.2f}") for column in columns)
     reason = "98.28 % is far above the neighbouring widths' and the network's own training accuracy"
-    found.append(DoubtfulCell(1, "MLP", 128, "fashion_mnist", "validation", "generalizing", reason))
+    found.append(DoubtfulCell("accuracy_percent", "MLP", 128, "fashion_mnist", "validation", "generalizing", reason))
     return found
 
 
-def _doubtful(table: int, row: Any, reason: str) -> DoubtfulCell:
-    return DoubtfulCell(table, row.network, row.width, row.dataset, row.split, row.condition, reason)
+def _doubtful(column: str, row: Any, reason: str) -> DoubtfulCell:
+    return DoubtfulCell(column, row.network, row.width, row.dataset, row.split, row.condition, reason)

@@ -1,0 +1,334 @@
+"""Verdicts, tables and indicators from hand-made results with known answers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from ann2neo.errors import InputValueError
+from ann2neo.study.dynamics import find_change, switches_table
+from ann2neo.study.hypotheses import AGAINST, SUPPORTED, UNDECIDED, hypotheses_markdown, judge_hypotheses
+from ann2neo.study.indicators import indicators, indicators_markdown
+from ann2neo.study.paired import paired_effect
+from ann2neo.study.paper_tables import compare_with_paper, rate_tests, table_markdown
+from ann2neo.study.published import doubtful_cells, paper_table, target_accuracy
+from ann2neo.study.results import Results
+
+RATES = {
+    "random": 0.5,
+    "generalizing": 0.6,
+    "mem_retrain_last": 0.2,
+    "mem_random_last": 0.2,
+    "mem_retrain_all": 0.2,
+}
+
+
+def _results(
+    rate=lambda row: RATES[row["condition"]],
+    cv=lambda _: 50.0,
+    rejected=lambda _: 0.0,
+    by_split=lambda _: 0.0,
+    *,
+    noise=0.003,
+    seeds=4,
+    widths=(64, 128, 256),
+    datasets=("mnist",),
+):
+    """Results whose means follow rules, with a little noise per network."""
+    rng = np.random.default_rng(0)
+    rows, units = [], []
+    for dataset in datasets:
+        for network in ("MLP", "CNN"):
+            for width in widths:
+                for seed in range(seeds):
+                    for condition in RATES:
+                        if network == "MLP" and condition == "mem_retrain_all":
+                            continue
+                        row = {"dataset": dataset, "network": network, "width": width, "condition": condition}
+                        row |= {"seed": seed, "accuracy_train": 0.9, "accuracy_validation": 0.5, "accuracy_test": 0.5}
+                        mean = rate(row) + noise * rng.normal()
+                        spread = cv(row) + 100 * noise * rng.normal()
+                        for split in ("train", "test"):
+                            shown = mean + (by_split(row) + noise * rng.normal() / 10 if split == "test" else 0.0)
+                            values = {
+                                "mean_firing_rate": shown,
+                                "cv_firing_rate_percent": spread,
+                                "mean_fano_factor": 1 - shown,
+                                "dispersion_rejected_share": rejected(row) + abs(noise * rng.normal()),
+                            }
+                            rows.append({**row, "split": split, **values})
+                            key = {**row, "split": split}
+                            unit_rates = np.clip(shown + 0.1 * rng.normal(size=40), 0, 1)
+                            units.append(pd.DataFrame({**key, "unit": range(40), "firing_rate": unit_rates}))
+    return Results(pd.DataFrame(rows), pd.concat(units, ignore_index=True), {})
+
+
+def _verdict(results, number, part="", dynamics=None):
+    found = [f for f in judge_hypotheses(results, dynamics) if (f.number, f.part) == (number, part)]
+    assert len(found) == 1
+    return found[0]
+
+
+def _gap(mem, gen=0.6, random=0.5):
+    def rate(row):
+        if row["condition"] in {"generalizing", "random"}:
+            return {"generalizing": gen, "random": random}[row["condition"]]
+        return mem(row) if callable(mem) else mem
+
+    return rate
+
+
+def _memorizing(row):
+    return row["condition"].startswith("mem")
+
+
+SCENARIOS = [
+    (1, "", _results(_gap(0.2)), SUPPORTED, -0.4),
+    (1, "", _results(_gap(0.8)), AGAINST, 0.2),
+    (1, "", _results(_gap(0.6), noise=0.05, seeds=2), UNDECIDED, 0.0),
+    (2, "", _results(rejected=lambda row: 0.4 * _memorizing(row)), SUPPORTED, 0.4),
+    (2, "", _results(), AGAINST, 0.0),
+    (2, "", _results(rejected=lambda row: 0.2 * _memorizing(row) * (row["width"] == 128), seeds=1), UNDECIDED, 0.0),
+    (3, "", _results(_gap(0.2)), SUPPORTED, 0.3),
+    (3, "", _results(_gap(0.55, random=0.2)), AGAINST, -0.35),
+    (3, "", _results(_gap(0.5, random=0.7), noise=0.03, seeds=2), UNDECIDED, 0.0),
+    (4, "", _results(cv=lambda row: 50 + 30 * _memorizing(row)), SUPPORTED, 30),
+    (4, "", _results(cv=lambda row: 50 - 30 * _memorizing(row)), AGAINST, -30),
+    (4, "", _results(noise=0.03, seeds=2), UNDECIDED, 0.0),
+    (5, "", _results(_gap(lambda row: 0.1 + 0.05 * np.log2(row["width"] / 64))), SUPPORTED, -0.05),
+    (5, "", _results(_gap(lambda row: 0.3 - 0.05 * np.log2(row["width"] / 64))), AGAINST, 0.05),
+    (5, "", _results(noise=0.05), UNDECIDED, 0.0),
+    (6, "deeper network", _results(_gap(lambda row: 0.2 + 0.2 * (row["network"] == "CNN"))), SUPPORTED, -0.2),
+    (6, "deeper network", _results(_gap(lambda row: 0.2 - 0.1 * (row["network"] == "CNN"))), AGAINST, 0.1),
+    (6, "deeper network", _results(noise=0.05), UNDECIDED, 0.0),
+    (6, "all layers", _results(_gap(lambda row: 0.4 if row["condition"].endswith("all") else 0.2)), SUPPORTED, -0.2),
+    (6, "all layers", _results(_gap(lambda row: 0.1 if row["condition"].endswith("all") else 0.2)), AGAINST, 0.1),
+    (6, "all layers", _results(noise=0.05, seeds=2), UNDECIDED, 0.0),
+    (7, "", _results(), SUPPORTED, 0.0),
+    (7, "", _results(by_split=lambda _: 0.08), AGAINST, 0.08),
+    (7, "", _results(by_split=lambda row: 0.04 * (row["seed"] % 2)), UNDECIDED, 0.02),
+]
+
+
+@pytest.mark.parametrize(("number", "part", "results", "verdict", "effect"), SCENARIOS)
+def test_every_verdict_can_come_out_all_three_ways(number, part, results, verdict, effect):
+    """Results made for, against and without a hypothesis give these verdicts and the effect put in."""
+    found = _verdict(results, number, part)
+    assert found.verdict == verdict
+    assert found.low <= found.effect <= found.high
+    tolerance = max(0.03 * abs(effect), (found.high - found.low) / 2, 0.005)
+    assert found.effect == pytest.approx(effect, abs=tolerance)
+    assert np.isfinite(found.smallest_effect) == (verdict == UNDECIDED)
+
+
+@pytest.mark.parametrize(("near", "verdict"), [([True] * 9 + [False], SUPPORTED), ([False] * 9, AGAINST)])
+def test_the_switch_of_labels_is_judged_by_networks(near, verdict):
+    """Hypothesis 8 counts trained networks, not splits."""
+    rows = [{"split": split, "within_one_epoch": value} for value in near for split in ("train", "val")]
+    found = _verdict(_results(), 8, dynamics=pd.DataFrame(rows))
+    assert (found.verdict, found.n) == (verdict, len(near))
+    few = pd.DataFrame([{"split": "train", "within_one_epoch": True}] * 3)
+    assert _verdict(_results(), 8, dynamics=few).verdict == UNDECIDED
+    assert _verdict(_results(), 8).remark == "Run 'ann2neo study dynamics' first."
+
+
+def test_one_generalizing_network_counts_once():
+    """The pairs of hypothesis 1 are generalizing networks, however many memorizing ones start from them."""
+    assert _verdict(_results(), 1).n == 2 * 3 * 4
+    assert _verdict(_results(), 1, "mem_retrain_all").n == 3 * 4
+
+
+def test_too_few_cells_decide_nothing():
+    """With fewer than six pairs no interval exists, and the text says so."""
+    results = _results(seeds=1, widths=(64, 128))
+    found = _verdict(results, 1)
+    assert (found.n, found.verdict, found.high) == (4, UNDECIDED, np.inf)
+    assert "too few replicates to see any effect" in hypotheses_markdown(judge_hypotheses(results))
+
+
+def test_missing_conditions_decide_nothing():
+    """Results without generalizing or without memorizing networks leave their hypotheses undecided."""
+    results = _results()
+    for kept in (["random"], ["generalizing", "random"], ["mem_random_last"]):
+        table = results.table[results.table["condition"].isin(kept)]
+        verdicts = {f.number: f.verdict for f in judge_hypotheses(Results(table, results.unit_rates, {}))}
+        assert {verdicts[number] for number in (1, 3, 4, 5, 6)} == {UNDECIDED}
+
+
+def test_depth_is_compared_on_the_same_data_set_only():
+    """Networks on different data sets are never paired for depth."""
+    results = _results(datasets=("mnist", "fashion_mnist"))
+    separate = results.table[
+        ((results.table["network"] == "MLP") & (results.table["dataset"] == "mnist"))
+        | ((results.table["network"] == "CNN") & (results.table["dataset"] == "fashion_mnist"))
+    ]
+    assert _verdict(Results(separate, results.unit_rates, {}), 6, "deeper network").n == 0
+
+
+def test_the_paired_interval_is_the_signed_rank_tests():
+    """The interval excludes 0 exactly where SciPy's exact signed-rank test rejects."""
+    rng = np.random.default_rng(0)
+    for n in (5, 6, 8, 12, 25):
+        for shift in np.linspace(0, 1.5, 12):
+            values = rng.normal(size=n) + shift
+            effect = paired_effect(values)
+            assert effect.pvalue == stats.wilcoxon(values).pvalue
+            assert (effect.low > 0 or effect.high < 0) == (effect.pvalue <= 0.05)
+            assert effect.low <= effect.estimate <= effect.high
+
+
+def test_the_paired_interval_covers_as_often_as_it_says():
+    """Over many samples the 95 % interval misses the true median about one time in twenty."""
+    rng = np.random.default_rng(1)
+    effects = [paired_effect(rng.standard_t(3, 15) + 2) for _ in range(1000)]
+    missed = np.mean([not effect.low <= 2 <= effect.high for effect in effects])
+    assert 0.03 < missed < 0.07
+
+
+@pytest.mark.parametrize("values", [[], [1.0, np.nan], [[1.0, 2.0]]])
+def test_differences_must_be_numbers(values):
+    """No differences, or some that are not finite, are an error."""
+    with pytest.raises(InputValueError, match="one or more finite numbers"):
+        paired_effect(values)
+
+
+def test_the_doubtful_cells_are_found_by_computation():
+    """Six coefficients of variation are impossible and nine pairs of rate and Fano factor do not add up."""
+    cells = doubtful_cells()
+    impossible = {(c.network, c.width, c.dataset) for c in cells if "impossible" in c.reason}
+    mnist = {("CNN", width, "mnist") for width in (64, 128, 256, 512)}
+    assert impossible == mnist | {("CNN", 256, "fashion_mnist"), ("CNN", 512, "fashion_mnist")}
+    sums = [c for c in cells if "add up" in c.reason]
+    assert len({c[1:6] for c in sums}) == 9
+    assert {c.column for c in sums} == {"mean_firing_rate", "mean_fano_factor"}
+    assert sum(c.column == "accuracy_percent" for c in cells) == 1
+
+
+def test_targets_are_table_one_with_its_rounding():
+    """Training stops at the table's training accuracy, half a last digit granted; no cell, no target."""
+    table = paper_table(1)
+    row = table[(table["split"] == "train") & (table["condition"] == "mem_random_last")].iloc[0]
+    target = target_accuracy(row["network"], row["width"], row["dataset"], row["condition"])
+    assert target == pytest.approx(row["accuracy_percent"] / 100 - 0.00005)
+    assert target_accuracy("MLP", 512, "mnist", "mem_random_last") == pytest.approx(0.99995)
+    assert target_accuracy("MLP", 64, "digits", "generalizing") is None
+    assert target_accuracy("MLP", 64, "mnist", "random") is None
+
+
+def test_tables_show_ours_theirs_and_the_difference():
+    """Every cell of ours has its mean over seeds, the paper's number, their difference and its doubts."""
+    results = _results(noise=0.0)
+    table = compare_with_paper(results).set_index(["table", "network", "width", "split", "condition", "quantity"])
+    row = table.loc[(2, "MLP", 64, "train", "generalizing", "mean_firing_rate")]
+    assert (row["ours"], row["paper"], row["n_seeds"]) == (pytest.approx(0.6), 0.62, 4)
+    assert row["difference"] == pytest.approx(-0.02)
+    assert table.loc[(1, "MLP", 64, "train", "generalizing", "accuracy_percent"), "ours"] == pytest.approx(90)
+    impossible = table.loc[(2, "CNN", 64, "train", "mem_retrain_last", "cv_firing_rate_percent")]
+    assert "impossible" in impossible["doubt"]
+    text = table_markdown(results, 2)
+    assert "0.60 (0.62, -0.02)" in text
+    assert "50.0 (511.6†, -461.6)" in text
+    assert "† CNN 64 mnist train mem_retrain_last: a CV of 512 % is impossible" in text
+    assert "0.80 (0.97\\*, -0.17)" in table_markdown(results, 5)
+
+
+def test_marks_say_what_the_tests_of_unit_rates_do_not_show():
+    """Equal distributions are not shown to differ, far ones are; p-values are adjusted over the whole table."""
+    results = _results(_gap(0.2, gen=0.6, random=0.6))
+    tests = rate_tests(results)
+    alike = tests[(tests["first"] == "random") & (tests["second"] == "generalizing")]
+    far = tests[tests["second"].str.startswith("mem")]
+    assert (~alike["shown_to_differ"]).mean() > 0.9
+    assert far["shown_to_differ"].all()
+    np.testing.assert_allclose(tests["adjusted"], stats.false_discovery_control(tests["pvalue"]))
+    assert "random/generalizing 4 of 4" in table_markdown(results, 2)
+
+
+def test_a_perfect_indicator_has_an_area_of_one_also_where_it_was_not_learned():
+    """A rate that separates gives AUC 0 (smaller means memorizing), and 1 on the architecture held out."""
+    judged = indicators(_results()).set_index(["statistic", "held_out"])
+    assert judged.loc[("mean_firing_rate", ""), "auc"] == 0.0
+    for network in ("MLP", "CNN"):
+        row = judged.loc[("mean_firing_rate", network)]
+        assert (row["auc"], row["low"], row["high"], row["balanced_accuracy"]) == (1.0, 1.0, 1.0, 1.0)
+    assert "MLP, learned from the others" in indicators_markdown(judged.reset_index())
+
+
+def test_an_indicator_that_turns_round_fails_on_the_architecture_held_out():
+    """Where memorizing lowers the rate in one architecture and raises it in the other, the AUC held out is 0."""
+    judged = indicators(_results(_gap(lambda row: 0.2 if row["network"] == "MLP" else 0.9)))
+    held_out = judged[(judged["statistic"] == "mean_firing_rate") & (judged["held_out"] != "")]
+    assert (held_out["auc"] == 0).all()
+    assert (held_out["balanced_accuracy"] <= 0.5).all()
+
+
+def test_an_indicator_without_information_has_an_interval_around_one_half():
+    """A statistic that does not depend on the condition has an AUC whose interval holds one half."""
+    row = indicators(_results(noise=0.05)).set_index(["statistic", "held_out"]).loc[("cv_firing_rate_percent", "")]
+    assert row["low"] < 0.5 < row["high"]
+    assert row["n_memorizing"] == 12 * 2 + 12 * 3
+
+
+def test_indicators_need_both_kinds():
+    """Results of one kind of network are an error."""
+    results = _results()
+    table = results.table[results.table["condition"] == "generalizing"]
+    with pytest.raises(InputValueError, match="memorizing and generalizing"):
+        indicators(Results(table, results.unit_rates, {}))
+
+
+def _ar1(n, rho, rng):
+    noise = rng.normal(size=n)
+    for i in range(1, n):
+        noise[i] += rho * noise[i - 1]
+    return noise
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.6])
+def test_a_curve_without_change_is_rejected_as_often_as_it_should(rho):
+    """In autocorrelated noise the change-point test rejects about one time in twenty, not more than one in ten."""
+    rng = np.random.default_rng(2)
+    rejected = np.mean([find_change(_ar1(600, rho, rng)).pvalue <= 0.05 for _ in range(300)])
+    assert rejected < 0.10
+
+
+@pytest.mark.parametrize("before", [60, 300, 540])
+def test_a_change_is_found_where_it_is(before):
+    """A change of level in autocorrelated noise is found within a few values, also near an end."""
+    rng = np.random.default_rng(3)
+    curve = 0.05 * _ar1(600, 0.6, rng) + np.repeat([0.6, 0.2], [before, 600 - before])
+    found = find_change(curve)
+    assert abs(found.index - before) <= 3
+    assert found.pvalue < 0.01
+
+
+def test_curves_without_noise_are_exact():
+    """A step without noise is found with certainty, and a constant has no change."""
+    step = find_change(np.repeat([1.0, 0.0], [30, 70]))
+    assert (step.index, step.pvalue) == (30, 0.0)
+    assert find_change(np.ones(50)).pvalue == 1.0
+
+
+@pytest.mark.parametrize("curve", [np.zeros(19), np.full(40, np.nan), np.zeros((30, 2))])
+def test_curves_that_are_none_are_refused(curve):
+    """Too short, broken or two-dimensional curves are an error."""
+    with pytest.raises(InputValueError, match="at least 20 finite values"):
+        find_change(curve)
+
+
+def test_the_switch_is_looked_for_behind_the_first_epoch():
+    """A drop in the first epoch is not taken for the switch of labels, which is found to the batch."""
+    rng = np.random.default_rng(4)
+    rate = np.concatenate([np.linspace(0.9, 0.6, 10), np.full(30, 0.6), np.full(60, 0.4)]) + 0.002 * rng.normal(
+        size=100
+    )
+    curve = pd.DataFrame(
+        {
+            "split": "train",
+            "batch": np.tile(np.arange(10), 10),
+            "labels": np.repeat(["true", "random"], [40, 60]),
+            "mean_firing_rate": rate,
+        }
+    )
+    row = switches_table(curve).iloc[0]
+    assert (row["switch"], row["found"], row["epochs_off"], row["within_one_epoch"]) == (40, 40, 0.0, True)

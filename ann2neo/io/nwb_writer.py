@@ -71,6 +71,12 @@ def write_nwb(
     OutputExistsError, OutputLockedError, OutputError
         If the file exists, is being written by somebody else, or cannot be written. An old file is whole.
 
+    Notes
+    -----
+    pynapple takes the support of a file from its first and last spikes, so its ``rate`` is not ours until it is told
+    the extent: ``units.restrict(pynapple.IntervalSet(0, n_time_bins * sampling_period))``. Where HDF5 finds a column
+    ``layer_index`` beside ``layer``, readers that go by names take it for an index; it is stored as ``layer_number``.
+
     Examples
     --------
     >>> import numpy as np, tempfile, ann2neo

@@ -109,7 +109,7 @@ def test_what_cannot_be_shared_is_told(network, tmp_path):
     path = ann2neo.write_nwb(network, tmp_path / "a.nwb")
     with pytest.raises(InputValueError, match="at least one NWB file"):
         ann2neo.share([], tmp_path / "set")
-    with pytest.raises(InputValueError, match="would all be named .*different 'session_id'"):
+    with pytest.raises(InputValueError, match=r"would all be named .*different 'session_id'"):
         ann2neo.share([path, path], tmp_path / "set")
     bare = ann2neo.Recording.from_raster(ann2neo.SpikeRaster.from_dense(np.eye(3)))
     with pytest.raises(FileFormatError, match="has no subject_id, and DANDI names files by it"):

@@ -126,8 +126,9 @@ def test_the_default_window_is_a_tenth_at_most_a_hundred(n_time_bins, window):
 def test_a_window_asked_for_is_honoured_with_a_warning():
     """A window that leaves few windows is used, warned of, and below two windows there is NaN and a reason."""
     recording = recording_of(train("bernoulli", 300, 0.4, 0))
-    with pytest.warns(FewWindowsWarning, match="100 bins leaves 3 windows in 300 bins"):
+    with pytest.warns(FewWindowsWarning, match="100 bins leaves 3 windows in 300 bins") as warned:
         table = ann2neo.analyze(recording, window=100)
+    assert warned[0].filename == __file__
     assert table["fano_factor"].notna().all()
     for window, n_windows in ((151, 1), (301, 0)):
         with pytest.warns(FewWindowsWarning, match=f"leaves {n_windows} windows"):

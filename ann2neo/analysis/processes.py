@@ -78,6 +78,11 @@ def fit_processes(recording: Recording, *, window: int | None = None, lags: int 
 
     Notes
     -----
+    Size of the checks under the right process, measured at a level of 0.05 over 1 500 trains of 1 000 or 3 000 bins
+    with rates from 0.05 to 0.9: Bernoulli 0.04 to 0.06; Markov 0.04 to 0.06 for Ljung-Box, 0.02 to 0.05 for the
+    dispersion, which the fit has adapted to; beta-binomial Ljung-Box 0.03 to 0.06 with 50 windows and up to 0.09 with
+    30, which is too often.
+
     Observed in bins, a Poisson process *is* a Bernoulli process with ``p = 1 - exp(-rate)``: their AIC are equal by
     construction, and neither can be preferred on this data. ``poisson_clipped_share`` is the share of its spikes
     that a bin with one spike at most would hide. The overdispersion t gives alpha = mean / t, beta = (1 - mean) / t

@@ -159,6 +159,33 @@ def test_residual_checks_are_calibrated_under_the_process_that_made_the_bits(mak
         assert abs(size - 0.05) < 3 * np.sqrt(0.05 * 0.95 / n_units), (check, size)
 
 
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("p", [0.2, 0.5, 0.9])
+@pytest.mark.parametrize(("n", "window"), [(1000, 20), (3000, 100)])
+def test_sizes_of_residual_checks_are_the_stated_ones(p, n, window):
+    """Over 1 500 trains of each process, the checks reject as often as the docstring says, within three errors."""
+    rng = np.random.default_rng([n, int(100 * p)])
+    stay = p + 0.3 * (1 - p)
+    bits = {
+        "bernoulli": rng.random((1500, n)) < p,
+        "markov": markov_bits(rng, 1500, n, (1 - stay) * p / (1 - p), stay),
+        "beta_binomial": clustered_bits(rng, 1500, -(-n // window), window, p, 0.05)[:, :n],
+    }
+    limits = {
+        ("bernoulli", "ljung_box_pvalue"): (0.04, 0.06),
+        ("bernoulli", "dispersion_pvalue"): (0.04, 0.06),
+        ("markov", "ljung_box_pvalue"): (0.04, 0.06),
+        ("markov", "dispersion_pvalue"): (0.02, 0.05),
+        ("beta_binomial", "ljung_box_pvalue"): (0.03, 0.09),
+    }
+    error = 3 * np.sqrt(0.05 * 0.95 / 1500)
+    for maker, train in bits.items():
+        fit = fit_processes(recording_of(train), window=window)
+        for (name, check), (low, high) in limits.items():
+            if name == maker:
+                assert low - error <= (fit[f"{maker}_{check}"].dropna() < 0.05).mean() <= high + error, (maker, check)
+
+
 def test_residual_checks_find_the_wrong_process():
     """A chain's memory and clustered counts are found in the residuals of a Bernoulli process."""
     rng = np.random.default_rng(12)

@@ -245,9 +245,7 @@ def read_folder(path: str | Path, *, verify: bool = True) -> FolderContent:
         raise FileFormatError(f"{path} holds no recording: there is no {_RECORDING}; record with out= makes one")
     try:
         found = json.loads((path / _RECORDING).read_text())
-        if found["layout_version"] > _LAYOUT_VERSION:
-            msg = f"{path} has layout version {found['layout_version']}, newer than {_LAYOUT_VERSION}; update ann2neo"
-            raise FileFormatError(msg)
+        version = int(found["layout_version"])
         tables = {name: _from_columns(found[name]) for name in _TABLES}
         bits = np.load(path / _BITS, mmap_mode="r")
         raster = SpikeRaster(
@@ -258,8 +256,10 @@ def read_folder(path: str | Path, *, verify: bool = True) -> FolderContent:
             t_start=found["t_start_seconds"] * pq.s,
         )
         sums = {name: found[f"{name}_sha256"] for name in ("raster", *_TABLES)}
-    except (KeyError, TypeError, OSError, InputValueError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (KeyError, TypeError, ValueError, OSError) as error:
         raise IntegrityError(f"{path} is damaged ({error}); record it again") from error
+    if version > _LAYOUT_VERSION:
+        raise FileFormatError(f"{path} has layout version {version}, newer than {_LAYOUT_VERSION}; update ann2neo")
     if verify:
         for name, table in tables.items():
             if table_sha256(table) != sums[name]:

@@ -42,7 +42,7 @@ def weights_sha256(model: Any) -> str:
     """
     digest = hashlib.sha256()
     for weight in model.weights:
-        values = np.asarray(keras.ops.convert_to_numpy(weight.value))
+        values = np.asarray(weight.numpy())
         digest.update(json.dumps([str(values.dtype), list(values.shape)]).encode() + b"\n")
         values = np.ascontiguousarray(values)
         digest.update(values.view(np.uint8).reshape(-1) if values.size else b"")

@@ -394,8 +394,9 @@ def _folder(out: str | Path, showing: Showing, first: Batch, facts: Mapping[str,
     for leaf in keras.tree.flatten(first.data):
         digest.update(f"{leaf.dtype} {leaf.shape}".encode())
         digest.update(leaf.tobytes() if leaf.dtype != object else repr(leaf.tolist()).encode())
+    # The name of a model counts up within a process, and says nothing that its weights do not.
     plan = {
-        **facts,
+        **{key: value for key, value in facts.items() if key != "model_name"},
         "first stimuli": digest.hexdigest(),
         "n_samples": str(showing.stimuli.n_samples),
         "predictions": str(showing.read_classes is not None),

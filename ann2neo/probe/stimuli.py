@@ -29,7 +29,7 @@ class ArrayStimuli:
     Parameters
     ----------
     data : nest of array
-        Anything with a shape and fancy indexing along the first axis: NumPy, memory maps, pandas, tensors.
+        Anything with a shape and fancy indexing along the first axis: NumPy, memory maps, pandas, tensors, HDF5.
     """
 
     def __init__(self, data: Any) -> None:
@@ -56,7 +56,11 @@ class ArrayStimuli:
             stop = min(first + batch_size, n)
             ids = np.arange(first, stop) if order is None else order[first:stop]
             rows = slice(first, stop) if order is None else ids
-            yield Batch(keras.tree.map_structure(lambda leaf, rows=rows: _for_keras(leaf[rows]), self._data), ids, None)
+            yield Batch(
+                keras.tree.map_structure(lambda leaf, rows=rows: _for_keras(_rows_of(leaf, rows)), self._data),
+                ids,
+                None,
+            )
 
 
 class StreamedStimuli:
@@ -183,6 +187,8 @@ def class_labels(labels: Any) -> npt.NDArray[Any] | None:
         array = array[:, 0]
     if array.ndim == 2 and array.size and np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all():
         array = array.argmax(axis=1)
+    if array.dtype == np.bool_:
+        array = array.astype(np.int32)
     return array if array.ndim == 1 and array.dtype.kind in "iubUSO" else None
 
 
@@ -207,10 +213,23 @@ def _as_array(leaf: Any) -> Any:
         return leaf.to_numpy()
     if hasattr(leaf, "detach"):
         return leaf.detach().cpu().numpy()
+    if hasattr(leaf, "numpy"):
+        return leaf.numpy()
+    if _is_array(leaf) and hasattr(leaf, "dtype") and len(leaf.shape):
+        # Arrays on disk, as of h5py and zarr, are read batch by batch.
+        return leaf
     array = np.asarray(leaf)
     if array.ndim == 0:
         raise InputTypeError(f"stimuli must be arrays with one sample per entry of the first axis, got {leaf!r}")
     return array
+
+
+def _rows_of(leaf: Any, rows: Any) -> npt.NDArray[Any]:
+    """Samples of a leaf; of an array on disk in ascending order, which HDF5 insists on."""
+    if isinstance(leaf, np.ndarray) or isinstance(rows, slice):
+        return np.asarray(leaf[rows])
+    ascending, places = np.unique(rows, return_inverse=True)
+    return np.asarray(leaf[ascending])[places]
 
 
 def _for_keras(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

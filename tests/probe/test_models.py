@@ -243,7 +243,8 @@ def stateful() -> Case:
     parts = [_numpy(layer(x[first : first + 7])) for first in range(0, N, 7)]
     for state, value in zip(layer.states, before, strict=True):
         state.assign(value)
-    return Case(model, x, "lstm", [np.concatenate(parts)])
+    # Compiled and not, a sum over steps may differ in its last bit.
+    return Case(model, x, "lstm", [np.concatenate(parts)], tolerance=1e-6)
 
 
 def application() -> Case:
@@ -252,8 +253,8 @@ def application() -> Case:
     names = ["Conv1_relu", "block_3_add", "out_relu"]
     names = [name if name in {layer.name for layer in model.layers} else "block_2_add" for name in names]
     # The order of summing in a deep network differs between two compilations.
-    expected = _tensors(model, [model.get_layer(name).output for name in names], x)
-    return Case(model, x, names, expected, tolerance=1e-5)
+    cut = keras.Model(model.inputs, [model.get_layer(name).output for name in names])
+    return Case(model, x, names, cut.predict(x, verbose=0), tolerance=1e-5)
 
 
 CASES: dict[str, Callable[[], Case]] = {
@@ -493,7 +494,8 @@ def test_a_large_application_in_every_layer() -> None:
     before = _snapshot(model)
     recording = ann2neo.record(model, x, layers="*relu*", shuffle=False)
     assert _snapshot(model) == before
-    expected = _tensors(model, [model.get_layer(name).output for name in names], x)
+    cut = keras.Model(model.inputs, [model.get_layer(name).output for name in names])
+    expected = cut.predict(x, verbose=0)
     flat = dict(zip(names, (output.reshape(N, -1) for output in expected), strict=True))
     for name in recording.units["layer"].unique():
         spikes = recording.select(units=lambda table, name=name: table["layer"] == name).raster.to_dense().T

@@ -1,0 +1,195 @@
+"""Recordings kept in a folder: the same as in memory, resumed after a kill, never half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as kl
+
+import ann2neo
+from ann2neo.errors import FileFormatError, IntegrityError, OutputExistsError, OutputLockedError
+
+N = 300
+
+
+def _model() -> Any:
+    keras.utils.set_random_seed(4)
+    layers = [kl.Dropout(0.5), kl.Dense(10, "tanh", name="hidden"), kl.Dense(3)]
+    return keras.Sequential([keras.Input((4,)), *layers], name="net")
+
+
+X = np.random.default_rng(0).normal(size=(N, 4)).astype("float32")
+Y = np.arange(N) % 3
+
+
+def _record(out: Path | None, model: Any = None, **arguments: Any) -> ann2neo.Recording:
+    settings = {"layers": "hidden", "labels": Y, "seed": 5, "batch_size": 16, **arguments}
+    return ann2neo.record(model or _model(), X, out=out, **settings)
+
+
+def test_a_folder_holds_the_same_recording(tmp_path: Path) -> None:
+    """Recording into a folder and opening it gives what recording into memory gives."""
+    made = _record(tmp_path / "rec")
+    opened = ann2neo.Recording.open(tmp_path / "rec")
+    assert opened.equals(made)
+    assert opened.equals(_record(None), identity=False)
+    assert sorted(entry.name for entry in (tmp_path / "rec").iterdir()) == ["bits.npy", "recording.json"]
+    assert isinstance(opened.raster.bits.base, np.memmap) or isinstance(opened.raster.bits, np.memmap)
+
+
+@pytest.mark.parametrize("batch_size", [16, 10])
+def test_an_interrupted_recording_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int) -> None:
+    """After an interrupt in the middle, the same call finishes the recording, without showing again what was shown."""
+    monkeypatch.setattr("ann2neo.folder._SECONDS_BETWEEN_MARKS", 0.0)
+    shown = _interrupted(tmp_path / "rec", monkeypatch, after=200 // batch_size, batch_size=batch_size)
+    with pytest.raises(FileFormatError, match="unfinished recording; record into it again"):
+        ann2neo.Recording.open(tmp_path / "rec")
+    resumed, again = _counted(lambda: _record(tmp_path / "rec", batch_size=batch_size, seed=None), monkeypatch)
+    assert resumed.equals(_record(None, batch_size=batch_size), identity=False)
+    assert shown + again <= N + 8 * batch_size
+
+
+def _counted(run: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, int]:
+    """What `run` returns, and how many presentations the network really saw."""
+    from ann2neo.probe import session
+
+    seen, original = [0], session._packed
+    monkeypatch.setattr(
+        session, "_packed", lambda *a: (seen.__setitem__(0, seen[0] + a[0].activations[0].shape[0]), original(*a))[1]
+    )
+    return run(), seen[0]
+
+
+def _interrupted(out: Path, monkeypatch: pytest.MonkeyPatch, *, after: int, **arguments: Any) -> int:
+    """Interrupt a recording by hand after some batches; returns the presentations shown."""
+    from ann2neo.probe import session
+
+    original, batches, shown = session._packed, [0], [0]
+
+    def interrupt(passed: Any, layout: Any, position: int) -> Any:
+        batches[0] += 1
+        if batches[0] > after:
+            raise KeyboardInterrupt
+        shown[0] = position
+        return original(passed, layout, position)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "_packed", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            _record(out, **arguments)
+    return shown[0]
+
+
+KILLED = """
+import sys, time
+import numpy as np, keras
+from keras import layers as kl
+import ann2neo, ann2neo.folder, ann2neo.probe.session as session
+ann2neo.folder._SECONDS_BETWEEN_MARKS = 0.0
+sys.path.insert(0, {here!r})
+original = session._packed
+def slow(*arguments):
+    time.sleep(0.02)
+    print("batch", flush=True)
+    return original(*arguments)
+session._packed = slow
+import importlib.util
+spec = importlib.util.spec_from_file_location("folder_test", {file!r})
+module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
+module._record({out!r}, n_repeats=2, training=True)
+"""
+
+
+def _killed(out: Path, after: int) -> None:
+    """Kill -9 a process that records into `out`, some batches in."""
+    code = KILLED.format(here=str(Path(__file__).parent), file=__file__, out=str(out))
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert process.stdout is not None
+    for line_number, line in enumerate(process.stdout, start=1):
+        assert line.strip() == "batch"
+        if line_number == after:
+            break
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+
+
+@pytest.mark.parametrize(
+    "after", [7, 24, *(pytest.param(n, marks=pytest.mark.exhaustive) for n in (1, 2, 13, 18, 19, 20, 30, 37, 38))]
+)
+def test_a_killed_recording_resumes_to_the_same_bits(tmp_path: Path, after: int) -> None:
+    """Kill -9 at any batch of a stochastic, repeated, shuffled recording: the resumed one equals the uninterrupted."""
+    _killed(tmp_path / "rec", after)
+    assert not (tmp_path / "rec" / "recording.json").exists()
+    done = json.loads((tmp_path / "rec" / "progress.json").read_text())["n_done"]
+    resumed = _record(tmp_path / "rec", n_repeats=2, training=True)
+    assert resumed.equals(_record(None, n_repeats=2, training=True), identity=False)
+    assert ann2neo.Recording.open(tmp_path / "rec").equals(resumed)
+    assert done > 0 or after < 3
+
+
+def test_other_recordings_are_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with another recording, unfinished, finished or foreign, is refused by name; so is a second writer."""
+    monkeypatch.setattr("ann2neo.folder._SECONDS_BETWEEN_MARKS", 0.0)
+    out = tmp_path / "rec"
+    _interrupted(out, monkeypatch, after=5, batch_size=16)
+    with pytest.raises(OutputExistsError, match=r"another unfinished recording: its seed is '5', not '6'"):
+        _record(out, seed=6)
+    other = _model()
+    other.layers[1].bias.assign(other.layers[1].bias + 1)
+    with pytest.raises(OutputExistsError, match=r"its weights_sha256 is"):
+        _record(out, other)
+    code = f"import fcntl,time; f=open({str(out / 'bits.npy')!r}, 'ab'); fcntl.flock(f, fcntl.LOCK_EX); "
+    code += "print('locked', flush=True); time.sleep(60)"
+    lock = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert lock.stdout is not None
+    lock.stdout.readline()
+    with pytest.raises(OutputLockedError, match="another process is recording into"):
+        _record(out)
+    lock.kill()
+    lock.wait()
+    lock.stdout.close()
+    _record(out)
+    with pytest.raises(OutputExistsError, match=r"holds a finished recording; open it with Recording\.open"):
+        _record(out)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("mine")
+    with pytest.raises(OutputExistsError, match=r"holds other files, such as 'thesis\.tex'"):
+        _record(tmp_path / "full")
+    assert (tmp_path / "full" / "thesis.tex").read_text() == "mine"
+
+
+def test_damage_is_noticed(tmp_path: Path) -> None:
+    """A flipped bit, a changed cell, a cut file and a foreign folder are errors that say what is wrong."""
+    out = tmp_path / "rec"
+    _record(out)
+    bits = (out / "bits.npy").read_bytes()
+    (out / "bits.npy").write_bytes(bits[:-9] + bytes([bits[-9] ^ 1]) + bits[-8:])
+    with pytest.raises(IntegrityError, match=r"bits\.npy does not match its sum; record it again"):
+        ann2neo.Recording.open(out)
+    (out / "bits.npy").write_bytes(bits[:-20])
+    with pytest.raises(IntegrityError, match="is damaged"):
+        ann2neo.Recording.open(out)
+    (out / "bits.npy").write_bytes(bits)
+    text = (out / "recording.json").read_text()
+    (out / "recording.json").write_text(text.replace('"hidden"', '"hidded"', 1))
+    with pytest.raises(IntegrityError, match=r"do not match their sum|is damaged"):
+        ann2neo.Recording.open(out)
+    (out / "recording.json").write_text(text[: len(text) // 2])
+    with pytest.raises(IntegrityError, match="is damaged"):
+        ann2neo.Recording.open(out)
+    with pytest.raises(FileFormatError, match=r"holds no recording: there is no recording\.json"):
+        ann2neo.Recording.open(tmp_path)
+    with pytest.raises(ann2neo.InputValueError, match="there is no folder"):
+        ann2neo.Recording.open(tmp_path / "nowhere")

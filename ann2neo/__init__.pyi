@@ -13,6 +13,7 @@ from .analysis.populations import complexity as complexity
 from .analysis.populations import correlation_matrix as correlation_matrix
 from .analysis.populations import correlations as correlations
 from .analysis.processes import fit_processes as fit_processes
+from .analysis.repeats import variability_over_repeats as variability_over_repeats
 from .analysis.selectivity import selectivity as selectivity
 from .analysis.selectivity import single_stimulus_overlap as single_stimulus_overlap
 from .analysis.significance import SurrogateWarning as SurrogateWarning
@@ -65,6 +66,7 @@ from .io.nwb_writer import write_nwb as write_nwb
 from .io.sharing import share as share
 from .io.validation import validate_nwb as validate_nwb
 from .monitor import SpikeMonitor as SpikeMonitor
+from .probe.activity import ActivityWarning as ActivityWarning
 from .probe.recorder import Probe as Probe
 from .probe.recorder import record as record
 from .raster import SpikeRaster as SpikeRaster

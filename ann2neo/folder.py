@@ -1,13 +1,14 @@
 """Folders: recordings larger than memory, as memory-mapped bits beside a description, resumable while unfinished.
 
 ``bits.npy`` holds the packed bits of a `SpikeRaster`, (n_units, n_bytes) of uint8. ``recording.json`` describes a
-finished recording, with the SHA-256 of raster and tables; until it is there, ``progress.json`` says what is being
+finished recording, with the SHA-256 of the raster and its own; until it is there, ``progress.json`` says what is being
 recorded and how far it got, and ``predictions.npy`` keeps the classes named so far.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import time
@@ -31,7 +32,6 @@ from ann2neo.errors import (
     OutputLockedError,
 )
 from ann2neo.raster import RasterBuilder, SpikeRaster
-from ann2neo.tables import table_sha256
 
 __all__ = ["FolderContent", "UnfinishedFolder", "read_folder", "unfinished_plan"]
 
@@ -189,10 +189,9 @@ class UnfinishedFolder:
             "session_start_time": content.session_start_time.isoformat(),
             "provenance": content.provenance,
             "raster_sha256": content.raster.sha256(),
-            **{f"{name}_sha256": table_sha256(table) for name, table in tables.items()},
             **{name: _as_columns(table) for name, table in tables.items()},
         }
-        _write_json(self.path / _RECORDING, description)
+        _write_json(self.path / _RECORDING, {**description, "sha256": _sum_of(description)})
         for name in (_PROGRESS, _PREDICTIONS):
             (self.path / name).unlink()
         self.close()
@@ -255,16 +254,15 @@ def read_folder(path: str | Path, *, verify: bool = True) -> FolderContent:
             sampling_period=found["sampling_period_seconds"] * pq.s,
             t_start=found["t_start_seconds"] * pq.s,
         )
-        sums = {name: found[f"{name}_sha256"] for name in ("raster", *_TABLES)}
+        raster_sum, description_sum = found["raster_sha256"], found.pop("sha256")
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise IntegrityError(f"{path} is damaged ({error}); record it again") from error
     if version > _LAYOUT_VERSION:
         raise FileFormatError(f"{path} has layout version {version}, newer than {_LAYOUT_VERSION}; update ann2neo")
     if verify:
-        for name, table in tables.items():
-            if table_sha256(table) != sums[name]:
-                raise IntegrityError(f"the {name} in {path / _RECORDING} do not match their sum; record it again")
-        if raster.sha256() != sums["raster"]:
+        if _sum_of(found) != description_sum:
+            raise IntegrityError(f"{path / _RECORDING} does not match its sum; record it again")
+        if raster.sha256() != raster_sum:
             raise IntegrityError(f"{path / _BITS} does not match its sum; record it again")
     return FolderContent(
         raster,
@@ -292,6 +290,11 @@ def _as_columns(table: pd.DataFrame) -> dict[str, Any]:
 
 def _from_columns(columns: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame({name: pd.array(column["cells"], dtype=column["type"]) for name, column in columns.items()})
+
+
+def _sum_of(description: Mapping[str, Any]) -> str:
+    """SHA-256 of a description, tables and all, as JSON with sorted keys."""
+    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

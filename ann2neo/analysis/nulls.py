@@ -16,6 +16,7 @@ __all__ = [
     "N_DRAWS",
     "LjungBoxNull",
     "WindowNull",
+    "few_windows_null",
     "ljung_box_null",
     "ljung_box_statistic",
     "upper_tail",
@@ -143,6 +144,26 @@ class WindowNull:
         return self._sorted[n_spikes]
 
 
+@lru_cache(maxsize=1024)
+def few_windows_null(n_windows: int, window: int, n_spikes: int) -> IntArray:
+    """Sorted sums of squared counts of any number of spikes in a few windows, shape (N_DRAWS,), drawn at once.
+
+    Parameters
+    ----------
+    n_windows, window, n_spikes : int
+        Number of windows, their length in bins, and spikes in all of them; they seed the draws.
+
+    Returns
+    -------
+    ndarray of int, shape (N_DRAWS,)
+        Draws under the multivariate hypergeometric null.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence([n_windows, window, n_spikes]))
+    counts = rng.multivariate_hypergeometric([window] * n_windows, n_spikes, N_DRAWS, method="marginals")
+    squares: IntArray = np.sort(np.square(counts).sum(axis=1))
+    return squares
+
+
 class LjungBoxNull:
     """Ljung-Box statistics of trains in random order.
 
@@ -216,7 +237,7 @@ def window_null(n_windows: int, window: int) -> WindowNull:
     return WindowNull(n_windows, window)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def ljung_box_null(n_time_bins: int, lags: int) -> LjungBoxNull:
     """The null of the Ljung-Box statistic, made once."""
     return LjungBoxNull(n_time_bins, lags)

@@ -45,6 +45,14 @@ def test_chi_square_dispersion_is_calibrated(n_spikes):
     assert 0.04 - 3 * ERROR <= share <= 0.06 + 3 * ERROR
 
 
+@pytest.mark.filterwarnings("ignore::ann2neo.analysis.table.FewWindowsWarning")
+@pytest.mark.parametrize("n_windows", [2, 3, 9])
+def test_few_windows_do_not_reject_too_often(n_windows):
+    """With fewer than ten windows, where chi-square would reject too often, at most 5 % of random trains reject."""
+    recording = trains_of(300, 600)
+    assert rejecting(recording, "dispersion_pvalue", window=600 // n_windows) <= LEVEL + 3 * ERROR
+
+
 @pytest.mark.parametrize("n_spikes", [600, 2500])
 def test_chi_square_ljung_box_is_calibrated(n_spikes):
     """With 500 or more spikes and empty bins between 4 and 6 % of random trains reject independence."""

@@ -9,7 +9,15 @@ from scipy import stats
 from trains import recording_of, train
 
 import ann2neo
-from ann2neo.analysis.nulls import N_DRAWS, LjungBoxNull, WindowNull, ljung_box_null, upper_tail, window_null
+from ann2neo.analysis.nulls import (
+    N_DRAWS,
+    LjungBoxNull,
+    WindowNull,
+    few_windows_null,
+    ljung_box_null,
+    upper_tail,
+    window_null,
+)
 from ann2neo.analysis.trend import excursion_pvalue
 
 # Five standard errors of a share estimated from N_DRAWS draws: a right null fails once in two million checks.
@@ -39,6 +47,14 @@ def test_the_window_null_is_the_multivariate_hypergeometric(n_windows, window, n
         np.square(x.reshape(n_windows, window).sum(axis=1)).sum() for x in placements(n_windows * window, n_spikes)
     ]
     assert same_distribution(WindowNull(n_windows, window).squares(n_spikes), np.array(exact, float))
+
+
+@pytest.mark.parametrize(("n_windows", "window", "n_spikes"), [(4, 3, 4), (2, 6, 5), (3, 5, 6)])
+def test_both_ways_to_draw_window_counts_agree(n_windows, window, n_spikes):
+    """Drawing the counts of a few windows at once gives the distribution over all placements too."""
+    trains = placements(n_windows * window, n_spikes)
+    exact = [np.square(x.reshape(n_windows, window).sum(axis=1)).sum() for x in trains]
+    assert same_distribution(few_windows_null(n_windows, window, n_spikes), np.array(exact, float))
 
 
 @pytest.mark.parametrize(("n_time_bins", "n_spikes", "lags"), [(12, 1, 3), (12, 3, 3), (14, 5, 10), (10, 5, 2)])

@@ -238,12 +238,18 @@ def report(
         float | None, typer.Option(help="Time bin in ms, for files that ann2neo did not write.", show_default=False)
     ] = None,
     title: Annotated[str | None, typer.Option(help="Heading of the page.", show_default=False)] = None,
+    study: Annotated[
+        Path | None, typer.Option(help="Folder of a study; shows where recordings lie in it.", show_default=False)
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier page.")] = False,
 ) -> None:
     """Write one self-contained page about one or more recordings."""
     from ann2neo.report.files import report_files
+    from ann2neo.study.results import load_results
 
-    typer.echo(f"wrote {report_files(paths, out, bin_size_ms=bin_size, title=title, overwrite=overwrite)}")
+    rows = None if study is None else load_results(study).table
+    page = report_files(paths, out, bin_size_ms=bin_size, title=title, study=rows, overwrite=overwrite)
+    typer.echo(f"wrote {page}")
 
 
 @datasets_app.command("list")
@@ -334,6 +340,23 @@ def study_indicators(
 
     table = indicators(load_results(results), split)
     typer.echo(table.to_csv(index=False) if csv else indicators_markdown(table), nl=False)
+
+
+@study_app.command("report")
+def study_report(
+    results: _Results,
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file to write.")] = Path("study.html"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier page.")] = False,
+) -> None:
+    """Write one self-contained page about the study's networks."""
+    from ann2neo.report.study_page import write_study_report
+    from ann2neo.study.hypotheses import findings_table, judge_hypotheses
+    from ann2neo.study.results import load_results, load_switches
+
+    found = load_results(results)
+    tables = {"Hypotheses": findings_table(judge_hypotheses(found, load_switches(results)))}
+    typer.echo(f"wrote {write_study_report(found.table, out, tables=tables, overwrite=overwrite)}")
 
 
 @study_app.command("dynamics")

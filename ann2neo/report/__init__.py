@@ -14,6 +14,7 @@ from ann2neo.report.studies import (
     plot_place,
     plot_training,
 )
+from ann2neo.report.study_page import write_study_report
 from ann2neo.report.trains import plot_autocorrelation, plot_intervals
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "plot_training",
     "render_report",
     "write_report",
+    "write_study_report",
 ]

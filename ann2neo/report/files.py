@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 import quantities as pq
 
 from ann2neo.errors import InputValueError
@@ -22,6 +23,7 @@ def report_files(
     *,
     bin_size_ms: float | None = None,
     title: str | None = None,
+    study: pd.DataFrame | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Read recordings and write a page about them.
@@ -36,6 +38,8 @@ def report_files(
         Length of a time bin, in ms, for files that ann2neo did not write.
     title : str, optional
         Heading of the page.
+    study : pandas.DataFrame, optional
+        Rows of a study, among which each recording's place is shown.
     overwrite : bool, default False
         Whether an existing page may be replaced.
 
@@ -60,4 +64,4 @@ def report_files(
     refuse_existing(out, overwrite=overwrite)
     bin_size = None if bin_size_ms is None else bin_size_ms * pq.ms
     recordings = {name: read_nwb(path, bin_size) for path, name in chapters.items()}
-    return write_report(recordings, out, title=title, overwrite=overwrite)
+    return write_report(recordings, out, title=title, study=study, overwrite=overwrite)

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from importlib.metadata import version
-from importlib.resources import files
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 
 from ann2neo.analysis.battery import analyze
 from ann2neo.analysis.comparisons import SamenessWarning, compare
@@ -26,6 +21,8 @@ from ann2neo.recording import Recording
 from ann2neo.report.populations import plot_correlations, plot_selectivity
 from ann2neo.report.rasters import plot_raster
 from ann2neo.report.rates import plot_fano_factors, plot_firing_rates
+from ann2neo.report.rendering import PageFigure, PageTable, page_table, rendered
+from ann2neo.report.studies import plot_place
 from ann2neo.report.style import grouped
 from ann2neo.report.svg import inline_svg
 from ann2neo.report.trains import plot_autocorrelation, plot_intervals
@@ -48,36 +45,12 @@ _UNIT_COLUMNS = (
 )  # fmt: skip
 
 
-class _Column(NamedTuple):
-    name: str
-    numeric: bool
-    words: str
-
-
-class _Cell(NamedTuple):
-    text: str
-    value: str | None
-    reason: str
-
-
-class _Table(NamedTuple):
-    columns: list[_Column]
-    rows: list[list[_Cell]]
-    note: str
-
-
-class _Figure(NamedTuple):
-    key: str
-    title: str
-    caption: str
-    svg: Markup
-
-
 def write_report(
     recordings: Mapping[str, Recording],
     path: str | os.PathLike[str],
     *,
     title: str | None = None,
+    study: pd.DataFrame | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write a page about one or more recordings.
@@ -90,6 +63,8 @@ def write_report(
         The HTML file to write. It appears under its name when it is complete.
     title : str, optional
         Heading of the page.
+    study : pandas.DataFrame, optional
+        Rows of a study, one a network and split, among which each recording's place is shown, without a verdict.
     overwrite : bool, default False
         Whether an existing file may be replaced.
 
@@ -108,13 +83,15 @@ def write_report(
     file = Path(path)
     _checked(recordings)
     refuse_existing(file, overwrite=overwrite)
-    page = render_report(recordings, title=title)
+    page = render_report(recordings, title=title, study=study)
     with complete_file(file, overwrite=overwrite) as partial:
         partial.write_text(page, encoding="utf-8")
     return file
 
 
-def render_report(recordings: Mapping[str, Recording], *, title: str | None = None) -> str:
+def render_report(
+    recordings: Mapping[str, Recording], *, title: str | None = None, study: pd.DataFrame | None = None
+) -> str:
     """As `write_report`, but return the page as text."""
     _checked(recordings)
     chapters, networks, unit_tables = [], [], {}
@@ -123,20 +100,13 @@ def render_report(recordings: Mapping[str, Recording], *, title: str | None = No
         network = summarize(units)
         unit_tables[name] = units
         networks.append(network.assign(recording=name))
-        chapters.append(_chapter(name, f"r{number}", recording, units, network))
+        chapters.append(_chapter(name, f"r{number}", recording, units, network, study))
     only = next(iter(recordings))
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    here = files("ann2neo.report")
-    template = environment.from_string(here.joinpath("page.html.j2").read_text(encoding="utf-8"))
     shown = [column for column in _UNIT_COLUMNS if any(column in units for units in unit_tables.values())]
     known = column_descriptions(pd.concat(list(unit_tables.values())).head(0))
-    return template.render(
-        title=title or (f"Recording {only}" if len(recordings) == 1 else f"{len(recordings)} recordings"),
-        version=version("ann2neo"),
-        written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
-        css=Markup(here.joinpath("page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
-        script=Markup(here.joinpath("page.js").read_text(encoding="utf-8")),  # noqa: S704 - our own file
-        chapters=chapters,
+    return rendered(
+        title or (f"Recording {only}" if len(recordings) == 1 else f"{len(recordings)} recordings"),
+        chapters,
         overview=_overview(recordings, unit_tables, pd.concat(networks)) if len(recordings) > 1 else None,
         glossary=[(name, known[name]) for name in shown if name in known],
     )
@@ -155,31 +125,36 @@ def _checked(recordings: Mapping[str, Recording]) -> None:
             raise InputValueError(msg + " to report; record or select at least one of each")
 
 
-def _chapter(name: str, key: str, recording: Recording, units: pd.DataFrame, network: pd.DataFrame) -> dict[str, Any]:
+def _chapter(
+    name: str, key: str, recording: Recording, units: pd.DataFrame, network: pd.DataFrame, study: pd.DataFrame | None
+) -> dict[str, Any]:
     parts = []
     for number, phase in enumerate(recording.iter_phases(), start=1):
         of_phase = units[units["phase"] == phase.phase]
         row = network[network["phase"] == phase.phase].iloc[0].to_dict()
         tests = pd.DataFrame(test_rows(row, phase.order))
+        figures = _phase_figures(f"{key}p{number}", recording, phase, of_phase)
+        if study is not None:
+            figures.append(_place(f"{key}p{number}-place", phase, row, study))
         parts.append(
             {
                 "title": phase_title(phase),
                 "phase": phase.phase,
                 "words": phase_words(recording, phase, of_phase, row),
-                "tests": _table(tests, {}) if len(tests) else None,
-                "figures": _phase_figures(f"{key}p{number}", recording, phase, of_phase),
+                "tests": page_table(tests, {}) if len(tests) else None,
+                "figures": figures,
             }
         )
     return {
         "name": name,
         "facts": recording_facts(recording),
         "parts": parts,
-        "units": _unit_table(units),
+        "tables": [("Units", _unit_table(units))],
         "provenance": sorted(recording.provenance.items()) or [("nothing", "no provenance is on record")],
     }
 
 
-def _phase_figures(key: str, recording: Recording, phase: Phase, units: pd.DataFrame) -> list[_Figure]:
+def _phase_figures(key: str, recording: Recording, phase: Phase, units: pd.DataFrame) -> list[PageFigure]:
     """Every figure that the phase has the data for."""
     name, n_units, n_bins = phase.phase, grouped(len(units)), grouped(phase.n_time_bins)
     spikes = units["n_spikes"].to_numpy()
@@ -190,7 +165,7 @@ def _phase_figures(key: str, recording: Recording, phase: Phase, units: pd.DataF
 
     def add(kind: str, heading: str, caption: str, ax: Any) -> None:
         svg = inline_svg(ax.figure, f"{key}-{kind}", f"{heading}, phase {name}. {caption}")
-        figures.append(_Figure(f"{key}-{kind}", heading, caption, svg))
+        figures.append(PageFigure(f"{key}-{kind}", heading, caption, svg))
 
     sort = "label" if n_labels > 1 and phase.order != "stored" else "time"
     caption = f"All {n_units} units over {n_bins} bins, "
@@ -222,6 +197,18 @@ def _phase_figures(key: str, recording: Recording, phase: Phase, units: pd.DataF
     return figures
 
 
+def _place(key: str, phase: Phase, network: Mapping[str, Any], study: pd.DataFrame) -> PageFigure:
+    splits = list(pd.unique(study["split"]))
+    split = phase.phase if phase.phase in splits else splits[-1]
+    ax = plot_place(float(network["mean_firing_rate"]), study, split=split, name=f"phase {phase.phase}"[:30])
+    caption = (
+        f"Mean firing rate beside that of the study's networks on their {split} samples. Lying in a range is no "
+        "evidence of having been trained that way: other architectures, data and layers have other ranges."
+    )
+    heading = "Among the networks of the study"
+    return PageFigure(key, heading, caption, inline_svg(ax.figure, key, f"{heading}. {caption}"))
+
+
 def _first_bins(recording: Recording, phase: Phase) -> Recording:
     part = recording.select(phase=phase.phase)
     shown = part.presentations
@@ -249,13 +236,13 @@ def _overview(
     caption = f"One raincloud per recording and phase, {together['group'].nunique()} in all."
     svg = inline_svg(ax.figure, "overview-rates", f"Firing rates of all recordings. {caption}")
     return {
-        "networks": _table(networks[[column for column in _NETWORK_COLUMNS if column in networks]], {}),
-        "figures": [_Figure("overview-rates", "Firing rates side by side", caption, svg)],
+        "networks": page_table(networks[[column for column in _NETWORK_COLUMNS if column in networks]], {}),
+        "figures": [PageFigure("overview-rates", "Firing rates side by side", caption, svg)],
         "comparisons": _comparisons(recordings),
     }
 
 
-def _comparisons(recordings: Mapping[str, Recording]) -> _Table | None:
+def _comparisons(recordings: Mapping[str, Recording]) -> PageTable | None:
     """Every pair compared, where recordings have phases to compare; none of more than four recordings."""
     if len(recordings) > _MAX_COMPARED:
         return None
@@ -271,10 +258,10 @@ def _comparisons(recordings: Mapping[str, Recording]) -> _Table | None:
         "A large p-value of the Kolmogorov-Smirnov test does not show that two networks are the same; the equivalence "
         "test can. Units of one network depend on each other: to compare ways of training, compare several networks."
     )
-    return _table(table[[column for column in columns if column in table]], {}, note)
+    return page_table(table[[column for column in columns if column in table]], {}, note)
 
 
-def _unit_table(units: pd.DataFrame) -> _Table:
+def _unit_table(units: pd.DataFrame) -> PageTable:
     columns = [column for column in _UNIT_COLUMNS if column in units]
     shown, note = units, ""
     if len(units) > _MAX_UNIT_ROWS:
@@ -284,32 +271,10 @@ def _unit_table(units: pd.DataFrame) -> _Table:
     reasons = {
         column: shown[reason].to_list() for column in columns if (reason := _reason_column(column, shown)) is not None
     }
-    return _table(shown[columns], column_descriptions(units), note, reasons)
+    return page_table(shown[columns], column_descriptions(units), note, reasons)
 
 
 def _reason_column(column: str, units: pd.DataFrame) -> str | None:
     stems = [name.removesuffix("_reason") for name in units if str(name).endswith("_reason")]
     stem = next((stem for stem in stems if column == stem or column.startswith(f"{stem}_")), None)
     return f"{stem}_reason" if stem else None
-
-
-def _table(
-    table: pd.DataFrame, words: Mapping[str, str], note: str = "", reasons: Mapping[str, Sequence[str]] | None = None
-) -> _Table:
-    columns = [_Column(str(name), table[name].dtype.kind in "iuf", words.get(name, "")) for name in table]
-    cells = []
-    for name in table:
-        why = (reasons or {}).get(name, [""] * len(table))
-        cells.append([_cell(value, reason) for value, reason in zip(table[name].to_list(), why, strict=True)])
-    return _Table(columns, [list(row) for row in zip(*cells, strict=True)], note)
-
-
-def _cell(value: Any, reason: str) -> _Cell:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return _Cell(str(value), None, "")
-    if isinstance(value, float) and not np.isfinite(value):
-        return _Cell("\u2013", "nan", reason)
-    if isinstance(value, int):
-        return _Cell(str(value), str(value), "")
-    text = f"{value:.1e}" if 0 < abs(value) < 5e-4 else f"{value:.3f}" if abs(value) < 100 else f"{value:.0f}"
-    return _Cell(text, repr(value), "")

@@ -14,8 +14,9 @@ from ann2neo.errors import InputValueError
 from ann2neo.report.rates import checked_table
 from ann2neo.report.style import BLUE, CYCLE, INK, add_note, axes_or_new, condition_style, grouped
 
-__all__ = ["plot_indicator_against_gap", "plot_indicator_by_width", "plot_place", "plot_training"]
+__all__ = ["indicator_label", "plot_indicator_against_gap", "plot_indicator_by_width", "plot_place", "plot_training"]
 
+_BOX = (0.15, 0.23, 0.81, 0.62)
 _LABELS: Mapping[str, str] = {
     "mean_firing_rate": "Mean firing rate (spikes per bin)",
     "cv_firing_rate_percent": "CV of firing rates (%)",
@@ -63,15 +64,15 @@ def plot_indicator_against_gap(
     """
     rows = _rows(results, ["condition", "split", "accuracy_train", "accuracy_validation", indicator], split)
     gap = (rows["accuracy_train"] - rows["accuracy_validation"]).to_numpy(float)
-    with axes_or_new(ax) as axes:
+    with axes_or_new(ax, 4.6, 3.6, _BOX) as axes:
         for position, (condition, part) in enumerate(_conditions(rows)):
             colour, marker = condition_style(condition, position)
             axes.scatter(gap[part], rows[indicator].to_numpy(float)[part], s=26, color=colour, marker=marker,
                          alpha=0.8, lw=0, label=condition)  # fmt: skip
-        axes.set(xlabel="Generalization gap (training - validation accuracy)", ylabel=_label(indicator))
+        axes.set(xlabel="Generalization gap (training - validation accuracy)", ylabel=indicator_label(indicator))
         axes.grid(visible=True)
         axes.margins(y=0.12)
-        axes.legend(loc="best", fontsize=7)
+        _legend_above(axes)
         add_note(axes, f"{grouped(len(rows))} trained networks, recorded on {split} samples; one point each")
     return axes
 
@@ -109,20 +110,24 @@ def plot_indicator_by_width(
     place = np.searchsorted(widths, rows["width"].to_numpy()).astype(float)
     values = rows[indicator].to_numpy(float)
     conditions = list(_conditions(rows))
-    with axes_or_new(ax) as axes:
+    with axes_or_new(ax, 4.6, 3.6, _BOX) as axes:
         for position, (condition, part) in enumerate(conditions):
             colour, marker = condition_style(condition, position)
-            beside = 0.12 * (position - (len(conditions) - 1) / 2)
+            beside = 0.08 * (position - (len(conditions) - 1) / 2)
             axes.scatter(place[part] + beside, values[part], s=22, color=colour, marker=marker, alpha=0.75, lw=0,
                          label=condition)  # fmt: skip
             seen = np.unique(place[part])
             means = [values[part & (place == here)].mean() for here in seen]
             axes.plot(seen + beside, means, color=colour, lw=1)
         axes.set_xticks(range(len(widths)), [str(width) for width in widths])
-        axes.set(xlim=(-0.6, len(widths) - 0.4), xlabel="Width of the observed layer (units)", ylabel=_label(indicator))
+        axes.set(
+            xlim=(-0.6, len(widths) - 0.4),
+            xlabel="Width of the observed layer (units)",
+            ylabel=indicator_label(indicator),
+        )
         axes.grid(visible=True, axis="y")
         axes.margins(y=0.12)
-        axes.legend(loc="best", fontsize=7)
+        _legend_above(axes)
         add_note(axes, f"{grouped(len(rows))} trained networks, recorded on {split} samples; lines join the means")
     return axes
 
@@ -180,7 +185,7 @@ def plot_training(
             axes.axvline(switch + 0.5, color=INK, lw=1.2, ls=":", label="labels switch" if number == 0 else None)
         for number, (name, step) in enumerate((change_points or {}).items()):
             axes.axvline(step + 0.5, color=CYCLE[(number + 2) % len(CYCLE)], lw=1.2, ls="--", label=name)
-        axes.set(xlabel="Batch" if batches else "Epoch", ylabel=_label(column))
+        axes.set(xlabel="Batch" if batches else "Epoch", ylabel=indicator_label(column))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.margins(x=0.01, y=0.15)
         axes.legend(loc="best", fontsize=7.5)
@@ -249,15 +254,20 @@ def plot_place(
             axes.scatter(values[part], rows_at, s=18, color=colour, marker=marker, lw=0, alpha=0.8)
         axes.axvline(value, color=BLUE, lw=1.6, label=f"{name}: {value:.3f}")
         axes.set_yticks(range(len(conditions)), [f"{condition} ({int(part.sum())})" for condition, part in conditions])
-        axes.set(ylim=(len(conditions) - 0.5, -0.5), xlabel=_label(indicator))
+        axes.set(ylim=(len(conditions) - 0.5, -0.5), xlabel=indicator_label(indicator))
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, fontsize=8)
-        add_note(axes, f"{grouped(len(rows))} networks of the study on {split} samples; a place, not a verdict")
+        add_note(axes, f"{grouped(len(rows))} networks, {split} samples; a place, not a verdict")
     return axes
 
 
-def _label(column: str) -> str:
+def _legend_above(axes: Any) -> None:
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3, columnspacing=1, handletextpad=0.3, fontsize=7)
+
+
+def indicator_label(column: str) -> str:
+    """Words and unit for an axis."""
     return _LABELS.get(column, column.replace("_", " "))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -21,6 +22,8 @@ __all__ = [
     "Stretch",
     "column_description",
     "header_of",
+    "provenance_of",
+    "provenance_rows",
     "provenance_table",
     "stored_name",
     "stretches",
@@ -29,6 +32,7 @@ __all__ = [
 LAYOUT_VERSION = 1
 PROFILES = ("dandi", "neo")
 UNOBSERVED = "in no phase"
+_INSIDE = "::"
 
 LAYOUT_TABLE, LAYERS_TABLE, PROVENANCE_TABLE = "ann2neo_layout", "layers", "provenance"
 EPOCH_NAME = "presentations of "
@@ -112,6 +116,54 @@ def provenance_table(provenance: Mapping[str, str]) -> pd.DataFrame:
     return pd.DataFrame(columns, dtype="str")
 
 
+def provenance_rows(provenance: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Rows of the provenance table: a JSON object gets a row per entry, which NWB's checks ask for.
+
+    Examples
+    --------
+    >>> provenance_rows({"seed": "0", "threshold": '{"hidden": "0.0"}'})
+    [('seed', '0'), ('threshold::hidden', '"0.0"')]
+    """
+    if any(_INSIDE in key or key.endswith(":") for key in provenance):
+        # Keys that look like unpacked ones: as they stand, nothing can be mistaken.
+        return list(provenance.items())
+    rows = []
+    for key, value in provenance.items():
+        entries = _json_object(value)
+        if entries and json.dumps(entries) == value:
+            rows += [(f"{key}{_INSIDE}{name}", json.dumps(entry)) for name, entry in entries.items()]
+        else:
+            rows.append((key, value))
+    return rows
+
+
+def provenance_of(rows: Iterable[tuple[str, str]], sha256: str) -> dict[str, str]:
+    """Undo `provenance_rows`; what matches the sum as it stands was never unpacked."""
+    plain = dict(rows)
+    if table_sha256(provenance_table(plain)) == sha256:
+        return plain
+    provenance: dict[str, str] = {}
+    objects: dict[str, dict[str, Any]] = {}
+    for key, value in plain.items():
+        outer, inside, name = key.partition(_INSIDE)
+        if inside:
+            objects.setdefault(outer, {})[name] = json.loads(value)
+            provenance[outer] = json.dumps(objects[outer])
+        else:
+            provenance[key] = value
+    return provenance
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    if not text.startswith("{"):
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 class Header(NamedTuple):
     """What cannot be read off spikes and tables, and the sums of what can."""
 
@@ -172,7 +224,7 @@ class Header(NamedTuple):
     def check(self, what: str, found: str) -> None:
         """Raise IntegrityError where a sum does not match."""
         if getattr(self, f"{what}_sha256") != found:
-            msg = f"the {what} of this file do not match the sum written into it, so it was changed or damaged"
+            msg = f"the sum of the {what} does not match the sum written into it, so this file was changed or damaged"
             raise IntegrityError(msg + "; get an undamaged copy")
 
 

@@ -24,6 +24,7 @@ from ann2neo.io.layout import (
     Header,
     Stretch,
     column_description,
+    provenance_rows,
     stored_name,
 )
 from ann2neo.io.metadata import SYNTHETIC, Metadata
@@ -165,7 +166,7 @@ def nwb_file(
     file.add_analysis(_key_value_table(LAYOUT_TABLE, "Layout of this file and sums of its contents.", header.rows()))
     if recording.provenance:
         about = "Where the recording came from."
-        file.add_analysis(_key_value_table(PROVENANCE_TABLE, about, list(recording.provenance.items())))
+        file.add_analysis(_key_value_table(PROVENANCE_TABLE, about, provenance_rows(recording.provenance)))
     if is_network(recording):
         file.add_analysis(_layers_table(recording))
     return file, spike_times

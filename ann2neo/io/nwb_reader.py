@@ -18,6 +18,7 @@ from ann2neo.io.layout import (
     LAYOUT_TABLE,
     PROVENANCE_TABLE,
     Header,
+    provenance_of,
     provenance_table,
     session_start,
     stored_name,
@@ -89,7 +90,7 @@ def _read_ours(handle: Any, path: Path, *, lazy: bool) -> Recording:
     presentations = _intervals(handle, where, header.presentation_columns, time_base, "presentations")
     columns = (("phase", "str"), ("start_bin", "int64"), ("stop_bin", "int64"), ("order", "str"))
     phases = _intervals(handle, "intervals/phases", columns, time_base, "phases")
-    provenance = _key_values(handle, PROVENANCE_TABLE)
+    provenance = provenance_of(_key_values(handle, PROVENANCE_TABLE), header.provenance_sha256)
     header.check("units", table_sha256(units))
     header.check("presentations", table_sha256(presentations))
     header.check("phases", table_sha256(phases))
@@ -124,11 +125,11 @@ def _time_base(header: Header) -> SpikeRaster:
     return SpikeRaster.from_spike_bins([], header.n_time_bins, sampling_period=period, t_start=start)
 
 
-def _key_values(handle: Any, name: str) -> dict[str, str]:
+def _key_values(handle: Any, name: str) -> list[tuple[str, str]]:
     if name not in handle["analysis"]:
-        return {}
+        return []
     rows = read_table(handle, f"analysis/{name}")
-    return dict(zip(rows.texts("key"), rows.texts("value"), strict=True))
+    return list(zip(rows.texts("key"), rows.texts("value"), strict=True))
 
 
 def _typed(table: Table, columns: Any, n_rows: int, what: str) -> pd.DataFrame:

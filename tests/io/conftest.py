@@ -34,6 +34,7 @@ def make_network(n_units=10, n_bins=300, *, seed=0, rate=0.3, **options):
         )
         raster = SpikeRaster.from_dense(dense, **options)
         notes = {"model_name": "tiny", "weights_sha256": "abcdef0123456789", "keras_version": "3.8.0"}
+        notes["threshold"] = '{"conv/1:a": "0.5", "Schicht \\u03b2": "above the quantile 0.9"}'
         parts.append(Recording.from_raster(raster, units, shown, phase=phase, order="random", provenance=notes))
     return Recording.concatenate(parts)
 

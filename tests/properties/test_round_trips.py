@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import tempfile
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -79,7 +80,9 @@ def recordings(draw, *, network=True, t_start=True):
         units["flagged"] = generator.random(raster.n_units) < 0.5
         units["Größe"] = generator.random(raster.n_units)
         units["note"] = draw(st.lists(TEXT, min_size=raster.n_units, max_size=raster.n_units))
-    provenance = draw(st.dictionaries(TEXT.filter(bool), TEXT, max_size=3))
+    objects = st.dictionaries(TEXT, TEXT, max_size=3).map(json.dumps)
+    keys = TEXT.filter(bool) | st.sampled_from(["threshold", "threshold::a", "::"])
+    provenance = draw(st.dictionaries(keys, TEXT | objects, max_size=4))
     zone = draw(st.sampled_from([UTC, timezone(timedelta(hours=-3, minutes=-30))]))
     started = datetime(2024, 2, 29, 23, 59, 59, draw(st.integers(0, 999_999)), tzinfo=zone)
     return Recording(raster, units, presentations, phases, provenance, session_start_time=started)

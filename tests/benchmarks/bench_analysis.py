@@ -1,6 +1,6 @@
 """The battery beside Elephant, SciPy, statsmodels and arch: 512 units x 60 000 bins, and the paper's convolution.
 
-On both sides the fastest repeat counts, which a busy machine disturbs least; statsmodels, too slow to repeat, runs once.
+On both sides the fastest repeat counts, which a busy machine disturbs least; statsmodels, too slow for that, runs once.
 """
 
 from __future__ import annotations

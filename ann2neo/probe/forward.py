@@ -139,9 +139,16 @@ def run_model(
     given = dict(scope.state_mapping)
     with listening(layers) as heard, scope:
         outputs = model(batch, training=training)
-    changed = [(v, scope.get_current_value(v)) for v in (*model.trainable_variables, *model.non_trainable_variables)]
+    changed = [(v, scope.get_current_value(v)) for v in variables_of(model)]
     updates = [(v, value) for v, value in changed if value is not None and value is not given.get(id(v))]
     return heard, outputs, updates
+
+
+def variables_of(model: Any) -> list[Any]:
+    """Every variable of a model, states of recurrent layers too, which Keras does not always count among them."""
+    states = [state for layer in named_layers(model) for state in getattr(layer.layer, "states", None) or []]
+    found = [*model.trainable_variables, *model.non_trainable_variables, *keras.tree.flatten(states)]
+    return list({id(v): v for v in found if isinstance(v, keras.Variable)}.values())
 
 
 def state_values(variables: Sequence[Any], state: State, rng: np.random.Generator | None) -> list[Any]:

@@ -25,6 +25,7 @@ from ann2neo.probe.forward import (
     state_values,
     tap_shapes,
     taps_of,
+    variables_of,
 )
 from ann2neo.probe.layers import NamedLayer, fixed_batch_size
 
@@ -127,7 +128,7 @@ class JaxForward:
 
 
 def _variables(model: Any) -> list[Any]:
-    return [*model.trainable_variables, *model.non_trainable_variables]
+    return variables_of(model)
 
 
 def _symbol(leaf: Any, longer: int) -> Any:

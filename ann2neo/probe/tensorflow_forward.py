@@ -21,6 +21,7 @@ from ann2neo.probe.forward import (
     state_values,
     tap_shapes,
     taps_of,
+    variables_of,
 )
 from ann2neo.probe.layers import NamedLayer, fixed_batch_size
 
@@ -125,7 +126,7 @@ class TensorFlowForward:
         return tf.TensorSpec([fixed_batch_size(self._model), *tensor.shape[1:]], tensor.dtype)
 
     def _run_eagerly(self, batch: Any, tensors: list[Any], state: State, rng: np.random.Generator | None) -> Passed:
-        variables = [*self._model.trainable_variables, *self._model.non_trainable_variables]
+        variables = variables_of(self._model)
         variables = [v for v in variables if id(v) in state or (rng is not None and v.name == "seed_generator_state")]
         mapping = list(zip(variables, state_values(variables, state, rng), strict=True))
         nest = keras.tree.pack_sequence_as(batch, tensors)

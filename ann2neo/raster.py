@@ -7,6 +7,7 @@ zero-padded to whole 64-bit words, so that counting is a matter of AND, shift an
 from __future__ import annotations
 
 import hashlib
+import importlib
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,11 @@ import quantities as pq
 
 from ann2neo.errors import InputTypeError, InputValueError
 
+try:
+    simsimd: Any = importlib.import_module("simsimd")
+except ImportError:  # the extra "fast" is not installed
+    simsimd = None
+
 __all__ = ["SPIKE_POSITION", "BinPermuter", "RasterBuilder", "SpikeRaster", "to_seconds"]
 
 SPIKE_POSITION = 0.25
@@ -28,7 +34,7 @@ read exactly."""
 _WORD = 64
 _CACHE_BYTES = 1 << 18
 _DENSE_BYTES = 1 << 26
-_TILE_UNITS = 32
+_TILE_UNITS = 128
 _TILE_WORDS = 1023  # the most whose set bits a uint16 can count, which sums six times faster than int64
 
 IntArray = npt.NDArray[np.int64]
@@ -534,20 +540,12 @@ class SpikeRaster:
         counts = np.zeros((self._n_units, right._n_units), np.int64)
 
         def fill(tile: tuple[int, int]) -> None:
-            first, column = tile
-            for word in range(0, ours.shape[1], _TILE_WORDS):
-                block = np.ascontiguousarray(theirs[column : column + _TILE_UNITS, word : word + _TILE_WORDS])
-                both = np.empty_like(block)
-                set_bits = np.empty(block.shape, np.uint8)
-                for row in range(first, min(first + _TILE_UNITS, self._n_units)):
-                    np.bitwise_and(ours[row, word : word + _TILE_WORDS], block, out=both)
-                    np.bitwise_count(both, out=set_bits)
-                    counts[row, column : column + _TILE_UNITS] += np.add.reduce(set_bits, axis=1, dtype=np.uint16)
-            if other is None and column > first:
-                rows, columns = slice(first, first + _TILE_UNITS), slice(column, column + _TILE_UNITS)
+            rows, columns = (slice(first, first + _TILE_UNITS) for first in tile)
+            counts[rows, columns] = _joint_counts(ours[rows], theirs[columns])
+            if other is None and rows != columns:
                 counts[columns, rows] = counts[rows, columns].T
 
-        # NumPy lets go of the interpreter in these loops, so threads share the tiles.
+        # NumPy and SimSIMD let go of the interpreter in these loops, so threads share the tiles.
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
             tiles = [
                 (first, column)
@@ -945,6 +943,26 @@ def _pack_rows(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         np.left_shift(lanes[:, row], lanes.dtype.type(row), out=shifted)
         np.bitwise_or(packed, shifted, out=packed)
     return packed.view(np.uint8)
+
+
+def _joint_counts(left: npt.NDArray[np.uint64], right: npt.NDArray[np.uint64]) -> IntArray:
+    """Spikes that rows of one matrix of words share with rows of another."""
+    if simsimd is not None and left.shape[1]:
+        # What two sets share follows from their sizes and from the number of elements in only one of them.
+        apart = np.asarray(simsimd.cdist(left.view(np.uint8), right.view(np.uint8), metric="hamming", dtype="bin8"))
+        sizes = (np.bitwise_count(words).sum(axis=1, dtype=np.int64) for words in (left, right))
+        together: IntArray = np.add.outer(*sizes)
+        return (together - apart.astype(np.int64)) // 2
+    counts = np.zeros((len(left), len(right)), np.int64)
+    for word in range(0, left.shape[1], _TILE_WORDS):
+        block = np.ascontiguousarray(right[:, word : word + _TILE_WORDS])
+        both = np.empty_like(block)
+        set_bits = np.empty(block.shape, np.uint8)
+        for row in range(len(left)):
+            np.bitwise_and(left[row, word : word + _TILE_WORDS], block, out=both)
+            np.bitwise_count(both, out=set_bits)
+            counts[row] += np.add.reduce(set_bits, axis=1, dtype=np.uint16)
+    return counts
 
 
 def _shifted_down(words: npt.NDArray[np.uint64], bins: int) -> npt.NDArray[np.uint64]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import quantities as pq
 
+import ann2neo.raster
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.raster import BinPermuter, RasterBuilder, SpikeRaster, to_seconds
 
@@ -96,6 +97,16 @@ def test_lag_counts_count_pairs_of_spikes(n_time_bins):
         np.testing.assert_array_equal(counts[:, lag], pairs)
 
 
+@pytest.fixture(params=["SimSIMD", "NumPy"])
+def counting(request, monkeypatch):
+    """Both ways to count pairs: with the extra "fast", and without."""
+    if request.param == "NumPy":
+        monkeypatch.setattr("ann2neo.raster.simsimd", None)
+    elif ann2neo.raster.simsimd is None:
+        pytest.skip("SimSIMD is not installed")
+
+
+@pytest.mark.usefixtures("counting")
 def test_joint_counts_are_the_matrix_product(n_time_bins):
     """Joint counts equal the integer matrix product, within a raster and between two."""
     rng = np.random.default_rng(n_time_bins)
@@ -295,6 +306,7 @@ def test_a_permuter_refuses_an_order_of_another_length():
         BinPermuter(SpikeRaster.from_dense([[1, 0, 1]])).permuted([0, 1])
 
 
+@pytest.mark.usefixtures("counting")
 def test_joint_counts_of_long_saturated_trains_do_not_overflow():
     """Counts beyond 65 535 are exact."""
     raster = SpikeRaster.from_dense(np.ones((2, 200_001), bool))

@@ -5,8 +5,10 @@ Heavy libraries are imported inside the commands that need them, so that help an
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -65,6 +67,19 @@ def _prepare(
     logging.getLogger("ann2neo").setLevel(logging.WARNING if quiet else logging.INFO)
 
 
+def _load_keras() -> None:
+    """Load the modules that need Keras, without the greeting that TensorFlow writes whatever its settings say."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            importlib.import_module("ann2neo.probe.recorder")
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
 @app.command()
 def demo(
     *,
@@ -74,6 +89,7 @@ def demo(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the files of an earlier run.")] = False,
 ) -> None:
     """Train three small networks, record them, and show what their spikes say."""
+    _load_keras()
     from ann2neo.study.demo import demo_text, run_demo
 
     typer.echo(demo_text(run_demo(dataset, out, seed=seed, overwrite=overwrite), out))
@@ -105,6 +121,8 @@ def record_model(
     facts = checked_metadata(metadata)
     x, y = _stimuli(data)
     from ann2neo.io.nwb_writer import write_nwb
+
+    _load_keras()
     from ann2neo.probe.model_files import load_model
     from ann2neo.probe.recorder import record
 
@@ -297,6 +315,7 @@ def run_study_command(
         conditions=_words(condition),
         seeds=_numbers("seed", seeds),
     )
+    _load_keras()
     from ann2neo.study.runs import run_study
 
     table = run_study(cells, out, max_epochs=PROFILES[profile].max_epochs if max_epochs is None else max_epochs)
@@ -372,6 +391,7 @@ def study_dynamics(
     retrain: Annotated[str, typer.Option(help="What random labels train, all or last.")] = "all",
 ) -> None:
     """Follow firing rates batch by batch while labels switch from true to random, and find the switch."""
+    _load_keras()
     from ann2neo.study.dynamics import run_dynamics
 
     table = run_dynamics(
@@ -400,6 +420,7 @@ def study_populations(
     overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
 ) -> None:
     """Compare what units do together in generalizing and memorizing networks of the same training accuracy."""
+    _load_keras()
     from ann2neo.study.populations import run_populations
 
     table = run_populations(

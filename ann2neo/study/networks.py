@@ -90,7 +90,7 @@ def _densenet(input_shape: tuple[int, ...]) -> tuple[Any, bool]:
         socket.setdefaulttimeout(_DOWNLOAD_SECONDS)
         try:
             return keras.applications.DenseNet121(weights="imagenet", **arguments), True
-        except (OSError, Exception) as error:  # noqa: BLE001 - Keras raises a plain Exception when a download fails
+        except Exception as error:  # noqa: BLE001 - Keras raises a plain Exception when a download fails
             _log.info("DenseNet121 starts from random weights, ImageNet's cannot be had: %s", error)
         finally:
             socket.setdefaulttimeout(waited)

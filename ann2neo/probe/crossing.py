@@ -67,7 +67,8 @@ def _comparison(
     specs = [tf.TensorSpec(shape, dtype), tf.TensorSpec(limits, limit_dtype)]
     if n_chosen is not None:
         specs.append(tf.TensorSpec((n_chosen,), "int32"))
-    compiled = tf.function(_compare, autograph=False, jit_compile=True).get_concrete_function(*specs)
+    # Called as a tf.function: a concrete function first prints its arguments into an error that nobody sees.
+    compiled = tf.function(_compare, autograph=False, jit_compile=True, input_signature=specs)
     return lambda *arguments: compiled(*map(tf.convert_to_tensor, arguments))
 
 

@@ -84,7 +84,7 @@ def correlation_rows(report: Report) -> None:
         report.row(
             f"All pairwise correlations, 512 units x 60 000 bins, rates {rates[0]} to {rates[1]}", timed["ours"].best,
             theirs=timed["theirs"].best, theirs_is="elephant.spike_train_correlation.correlation_coefficient",
-            at_least=20, note="best of 5 turns; Elephant starts from the BinnedSpikeTrain and multiplies matrices",
+            at_least=20, note="best of 5 turns, with SimSIMD; Elephant starts from the BinnedSpikeTrain",
         )  # fmt: skip
         difference = float(np.abs(both["ours"]() - both["theirs"]()).max())
         report.row("Largest difference of the two matrices", difference, unit="", at_most=1e-12, limit_on="ours")

@@ -235,6 +235,9 @@ ADF = Statistic(
     ),
     null="a unit root",
     validity="every nested regression has full rank and leaves a residual, decided in integers",
+    source="Dickey and Fuller (1979), J Am Stat Assoc 74:427; Said and Dickey (1984), Biometrika 71:599; largest lag "
+    "of Schwert (1989), J Bus Econ Stat 7:147; p-value of MacKinnon (1994), J Bus Econ Stat 12:167; "
+    "`statsmodels.tsa.stattools.adfuller`",
     reason=_reason,
     fast=_fast,
     reference=_reference,

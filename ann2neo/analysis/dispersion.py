@@ -103,6 +103,8 @@ FANO = Statistic(
     ),
     null="Poisson counts",
     validity="at least two complete windows and a spike in one of them",
+    source="Fano (1947), Phys Rev 72:26; Eden and Kramer (2010), J Neurosci Methods 190:149; "
+    "`elephant.statistics.fanofactor`; the expectation is that of draws without replacement",
     reason=_fano_reason,
     fast=_fano_fast,
     reference=_fano_reference,
@@ -198,6 +200,8 @@ DISPERSION = Statistic(
     ),
     null="window counts are multivariate hypergeometric: every placement of the spikes is equally likely",
     validity="at least two windows of at least two bins, neither all silent nor all full",
+    source="variance test for binomial counts, Cochran (1954), Biometrics 10:417, given their sum; Monte Carlo "
+    "p-values as in Davison and Hinkley (1997), Bootstrap Methods and their Application, chapter 4",
     reason=_dispersion_reason,
     fast=_dispersion_fast,
     reference=_dispersion_reference,

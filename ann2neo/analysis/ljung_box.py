@@ -95,6 +95,7 @@ LJUNG_BOX = Statistic(
     ),
     null="independent bins",
     validity="more bins than lags, neither silent nor saturated",
+    source="Ljung and Box (1978), Biometrika 65:297; `statsmodels.stats.diagnostic.acorr_ljungbox`",
     reason=_reason,
     fast=_fast,
     reference=_reference,

@@ -58,6 +58,7 @@ FIRING_RATE = Statistic(
     ),
     null="",
     validity="at least one time bin",
+    source="definition; `elephant.statistics.mean_firing_rate`",
     reason=_reason,
     fast=_fast,
     reference=_reference,

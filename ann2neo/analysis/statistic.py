@@ -60,6 +60,8 @@ class Statistic:
         The null hypothesis of its p-value; "" if it has none.
     validity : str
         Where it is valid.
+    source : str
+        Who proposed it, and the library function it agrees with.
     reason : function of Counts
         Why each unit has no value: ndarray of str, shape (n_units,), "" where the statistic is valid.
     fast : function of Counts
@@ -78,6 +80,7 @@ class Statistic:
     columns: tuple[Column, ...]
     null: str
     validity: str
+    source: str
     reason: Callable[[Counts], npt.NDArray[Any]]
     fast: Callable[[Counts], Values]
     reference: Callable[[Train], Mapping[str, Any]]

@@ -109,6 +109,8 @@ TREND = Statistic(
     ),
     null="the same firing rate throughout",
     validity="neither silent nor saturated",
+    source="two-sample Kolmogorov-Smirnov test between bins with and without a spike, Hodges (1958), Arkiv för "
+    "Matematik 3:469; `scipy.stats.kstwobign`",
     reason=_reason,
     fast=_fast,
     reference=_reference,

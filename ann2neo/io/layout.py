@@ -16,6 +16,7 @@ from ann2neo.recording import Recording
 from ann2neo.tables import Phase, table_sha256
 
 __all__ = [
+    "DESCRIPTIONS",
     "LAYOUT_VERSION",
     "PROFILES",
     "Header",
@@ -37,7 +38,7 @@ _INSIDE = "::"
 LAYOUT_TABLE, LAYERS_TABLE, PROVENANCE_TABLE = "ann2neo_layout", "layers", "provenance"
 EPOCH_NAME = "presentations of "
 
-_DESCRIPTIONS = {
+DESCRIPTIONS: Mapping[str, str] = {
     "layer": "Name of the layer of the artificial neural network.",
     "layer_type": "Class of the layer.",
     "layer_index": "Place of the layer among the recorded ones.",
@@ -57,11 +58,12 @@ _DESCRIPTIONS = {
     "is_correct": "Whether prediction and label agree.",
     "order": "Order of the presentations: random (seeded), stored (the data set's own) or unknown.",
 }
+"""What the columns of units, presentations and phases mean."""
 
 
 def column_description(name: str) -> str:
     """What a column of units or presentations means, as the file says it."""
-    return _DESCRIPTIONS.get(name, f"Column {name!r} of the recording.")
+    return DESCRIPTIONS.get(name, f"Column {name!r} of the recording.")
 
 
 def stored_name(name: str, columns: Collection[str]) -> str:

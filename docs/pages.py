@@ -1,0 +1,201 @@
+"""The pages of the site that are made from the code: the reference, the command line, the tables, the notebooks.
+
+Each ``..._page`` function returns text; `write_pages` puts all of them where Sphinx finds them. What is written does
+not go under version control.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+EXECUTED = ROOT / "executed"
+"""Where the README's line puts the notebooks it has run."""
+
+SECTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("Record a network", "From a Keras network to a recording.", ("probe", "monitor")),
+    ("Recordings", "The data: one bit a unit and time bin, with what was shown when.", ("raster", "recording")),
+    ("Neo and NWB", "There and back, and what others need to use a file.", ("io",)),
+    (
+        "Statistics of units and networks",
+        "One row a unit, one row a network; [all columns](statistics.md).",
+        (
+            "analysis.battery", "analysis.networks", "analysis.comparisons", "analysis.explanations",
+            "analysis.joint_permutation", "analysis.multiple_filter",
+        ),
+    ),
+    (
+        "What units do together, and for what",
+        "Correlations, complexity, selectivity and information.",
+        ("analysis.populations", "analysis.population_summary", "analysis.selectivity", "analysis.repeats"),
+    ),
+    (
+        "Surrogates, processes, simulation",
+        "What a number would be if only some of the structure were there.",
+        ("analysis.significance", "analysis.surrogates", "analysis.processes", "analysis.simulate"),
+    ),
+    ("Data sets", "Arrays with the same sum everywhere.", ("study",)),
+    ("Errors", "Each says the value, the rule and the remedy.", ("errors",)),
+)  # fmt: skip
+"""Heading, sentence and modules of each part of the reference."""
+
+
+def public_names() -> dict[str, str]:
+    """Module of every public name, as the stub of the package lists them."""
+    stub = ROOT / "ann2neo" / "__init__.pyi"
+    return {
+        alias.asname or alias.name: node.module or ""
+        for node in ast.parse(stub.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+def figure_names() -> list[str]:
+    """Public names of ``ann2neo.report``."""
+    import ann2neo.report
+
+    return list(ann2neo.report.__all__)
+
+
+def reference_page() -> str:
+    """The reference: every public name in its part; a name whose module is in no part is an error."""
+    left = {name: module for name, module in public_names().items() if name != "report"}
+    parts = ["# Reference\n", "Everything public, by topic. Every example on these pages is run by the tests.\n"]
+    for title, about, modules in SECTIONS:
+        names = [name for name, module in left.items() if _is_of(module, modules)]
+        left = {name: module for name, module in left.items() if name not in names}
+        parts.append(f"## {title}\n\n{about}\n\n{_summary('ann2neo', names)}")
+    if left:
+        raise ValueError(f"these public names are in no part of the reference: {left}; add their modules to SECTIONS")
+    about = "Figures return Axes; pages are files. They need `pip install 'ann2neo[report]'`."
+    parts.append(f"## Figures and pages\n\n{about}\n\n{_summary('ann2neo.report', figure_names())}")
+    return "\n".join(parts)
+
+
+def _is_of(module: str, modules: Iterable[str]) -> bool:
+    return any(module == f".{name}" or module.startswith(f".{name}.") for name in modules)
+
+
+def _summary(module: str, names: Sequence[str]) -> str:
+    listed = "\n".join(f"   {name}" for name in names)
+    return f"```{{eval-rst}}\n.. currentmodule:: {module}\n\n.. autosummary::\n   :toctree: api\n\n{listed}\n```\n"
+
+
+def commands_page() -> str:
+    """What the command line offers, as its own help says it."""
+    import typer
+    from typer.cli import get_docs_for_click
+
+    from ann2neo.cli import app
+
+    command = typer.main.get_command(app)
+    text = get_docs_for_click(obj=command, ctx=typer.Context(command), name="ann2neo", title="Command line")
+    # Typer's own switches for shells are not ours to document.
+    return "\n".join(line for line in text.splitlines() if "-completion`" not in line) + "\n"
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Rows as a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+def unit_statistics() -> str:
+    """The table of statistics, an entry a heading: null, validity, source and columns."""
+    from ann2neo.analysis.table import STATISTICS
+
+    parts = []
+    for entry in STATISTICS:
+        facts = [
+            f"**Null hypothesis** of `{entry.pvalue}`: {entry.null}." if entry.null else "",
+            f"**Valid** for: {entry.validity}; elsewhere NaN, and `{entry.reason_column.name}` says why.",
+            _meaning_of_order(entry.tests_order, entry.rejects_by_design),
+            f"**Source**: {entry.source}",
+        ]
+        columns = [(f"`{c.name}`", c.description, _unit(c.unit)) for c in entry.columns]
+        told = "\n\n".join(fact for fact in facts if fact)
+        parts.append(f"### `{entry.name}`\n\n{markdown_table(('column', 'meaning', 'unit'), columns)}\n{told}\n")
+    return "\n".join(parts)
+
+
+def _unit(unit: str) -> str:
+    return {"1": "–", "": "words"}.get(unit, unit)
+
+
+def _meaning_of_order(tests_order: bool, rejects_by_design: bool) -> str:
+    if rejects_by_design:
+        return "**In random order**: a number about the shuffle; a train of zeros and ones rejects by design."
+    if tests_order:
+        return "**In random order**: true by construction; a rejection points to a fault in the pipeline."
+    return ""
+
+
+def condition_columns() -> str:
+    """What says which unit, phase and setting a row is about."""
+    from ann2neo.analysis.table import CONDITIONS
+
+    rows = [(f"`{c.name}`", c.description, _unit(c.unit)) for c in CONDITIONS]
+    return markdown_table(("column", "meaning", "unit"), rows)
+
+
+def network_columns() -> str:
+    """Columns of `summarize`, and the statistics of `network_test`."""
+    from ann2neo.analysis.joint_permutation import NETWORK_STATISTICS
+    from ann2neo.analysis.networks import NETWORK_COLUMNS
+
+    rows = [(f"`{c.name}`", c.description, _unit(c.unit)) for c in NETWORK_COLUMNS]
+    tested = [(f"`{name}`", about) for name, about in NETWORK_STATISTICS.items()]
+    return (
+        f"{markdown_table(('column', 'meaning', 'unit'), rows)}\n### Tests of a whole network\n\n"
+        "Units of one layer are not independent, so {py:obj}`ann2neo.network_test` permutes the time bins for all "
+        f"units alike.\n\n{markdown_table(('statistic', 'what it is sensitive to'), tested)}"
+    )
+
+
+def nwb_columns() -> str:
+    """Columns of units and presentations, with the descriptions that stand in the file."""
+    from ann2neo.io.layout import DESCRIPTIONS, stored_name
+
+    rows = [(f"`{stored_name(name, DESCRIPTIONS)}`", about) for name, about in DESCRIPTIONS.items()]
+    return markdown_table(("column", "meaning"), rows)
+
+
+def write_pages(docs: Path) -> None:
+    """Write every page that is made from the code, and the notebooks."""
+    made = {
+        "reference.md": reference_page(),
+        "commands.md": commands_page(),
+        "generated/unit_statistics.md": unit_statistics(),
+        "generated/condition_columns.md": condition_columns(),
+        "generated/network_columns.md": network_columns(),
+        "generated/nwb_columns.md": nwb_columns(),
+    }
+    for name, text in made.items():
+        _write(docs / name, text)
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        _write(docs / "notebooks" / path.name, notebook_text(path, EXECUTED / path.name))
+
+
+def notebook_text(stored: Path, executed: Path) -> str:
+    """An executed copy of a notebook where its cells are those of the stored one, else the stored one."""
+    text = stored.read_text(encoding="utf-8")
+    if executed.is_file():
+        copy = executed.read_text(encoding="utf-8")
+        if _sources(copy) == _sources(text):
+            return copy
+    return text
+
+
+def _sources(text: str) -> list[tuple[str, str]]:
+    return [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a page unless it is there already: Sphinx reads a page again when its file is new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")

@@ -21,9 +21,9 @@ import quantities as pq
 from ann2neo.errors import InputTypeError, InputValueError
 
 try:
-    simsimd: Any = importlib.import_module("simsimd")
+    numkong: Any = importlib.import_module("numkong")
 except ImportError:  # the extra "fast" is not installed
-    simsimd = None
+    numkong = None
 
 __all__ = ["SPIKE_POSITION", "BinPermuter", "RasterBuilder", "SpikeRaster", "to_seconds"]
 
@@ -34,7 +34,7 @@ read exactly."""
 _WORD = 64
 _CACHE_BYTES = 1 << 18
 _DENSE_BYTES = 1 << 26
-_TILE_UNITS = 128
+_TILE_UNITS = 32
 _TILE_WORDS = 1023  # the most whose set bits a uint16 can count, which sums six times faster than int64
 
 IntArray = npt.NDArray[np.int64]
@@ -537,22 +537,21 @@ class SpikeRaster:
             msg = f"joint counts need the same time bins, got {self._n_time_bins} and {right._n_time_bins}"
             raise InputValueError(msg + "; slice both rasters to the same phase")
         ours, theirs = self._words, right._words
-        counts = np.zeros((self._n_units, right._n_units), np.int64)
+        counts = np.empty((self._n_units, right._n_units), np.int64)
 
-        def fill(tile: tuple[int, int]) -> None:
-            rows, columns = (slice(first, first + _TILE_UNITS) for first in tile)
-            counts[rows, columns] = _joint_counts(ours[rows], theirs[columns])
-            if other is None and rows != columns:
-                counts[columns, rows] = counts[rows, columns].T
+        def fill(first: int) -> None:
+            columns = slice(first, first + _TILE_UNITS)
+            if other is not None:
+                counts[:, columns] = _joint_counts(ours, theirs[columns])
+                return
+            # Of a symmetric matrix, what lies below the diagonal is known from above.
+            found = _joint_counts(ours[: columns.stop], theirs[columns])
+            counts[: columns.stop, columns] = found
+            counts[columns, :first] = found[:first].T
 
-        # NumPy and SimSIMD let go of the interpreter in these loops, so threads share the tiles.
+        # NumPy and NumKong let go of the interpreter in these loops, so threads share the tiles, long ones first.
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-            tiles = [
-                (first, column)
-                for first in range(0, self._n_units, _TILE_UNITS)
-                for column in range(first if other is None else 0, right._n_units, _TILE_UNITS)
-            ]
-            list(pool.map(fill, tiles))
+            list(pool.map(fill, reversed(range(0, right._n_units, _TILE_UNITS))))
         return counts
 
     def head(self, k: int) -> BoolArray:
@@ -945,14 +944,11 @@ def _pack_rows(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return packed.view(np.uint8)
 
 
-def _joint_counts(left: npt.NDArray[np.uint64], right: npt.NDArray[np.uint64]) -> IntArray:
-    """Spikes that rows of one matrix of words share with rows of another."""
-    if simsimd is not None and left.shape[1]:
-        # What two sets share follows from their sizes and from the number of elements in only one of them.
-        apart = np.asarray(simsimd.cdist(left.view(np.uint8), right.view(np.uint8), metric="hamming", dtype="bin8"))
-        sizes = (np.bitwise_count(words).sum(axis=1, dtype=np.int64) for words in (left, right))
-        together: IntArray = np.add.outer(*sizes)
-        return (together - apart.astype(np.int64)) // 2
+def _joint_counts(left: npt.NDArray[np.uint64], right: npt.NDArray[np.uint64]) -> npt.NDArray[Any]:
+    """Spikes that rows of one matrix of words share with rows of another, as integers of some width."""
+    if numkong is not None and left.size and right.size:
+        packed = numkong.dots_pack(right.view(np.uint8), dtype="uint1")
+        return np.asarray(numkong.dots_packed(left.view(np.uint8), packed))
     counts = np.zeros((len(left), len(right)), np.int64)
     for word in range(0, left.shape[1], _TILE_WORDS):
         block = np.ascontiguousarray(right[:, word : word + _TILE_WORDS])

@@ -97,13 +97,13 @@ def test_lag_counts_count_pairs_of_spikes(n_time_bins):
         np.testing.assert_array_equal(counts[:, lag], pairs)
 
 
-@pytest.fixture(params=["SimSIMD", "NumPy"])
+@pytest.fixture(params=["NumKong", "NumPy"])
 def counting(request, monkeypatch):
     """Both ways to count pairs: with the extra "fast", and without."""
     if request.param == "NumPy":
-        monkeypatch.setattr("ann2neo.raster.simsimd", None)
-    elif ann2neo.raster.simsimd is None:
-        pytest.skip("SimSIMD is not installed")
+        monkeypatch.setattr("ann2neo.raster.numkong", None)
+    elif ann2neo.raster.numkong is None:
+        pytest.skip("NumKong is not installed")
 
 
 @pytest.mark.usefixtures("counting")

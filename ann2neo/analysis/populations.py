@@ -224,7 +224,8 @@ def _matrix(raster: SpikeRaster) -> FloatArray:
     matrix = np.empty((raster.n_units, raster.n_units))
     for rows, columns, joint in _joint_blocks(raster):
         matrix[rows, columns] = _correlation(joint, counts, n, rows, columns)
-        matrix[columns, rows] = matrix[rows, columns].T
+        if rows != columns:
+            matrix[columns, rows] = matrix[rows, columns].T
     active = (counts > 0) & (counts < n)
     matrix[~active] = np.nan
     matrix[:, ~active] = np.nan
@@ -241,21 +242,22 @@ def _phase_and_labels(recording: Recording, phase: str | None) -> tuple[SpikeRas
 
 def _joint_blocks(raster: SpikeRaster) -> Iterator[tuple[slice, slice, IntArray]]:
     """Joint counts of every pair of blocks of units, on and above the diagonal."""
-    blocks = [slice(first, first + _BLOCK_UNITS) for first in range(0, raster.n_units, _BLOCK_UNITS)]
-    blocks = [slice(block.start, min(block.stop, raster.n_units)) for block in blocks]
-    parts = [raster.take(units=np.arange(block.start, block.stop)) for block in blocks]
-    for i, rows in enumerate(blocks):
-        yield rows, rows, parts[i].joint_counts()
-        for j in range(i + 1, len(blocks)):
-            yield rows, blocks[j], parts[i].joint_counts(parts[j])
+    row_bytes = max(1, raster.nbytes // max(1, raster.n_units))
+    blocks = list(raster.unit_blocks(_BLOCK_UNITS * row_bytes))
+    for i, (rows, part) in enumerate(blocks):
+        yield rows, rows, part.joint_counts()
+        for columns, other in blocks[i + 1 :]:
+            yield rows, columns, part.joint_counts(other)
 
 
 def _correlation(joint: IntArray, counts: IntArray, n: int, rows: slice, columns: slice) -> FloatArray:
-    left, right = counts[rows, None], counts[None, columns]
-    scale = np.sqrt((left * (n - left)).astype(np.float64) * (right * (n - right)).astype(np.float64))
+    variance = (counts * (n - counts)).astype(np.float64)
+    scale = np.multiply.outer(variance[rows], variance[columns])
+    np.sqrt(scale, out=scale)
+    covariance = n * joint
+    covariance -= np.multiply.outer(counts[rows], counts[columns])
     with np.errstate(invalid="ignore", divide="ignore"):
-        r: FloatArray = (n * joint - left * right) / scale
-    return r
+        return np.divide(covariance, scale, out=scale)
 
 
 class _Strata:

@@ -12,6 +12,8 @@ DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from pages import executed_notebooks, write_pages  # noqa: E402
+
 project = "ann2neo"
 author = "The ann2neo developers"
 project_copyright = author
@@ -40,8 +42,9 @@ numpydoc_xref_param_type = False
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-# Notebooks that come with outputs (see pages.py) are shown as they are, the others are executed.
+# Notebooks that the README's line has run are shown as they came out, the others are executed.
 nb_execution_mode = "auto"
+nb_execution_excludepatterns = [f"notebooks/{path.name}" for path in executed_notebooks()]
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
 # TensorFlow greets every kernel on the standard error stream.
@@ -70,6 +73,4 @@ copybutton_prompt_is_regexp = True
 
 def setup(app: Any) -> None:
     """Write the pages that come from the code, before Sphinx looks for pages."""
-    from pages import write_pages
-
     write_pages(Path(app.srcdir))

@@ -7,7 +7,9 @@ not go under version control.
 from __future__ import annotations
 
 import ast
+import inspect
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -63,7 +65,7 @@ def figure_names() -> list[str]:
 
 def reference_page() -> str:
     """The reference: every public name in its part; a name whose module is in no part is an error."""
-    left = {name: module for name, module in public_names().items() if name != "report"}
+    left = {name: module for name, module in public_names().items() if module}
     parts = ["# Reference\n", "Everything public, by topic. Every example on these pages is run by the tests.\n"]
     for title, about, modules in SECTIONS:
         names = [name for name, module in left.items() if _is_of(module, modules)]
@@ -77,7 +79,7 @@ def reference_page() -> str:
 
 
 def _is_of(module: str, modules: Iterable[str]) -> bool:
-    return any(module == f".{name}" or module.startswith(f".{name}.") for name in modules)
+    return any(module == name or module.startswith(f"{name}.") for name in modules)
 
 
 def _summary(module: str, names: Sequence[str]) -> str:
@@ -156,6 +158,34 @@ def network_columns() -> str:
     )
 
 
+def function_statistics() -> str:
+    """Functions of the parts on populations and processes: what each does, and its references."""
+    from numpydoc.docscrape import FunctionDoc
+
+    import ann2neo
+
+    of_tables = ("analysis.battery", "analysis.networks", "analysis.explanations", "analysis.joint_permutation")
+    names = [
+        name
+        for name, module in public_names().items()
+        if _is_of(module, ["analysis"]) and not _is_of(module, of_tables) and inspect.isfunction(getattr(ann2neo, name))
+    ]
+    rows = []
+    for name in names:
+        doc = FunctionDoc(getattr(ann2neo, name))
+        rows.append((f"{{py:obj}}`ann2neo.{name}`", " ".join(doc["Summary"]), " ".join(doc["References"])))
+    return markdown_table(("function", "what it does", "source"), rows)
+
+
+def study_results() -> str:
+    """The study's results as their own page in the project says them, a heading lower, its files by their names."""
+    folder = ROOT / "data" / "study"
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    text = re.sub(r"^(#+ )", r"#\1", text, flags=re.MULTILINE)
+    text = re.sub(r"!\[([^\]]*)\]\((?!\w+:)([^)]+)\)", r"![\1](../data/study/\2)", text)
+    return re.sub(r"(?<!!)\[([^\]]*)\]\((?!\w+:|#)([^)]+)\)", r"\1 (`data/study/\2`)", text)
+
+
 def nwb_columns() -> str:
     """Columns of units and presentations, with the descriptions that stand in the file."""
     from ann2neo.io.layout import DESCRIPTIONS, stored_name
@@ -172,26 +202,31 @@ def write_pages(docs: Path) -> None:
         "generated/unit_statistics.md": unit_statistics(),
         "generated/condition_columns.md": condition_columns(),
         "generated/network_columns.md": network_columns(),
+        "generated/function_statistics.md": function_statistics(),
         "generated/nwb_columns.md": nwb_columns(),
+        "generated/study_results.md": study_results(),
     }
     for name, text in made.items():
         _write(docs / name, text)
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        _write(docs / "notebooks" / path.name, notebook_text(path, EXECUTED / path.name))
+    executed = {path.name: path for path in executed_notebooks()}
+    for path in stored_notebooks():
+        _write(docs / "notebooks" / path.name, executed.get(path.name, path).read_text(encoding="utf-8"))
 
 
-def notebook_text(stored: Path, executed: Path) -> str:
-    """An executed copy of a notebook where its cells are those of the stored one, else the stored one."""
-    text = stored.read_text(encoding="utf-8")
-    if executed.is_file():
-        copy = executed.read_text(encoding="utf-8")
-        if _sources(copy) == _sources(text):
-            return copy
-    return text
+def stored_notebooks() -> list[Path]:
+    """The notebooks, in reading order."""
+    return sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
-def _sources(text: str) -> list[tuple[str, str]]:
-    return [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
+def executed_notebooks() -> list[Path]:
+    """Notebooks that the README's line has run and whose cells are still those of the stored ones."""
+    copies = [EXECUTED / path.name for path in stored_notebooks()]
+    return [copy for copy in copies if copy.is_file() and _cells(copy) == _cells(ROOT / "notebooks" / copy.name)]
+
+
+def _cells(notebook: Path) -> list[tuple[str, str]]:
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
 
 
 def _write(path: Path, text: str) -> None:

@@ -46,9 +46,10 @@ def surrogates(
     isi_shuffle          intervals, from t_start on     their order
     within_label         class tuning                   what units share beyond it; with ``joint`` only the order
                                                         of the presentations of a label
-    dither_spikes, dither_spike_train, jitter_spikes, bin_shuffling, joint_isi_dithering, isi_dithering,
-    randomise_spikes, shuffle_isis: Elephant's functions of that name, each spike put back into its time bin
     ==================== ============================== ==========================================================
+
+    Further methods are dither_spikes, dither_spike_train, jitter_spikes, bin_shuffling, joint_isi_dithering, isi_dithering,
+    randomise_spikes, shuffle_isis: Elephant's functions of that name, each spike put back into its time bin.
 
     Phases are treated one by one; bins in no phase stay as they are.
 

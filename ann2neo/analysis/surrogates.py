@@ -49,7 +49,8 @@ def surrogates(
     ==================== ============================== ==========================================================
 
     Further methods are Elephant's functions of the same name, each spike put back into its time bin: dither_spikes,
-    dither_spike_train, jitter_spikes, bin_shuffling, joint_isi_dithering, isi_dithering, randomise_spikes, shuffle_isis.
+    dither_spike_train, jitter_spikes, bin_shuffling, joint_isi_dithering, isi_dithering, randomise_spikes and
+    shuffle_isis.
 
     Phases are treated one by one; bins in no phase stay as they are.
 

@@ -21,8 +21,8 @@ _NULLS = {
     "adf": "a unit root (Dickey-Fuller)",
 }
 _BY_DESIGN = {
-    "fano": "zeros and ones reject by design",
-    "adf": "long trains reject by design: no proof of a constant rate",
+    "fano": "expected of zeros and ones",
+    "adf": "expected of any long train",
 }
 _ORDERS = {"random": "in random order", "stored": "in stored order", "unknown": "in unknown order"}
 _MEANINGS = {
@@ -51,35 +51,38 @@ def network_text(network: pd.DataFrame) -> str:
 
 def _lines(row: dict[str, Any]) -> Iterator[str]:
     order = _ORDERS.get(row["order"], "in several orders")
-    yield f"{row['phase'] or 'all phases'}: {row['n_units']:,} units, {_count(row['n_time_bins'])} time bins {order}"
-    yield _line("mean firing rate", row["mean_firing_rate"], f"per bin; {_percent(row, 'cv_firing_rate')} over units")
-    yield _line("silent units", 100 * row["silent_share"], "%", digits=1)
-    yield _line("saturated units", 100 * row["saturated_share"], "%", digits=1)
+    units = "1 unit" if row["n_units"] == 1 else f"{row['n_units']:,} units"
+    yield f"{row['phase'] or 'all phases'}: {units}, {_count(row['n_time_bins'])} time bins {order}"
+    yield _line("mean firing rate", row["mean_firing_rate"], f" per bin; {_percent(row, 'cv_firing_rate')} over units")
+    yield _line("silent units", 100 * row["silent_share"], " %", digits=1)
+    yield _line("saturated units", 100 * row["saturated_share"], " %", digits=1)
     windows = f"in {_count(row['n_windows'])} windows of {_count(row['window'])} bins"
     rate_alone = row["mean_fano_factor_expected"]
-    expected = f"{rate_alone:.3f} follows from the rates alone, {windows}"
+    expected = f"; {rate_alone:.3f} follows from the rates alone, {windows}"
     if math.isnan(rate_alone):
-        expected = "no spike in a complete window"
+        expected = " no spike in a complete window"
     yield _line("mean Fano factor", row["mean_fano_factor"], expected, mark=_mark("mean_fano_factor"))
-    yield _line("mean dispersion", row["mean_dispersion"], "1 if spikes fall at random", mark=_mark("mean_dispersion"))
+    yield _line(
+        "mean dispersion", row["mean_dispersion"], "; 1 if spikes fall at random", mark=_mark("mean_dispersion")
+    )
     yield f"  units that reject, after Benjamini-Hochberg at {100 * row['alpha']:g} %:"
     for test, null in _NULLS.items():
         tested = row[f"{test}_n_tested"]
         if tested:
-            words = f"% of {tested:,} tested"
+            words = f" % of {tested:,} tested"
             if test == "ljung_box":
                 words += f"; Pearson-combined p = {row['ljung_box_pearson_pvalue']:.2g}"
             words += f"; {_BY_DESIGN[test]}" if test in _BY_DESIGN else ""
             share = f"{test}_rejected_share"
             yield _line(f"  {null}", 100 * row[share], words, digits=1, mark=_mark(share))
         else:
-            yield _line(f"  {null}", float("nan"), "no unit could be tested")
+            yield _line(f"  {null}", float("nan"), " no unit could be tested")
     yield f"  {_MEANINGS.get(row['order'], _MEANINGS['unknown'])}"
 
 
 def _line(name: str, value: float, words: str, *, digits: int = 3, mark: str = " ") -> str:
     number = f"{'-':>10}" if math.isnan(value) else f"{value:10.{digits}f}"
-    return f"{mark} {name:<34}{number} {words}"
+    return f"{mark} {name:<34}{number}{words}"
 
 
 def _mark(name: str) -> str:

@@ -26,7 +26,7 @@ def read_session(handle: Any, path: Path, bin_size: Any, t_start: Any, t_stop: A
     """Bin the units of an open NWB file; arguments as in `read_nwb`."""
     if bin_size is None:
         msg = f"{path} was not written by ann2neo, so it needs bin_size, the length of a time bin"
-        raise InputValueError(msg + "; try read_nwb(path, bin_size=1 * pq.ms)")
+        raise InputValueError(msg + "; try read_nwb(path, bin_size=1 * pq.ms), --bin-size 1 on the command line")
     step = to_seconds(bin_size, "bin_size", positive=True)
     start = None if t_start is None else to_seconds(t_start, "t_start")
     stop = None if t_stop is None else to_seconds(t_stop, "t_stop")

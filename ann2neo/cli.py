@@ -323,6 +323,37 @@ def run_study_command(
     typer.echo(f"Next: ann2neo study tables {out}, study hypotheses {out}, study indicators {out}")
 
 
+@study_app.command("collect")
+def study_collect(
+    sources: Annotated[list[Path], typer.Argument(help="Folders of 'ann2neo study run'.", show_default=False)],
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the tables of all of them.")],
+) -> None:
+    """Bring finished cells of runs together, rows of older versions made anew from their recordings."""
+    from ann2neo.study.collect import collect_results
+
+    table = collect_results(sources, out)
+    typer.echo(f"{out}: {len(table)} rows in results.csv")
+
+
+@study_app.command("page")
+def study_page(
+    results: Annotated[Path, typer.Argument(help="Folder that 'study collect' wrote.", show_default=False)],
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; fail if the page is not that of its rows.")
+    ] = False,
+) -> None:
+    """Write README.md and figures of a folder of results: every number beside the paper's."""
+    from ann2neo.study.page import check_page, write_page
+
+    if check:
+        check_page(results)
+        typer.echo(f"{results}: page and figures follow from the rows")
+    else:
+        typer.echo(f"wrote {', '.join(str(path) for path in write_page(results))}")
+
+
 @study_app.command("tables")
 def study_tables(results: _Results, *, csv: _Csv = False) -> None:
     """Show the paper's tables 1, 2 and 5, ours beside theirs."""

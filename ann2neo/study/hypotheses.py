@@ -181,7 +181,7 @@ def hypotheses_markdown(findings: list[Finding]) -> str:
     notes: dict[str, None] = {}
     for found in findings:
         name = f"H{found.number}" + f" {found.part}" * bool(found.part)
-        interval = "none" if np.isnan(found.low) else f"{found.low:.3g} to {found.high:.3g}"
+        interval = "none" if not np.isfinite([found.low, found.high]).all() else f"{found.low:.3g} to {found.high:.3g}"
         verdict = found.verdict
         if found.verdict == UNDECIDED and found.n:
             seen = f"an effect of {found.smallest_effect:.2g} could have been seen"

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,11 +16,13 @@ from ann2neo.analysis.population_summary import summarize_populations
 from ann2neo.analysis.selectivity import selectivity, single_stimulus_overlap
 from ann2neo.errors import InputValueError, OutputExistsError
 from ann2neo.io.output import complete_file
-from ann2neo.probe.recorder import Probe
 from ann2neo.recording import Recording
 from ann2neo.study.datasets import DataSet, load_dataset
 from ann2neo.study.networks import HIDDEN_LAYER, build_network, initial_weights
 from ann2neo.study.training import Trainer
+
+if TYPE_CHECKING:
+    from ann2neo.probe.recorder import Probe
 
 __all__ = ["matched_populations", "population_intervals", "run_populations"]
 
@@ -81,6 +83,8 @@ def matched_populations(
     InputValueError
         If a number is out of range.
     """
+    from ann2neo.probe.recorder import Probe
+
     data = load_dataset(dataset)
     if not 2 <= n_samples <= len(data.y_train):
         raise InputValueError(f"n_samples must lie in 2 .. {len(data.y_train)}, got {n_samples}")

@@ -21,10 +21,12 @@ __all__ = [
     "ROW_KEY",
     "SWITCHES",
     "Results",
+    "finished_cells",
     "load_results",
     "load_switches",
     "locked",
     "open_folder",
+    "settings_of",
     "write_json",
     "write_tables",
 ]
@@ -82,7 +84,7 @@ def load_results(folder: str | os.PathLike[str]) -> Results:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputValueError(f"there is no folder {folder}; make one with 'ann2neo study run --out {folder}'")
-    settings = _settings_in(folder)
+    settings = settings_of(folder)
     try:
         table = pd.read_csv(folder / _TABLE, keep_default_na=False, na_values=[""])
         rates = pd.read_csv(folder / _RATES)
@@ -127,17 +129,17 @@ def open_folder(folder: Path, settings: Mapping[str, Any] | None) -> None:
         return
     if _HEADER not in inside:
         raise OutputExistsError(f"{folder} holds {inside[0]} and no study; choose an empty folder or a new name")
-    begun = _settings_in(folder)
+    begun = settings_of(folder)
     if settings is None:
         return
+    if _TABLE in inside and "cells" not in inside:
+        msg = f"{folder} holds tables without the cells they were made of, which a run would replace"
+        raise OutputExistsError(msg + "; choose another folder, and bring both together with 'ann2neo study collect'")
     if not begun:
         _write_header(folder, settings)
     elif dict(begun) != dict(settings):
         msg = f"the study in {folder} was begun with {dict(begun)}, not {dict(settings)}"
         raise InputValueError(msg + "; go on with the same settings, or choose another folder")
-    if _TABLE in inside and "cells" not in inside:
-        msg = f"{folder} holds tables without the cells they were made of, which a run would replace"
-        raise OutputExistsError(msg + "; choose another folder")
 
 
 def _write_header(folder: Path, settings: Mapping[str, Any]) -> None:
@@ -166,6 +168,12 @@ def write_tables(folder: Path, cells: Iterable[Mapping[str, Any]]) -> pd.DataFra
     return table
 
 
+def finished_cells(folder: Path) -> Iterator[dict[str, Any]]:
+    """Finished cells of a run: ``rows`` (one a split), ``unit_rates`` (per split) and ``rows_version``, in order."""
+    for path in sorted((folder / "cells").glob("*.json")):
+        yield json.loads(path.read_text(encoding="utf-8"))
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a folder against other runs; a killed run's lock goes with it.
@@ -187,7 +195,14 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _settings_in(folder: Path) -> Mapping[str, Any]:
+def settings_of(folder: Path) -> Mapping[str, Any]:
+    """Settings of the study in a folder, from its header.
+
+    Raises
+    ------
+    FileFormatError
+        If there is no header, or one of another version.
+    """
     path = folder / _HEADER
     try:
         header = json.loads(path.read_text(encoding="utf-8"))

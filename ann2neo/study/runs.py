@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,6 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ann2neo.analysis.battery import analyze
-from ann2neo.analysis.networks import summarize
 from ann2neo.errors import InputValueError
 from ann2neo.io.nwb_writer import write_nwb
 from ann2neo.io.output import complete_file
@@ -27,7 +24,8 @@ from ann2neo.study.cells import Cell
 from ann2neo.study.conditions import Checkpoint, NetworkUnderStudy, TrainedNetwork
 from ann2neo.study.datasets import load_dataset
 from ann2neo.study.networks import HIDDEN_LAYER, Weights
-from ann2neo.study.results import locked, open_folder, write_json, write_tables
+from ann2neo.study.results import finished_cells, locked, open_folder, write_json, write_tables
+from ann2neo.study.rows import recording_rows
 from ann2neo.study.training import Progress
 
 __all__ = ["record_network", "run_study"]
@@ -82,11 +80,11 @@ def run_study(cells: Sequence[Cell], out: str | os.PathLike[str], *, max_epochs:
             probe = Probe(bench.model, HIDDEN_LAYER)
             for cell in group:
                 row = _run_cell(cell, bench, probe, folder)
-                write_tables(folder, _finished(folder))
+                write_tables(folder, finished_cells(folder))
                 n_done += 1
                 left = (time.monotonic() - begun) / n_done * (len(waiting) - n_done)
                 _log.info("%d/%d %s: %s; about %s left", n_done, len(waiting), cell.title, row, _duration(left))
-        return write_tables(folder, _finished(folder))
+        return write_tables(folder, finished_cells(folder))
 
 
 def record_network(
@@ -148,20 +146,21 @@ def _run_cell(cell: Cell, bench: NetworkUnderStudy, probe: Probe, folder: Path) 
     if cell.condition == "generalizing":
         _write_weights(_weights_path(folder, cell), Checkpoint(network.weights, Progress(network.n_epochs, 0.0)))
     recording = record_network(probe, bench, network)
-    units = analyze(recording)
-    rows = summarize(units).rename(columns={"phase": "split"})
+    found = recording_rows(recording, cell.seed)
     has_file = bool(recording.raster.spike_counts().any())
     if has_file:
         write_nwb(recording, folder / "recordings" / f"{cell.name}.nwb", overwrite=True)
     told = {name: value for name, value in dataclasses.asdict(network).items() if name not in {"weights", "seed"}}
-    facts = {**dataclasses.asdict(cell), **told, "pretrained": bool(bench.model.pretrained), "nwb": has_file}
-    done = {
-        "rows": [{**facts, **row} for row in json.loads(rows.to_json(orient="records", double_precision=15))],
-        "unit_rates": {split: part["firing_rate"].to_list() for split, part in units.groupby("phase", sort=False)},
+    facts = {
+        **dataclasses.asdict(cell),
+        **told,
+        "max_epochs": bench.max_epochs,
+        "pretrained": bool(bench.model.pretrained),
+        "nwb": has_file,
     }
-    write_json(_done_path(folder, cell), done)
+    write_json(_done_path(folder, cell), {**found, "rows": [{**facts, **row} for row in found["rows"]]})
     _checkpoint_path(folder, cell).unlink(missing_ok=True)
-    rate = rows["mean_firing_rate"].iloc[0]
+    rate = found["rows"][0]["mean_firing_rate"]
     reached = f"{network.n_epochs} epochs, accuracy {network.accuracy_train:.2%} ({network.stopped_by})"
     return f"{reached}, mean firing rate {rate:.3f}"
 
@@ -204,11 +203,6 @@ def _read_weights(path: Path) -> Checkpoint:
         n_epochs, accuracy = file["progress"]
         weights = [file[name] for name in sorted(file.files) if name != "progress"]
     return Checkpoint(weights, Progress(int(n_epochs), float(accuracy)))
-
-
-def _finished(folder: Path) -> Iterator[Mapping[str, Any]]:
-    for path in sorted((folder / "cells").glob("*.json")):
-        yield json.loads(path.read_text(encoding="utf-8"))
 
 
 def _done_path(folder: Path, cell: Cell) -> Path:

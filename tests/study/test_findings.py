@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from ann2neo.errors import InputValueError
+from ann2neo.study.areas import area, area_interval, newcombe_interval
 from ann2neo.study.dynamics import find_change, switches_table
 from ann2neo.study.hypotheses import AGAINST, SUPPORTED, UNDECIDED, hypotheses_markdown, judge_hypotheses
 from ann2neo.study.indicators import indicators, indicators_markdown
@@ -250,7 +251,9 @@ def test_a_perfect_indicator_has_an_area_of_one_also_where_it_was_not_learned():
     assert judged.loc[("mean_firing_rate", ""), "auc"] == 0.0
     for network in ("MLP", "CNN"):
         row = judged.loc[("mean_firing_rate", network)]
-        assert (row["auc"], row["low"], row["high"], row["balanced_accuracy"]) == (1.0, 1.0, 1.0, 1.0)
+        assert (row["auc"], row["high"], row["balanced_accuracy"], row["n_clusters"]) == (1.0, 1.0, 1.0, 12)
+        # Twelve pairs cannot show that an area is 1, even if all of them say so.
+        assert row["low"] == pytest.approx(newcombe_interval(1.0, 12, 12)[0])
     assert "MLP, learned from the others" in indicators_markdown(judged.reset_index())
 
 
@@ -267,6 +270,45 @@ def test_an_indicator_without_information_has_an_interval_around_one_half():
     row = indicators(_results(noise=0.05)).set_index(["statistic", "held_out"]).loc[("cv_firing_rate_percent", "")]
     assert row["low"] < 0.5 < row["high"]
     assert row["n_memorizing"] == 12 * 2 + 12 * 3
+
+
+def test_a_data_set_is_held_out_where_there_are_several():
+    """With two data sets each is judged by what the other teaches."""
+    held_out = set(indicators(_results(datasets=("mnist", "fashion_mnist")))["held_out"])
+    assert held_out == {"", "MLP", "CNN", "mnist", "fashion_mnist"}
+
+
+def test_what_a_fano_factor_says_beyond_the_rate_is_an_indicator_of_its_own():
+    """Its excess over the rates' own value is judged, and tells nothing where Fano factors follow from rates."""
+    results = _results()
+    table = results.table.assign(mean_fano_factor_expected=1 - results.table["mean_firing_rate"])
+    table["mean_fano_factor"] += np.random.default_rng(0).normal(0, 0.01, len(table))
+    judged = indicators(Results(table, results.unit_rates, {})).set_index(["statistic", "held_out"])
+    assert judged.loc[("mean_fano_factor", ""), "auc"] == 1.0
+    beyond = judged.loc[("fano_beyond_rate", "")]
+    assert beyond["low"] < 0.5 < beyond["high"]
+
+
+@pytest.mark.parametrize("n", [4, 12])
+@pytest.mark.parametrize("true", [0.5, 0.8, 0.95])
+def test_the_interval_of_an_area_covers_as_often_as_it_says(n, true):
+    """Newcombe's interval misses the true area of normal values in no more than one of fifteen samples."""
+    rng = np.random.default_rng(0)
+    positive = np.repeat([True, False], n)
+    shift = np.sqrt(2) * stats.norm.ppf(true) * positive
+    ends = [newcombe_interval(area(rng.normal(size=2 * n) + shift, positive), n, n) for _ in range(400)]
+    assert np.mean([not low <= true <= high for low, high in ends]) < 1 / 15
+
+
+def test_networks_of_one_cluster_are_no_independent_witnesses():
+    """Ten copies of five networks give no narrower interval than the five, and three clusters give none."""
+    values, positive = np.arange(10.0), np.repeat([False, True], 5)
+    clusters = np.tile(np.arange(5), 2)
+    few = area_interval(values, positive, clusters, np.random.default_rng(0))
+    many = area_interval(*(np.tile(part, 10) for part in (values, positive, clusters)), np.random.default_rng(0))
+    assert few == many
+    assert few[0] < 0.7
+    assert np.isnan(area_interval(values, positive, clusters % 3, np.random.default_rng(0))).all()
 
 
 def test_indicators_need_both_kinds():

@@ -1,0 +1,110 @@
+"""What a folder of results holds, how it was made, and what of the plan is missing, with the commands for both."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ann2neo.study.cells import Cell
+from ann2neo.study.conditions import EPOCH_LIMITS
+from ann2neo.study.markdown import markdown_table
+from ann2neo.study.plan import Part, missing_curves, missing_parts, parts_of, plan, unplanned_cells
+from ann2neo.study.results import NETWORK_KEY, Results
+
+__all__ = ["holdings_markdown", "missing_markdown"]
+
+_HEADS = (
+    "network", "data", "width", "condition", "seeds", "epochs", "stopped by", "training %", "validation %", "test %"
+)  # fmt: skip
+_VERSIONS = ("ann2neo", "python", "numpy", "keras", "tensorflow")
+
+
+def holdings_markdown(results: Results) -> str:
+    """What was run: networks, seeds, commands, versions."""
+    networks = results.table.drop_duplicates(NETWORK_KEY)
+    rows = []
+    for (network, dataset, width), group in networks.groupby(["network", "dataset", "width"], sort=True):
+        for condition, part in group.groupby("condition", sort=False):
+            seeds = ", ".join(map(str, sorted(part["seed"])))
+            epochs = _range(part["n_epochs"], "d")
+            stops = ", ".join(
+                f"{name} {count}" for name, count in part["stopped_by"].value_counts().sort_index().items()
+            )
+            accuracies = [_range(100 * part[f"accuracy_{split}"], ".2f") for split in ("train", "validation", "test")]
+            marks = " (no ImageNet weights)" if network == "DenseNet121" and not part["pretrained"].all() else ""
+            rows.append([network + marks, dataset, width, condition, seeds, epochs, stops, *accuracies])
+    commands = []
+    limits = _limits(networks)
+    for limit in sorted(set(limits)):
+        made = networks[[found == limit for found in limits]].to_dict("records")
+        parts = parts_of([Cell(*(row[name] for name in NETWORK_KEY)) for row in made])
+        # A folder holds results of one limit only.
+        out, most = (f"results-{limit}-epochs", limit) if limit else ("results", None)
+        commands += [part.command(out, most) for part in _ordered(parts)]
+    order, window = " or ".join(sorted(set(results.table["order"]))), _range(results.table["window"], "d")
+    block = "\n".join(commands)
+    return (
+        f"{markdown_table(_HEADS, rows)}\n"
+        "Accuracies of training and validation samples are by the labels trained on, of test samples by the true ones. "
+        "Training stops at the training accuracy of the paper's cell, or at the limit of epochs. All training and all "
+        f"test samples were recorded, once each, in {order} order; counts are in windows of {window} samples.\n\n"
+        "Made by these commands, which give the same rows again (bit for bit on the same machine and versions):\n\n"
+        f"```bash\n{block}\n```\n\n{_versions(results.table)}\n"
+    )
+
+
+def _limits(networks: pd.DataFrame) -> list[int]:
+    """Limit of epochs that made a difference, network by network; 0 where the usual one would have done."""
+    found = []
+    for row in networks.to_dict("records"):
+        usual, limit = EPOCH_LIMITS[row["network"]], row.get("max_epochs", float("nan"))
+        mattered = row["n_epochs"] > usual or row["stopped_by"] == "epoch limit"
+        found.append(0 if pd.isna(limit) or limit == usual or not mattered else int(limit))
+    return found
+
+
+def _ordered(parts: list[Part]) -> list[Part]:
+    return sorted(parts, key=lambda part: (part.network, part.dataset, part.width))
+
+
+def _range(values: pd.Series, form: str) -> str:
+    low, high = (format(values.agg(end), form) for end in ("min", "max"))
+    return low if low == high else f"{low} to {high}"
+
+
+def _versions(table: pd.DataFrame) -> str:
+    known = [
+        f"{name} {', '.join(sorted(map(str, table[f'{name}_version'].dropna().unique())))}"
+        for name in _VERSIONS
+        if f"{name}_version" in table
+    ]
+    return f"Versions: {'; '.join(known)}." if known else "The rows do not tell their versions."
+
+
+def missing_markdown(results: Results, switches: pd.DataFrame | None) -> str:
+    """Every network and training curve of the plan that is not there, with the command that runs it."""
+    parts, curves = missing_parts(results.table), missing_curves(switches)
+    n_missing = sum(len(part.cells) for part in parts)
+    n_plan = len(plan())
+    text = f"{n_plan - n_missing} of the plan's {n_plan} networks are here, {n_missing} are missing.\n"
+    if parts or curves:
+        rows = [
+            [part.network, part.dataset, part.width, ", ".join(part.conditions), ", ".join(map(str, part.seeds)),
+             len(part.cells), f"`{part.command()}`"]
+            for part in parts
+        ]  # fmt: skip
+        rows += [["training curve", "", "", "", "", "", f"`{command}`"] for command in curves]
+        heads = ["network", "data", "width", "missing conditions", "seeds", "networks", "command"]
+        text += f"\n{markdown_table(heads, rows)}"
+        text += (
+            "\nThen take the rows in, also of a run that is still at work, and write this page anew:\n\n```bash\n"
+            "ann2neo study collect results --out data/study\nann2neo study page data/study\n```\n"
+        )
+    else:
+        text += "\nNothing is missing, and neither is a training curve.\n"
+    others = unplanned_cells()
+    groups = others.groupby(["network", "dataset"], sort=False)["width"].agg(lambda widths: sorted(set(widths)))
+    listed = "; ".join(f"{net} {data} {', '.join(map(str, widths))}" for (net, data), widths in groups.items())
+    return text + (
+        f"\nNot planned, for want of computing time: {len(others)} further cells of the paper's tables ({listed}). "
+        "`ann2neo study run --out results` trains those as well.\n"
+    )

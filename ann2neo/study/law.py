@@ -1,0 +1,117 @@
+"""The law that a shuffled 0/1 train obeys: mean Fano factor = 1 - mean firing rate, in our rows and in the paper's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+
+from ann2neo.study.markdown import markdown_table
+from ann2neo.study.published import KEY, doubtful_cells, paper_table
+from ann2neo.study.results import ROW_KEY, Results
+
+__all__ = ["law_markdown", "our_law", "papers_law"]
+
+_WITHIN = (0.01, 0.02, 0.03)
+_ALPHA = 0.05
+
+
+def our_law(results: Results) -> pd.DataFrame:
+    """Every row of ours against the law.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `ROW_KEY`, ``mean_firing_rate``, ``mean_fano_factor``, ``off`` (their sum minus 1), ``expected`` (the mean Fano
+        factor that the rates of the same units give), ``silent_share``, ``mean_dispersion`` and, from permuting
+        presentations jointly, its two-sided ``pvalue``. NaN where a network has no spikes.
+    """
+    table = results.table
+    law = table[ROW_KEY].assign(
+        mean_firing_rate=table["mean_firing_rate"],
+        mean_fano_factor=table["mean_fano_factor"],
+        off=table["mean_firing_rate"] + table["mean_fano_factor"] - 1,
+        expected=table["mean_fano_factor_expected"],
+        silent_share=table["silent_share"],
+        mean_dispersion=table["mean_dispersion"],
+        pvalue=table.get("mean_dispersion_pvalue", np.nan),
+    )
+    return pd.DataFrame(law)
+
+
+def papers_law() -> pd.DataFrame:
+    """Every cell that the paper's tables 2 and 5 share against the law.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `KEY`, ``mean_firing_rate``, ``mean_fano_factor``, ``off``, and ``doubt``, what speaks against either number.
+    """
+    both = paper_table(2).merge(paper_table(5), on=KEY)[[*KEY, "mean_firing_rate", "mean_fano_factor"]]
+    doubts: dict[tuple[object, ...], list[str]] = {}
+    for cell in doubtful_cells():
+        reasons = doubts.setdefault(cell[1:6], [])
+        if cell.column != "accuracy_percent" and cell.reason not in reasons:
+            reasons.append(cell.reason)
+    # Printed with two digits, so that the sum has two as well.
+    off = (both["mean_firing_rate"] + both["mean_fano_factor"] - 1).round(2)
+    return both.assign(off=off, doubt=["; ".join(doubts.get(tuple(key), [])) for key in both[KEY].to_numpy()])
+
+
+def law_markdown(results: Results) -> str:
+    """What both tables say, in words and numbers."""
+    return f"{_ours(our_law(results))}\n{_theirs(papers_law())}"
+
+
+def _ours(law: pd.DataFrame) -> str:
+    known = law[np.isfinite(law["off"])]
+    tested = law[np.isfinite(law["pvalue"])]
+    off, beyond = known["off"].abs(), (known["mean_fano_factor"] - known["expected"]).abs()
+    text = (
+        f"**Our {len(law)} rows** (a row is a trained network and the samples it was recorded on). "
+        f"|MFR + MFF - 1| is at most {', '.join(f'{limit} in {int((off <= limit).sum())}' for limit in _WITHIN)}; the "
+        f"largest is {off.max():.3f}. From the value that the rates of the very same units give, the mean Fano factor "
+        f"differs by at most {beyond.max():.4f}.\n"
+    )
+    if len(tested):
+        n_rejected = int((tested["pvalue"] <= _ALPHA).sum())
+        chance = binomtest(n_rejected, len(tested), _ALPHA, alternative="greater").pvalue
+        holds = "as many as chance gives: the law holds" if chance > _ALPHA else "**more than chance gives**"
+        text += (
+            f"\nMean dispersion is 1 under the law. It lies between {tested['mean_dispersion'].min():.4f} and "
+            f"{tested['mean_dispersion'].max():.4f}; permuting presentations for all units jointly rejects 1 at 5 % in "
+            f"{n_rejected} of {len(tested)} rows ({len(tested) * _ALPHA:.1f} expected; one-sided binomial p = "
+            f"{chance:.2f}), {holds}.\n"
+        )
+    exceptions = known[off > _WITHIN[-1]]
+    if len(exceptions):
+        text += (
+            "\nRows that miss 1 by more than 0.03. Units that never spike count for the rate and not for the Fano "
+            "factor; beyond that, counts in few windows scatter, and p says whether by more than chance:\n\n"
+        )
+        heads = [*ROW_KEY, "MFR", "MFF", "MFF from the rates", "silent share", "p of dispersion 1"]
+        numbers = ("mean_firing_rate", "mean_fano_factor", "expected", "silent_share", "pvalue")
+        text += markdown_table(
+            heads,
+            [
+                [*(row[name] for name in ROW_KEY), *(f"{row[name]:.3f}" for name in numbers)]
+                for row in exceptions.to_dict("records")
+            ],
+        )
+    return text
+
+
+def _theirs(law: pd.DataFrame) -> str:
+    off = law["off"].abs()
+    within = ", ".join(f"{limit} in {int((off <= limit + 1e-9).sum())}" for limit in _WITHIN)
+    text = (
+        f"**The paper's {len(law)} rows.** |MFR + MFF - 1| is at most {within}. The paper calls the relation near "
+        f"linear; it is this law. The {int((off > _WITHIN[-1] + 1e-9).sum())} rows beyond 0.03, and the other rows "
+        "with a number that is impossible:\n\n"
+    )
+    odd = law[(off > _WITHIN[-1] + 1e-9) | (law["doubt"] != "")]
+    rows = [
+        [*(row[name] for name in KEY), f"{row['mean_firing_rate']:.2f}", f"{row['mean_fano_factor']:.2f}", row["doubt"]]
+        for row in odd.to_dict("records")
+    ]
+    return text + markdown_table([*KEY, "MFR", "MFF", "why it cannot be right"], rows)

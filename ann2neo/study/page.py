@@ -1,0 +1,293 @@
+"""The page of results: the paper rerun, every number beside the published one, written from a folder's rows alone."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ann2neo.errors import FileFormatError, InputValueError, IntegrityError
+from ann2neo.io.output import complete_file
+from ann2neo.study.agreement import NEAR, differences_markdown, rates_beside_paper, rates_markdown
+from ann2neo.study.collect import CURVES
+from ann2neo.study.figures import ResultFigure, figures_of
+from ann2neo.study.holdings import holdings_markdown, missing_markdown
+from ann2neo.study.hypotheses import AGAINST, SUPPORTED, Finding, hypotheses_markdown, judge_hypotheses
+from ann2neo.study.indicators import indicators, indicators_markdown
+from ann2neo.study.law import law_markdown, our_law, papers_law
+from ann2neo.study.markdown import markdown_table
+from ann2neo.study.paper_tables import TABLES, table_markdown
+from ann2neo.study.plan import missing_parts, plan
+from ann2neo.study.results import Results, load_results, load_switches
+from ann2neo.study.separation import (
+    fano_markdown,
+    matched_markdown,
+    paired_differences,
+    paired_markdown,
+    telling_markdown,
+)
+
+__all__ = ["check_page", "write_page"]
+
+_PAGE, _LAW, _FIGURES = "README.md", "law.csv", "figures"
+
+
+@dataclass(frozen=True, eq=False)
+class _Content:
+    """All that the page is written from."""
+
+    results: Results
+    switches: pd.DataFrame | None
+    curves: pd.DataFrame | None
+    areas: pd.DataFrame | None
+    findings: list[Finding]
+    matched: dict[str, pd.DataFrame]
+
+
+def write_page(folder: str | os.PathLike[str]) -> list[Path]:
+    """Write the page of a folder of results: ``README.md``, ``law.csv`` and ``figures/``.
+
+    Parameters
+    ----------
+    folder : path
+        What ``ann2neo study collect --out`` made. Comparisons at matched accuracy (``*_networks.csv`` of
+        ``ann2neo study populations``) are taken in where they lie beside it.
+
+    Returns
+    -------
+    list of Path
+        The files.
+
+    Raises
+    ------
+    InputValueError, FileFormatError
+        If it is no folder of results.
+    """
+    folder = Path(folder)
+    content = _read(folder)
+    figures = _figures(content)
+    (folder / _FIGURES).mkdir(exist_ok=True)
+    texts = _texts(content, figures) | {_figure_path(figure): figure.svg() for figure in figures}
+    for path in (folder / _FIGURES).glob("*.svg"):
+        if f"{_FIGURES}/{path.name}" not in texts:
+            path.unlink()
+    for name, text in texts.items():
+        with complete_file(folder / name, overwrite=True) as partial:
+            partial.write_text(text, encoding="utf-8")
+    return [folder / name for name in texts]
+
+
+def check_page(folder: str | os.PathLike[str]) -> None:
+    """Compute the page anew and compare it with the one that is there.
+
+    Parameters
+    ----------
+    folder : path
+        As in `write_page`; nothing in it is changed.
+
+    Raises
+    ------
+    IntegrityError
+        If a text differs, or a figure was drawn from other numbers. Figures are compared by the sum of their numbers,
+        which their files carry, since pixels depend on versions of libraries.
+    """
+    folder = Path(folder)
+    content = _read(folder)
+    figures = _figures(content)
+    differing = [name for name, text in _texts(content, figures).items() if _text_in(folder / name) != text]
+    for figure in figures:
+        first = _text_in(folder / _figure_path(figure)).partition("\n")[0]
+        if first != f"<!-- {figure.remark} -->":
+            differing.append(_figure_path(figure))
+    known = {_figure_path(figure) for figure in figures}
+    there = {f"{_FIGURES}/{path.name}" for path in (folder / _FIGURES).glob("*.svg")}
+    differing += sorted(there - known)
+    if differing:
+        msg = f"{', '.join(differing)} in {folder} do not follow from its rows; run 'ann2neo study page {folder}'"
+        raise IntegrityError(msg)
+
+
+def _text_in(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _figure_path(figure: ResultFigure) -> str:
+    return f"{_FIGURES}/{figure.name}.svg"
+
+
+def _read(folder: Path) -> _Content:
+    results = load_results(folder)
+    switches = load_switches(folder)
+    try:
+        curves = pd.read_csv(folder / CURVES) if (folder / CURVES).exists() else None
+        matched = {path.name: pd.read_csv(path) for path in sorted(folder.glob("*_networks.csv"))}
+    except (ValueError, OSError) as error:
+        raise FileFormatError(f"a table in {folder} cannot be read: {error}") from error
+    try:
+        areas = indicators(results)
+    except InputValueError:
+        areas = None
+    return _Content(results, switches, curves, areas, judge_hypotheses(results, switches), matched)
+
+
+def _figures(content: _Content) -> list[ResultFigure]:
+    return figures_of(content.results, content.areas, content.curves)
+
+
+def _texts(content: _Content, figures: list[ResultFigure]) -> dict[str, str]:
+    """Text of every file that is none of the figures."""
+    law = pd.concat(
+        [our_law(content.results).assign(source="ours"), papers_law().assign(source="paper")], ignore_index=True
+    )
+    law = law[["source", *(name for name in law if name != "source")]]
+    drawn = {figure.name: f"![{figure.caption}]({_figure_path(figure)})\n\n*{figure.caption}*\n" for figure in figures}
+    return {_PAGE: _page(content, drawn), _LAW: law.to_csv(index=False, float_format="%.6g")}
+
+
+def _page(content: _Content, drawn: dict[str, str]) -> str:
+    results, areas = content.results, content.areas
+    need = "Memorizing and generalizing networks are needed; the rows have one kind only.\n"
+    parts = [
+        "# The paper, rerun",
+        _HEAD,
+        "## In short",
+        _in_short(content),
+        "## What was run",
+        holdings_markdown(results),
+        "## What is missing",
+        missing_markdown(results, content.switches),
+        "## The paper's tables, ours beside theirs",
+        "\n".join(table_markdown(results, number) for number in TABLES),
+        "### Where we agree, and where not",
+        f"{_AGREEMENT}\n{differences_markdown(results)}",
+        _WHY,
+        "## Mean firing rates beside table 2",
+        rates_markdown(results),
+        drawn.get("beside_paper", ""),
+        drawn["by_width"],
+        "## The law: mean Fano factor = 1 - mean firing rate",
+        f"{_LAW_WORDS}\n{law_markdown(results)}\nEvery row of ours and of the paper's: [`law.csv`](law.csv).\n",
+        drawn["law"],
+        "## Do memorizing networks fire less than generalizing ones?",
+        paired_markdown(results),
+        drawn["by_gap"],
+        "## What a Fano factor is worth once the rate is known",
+        need if areas is None else fano_markdown(results, areas),
+        "## Which statistic tells memorizing from generalizing networks",
+        need if areas is None else f"{telling_markdown(areas)}\n{indicators_markdown(areas)}",
+        drawn.get("areas", ""),
+        "### At matched accuracy",
+        *([f"From [`{name}`]({name}). {matched_markdown(table, areas)}" for name, table in content.matched.items()]
+          or ["`ann2neo study populations` did not run yet.\n"]),
+        "## The paper's hypotheses",
+        hypotheses_markdown(content.findings),
+        "## The switch of labels during training",
+        _switches(content),
+        drawn.get("switches", ""),
+        "## Files",
+        _FILES,
+    ]  # fmt: skip
+    return "\n".join(f"{part.rstrip()}\n" for part in parts if part)
+
+
+_HEAD = (
+    "Written by `ann2neo study page data/study` from the rows beside it; every sentence below whose truth depends on "
+    "them is computed, and CI computes it anew. Change nothing here by hand. MFR: mean firing rate, spikes a sample; "
+    "MFF: mean Fano factor; both are means over the units of the observed layer.\n"
+)
+_AGREEMENT = (
+    "All cells that both have, doubtful ones of the paper set aside. Accuracies on training samples agree by "
+    "construction: training stops at the paper's.\n"
+)
+_WHY = (
+    "Known differences of the two set-ups: our output layer is a softmax, theirs is said to be ReLU everywhere; our "
+    "untrained weights are Glorot-uniform, theirs are not stated; the KS marks of their table 2 and the rule of their "
+    "stars did not survive, so that the marks here are ours; DenseNet121 starts from ImageNet's weights where these "
+    "can be downloaded, and every row says whether it did.\n"
+)
+_LAW_WORDS = (
+    "A unit fires at most once a sample. Shown in random order, its counts in windows of w samples have variance "
+    "w p (1 - p) and mean w p, whatever the network has learned; so the Fano factor is 1 - p, and averaged over units "
+    "1 minus the mean firing rate.\n"
+)
+_FILES = (
+    "- `results.csv`: a row per network and split; `help(ann2neo.summarize)` and `help(ann2neo.summarize_populations)` "
+    "explain the columns. `mean_dispersion_pvalue`, `mean_ljung_box_pvalue`, `mean_trend_pvalue`: presentations "
+    "permuted for all units alike (`help(ann2neo.network_test)`).\n"
+    "- `unit_rates.csv`: firing rate (spikes a sample) of every unit.\n"
+    "- `law.csv`: every row of ours and of the paper's against the law.\n"
+    "- `dynamics.csv`, `dynamics_curves.csv`: switches of labels and training curves (means over tenths of an epoch), "
+    "where they were run.\n"
+    "- `populations_*.csv` and `.md`: networks at matched accuracy.\n"
+    "- `*.nwb`: one small recording; the others are made again by the commands above.\n"
+)
+
+
+def _in_short(content: _Content) -> str:
+    results, lines = content.results, []
+    n_plan = len(plan())
+    n_missing = sum(len(part.cells) for part in missing_parts(results.table))
+    lines.append(f"{n_plan - n_missing} of the plan's {n_plan} networks are here; the others are listed as missing.")
+    law = our_law(results)
+    tested = law["pvalue"].notna()
+    beyond = (law["mean_fano_factor"] - law["expected"]).abs().max()
+    n_rejected = int((law.loc[tested, "pvalue"] <= 0.05).sum())
+    lines.append(
+        f"Mean dispersion 1, which is all that rates allow for in random order, is rejected in {n_rejected} of "
+        f"{int(tested.sum())} rows ({0.05 * tested.sum():.1f} expected by chance); the mean Fano factor departs from "
+        f"what the units' rates give by at most {beyond:.3f}."
+    )
+    rates = rates_beside_paper(results)
+    rates = rates[(rates["doubt"] == "") & (rates["network"] == "MLP")]
+    if len(rates):
+        share = f"{int(rates['near'].sum())} of {len(rates)} ({rates['near'].mean():.0%})"
+        lines.append(f"Mean firing rates of generalizing and untrained MLPs within {NEAR:.2f} of table 2: {share}.")
+    pairs = paired_differences(results)
+    if len(pairs):
+        below = f"{int((pairs['difference'] < 0).sum())} of {len(pairs)}"
+        lines.append(f"Memorizing networks fire less than their generalizing partner in {below} pairs.")
+    if content.areas is not None:
+        over_all = content.areas[content.areas["held_out"] == ""]
+        useful = int(((over_all["low"] > 0.5) | (over_all["high"] < 0.5)).sum())
+        few = "; too few networks for an interval" if over_all["low"].isna().all() else ""
+        lines.append(
+            f"{useful} of {len(over_all)} statistics tell memorizing from generalizing networks (95 % interval of the "
+            f"AUC){few}."
+        )
+    lines.append(_verdicts(content.findings))
+    return "".join(f"- {line}\n" for line in lines)
+
+
+def _verdicts(findings: list[Finding]) -> str:
+    """Hypotheses by how our verdict stands to the paper's; a hypothesis's first part stands for it."""
+    first = {found.number: found for found in reversed(findings)}
+    groups: dict[str, list[str]] = {"as in the paper": [], "against the paper": [], "not decided": []}
+    for number, found in sorted(first.items()):
+        confirmed = "confirmed" in found.paper
+        if found.verdict in {SUPPORTED, AGAINST}:
+            agree = (found.verdict == SUPPORTED) == confirmed
+            groups["as in the paper" if agree else "against the paper"].append(f"H{number}")
+        else:
+            groups["not decided"].append(f"H{number}")
+    listed = [f"{words} {', '.join(names) or 'none'}" for words, names in groups.items()]
+    return f"The eight hypotheses come out {'; '.join(listed)}."
+
+
+def _switches(content: _Content) -> str:
+    table = content.switches
+    if table is None or table.empty:
+        return "No training curve is here yet; the command stands under what is missing.\n"
+    shown = ["dataset", "network", "width", "retrain", "seed", "split", "switch", "found"]
+    rows = [
+        [
+            *(row[name] for name in shown),
+            f"{row['epochs_off']:+.2f}",
+            f"{row['pvalue']:.2g}",
+            "yes" if row["within_one_epoch"] else "no",
+        ]
+        for row in table.to_dict("records")
+    ]
+    heads = ["data", "network", "width", "random labels train", *shown[4:], "epochs off", "p", "within an epoch"]
+    return markdown_table(heads, rows) + "\nSwitch and found in batches since the start.\n"

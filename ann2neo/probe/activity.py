@@ -17,7 +17,18 @@ _SHARE = 0.5
 
 
 class ActivityWarning(UserWarning):
-    """More than half of the units of a layer never spike, or always do."""
+    """More than half of the units of a layer never spike, or always do.
+
+    Examples
+    --------
+    >>> import ann2neo, keras, numpy as np, warnings
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, activation="sigmoid", name="hidden")])
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     recording = ann2neo.record(model, np.ones((50, 4)), layers="hidden", seed=0)  # no sigmoid is below 0
+    >>> [str(w.message).partition(",")[0] for w in caught if w.category is ActivityWarning]
+    ["of the 8 units of 'hidden'"]
+    """
 
 
 def warn_of_silence(raster: SpikeRaster, units: pd.DataFrame) -> None:

@@ -39,22 +39,21 @@ def crossings(
     finite : bool
         Whether all these activations are finite; where not, `packed` means nothing.
     """
-    flat = keras.ops.reshape(activations, (activations.shape[0], -1))
     compare = _comparison(
         keras.backend.backend(),
-        tuple(flat.shape),
-        keras.backend.standardize_dtype(flat.dtype),
+        tuple(activations.shape),
+        keras.backend.standardize_dtype(activations.dtype),
         limits.shape,
         str(limits.dtype),
         None if index is None else len(index),
     )
-    words = _view(compare(flat, limits) if index is None else compare(flat, limits, index))
+    words = _view(compare(activations, limits) if index is None else compare(activations, limits, index))
     return words.view(np.uint8)[:, :: words.itemsize], not words.size or bool(words.max() < _NOT_FINITE)
 
 
 @functools.lru_cache(maxsize=4096)
 def _comparison(
-    backend: str, shape: tuple[int, int], dtype: str, limits: tuple[int, ...], limit_dtype: str, n_chosen: int | None
+    backend: str, shape: tuple[int, ...], dtype: str, limits: tuple[int, ...], limit_dtype: str, n_chosen: int | None
 ) -> Callable[..., Any]:
     """The comparison compiled by XLA for one shape; TensorFlow's own kernels would pass over memory six times."""
     if backend == "jax":
@@ -72,9 +71,11 @@ def _comparison(
     return lambda *arguments: compiled(*map(tf.convert_to_tensor, arguments))
 
 
-def _compare(flat: Any, limits: Any, index: Any | None = None) -> Any:
+def _compare(activations: Any, limits: Any, index: Any | None = None) -> Any:
     """Words of eight samples each, with `_NOT_FINITE` added where one of them is NaN or infinite."""
     ops = keras.ops
+    # Here, since JAX would copy everything to reshape it by itself.
+    flat = ops.reshape(activations, (activations.shape[0], -1))
     # A bfloat16 comparison would round the threshold.
     if keras.backend.standardize_dtype(flat.dtype) != "float64":
         flat = ops.cast(flat, "float32")

@@ -43,22 +43,24 @@ class JaxForward:
         self._model, self._layers = model, tuple(layers)
         self._training, self._with_output, self._eager = training, with_output, eager
         self._taps: dict[Any, tuple[Tap, ...]] = {}
+        self._variables = variables_of(model)
         self._compiled = jax.jit(self._forward)
 
     def __call__(self, batch: Any, state: State, rng: np.random.Generator | None) -> Passed:
         """Run one batch; see `Forward`."""
-        variables = _variables(self._model)
+        variables = self._variables
         values = state_values(variables, state, rng)
         leaves = keras.tree.flatten(batch)
         with explaining(self._model, batch, _FAILURES):
-            nest = keras.tree.pack_sequence_as(batch, [jax.numpy.asarray(leaf) for leaf in leaves])
             with LOCK:
                 if self._eager:
+                    nest = keras.tree.map_structure(jax.numpy.asarray, batch)
                     with jax.disable_jit():
                         activations, output, after = self._forward(values, nest)
                 else:
-                    activations, output, after = self._run_compiled(values, nest)
-        taps = self._taps[_kind(nest)]
+                    # JAX may read an array where it lies, and its owner may fill it anew for the next batch.
+                    activations, output, after = jax.block_until_ready(self._run_compiled(values, batch))
+        taps = self._taps[_kind(batch)]
         for tap, activation in zip(taps, activations, strict=True):
             check_batch_axis(tap, activation.shape, len(leaves[0]))
         return Passed(taps, activations, output, {id(variables[i]): value for i, value in after.items()})
@@ -73,7 +75,7 @@ class JaxForward:
             jax.eval_shape(trace, keras.tree.map_structure(lambda leaf: _symbol(leaf, 0), batch))
 
     def _forward(self, values: list[Any], nest: Any) -> Any:
-        variables = _variables(self._model)
+        variables = self._variables
         mapping = list(zip(variables, values, strict=True))
         layers = [layer.layer for layer in self._layers]
         heard, outputs, updates = run_model(self._model, layers, nest, mapping, self._training)
@@ -90,7 +92,7 @@ class JaxForward:
         if self._eager:
             passed = self(batch, {}, None)
             return tap_shapes(passed.taps, passed.activations)
-        values = state_values(_variables(self._model), {}, None)
+        values = state_values(self._variables, {}, None)
         # With one sample more, an output whose first axis happens to be as long as the batch gives itself away.
         longer = 0 if fixed_batch_size(self._model) else 1
         nest = keras.tree.map_structure(lambda leaf: _symbol(leaf, longer), batch)
@@ -127,17 +129,15 @@ class JaxForward:
         return InputValueError(f"{msg}; pass eager=True to run operation by operation")
 
 
-def _variables(model: Any) -> list[Any]:
-    return variables_of(model)
-
-
 def _symbol(leaf: Any, longer: int) -> Any:
     """Shape and type of an input, with some samples more."""
     return jax.ShapeDtypeStruct((len(leaf) + longer, *leaf.shape[1:]), jax.dtypes.canonicalize_dtype(leaf.dtype))
 
 
 def _kind(nest: Any) -> Any:
-    return tuple((tuple(leaf.shape), str(leaf.dtype)) for leaf in keras.tree.flatten(nest))
+    """Shapes and types of a batch, types as JAX takes them."""
+    leaves = keras.tree.flatten(nest)
+    return tuple((tuple(leaf.shape), str(jax.dtypes.canonicalize_dtype(leaf.dtype))) for leaf in leaves)
 
 
 def _confining_trace(tensor: Any, eager: bool) -> str | None:

@@ -39,7 +39,7 @@ from ann2neo.tables import Phase, checked_units, phase_table, presentation_table
 __all__ = ["Probe", "record"]
 
 _LOG = logging.getLogger(__name__)
-_BATCH_BYTES = 1 << 25
+_BATCH_BYTES = {"tensorflow": 1 << 26, "jax": 1 << 24}
 _LARGEST_BATCH = 1024
 _LARGEST_UNKNOWN_BATCH = 256
 
@@ -455,7 +455,10 @@ def _check_fixed_batch(model: Any, stimuli: Stimuli, batch_size: int | None) -> 
 
 
 def _batch_size(model: Any, shapes: list[TapShape], first: Batch) -> int:
-    """A power of two from 8 on, so that a batch of the largest layer stays near a processor's cache, below 16 MB."""
+    """A power of two from 8 on, so that a batch of the largest layer stays below what the backend likes best.
+
+    TensorFlow wants few calls; JAX asks the system for its memory anew for every batch that is larger than this.
+    """
     sizes = [sum(math.prod(shape.shape) for shape in shapes)]
     sizes += [math.prod(leaf.shape[1:]) for leaf in keras.tree.flatten(first.data)]
     known = isinstance(model, (keras.models.Sequential, keras.src.models.Functional))
@@ -463,7 +466,7 @@ def _batch_size(model: Any, shapes: list[TapShape], first: Batch) -> int:
         outputs = [layer.output for layer in model.layers if len(getattr(layer, "_inbound_nodes", [])) == 1]
         sizes += [math.prod(n or 1 for n in tensor.shape[1:]) for tensor in keras.tree.flatten(outputs)]
     size = _LARGEST_BATCH if known else _LARGEST_UNKNOWN_BATCH
-    while size > 8 and 4 * max(sizes) * size > _BATCH_BYTES:
+    while size > 8 and 4 * max(sizes) * size > _BATCH_BYTES[keras.backend.backend()]:
         size //= 2
     return size
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -129,23 +130,56 @@ def _show_once(
     state: Any = {}
     position = begin + len(ids[0])
     stage = _Stage(showing.layout, builder)
-    for number, batch in batches:
-        n_bins = len(batch.stimulus_id)
-        rng = np.random.default_rng((showing.seed, repeat, number)) if showing.noisy else None
-        passed = showing.forward(batch.data, state, rng)
-        state = passed.state
-        builder.extend(position + n_bins)
-        stage.write(position, n_bins, _packed(passed, showing.layout, position))
-        position += n_bins
-        ids.append(batch.stimulus_id)
-        labels.append(batch.labels)
-        classes.append(None if showing.read_classes is None else showing.read_classes(passed.output))
+
+    def keep(passed: Passed, first_bin: int, n_bins: int, named: IntArray | None) -> None:
+        builder.extend(first_bin + n_bins)
+        stage.write(first_bin, n_bins, _packed(passed, showing.layout, first_bin))
         # A network that carries a state from batch to batch could not be taken up in between.
-        if folder is not None and (showing.noisy or not state):
-            folder.keep(position, classes[-1], stage.flush)
-        progress.update(n_bins)
+        if folder is not None and (showing.noisy or not passed.state):
+            folder.keep(first_bin + n_bins, named, stage.flush)
+
+    with _OneBehind() as behind:
+        for number, batch in batches:
+            n_bins = len(batch.stimulus_id)
+            rng = np.random.default_rng((showing.seed, repeat, number)) if showing.noisy else None
+            passed = showing.forward(batch.data, state, rng)
+            state = passed.state
+            ids.append(batch.stimulus_id)
+            labels.append(batch.labels)
+            classes.append(None if showing.read_classes is None else showing.read_classes(passed.output))
+            behind.start(keep, passed, position, n_bins, classes[-1])
+            position += n_bins
+            progress.update(n_bins)
     stage.flush()
     return Answers(np.concatenate(ids), _joined(labels), _joined(classes))
+
+
+class _OneBehind:
+    """Works in a thread of its own on one batch while the next is computed; what goes wrong is raised at the next."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "ann2neo-packing")
+        self._work: Future[None] | None = None
+
+    def start(self, work: Callable[..., None], *arguments: Any) -> None:
+        """Wait for the work before, and start this."""
+        self._wait()
+        self._work = self._thread.submit(work, *arguments)
+
+    def _wait(self) -> None:
+        work, self._work = self._work, None
+        if work is not None:
+            work.result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # An error of the batch before is the first there was, whatever happened to the one after it.
+        try:
+            self._wait()
+        finally:
+            self._thread.shutdown()
 
 
 def _what_is_left(

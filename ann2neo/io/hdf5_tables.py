@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +12,10 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from ann2neo.errors import FileFormatError
+from ann2neo.errors import FileFormatError, OutputLockedError
 from ann2neo.io.hdf5_heaps import check_heaps
 
-__all__ = ["Table", "open_nwb", "read_table"]
+__all__ = ["Table", "check_not_being_written", "open_nwb", "read_table"]
 
 _DEFLATE_LIMIT = 1100
 """Deflate packs at most 1032 bytes into one; what claims more is damaged, and reading it would eat the memory."""
@@ -30,8 +31,9 @@ def open_nwb(path: Path) -> Iterator[Any]:
     if path.is_dir():
         raise FileFormatError(f"{path} is a folder; give the path of one .nwb file")
     try:
-        handle = h5py.File(path, "r", locking=False)
+        handle = _opened(path)
     except (OSError, RuntimeError) as error:
+        check_not_being_written(path)
         msg = f"{path} cannot be opened as HDF5, so it is no NWB file or is damaged ({error})"
         raise FileFormatError(msg + "; get an undamaged copy") from error
     with handle:
@@ -49,6 +51,36 @@ def open_nwb(path: Path) -> Iterator[Any]:
                 raise
             msg = f"{path} cannot be read, so it is damaged or not of NWB's form ({type(error).__name__}: {error})"
             raise FileFormatError(msg + "; get an undamaged copy") from error
+
+
+def _opened(path: Path) -> Any:
+    """Open without a lock, or with whatever lock this program, such as pynapple in it, holds on the file already."""
+    for locking in (False, None, True):
+        try:
+            return h5py.File(path, "r", locking=locking)
+        except OSError as error:
+            # HDF5 opens a file twice in one program only with the same flags.
+            if "file locking" not in str(error):
+                raise
+    return h5py.File(path, "r", locking="best-effort")
+
+
+def check_not_being_written(path: Path) -> None:
+    """Raise if somebody has an HDF5 file open for writing.
+
+    Raises
+    ------
+    OutputLockedError
+        If HDF5 holds its lock of a writer on the file, in this program or another one.
+    """
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            msg = f"{path} is open for writing, in this program or another one; close it there first"
+            raise OutputLockedError(msg) from error
+        except OSError:  # a file system without locks
+            return
 
 
 class Table:

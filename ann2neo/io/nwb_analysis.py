@@ -16,7 +16,7 @@ from hdmf.common import DynamicTable, ElementIdentifiers, VectorData
 
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.io.disk_space import claim_space, release_space
-from ann2neo.io.hdf5_tables import open_nwb
+from ann2neo.io.hdf5_tables import check_not_being_written, open_nwb
 from ann2neo.io.nwb_objects import column_data, fill_late_texts
 from ann2neo.io.output import complete_file
 
@@ -61,17 +61,29 @@ def append_analysis(
     FileFormatError
         If the file is not NWB.
     OutputLockedError, OutputError
-        If somebody else writes the file now, or it cannot be written; it is then as before.
+        If somebody else writes the file now, or it cannot be written; it is then as before. Whoever only reads it is
+        no obstacle, and goes on seeing the old tables.
 
     Notes
     -----
     Columns that are NaN in every row are left out, as NWB's best practice wants; their reasons stay.
+
+    Examples
+    --------
+    >>> import ann2neo, tempfile
+    >>> recording = ann2neo.Recording.from_activations([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.0, 1.0], [1.0, 1.0]])
+    >>> units = ann2neo.analyze(recording, statistics=["firing_rate"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = ann2neo.write_nwb(recording, f"{folder}/network.nwb")
+    ...     _ = append_analysis(path, units, ann2neo.column_descriptions(units))
+    ...     "unit_statistics" in ann2neo.nwb_info(path).analysis
+    True
     """
     target = Path(path)
     given = {"unit_statistics": units, "network_statistics": network}
     tables = {name: _table(name, rows, descriptions) for name, rows in given.items() if rows is not None}
     with open_nwb(target):
-        pass
+        check_not_being_written(target)
     with complete_file(target, overwrite=True) as partial:
         shutil.copyfile(target, partial)
         n_cells = sum(rows.size for rows in given.values() if rows is not None)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ann2neo.errors import FileFormatError, InputValueError
-from ann2neo.io.hdf5_tables import open_nwb
+from ann2neo.io.hdf5_tables import check_not_being_written, open_nwb
 from ann2neo.io.output import complete_file
 from ann2neo.io.validation import Finding, is_clean, validate_nwb
 
@@ -75,8 +75,18 @@ def share(
         If a file is not NWB or has no subject.
     InputValueError
         If there is no file, or two would get the same name.
-    OutputExistsError, OutputError
-        If a file is there already or cannot be written.
+    OutputExistsError, OutputLockedError, OutputError
+        If a file is there already or cannot be written, or somebody has one of `paths` open for writing.
+
+    Examples
+    --------
+    >>> import ann2neo, tempfile
+    >>> recording = ann2neo.Recording.from_activations([[1.0, 0.0], [1.0, 1.0]])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = ann2neo.write_nwb(recording, f"{folder}/a.nwb", {"subject_id": "mlp-1"})
+    ...     shared = share([path], f"{folder}/dandiset")
+    ...     [file.relative_to(shared.folder).as_posix() for file in shared.findings]
+    ['sub-mlp-1/sub-mlp-1.nwb']
     """
     if not paths:
         raise InputValueError("share needs at least one NWB file, got none")
@@ -115,6 +125,7 @@ def _names(sources: Sequence[Path]) -> list[Path]:
 
 def _ids(source: Path) -> tuple[str, str | None, str]:
     with open_nwb(source) as handle:
+        check_not_being_written(source)
         if "general/subject/subject_id" not in handle:
             msg = f"{source} has no subject_id, and DANDI names files by it; write it with the metadata 'subject_id'"
             raise FileFormatError(msg)

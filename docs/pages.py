@@ -84,7 +84,8 @@ def _is_of(module: str, modules: Iterable[str]) -> bool:
 
 def _summary(module: str, names: Sequence[str]) -> str:
     listed = "\n".join(f"   {name}" for name in names)
-    return f"```{{eval-rst}}\n.. currentmodule:: {module}\n\n.. autosummary::\n   :toctree: api\n   :nosignatures:\n\n{listed}\n```\n"
+    directive = f".. currentmodule:: {module}\n\n.. autosummary::\n   :toctree: api\n   :nosignatures:\n\n{listed}"
+    return f"```{{eval-rst}}\n{directive}\n```\n"
 
 
 def commands_page() -> str:
@@ -160,8 +161,6 @@ def network_columns() -> str:
 
 def function_statistics() -> str:
     """Functions of the parts on populations and processes: what each does, and its references."""
-    from numpydoc.docscrape import FunctionDoc
-
     import ann2neo
 
     of_tables = ("analysis.battery", "analysis.networks", "analysis.explanations", "analysis.joint_permutation")
@@ -172,15 +171,17 @@ def function_statistics() -> str:
     ]
     rows = []
     for name in names:
-        doc = FunctionDoc(getattr(ann2neo, name))
-        rows.append((f"{{py:obj}}`ann2neo.{name}`", " ".join(doc["Summary"]), " ".join(doc["References"])))
+        text = inspect.getdoc(getattr(ann2neo, name)) or ""
+        references = re.search(r"^References\n-+\n(.*?)(?=\n\n\w[^\n]*\n-+\n|\Z)", text, re.DOTALL | re.MULTILINE)
+        source = " ".join(references[1].split()) if references else ""
+        rows.append((f"{{py:obj}}`ann2neo.{name}`", " ".join(text.partition("\n\n")[0].split()), source))
     return markdown_table(("function", "what it does", "source"), rows)
 
 
 def study_results() -> str:
     """The study's results as their own page in the project says them, a heading lower, its files by their names."""
     folder = ROOT / "data" / "study"
-    text = "pending"
+    text = (folder / "README.md").read_text(encoding="utf-8")
     text = re.sub(r"^(#+ )", r"#\1", text, flags=re.MULTILINE)
     text = re.sub(r"!\[([^\]]*)\]\((?!\w+:)([^)]+)\)", r"![\1](../data/study/\2)", text)
     return re.sub(r"(?<!!)\[([^\]]*)\]\((?!\w+:|#)([^)]+)\)", r"\1 (`data/study/\2`)", text)

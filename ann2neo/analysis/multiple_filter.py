@@ -47,6 +47,17 @@ class ChangePoints:
         Simulated limit processes behind each threshold.
     seed : int
         Seed of those.
+
+    Examples
+    --------
+    >>> from ann2neo.raster import SpikeRaster
+    >>> rng = np.random.default_rng(0)
+    >>> dense = rng.random((1, 20_000)) < np.repeat([0.2, 0.6], 10_000)
+    >>> found = change_points(Recording.from_raster(SpikeRaster.from_dense(dense)), windows=[1000, 2000], seed=0)
+    >>> found.units["n_change_points"].to_list()
+    [1]
+    >>> abs(int(found.points["time_bin"][0]) - 10_000) < 100
+    True
     """
 
     points: pd.DataFrame

@@ -60,6 +60,14 @@ class Correlations:
         Edges of bins from -1 to 1.
     histogram_counts : ndarray of int64, shape (400,)
         Pairs in each bin; a bin includes its left edge, the last one both.
+
+    Examples
+    --------
+    >>> from ann2neo.raster import SpikeRaster
+    >>> same = np.random.default_rng(0).random(1000) < 0.3
+    >>> found = correlations(Recording.from_raster(SpikeRaster.from_dense([same, same, ~same])))
+    >>> found.n_pairs, round(found.mean, 3)
+    (3, -0.333)
     """
 
     phase: str

@@ -302,6 +302,15 @@ def single_stimulus_overlap(table: pd.DataFrame, first: str = "train", second: s
     ------
     InputValueError
         If a phase is not in the table.
+
+    Examples
+    --------
+    >>> phases = [
+    ...     Recording.from_activations(np.eye(4)[:, :3], labels=[0, 0, 1, 1], phase=phase) for phase in ("train", "test")
+    ... ]
+    >>> table = selectivity(Recording.concatenate(phases), n_permutations=9, seed=0)
+    >>> single_stimulus_overlap(table)[["n_units", "n_first", "n_second", "n_both"]].astype(int).to_list()
+    [3, 3, 3, 3]
     """
     phases = list(dict.fromkeys(table["phase"]))
     for name in (first, second):

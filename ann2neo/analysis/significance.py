@@ -33,7 +33,19 @@ IntArray = npt.NDArray[np.int64]
 
 
 class SurrogateWarning(UserWarning):
-    """A surrogate test cannot say what it was asked: too few surrogates, or a statistic without a value."""
+    """A surrogate test cannot say what it was asked: too few surrogates, or a statistic without a value.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from ann2neo.raster import SpikeRaster
+    >>> recording = Recording.from_raster(SpikeRaster.from_dense(np.random.default_rng(0).random((50, 200)) < 0.3))
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     result = surrogate_test(recording, "lv", n_surrogates=19, seed=0)  # 50 units ask for more
+    >>> [warning.category.__name__ for warning in caught]
+    ['SurrogateWarning']
+    """
 
 
 def surrogate_test(

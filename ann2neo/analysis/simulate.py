@@ -300,6 +300,13 @@ def counting_processes(
     ------
     InputTypeError, InputValueError
         If the phase or process is not clear, or a number is out of range.
+
+    Examples
+    --------
+    >>> recording = simulate([0.2, 0.4], n_time_bins=1000, seed=0)
+    >>> table = counting_processes(recording, n_simulations=20, n_points=5, seed=0)
+    >>> table.loc[table["unit"] == 0, ["time_bin", "observed"]].iloc[-1].to_list()
+    [1000, ...]
     """
     if n_simulations < 2 or n_points < 1 or not 0 < level < 1:
         msg = "counting processes need n_simulations >= 2, n_points >= 1 and 0 < level < 1, got "

@@ -82,6 +82,15 @@ def nwb_info(path: str | os.PathLike[str]) -> NwbInfo:
     ------
     FileFormatError
         If it is not an NWB file, or damaged.
+
+    Examples
+    --------
+    >>> import ann2neo, tempfile
+    >>> recording = ann2neo.Recording.from_activations([[1.0, 0.0], [1.0, 1.0]])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     found = nwb_info(ann2neo.write_nwb(recording, f"{folder}/network.nwb"))
+    >>> found.n_units, found.n_spikes, found.profile
+    (2, 3, 'dandi')
     """
     file = Path(path)
     with open_nwb(file) as handle:

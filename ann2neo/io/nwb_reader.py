@@ -64,6 +64,15 @@ def read_nwb(
         If it is not an NWB file with units, or is damaged.
     IntegrityError
         If a file of ours does not match the sums written into it.
+
+    Examples
+    --------
+    >>> import ann2neo, tempfile
+    >>> recording = ann2neo.Recording.from_activations([[1.0, 0.0], [1.0, 1.0]], labels=["a", "b"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     back = read_nwb(ann2neo.write_nwb(recording, f"{folder}/network.nwb"))
+    >>> back.equals(recording), back.presentations["label"].to_list()
+    (True, ['a', 'b'])
     """
     from ann2neo.io.nwb_sessions import read_session
 

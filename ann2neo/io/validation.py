@@ -117,6 +117,16 @@ def validate_nwb(path: str | os.PathLike[str]) -> list[Finding]:
         If there is no such file.
     MissingExtraError
         If the validators are not installed.
+
+    Examples
+    --------
+    >>> import ann2neo, tempfile
+    >>> recording = ann2neo.Recording.from_activations([[1.0, 0.0], [1.0, 1.0]])
+    >>> facts = {"experimenter": "Noether, Emmy", "institution": "University of Somewhere"}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     findings = validate_nwb(ann2neo.write_nwb(recording, f"{folder}/network.nwb", facts))
+    >>> is_clean(findings)
+    True
     """
     file = Path(path)
     for module in ("nwbinspector", "dandi"):

@@ -65,6 +65,12 @@ class DataSet:
         The input value that becomes 1.
     source : str
         Where the arrays came from.
+
+    Examples
+    --------
+    >>> digits = load_dataset("digits")
+    >>> digits.inputs("test").shape[1:], digits.n_classes
+    ((8, 8, 1), 10)
     """
 
     name: str

@@ -1,0 +1,224 @@
+"""The site: what its pages take from the code is complete, and what they say about files is so."""
+
+import importlib.util
+import inspect
+import json
+import operator
+import re
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import typer
+
+import ann2neo
+import ann2neo.report
+from ann2neo.analysis.networks import NETWORK_COLUMNS
+from ann2neo.analysis.table import CONDITIONS, STATISTICS
+from ann2neo.cli import app
+from ann2neo.io.layout import DESCRIPTIONS, stored_name
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+NWB_PAGE = (DOCS / "nwb.md").read_text(encoding="utf-8")
+
+
+def load_pages():
+    spec = importlib.util.spec_from_file_location("site_pages", DOCS / "pages.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+pages = load_pages()
+
+
+def test_the_reference_lists_every_public_name_once():
+    """The names in the reference are those of ann2neo and of ann2neo.report, each once."""
+    listed = re.findall(r"^   (\w+)$", pages.reference_page(), re.MULTILINE)
+    assert sorted(listed) == sorted([*(set(ann2neo.__all__) - {"report"}), *ann2neo.report.__all__])
+
+
+def test_a_name_of_an_unknown_module_is_refused(monkeypatch):
+    """A public name whose module has no part in the reference stops the build, with its name."""
+    monkeypatch.setattr(pages, "public_names", lambda: {"listen": "ears.left", "analyze": "analysis.battery"})
+    with pytest.raises(ValueError, match=r"listen.*SECTIONS"):
+        pages.reference_page()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*(name for name in ann2neo.__all__ if name != "report"), *(f"report.{name}" for name in ann2neo.report.__all__)],
+)
+def test_every_public_name_has_an_example_that_runs(name):
+    """Its own docstring has an Examples section with a prompt, and stands in a module whose doctests are collected."""
+    value = operator.attrgetter(name)(ann2neo)
+    text = value.__doc__ or ""
+    assert re.search(r"\n\s*Examples\n\s*-+\n\s*>>> ", text)
+    assert "doctest: +SKIP" not in text
+    assert (ROOT / "ann2neo") in Path(inspect.getfile(value)).parents
+
+
+def test_every_command_is_on_its_page():
+    """The page has a heading for each command and group of the command line, and names each of their options."""
+    text = pages.commands_page()
+
+    def check(command, words):
+        assert f"# `{words}`" in text or words == "ann2neo"
+        for option in command.params:
+            for name in option.opts:
+                if name.startswith("--") and "completion" not in name:
+                    assert name in text
+        for name, sub in getattr(command, "commands", {}).items():
+            check(sub, f"{words} {name}")
+
+    check(typer.main.get_command(app), "ann2neo")
+    assert "`ann2neo study hypotheses`" in text
+    assert "install-completion" not in text
+
+
+def test_every_statistic_has_its_source_and_columns_on_its_page():
+    """Each entry of the table has a heading, a source, its null and validity, and every column with its words."""
+    text = pages.unit_statistics()
+    for entry, part in zip(STATISTICS, text.split("\n### ")[0:], strict=True):
+        assert part.removeprefix("### ").startswith(f"`{entry.name}`\n")
+        assert entry.source
+        assert f"**Source**: {entry.source}" in part
+        assert entry.validity in part
+        assert entry.null in part
+        assert ("by construction" in part or "by design" in part) == entry.tests_order
+        for column in entry.columns:
+            assert f"| `{column.name}` | {column.description} |" in part
+    for column in CONDITIONS:
+        assert f"| `{column.name}` | {column.description} |" in pages.condition_columns()
+    for column in NETWORK_COLUMNS:
+        assert f"| `{column.name}` | {column.description} |" in pages.network_columns()
+
+
+def test_functions_of_statistics_bring_their_references():
+    """Sources come from the docstrings' own References sections, whole, without the section after them."""
+    text = pages.function_statistics()
+    (line,) = (line for line in text.splitlines() if "`ann2neo.complexity`" in line)
+    assert "Grün, S., Abeles, M. and Diesmann, M. (2008)" in line
+    assert "Examples" not in line
+    for name in ("selectivity", "fit_processes", "surrogate_test", "correlations"):
+        assert f"`ann2neo.{name}`" in text
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with network.nwb, written from a recorded network with all columns, and neo.nwb of the other profile."""
+    keras = pytest.importorskip("keras")
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(6, activation="relu", name="hidden"), keras.layers.Dense(2)]
+    )
+    x = np.random.default_rng(0).normal(size=(40, 4))
+    parts = [
+        ann2neo.record(model, x, layers="hidden", labels=np.arange(40) % 2, seed=seed, phase=phase)
+        for seed, phase in enumerate(("train", "test"))
+    ]
+    recording = ann2neo.Recording.concatenate(parts)
+    made = tmp_path_factory.mktemp("site")
+    active = np.concatenate([part.raster.to_dense().T for part in parts]).astype(np.float32)
+    ann2neo.write_nwb(
+        recording, made / "network.nwb", stimuli={"train": x, "test": x}, activations={"hidden": [active]}
+    )
+    ann2neo.write_nwb(recording, made / "neo.nwb", profile="neo")
+    units = ann2neo.analyze(recording)
+    network = ann2neo.summarize(units)
+    ann2neo.append_analysis(made / "network.nwb", units, ann2neo.column_descriptions(units, network), network)
+    return made
+
+
+def test_what_the_nwb_page_places_is_there(folder):
+    """Every place in the tables of the NWB page is in a file, as are the tables and series it names."""
+    places = re.findall(r"^\| `(/[^`]+)`", NWB_PAGE, re.MULTILINE)
+    assert len(places) >= 10
+    with h5py.File(folder / "network.nwb") as file:
+        assert [place for place in places if place not in file] == []
+        assert {"unit_statistics", "network_statistics"} <= set(file["analysis"])
+        assert "activations_hidden" in file["acquisition"]
+        assert len(file["stimulus/presentation"])
+        assert file["units/spike_times"].attrs["resolution"] == 0.001
+        assert "general/keywords" in file
+        assert "electrodes" not in file["general"]
+    with h5py.File(folder / "neo.nwb") as file:
+        assert "intervals/epochs" in file
+        assert "intervals/trials" not in file
+        assert "general/keywords" not in file
+
+
+def test_the_columns_of_the_nwb_page_are_the_ones_in_the_file(folder):
+    """A recorded network's file has the columns that the page's table lists, with those descriptions, and no others."""
+    described = {}
+    with h5py.File(folder / "network.nwb") as file:
+        for table in ("units", "intervals/trials", "intervals/phases"):
+            for name in file[table].attrs["colnames"]:
+                described[name] = file[table][name].attrs["description"]
+    for name in ("spike_times", "obs_intervals", "start_time", "stop_time"):
+        del described[name]
+    expected = {stored_name(name, DESCRIPTIONS): about for name, about in DESCRIPTIONS.items()}
+    assert described == expected
+    for name, about in expected.items():
+        assert f"| `{name}` | {about} |" in pages.nwb_columns()
+
+
+@pytest.mark.parametrize("tool", ["pynwb", "pynapple", "spikeinterface"])
+def test_the_code_of_the_nwb_page_runs(folder, tool, tmp_path, monkeypatch):
+    """The page's lines for a tool run as they stand, and give the spikes that were written."""
+    (code,) = (code for code in re.findall(r"```python\n(.*?)```", NWB_PAGE, re.DOTALL) if tool in code)
+    shutil.copy(folder / "network.nwb", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    recording = ann2neo.read_nwb("network.nwb")
+    bins = recording.raster.spike_bins(0)
+    found = {}
+    exec(code, found)  # noqa: S102
+    if tool == "pynwb":
+        assert np.array_equal(found["times"], recording.raster.spike_time_seconds(bins))
+        assert len(found["trials"]) == 80
+        assert found["phases"]["phase"].to_list() == ["train", "test"]
+    elif tool == "pynapple":
+        rates = found["units"]["rate"].to_numpy()
+        assert rates == pytest.approx(recording.raster.spike_counts() / 0.080, rel=1e-3)
+    else:
+        assert np.array_equal(found["frames"], bins)
+
+
+def test_the_lines_for_matlab_name_what_is_there(folder):
+    """The datasets that the MATLAB lines read exist, and the index ends each unit's spikes."""
+    names = re.findall(r"h5read\('network.nwb', '([^']+)'\)", NWB_PAGE)
+    assert len(names) == 2
+    with h5py.File(folder / "network.nwb") as file:
+        times, ends = (file[name][:] for name in names)
+    recording = ann2neo.read_nwb(folder / "network.nwb")
+    assert np.array_equal(times[: ends[0]], recording.raster.spike_time_seconds(recording.raster.spike_bins(0)))
+
+
+def test_executed_notebooks_are_shown_only_with_the_cells_of_today(tmp_path, monkeypatch):
+    """An executed copy stands for its notebook where all cells agree; one with an older cell does not."""
+    monkeypatch.setattr(pages, "EXECUTED", tmp_path)
+    first, second = pages.stored_notebooks()[:2]
+    notebook = json.loads(first.read_text(encoding="utf-8"))
+    code = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
+    code["outputs"] = [{"output_type": "stream", "name": "stdout", "text": ["spikes"]}]
+    (tmp_path / first.name).write_text(json.dumps(notebook), encoding="utf-8")
+    older = json.loads(second.read_text(encoding="utf-8"))
+    older["cells"][0]["source"] = ["# An older heading"]
+    (tmp_path / second.name).write_text(json.dumps(older), encoding="utf-8")
+    assert pages.executed_notebooks() == [tmp_path / first.name]
+
+
+def test_the_study_page_brings_the_results_with_their_files(tmp_path, monkeypatch):
+    """The results' page comes a heading lower, its pictures from where they lie, its files by their names."""
+    study = tmp_path / "data" / "study"
+    study.mkdir(parents=True)
+    text = "# Results\n\nSee [rates](mlp/rates.csv), ![gap](gap.svg) and [Neo](https://neo.readthedocs.io).\n"
+    (study / "README.md").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(pages, "ROOT", tmp_path)
+    assert pages.study_results() == (
+        "## Results\n\nSee rates (`data/study/mlp/rates.csv`), ![gap](../data/study/gap.svg) and "
+        "[Neo](https://neo.readthedocs.io).\n"
+    )

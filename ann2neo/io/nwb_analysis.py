@@ -18,7 +18,7 @@ from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.io.disk_space import claim_space, release_space
 from ann2neo.io.hdf5_tables import check_not_being_written, open_nwb
 from ann2neo.io.nwb_objects import column_data, fill_late_texts
-from ann2neo.io.output import complete_file
+from ann2neo.io.output import complete_file, output_path
 
 __all__ = ["append_analysis"]
 
@@ -79,7 +79,7 @@ def append_analysis(
     ...     "unit_statistics" in ann2neo.nwb_info(path).analysis
     True
     """
-    target = Path(path)
+    target = output_path(path, "", overwrite=True)
     given = {"unit_statistics": units, "network_statistics": network}
     tables = {name: _table(name, rows, descriptions) for name, rows in given.items() if rows is not None}
     with open_nwb(target):

@@ -13,7 +13,7 @@ from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.io.disk_space import claim_space, release_space
 from ann2neo.io.layout import PROFILES, Stretch, header_of, stretches
 from ann2neo.io.metadata import Metadata, checked_metadata
-from ann2neo.io.output import complete_file, refuse_existing
+from ann2neo.io.output import complete_file, output_path
 from ann2neo.io.spike_chunks import SpikeTimes, checked_compression, write_spike_times
 from ann2neo.recording import Recording
 
@@ -86,7 +86,7 @@ def write_nwb(
     ...     ann2neo.read_nwb(path).equals(recording)
     True
     """
-    target = _checked_target(path, overwrite=overwrite)
+    target = output_path(path, ".nwb", overwrite=overwrite)
     level = checked_compression(compression)
     if profile not in PROFILES:
         raise InputValueError(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
@@ -148,19 +148,6 @@ def _table_bytes(recording: Recording, n_rows: int) -> int:
         if table[name].dtype == "str"
     )
     return (2 << 20) + 48 * cells + 2 * texts
-
-
-def _checked_target(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
-    if not isinstance(path, (str, os.PathLike)):
-        raise InputTypeError(f"path must be a path, got {path!r} ({type(path).__name__})")
-    target = Path(path)
-    if target.suffix != ".nwb":
-        msg = (
-            f"an NWB file needs a name that ends in .nwb, got {target.name!r}; try {target.with_suffix('.nwb').name!r}"
-        )
-        raise InputValueError(msg) if target.name else InputValueError("path must not be empty")
-    refuse_existing(target, overwrite=overwrite)
-    return target
 
 
 def _check_recording(recording: Recording) -> None:

@@ -10,9 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ann2neo.errors import Ann2NeoError, OutputError, OutputExistsError, OutputLockedError
+from ann2neo.errors import (
+    Ann2NeoError,
+    InputTypeError,
+    InputValueError,
+    OutputError,
+    OutputExistsError,
+    OutputLockedError,
+)
 
-__all__ = ["complete_file", "partial_path", "refuse_existing"]
+__all__ = ["complete_file", "complete_text", "output_path", "partial_path", "refuse_existing"]
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space or write elsewhere",
@@ -32,6 +39,42 @@ _ERRNO_IN_TEXT = re.compile(r"\berrno = (\d+)")
 def partial_path(path: Path) -> Path:
     """Where a file is written before it is complete: ``.NAME.partial`` beside it."""
     return path.with_name(f".{path.name}.partial")
+
+
+def output_path(path: str | os.PathLike[str], suffix: str, *, overwrite: bool) -> Path:
+    """Check where a file shall be written, before any work is done for it.
+
+    Parameters
+    ----------
+    path : path
+        What the user gave.
+    suffix : str
+        How the name must end, such as ``.nwb``; empty if it may end in anything.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Returns
+    -------
+    Path
+        The path.
+
+    Raises
+    ------
+    InputTypeError, InputValueError
+        If it is no path, or the name ends otherwise.
+    OutputExistsError, OutputError
+        As `refuse_existing`.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputTypeError(f"path must be a path, got {path!r} ({type(path).__name__})")
+    target = Path(path)
+    if not target.name:
+        raise InputValueError("path must not be empty")
+    if suffix and target.suffix != suffix:
+        msg = f"the file needs a name that ends in {suffix}, got {target.name!r}"
+        raise InputValueError(msg + f"; try {target.with_suffix(suffix).name!r}")
+    refuse_existing(target, overwrite=overwrite)
+    return target
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
@@ -108,6 +151,12 @@ def complete_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
         raise _explained(error, path, number) from error
     finally:
         os.close(lock)
+
+
+def complete_text(path: Path, text: str, *, overwrite: bool) -> None:
+    """Write a text file in UTF-8, as `complete_file` does."""
+    with complete_file(path, overwrite=overwrite) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def _locked(partial: Path, path: Path) -> int:

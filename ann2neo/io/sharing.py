@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ann2neo.errors import FileFormatError, InputValueError
 from ann2neo.io.hdf5_tables import check_not_being_written, open_nwb
-from ann2neo.io.output import complete_file
+from ann2neo.io.output import complete_file, complete_text
 from ann2neo.io.validation import Finding, is_clean, validate_nwb
 
 __all__ = ["CONTACT_FIRST", "Shared", "share"]
@@ -101,8 +101,7 @@ def share(
             shutil.copyfile(source, partial)
         placed.append(target)
     if not (root / _DANDISET).exists():
-        with complete_file(root / _DANDISET, overwrite=False) as partial:
-            partial.write_text(_DANDISET_TEXT, encoding="utf-8")
+        complete_text(root / _DANDISET, _DANDISET_TEXT, overwrite=False)
     return Shared(root, {target: validate_nwb(target) for target in placed})
 
 

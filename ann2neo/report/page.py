@@ -16,7 +16,7 @@ from ann2neo.analysis.comparisons import SamenessWarning, compare
 from ann2neo.analysis.explanations import column_descriptions
 from ann2neo.analysis.networks import summarize
 from ann2neo.errors import InputTypeError, InputValueError
-from ann2neo.io.output import complete_file, refuse_existing
+from ann2neo.io.output import complete_text, output_path
 from ann2neo.recording import Recording
 from ann2neo.report.populations import plot_correlations, plot_selectivity
 from ann2neo.report.rasters import plot_raster
@@ -79,20 +79,35 @@ def write_report(
         If there is no recording, or one has nothing to draw.
     OutputExistsError, OutputError
         If the file exists or cannot be written.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile
+    >>> recording = Recording.from_activations(np.random.default_rng(0).normal(size=(200, 8)), order="random")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_report({"network": recording}, f"{folder}/report.html").name
+    'report.html'
     """
-    file = Path(path)
     _checked(recordings)
-    refuse_existing(file, overwrite=overwrite)
+    file = output_path(path, "", overwrite=overwrite)
     page = render_report(recordings, title=title, study=study)
-    with complete_file(file, overwrite=overwrite) as partial:
-        partial.write_text(page, encoding="utf-8")
+    complete_text(file, page, overwrite=overwrite)
     return file
 
 
 def render_report(
     recordings: Mapping[str, Recording], *, title: str | None = None, study: pd.DataFrame | None = None
 ) -> str:
-    """As `write_report`, but return the page as text."""
+    """As `write_report`, but return the page as text.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> recording = Recording.from_activations(np.random.default_rng(0).normal(size=(200, 8)), order="random")
+    >>> page = render_report({"network": recording}, title="Eight units")
+    >>> "<title>Eight units</title>" in page, "<svg" in page
+    (True, True)
+    """
     _checked(recordings)
     chapters, networks, unit_tables = [], [], {}
     for number, (name, recording) in enumerate(recordings.items(), start=1):

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ann2neo.analysis.explanations import column_descriptions
-from ann2neo.io.output import complete_file, refuse_existing
+from ann2neo.io.output import complete_text, output_path
 from ann2neo.report.rates import checked_table
 from ann2neo.report.rendering import PageFigure, page_table, rendered
 from ann2neo.report.studies import indicator_label, plot_indicator_against_gap, plot_indicator_by_width
@@ -69,11 +69,20 @@ def write_study_report(
         If `results` is not such a table.
     OutputExistsError, OutputError
         If the file exists or cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> rows = pd.DataFrame({"dataset": "digits", "network": "MLP", "width": [64, 128], "condition": "generalizing",
+    ...                      "seed": 0, "split": "test", "order": "random", "accuracy_train": 1.0,
+    ...                      "accuracy_validation": 0.9, "mean_firing_rate": [0.5, 0.4], "mean_fano_factor": [0.5, 0.6]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_study_report(rows, f"{folder}/study.html").name
+    'study.html'
     """
-    file = Path(path)
     needed = ["dataset", "network", "width", "condition", "seed", "split", "accuracy_train", "accuracy_validation"]
     checked_table(results, [*needed, "mean_firing_rate"], "results")
-    refuse_existing(file, overwrite=overwrite)
+    file = output_path(path, "", overwrite=overwrite)
     networks = results[["dataset", "network", "width", "condition", "seed"]].drop_duplicates()
     facts = [
         ("Trained networks", grouped(len(networks))),
@@ -107,8 +116,7 @@ def write_study_report(
     known = column_descriptions(results.head(0))
     glossary = [(name, known[name]) for name in shown if "from the recording" not in known[name]]
     page = rendered(title, [chapter], glossary=glossary)
-    with complete_file(file, overwrite=overwrite) as partial:
-        partial.write_text(page, encoding="utf-8")
+    complete_text(file, page, overwrite=overwrite)
     return file
 
 

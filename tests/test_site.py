@@ -110,7 +110,8 @@ def test_functions_of_statistics_bring_their_references():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder with network.nwb, written from a recorded network with all columns, and neo.nwb of the other profile."""
-    keras = pytest.importorskip("keras")
+    import keras
+
     keras.utils.set_random_seed(0)
     model = keras.Sequential(
         [keras.Input((4,)), keras.layers.Dense(6, activation="relu", name="hidden"), keras.layers.Dense(2)]

@@ -67,20 +67,34 @@ def area_interval(
     known = np.isfinite(values)
     values, positive, clusters = values[known], positive[known], clusters[known]
     observed = area(values, positive)
-    members = [np.flatnonzero(clusters == cluster) for cluster in np.unique(clusters)]
-    if len(members) < _FEWEST_CLUSTERS or np.isnan(observed):
+    names, of_network = np.unique(clusters, return_inverse=True)
+    if len(names) < _FEWEST_CLUSTERS or np.isnan(observed):
         return float("nan"), float("nan")
     n_positive, n_negative = (len(np.unique(clusters[kind])) for kind in (positive, ~positive))
     low, high = newcombe_interval(observed, n_positive, n_negative)
-    drawn = []
-    for _ in range(_N_RESAMPLED):
-        index = np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))])
-        drawn.append(area(values[index], positive[index]))
-    found = np.array(drawn)[np.isfinite(drawn)]
+    found = _resampled(values, positive, of_network, len(names), rng)
     if len(found):
         lower, upper = np.quantile(found, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
         low, high = min(low, float(lower)), max(high, float(upper))
     return low, high
+
+
+def _resampled(
+    values: FloatArray, positive: BoolArray, of_network: npt.NDArray[np.intp], n: int, rng: np.random.Generator
+) -> FloatArray:
+    """Areas over clusters drawn with replacement; those without networks of either kind are left out."""
+    high, low = np.flatnonzero(positive), np.flatnonzero(~positive)
+    # Wins of positives of one cluster over negatives of another, and pairs that were compared.
+    wins, compared = np.zeros((n, n)), np.zeros((n, n))
+    pairs = np.ix_(of_network[high], of_network[low])
+    rows, columns = np.broadcast_arrays(*pairs)
+    np.add.at(wins, (rows, columns), np.sign(values[high][:, None] - values[low][None, :]) / 2 + 0.5)
+    np.add.at(compared, (rows, columns), 1.0)
+    drawn = rng.integers(n, size=(_N_RESAMPLED, n))
+    times = np.stack([(drawn == cluster).sum(axis=1) for cluster in range(n)], axis=1).astype(np.float64)
+    won, of = (((times @ table) * times).sum(axis=1) for table in (wins, compared))
+    areas: FloatArray = won[of > 0] / of[of > 0]
+    return areas
 
 
 def newcombe_interval(observed: float, n_positive: int, n_negative: int) -> tuple[float, float]:

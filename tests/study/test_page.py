@@ -1,0 +1,302 @@
+"""The page of results: it follows from the committed rows, and no network of the plan is silently absent."""
+
+import hashlib
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from ann2neo import IntegrityError, read_nwb
+from ann2neo.cli import app
+from ann2neo.errors import InputValueError
+from ann2neo.report.study_results import plot_switches
+from ann2neo.report.svg import figure_text
+from ann2neo.study.agreement import rates_beside_paper, rates_markdown
+from ann2neo.study.cells import Cell
+from ann2neo.study.holdings import holdings_markdown, missing_markdown
+from ann2neo.study.law import law_markdown, papers_law
+from ann2neo.study.page import check_page, write_page
+from ann2neo.study.plan import DYNAMICS, Part, missing_curves, missing_parts, parts_of, plan, unplanned_cells
+from ann2neo.study.published import KEY, paper_table
+from ann2neo.study.results import NETWORK_KEY, ROW_KEY, Results, load_results, load_switches
+from ann2neo.study.rows import POPULATION_COLUMNS, ROWS_VERSION
+from ann2neo.study.separation import fano_markdown, matched_markdown, paired_markdown, telling_markdown
+
+DATA = Path(__file__).parents[2] / "data"
+STUDY = DATA / "study"
+
+
+@pytest.fixture(scope="module")
+def committed():
+    return load_results(STUDY)
+
+
+def test_the_committed_page_follows_from_the_committed_rows():
+    """Computed anew, every word of the page and every number of its figures is the committed one."""
+    check_page(STUDY)
+
+
+def test_no_network_of_the_plan_is_silently_absent(committed):
+    """A network of the plan either has rows of both splits or stands on the page as missing, with its command."""
+    page = (STUDY / "README.md").read_text()
+    counts = committed.table.groupby(NETWORK_KEY)["split"].agg(set)
+    there = {Cell(*key) for key, splits in counts.items() if splits == {"train", "test"}}
+    listed = {cell: part for part in missing_parts(committed.table) for cell in part.cells}
+    assert there.isdisjoint(listed)
+    for cell in plan():
+        assert cell in there or f"| `{listed[cell].command()}` |" in page, cell.title
+    for command in missing_curves(load_switches(STUDY)):
+        assert f"| `{command}` |" in page
+    for command in re.findall(r"`(ann2neo study run [^`]+)`", page):
+        assert CliRunner().invoke(app, [*command.split()[1:], "--help"]).exit_code == 0
+
+
+def test_the_committed_rows_are_whole(committed):
+    """Every row is of the present version, with population statistics, joint permutations and its units' rates."""
+    table = committed.table
+    assert not table.duplicated(ROW_KEY).any()
+    assert (table["rows_version"] == ROWS_VERSION).all()
+    assert {*POPULATION_COLUMNS, "mean_dispersion_pvalue", "weights_sha256"} <= set(table)
+    silent = table["silent_share"] == 1
+    assert (
+        table.loc[~silent, ["mean_correlation", "mean_mutual_information", "mean_dispersion_pvalue"]]
+        .notna()
+        .all()
+        .all()
+    )
+    means = committed.unit_rates.groupby(ROW_KEY)["firing_rate"].mean()
+    np.testing.assert_allclose(table.set_index(ROW_KEY)["mean_firing_rate"].sort_index(), means, rtol=1e-9)
+
+
+def test_files_kept_with_the_project_are_those_that_its_list_names():
+    """Every NWB file under data/ stands in data/README.md with its sum and a licence."""
+    text = (DATA / "README.md").read_text()
+    for path in DATA.rglob("*.nwb"):
+        line = next(line for line in text.splitlines() if line.startswith(f"| `{path.relative_to(DATA)}`"))
+        assert hashlib.sha256(path.read_bytes()).hexdigest() in line
+        assert "BSD-3-Clause" in line
+
+
+def test_the_kept_recording_is_of_the_committed_rows(committed):
+    """Rates over the 600 images kept agree with the units' rates over all of them, as far as 600 images can."""
+    recording = read_nwb(STUDY / "mnist_MLP_64_generalizing_seed0_test600.nwb")
+    rates = committed.unit_rates
+    for name, value in zip(ROW_KEY, ("mnist", "MLP", 64, "generalizing", 0, "test"), strict=True):
+        rates = rates[rates[name] == value]
+    expected = rates["firing_rate"].to_numpy()
+    errors = np.sqrt(np.maximum(expected * (1 - expected), 1e-3) / 600)
+    assert (np.abs(recording.raster.spike_counts() / 600 - expected) < 5 * errors).all()
+    row = committed.table[(committed.table["weights_sha256"] == recording.provenance["weights_sha256"])]
+    assert set(row["condition"]) == {"generalizing"}
+
+
+@pytest.fixture
+def copy(tmp_path):
+    folder = tmp_path / "study"
+    shutil.copytree(STUDY, folder)
+    return folder
+
+
+def _changed_rate(folder):
+    table = pd.read_csv(folder / "results.csv", keep_default_na=False)
+    table.loc[0, "mean_firing_rate"] += 0.01
+    table.to_csv(folder / "results.csv", index=False)
+
+
+def _changed_word(folder):
+    page = folder / "README.md"
+    page.write_text(page.read_text().replace("trained", "drilled", 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_changed_rate, r"README\.md, law\.csv, figures/.*law\.svg.* do not follow from its rows"),
+        (_changed_word, r"^README\.md in .* do not follow"),
+        (lambda folder: (folder / "figures" / "law.svg").unlink(), r"^figures/law\.svg in"),
+        (lambda folder: (folder / "figures" / "old.svg").write_text("<svg/>"), r"^figures/old\.svg in"),
+        (lambda folder: (folder / "law.csv").write_text(""), r"^law\.csv in"),
+    ],
+)
+def test_a_page_that_does_not_follow_is_found_out(copy, change, words):
+    """A changed row, a changed word, a missing and a left-over figure fail the check."""
+    change(copy)
+    with pytest.raises(IntegrityError, match=words):
+        check_page(copy)
+
+
+def test_writing_the_page_mends_it_and_gives_the_same_files_every_time(copy):
+    """The command tells a page that does not follow, writes one that does, and writes the same bytes again."""
+    _changed_rate(copy)
+    (copy / "figures" / "old.svg").write_text("<svg/>")
+    run = CliRunner().invoke
+    assert run(app, ["study", "page", "--check", str(copy)]).exit_code == 1
+    assert run(app, ["study", "page", str(copy)]).exit_code == 0
+    assert "follow from the rows" in run(app, ["study", "page", "--check", str(copy)]).output
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    write_page(copy)
+    assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
+
+
+def test_the_plan_is_what_is_to_be_run():
+    """Three seeds of the narrower MLPs, one of everything else of the plan, in all conditions; the rest is named."""
+    cells = plan()
+    assert len(set(cells)) == len(cells) == 2 * 2 * 3 * 4 + 2 * 2 * 4 + 2 * 5 + 5
+    nothing = load_results(STUDY).table.head(0)
+    assert {cell for part in missing_parts(nothing) for cell in part.cells} == set(cells)
+    key = ["network", "width", "dataset", "condition"]
+    published = {tuple(row) for row in paper_table(2)[key].to_numpy()}
+    others = {tuple(row) for row in unplanned_cells().to_numpy()}
+    assert {(c.network, c.width, c.dataset, c.condition) for c in cells} | others == published
+    assert len(missing_curves(None)) == len(DYNAMICS)
+
+
+def test_parts_name_exactly_their_networks():
+    """Networks are gathered into commands without losing or adding one."""
+    cells = [Cell("mnist", "MLP", 64, condition, seed) for condition in ("random", "generalizing") for seed in (0, 2)]
+    cells.append(Cell("mnist", "MLP", 64, "mem_random_last", 1))
+    parts = parts_of(cells)
+    assert sorted((cell for part in parts for cell in part.cells), key=str) == sorted(cells, key=str)
+    assert parts[0] == Part("MLP", "mnist", 64, ("random", "generalizing"), (0, 2))
+    assert parts[0].command().endswith("--condition random,generalizing --seeds 0,2")
+
+
+def _results(rates, seeds=range(6), **columns):
+    """Rows and units of networks on MNIST whose rates are given by condition."""
+    rng = np.random.default_rng(0)
+    rows, units = [], []
+    for seed in seeds:
+        for condition, rate in rates.items():
+            for split in ("train", "test"):
+                mean = rate + 0.01 * rng.normal()
+                key = dict(zip(ROW_KEY, ("mnist", "MLP", 64, condition, seed, split), strict=True))
+                numbers = {
+                    "mean_firing_rate": mean,
+                    "mean_fano_factor": 1 - mean + 0.002 * rng.normal(),
+                    "mean_fano_factor_expected": 1 - mean,
+                    "mean_dispersion": 1 + 0.01 * rng.normal(),
+                    "mean_dispersion_pvalue": rng.random(),
+                    "dispersion_rejected_share": 0.0,
+                    "cv_firing_rate_percent": 50.0,
+                    "silent_share": 0.0,
+                    **{name: value(condition) for name, value in columns.items()},
+                }
+                facts = {"n_epochs": 9, "stopped_by": "accuracy", "order": "random", "window": 100}
+                accuracies = dict.fromkeys(("accuracy_train", "accuracy_validation", "accuracy_test"), 0.5)
+                rows.append({**key, **facts, **accuracies, "target_accuracy": 0.5, **numbers})
+                units.append(pd.DataFrame({**key, "unit": range(64), "firing_rate": mean + 0.1 * rng.normal(size=64)}))
+    return Results(pd.DataFrame(rows), pd.concat(units, ignore_index=True), {})
+
+
+RATES = {"random": 0.5, "generalizing": 0.62, "mem_retrain_last": 0.03, "mem_random_last": 0.13}
+
+
+def test_words_about_the_law_follow_the_numbers():
+    """Rows of the law read as such; dispersions that reject more often than chance are called so, and rows listed."""
+    results = _results(RATES)
+    assert "as many as chance gives: the law holds" in law_markdown(results)
+    broken = results.table.assign(mean_dispersion_pvalue=0.005)
+    broken.loc[0, "mean_fano_factor"] += 0.05
+    text = law_markdown(Results(broken, results.unit_rates, {}))
+    assert "**more than chance gives**" in text
+    assert text.count("| mnist | MLP | 64 |") == 1
+    law = papers_law()
+    assert (len(law), int((law["off"].abs() > 0.0301).sum()), int(law["doubt"].str.contains("impossible").sum())) == (
+        184,
+        9,
+        6,
+    )
+
+
+def test_words_about_the_fano_factor_follow_the_numbers():
+    """A Fano factor that only mirrors the rate adds nothing; one with an excess of its own is said to."""
+    from ann2neo.study.indicators import indicators
+
+    mirrored = _results(RATES)
+    assert "adds nothing that these networks could show" in fano_markdown(mirrored, indicators(mirrored))
+    own = mirrored.table.assign(
+        mean_fano_factor=mirrored.table["mean_fano_factor"] + 0.2 * mirrored.table["condition"].str.startswith("mem")
+    )
+    own = Results(own, mirrored.unit_rates, {})
+    assert "**An interval leaves out 0.5." in fano_markdown(own, indicators(own))
+    few = _results(RATES, seeds=range(2))
+    assert "Too few networks" in fano_markdown(few, indicators(few))
+    assert "nothing is shown to differ" in telling_markdown(indicators(few))
+    assert "mean_firing_rate (smaller in memorizing ones" in telling_markdown(indicators(mirrored))
+
+
+def test_exceptions_of_the_paired_comparison_are_listed():
+    """Memorizing networks that fire more than their partner are listed one by one; without any the page says so."""
+    results = _results(RATES)
+    assert "There is no exception." in paired_markdown(results)
+    table = results.table
+    odd = (table["condition"] == "mem_random_last") & (table["seed"] == 3) & (table["split"] == "test")
+    text = paired_markdown(Results(table.assign(mean_firing_rate=table["mean_firing_rate"] + odd), None, {}))
+    assert "| test | 11 of 12 | 6 |" in text
+    assert text.count("| mnist | MLP | 64 | mem_random_last | 3 | test |") == 1
+
+
+def test_rates_beside_the_paper_are_near_or_explained():
+    """Rates within 0.10 of table 2 count as near; the others get what chance allows, or that nothing explains them."""
+    results = _results(RATES)
+    table = rates_beside_paper(results)
+    assert len(table) == 4
+    assert table["near"].all()
+    unit_variance = results.unit_rates.groupby([*NETWORK_KEY, "split"])["firing_rate"].var().mean()
+    paper = paper_table(2).set_index(KEY).loc[("MLP", 64, "mnist", "train", "random")]
+    theirs = (paper["mean_firing_rate"] * paper["cv_firing_rate_percent"] / 100) ** 2
+    row = table[(table["condition"] == "random") & (table["split"] == "train")].iloc[0]
+    assert row["by_chance"] == pytest.approx(1.96 * np.sqrt((unit_variance / 6 + theirs) / 64), rel=0.1)
+    far = rates_markdown(_results({"random": 0.9, "generalizing": 0.3}))
+    assert "MLP: 0 of 4 cells are within 0.10" in far
+    assert "**beyond** what two draws of weights differ by" in far
+    assert "no reason in the rows" in far
+
+
+def test_the_matched_comparison_says_where_directions_turn():
+    """Statistics that point the other way than in the study's cells are named, and hypothesis 3 is judged."""
+    networks = pd.read_csv(STUDY / "populations_mlp64_mnist_networks.csv")
+    same = pd.DataFrame([{"statistic": "mean_firing_rate", "held_out": "", "auc": 0.1}])
+    assert "Every direction is that of the study's cells." in matched_markdown(networks, same)
+    assert "**Another direction than in the study's cells: mean_firing_rate.**" in matched_markdown(
+        networks, same.assign(auc=0.9)
+    )
+    closer = networks.copy()
+    closer.loc[closer["condition"] == "random", "mean_firing_rate"] = closer.loc[
+        closer["condition"] == "generalizing", "mean_firing_rate"
+    ].to_numpy()[: int((closer["condition"] == "random").sum())]
+    assert "as the paper has it" in matched_markdown(closer, None)
+
+
+def test_commands_tell_a_limit_of_epochs_only_where_it_mattered():
+    """Networks stopped before the usual limit are made by the plain command, others by one that names theirs."""
+    results = _results(RATES, seeds=[0])
+    plain = holdings_markdown(Results(results.table.assign(max_epochs=9000), None, {}))
+    assert "--max-epochs" not in plain
+    limited = holdings_markdown(Results(results.table.assign(max_epochs=9, stopped_by="epoch limit"), None, {}))
+    assert "--out results-9-epochs" in limited
+    assert "--max-epochs 9" in limited
+    assert "75 are missing" in missing_markdown(results, None)
+
+
+def test_curves_are_drawn_a_panel_per_network():
+    """Every network and data set has a panel with both splits and the switch; no curve is an error."""
+    key = {"dataset": "mnist", "network": "MLP", "width": 64, "retrain": "all", "seed": 0, "mean_firing_rate": 0.5}
+    rows = [
+        {**key, "network": network, "split": split, "epoch": epoch, "labels": "true" if epoch < 2 else "random"}
+        for network in ("MLP", "CNN")
+        for split in ("train", "val")
+        for epoch in (0.5, 1.5, 2.5, 3.5)
+    ]
+    figure = plot_switches(pd.DataFrame(rows))
+    assert len(figure.axes) == 2
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels == ["training samples", "test samples", "labels switch"]
+    with pytest.raises(InputValueError, match="at least one training"):
+        plot_switches(pd.DataFrame(rows).head(0))
+    with pytest.raises(InputValueError, match="two hyphens"):
+        figure_text(figure, "name", "alt", "a--b")

@@ -13,7 +13,7 @@ from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 from ann2neo.tables import Phase
 
-__all__ = ["Labels", "labels_of"]
+__all__ = ["Labels", "has_labels", "labels_of"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -60,11 +60,15 @@ class Labels:
 
     def raster(self) -> SpikeRaster:
         """When each label was shown: a raster of shape (n_labels, n_time_bins)."""
-        shown = np.zeros((len(self.names), self.n_time_bins), np.bool_)
+        return SpikeRaster.from_dense(self.code_of_bins() == np.arange(len(self.names))[:, None])
+
+    def code_of_bins(self) -> IntArray:
+        """Label shown in each bin, as an index into `names`, -1 where none was, shape (n_time_bins,)."""
+        codes = np.full(self.n_time_bins, -1, np.int64)
         length = self.stop_bin - self.start_bin
         bins = np.repeat(self.start_bin - np.cumsum(length) + length, length) + np.arange(length.sum())
-        shown[np.repeat(self.code, length), bins] = True
-        return SpikeRaster.from_dense(shown)
+        codes[bins] = np.repeat(self.code, length)
+        return codes
 
     def responses(self, raster: SpikeRaster) -> IntArray:
         """Spikes of each unit in each presentation, shape (n_units, n_presentations)."""
@@ -72,6 +76,12 @@ class Labels:
             return raster.to_dense()[:, self.start_bin].astype(np.int64)
         before = raster.cumulative_counts(np.concatenate([self.start_bin, self.stop_bin]))
         return before[:, len(self.start_bin) :] - before[:, : len(self.start_bin)]
+
+
+def has_labels(recording: Recording, phase: Phase) -> bool:
+    """Whether a phase has presentations, with labels."""
+    shown = recording.presentations
+    return "label" in shown and bool((shown["phase"] == phase.phase).any())
 
 
 def labels_of(recording: Recording, phase: Phase) -> Labels:

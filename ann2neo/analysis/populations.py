@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ann2neo.analysis.labels import Labels, labels_of
+from ann2neo.analysis.labels import Labels, has_labels, labels_of
 from ann2neo.analysis.phases import one_phase, phases_of
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
@@ -242,9 +242,7 @@ def _matrix(raster: SpikeRaster) -> FloatArray:
 
 def _phase_and_labels(recording: Recording, phase: str | None) -> tuple[SpikeRaster, Labels | None, str]:
     found = one_phase(recording, phase, "correlations")
-    shown = recording.presentations
-    labelled = "label" in shown and bool((shown["phase"] == found.phase).any())
-    labels = labels_of(recording, found) if labelled else None
+    labels = labels_of(recording, found) if has_labels(recording, found) else None
     return recording.raster.slice(found.start_bin, found.stop_bin), labels, found.phase
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,13 @@ import numpy.typing as npt
 from matplotlib.ticker import MaxNLocator
 from scipy.cluster import hierarchy
 
+from ann2neo.analysis.labels import Labels, labels_of
+from ann2neo.analysis.populations import correlation_matrix
+from ann2neo.analysis.selectivity import selectivity_index
 from ann2neo.errors import InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
-from ann2neo.report.rasters import label_codes, only_phase
+from ann2neo.report.rasters import only_phase
 from ann2neo.report.style import ACTIVITY, BLUE, CORRELATION, VERMILLION, add_note, axes_or_new, grouped
 
 __all__ = ["plot_correlations", "plot_selectivity"]
@@ -63,7 +67,7 @@ def plot_correlations(recording: Recording, *, phase: str | None = None, ax: Any
     chosen = varies
     if len(varies) > _MAX_UNITS:
         chosen = varies[np.linspace(0, len(varies) - 1, _MAX_UNITS).astype(np.int64)]
-    matrix = _correlations(raster.take(units=chosen))
+    matrix = correlation_matrix(Recording.from_raster(raster.take(units=chosen)))
     distance = np.clip(1 - matrix[np.triu_indices(len(chosen), 1)], 0, None)
     order = hierarchy.leaves_list(hierarchy.linkage(distance, "average", optimal_ordering=len(chosen) <= 100))
     pairs = matrix[np.triu_indices(len(chosen), 1)]
@@ -132,16 +136,18 @@ def plot_selectivity(recording: Recording, *, phase: str | None = None, ax: Any 
     >>> [text.get_text() for text in ax.get_xticklabels()]
     ['a', 'b']
     """
-    name, raster = only_phase(recording, phase)
-    codes, labels = label_codes(recording, name)
-    if codes is None or len(labels) < 2:
-        msg = f"selectivity needs presentations with two labels or more, this phase has {len(labels)}"
+    found, raster = only_phase(recording, phase)
+    given = labels_of(recording, found)
+    if len(given.names) < 2:
+        msg = f"selectivity needs presentations with two labels or more, this phase has {len(given.names)}"
         raise InputValueError(msg + "; record it with labels=")
-    rates = _label_rates(raster, codes, len(labels))
+    labels = [str(name) for name in given.names]
+    rates = _label_rates(raster, given)
     best = rates.argmax(axis=1)
-    index = _selectivity(rates)
-    shuffled = np.random.default_rng(0).permutation(codes)
-    chance = float(np.median(_selectivity(_label_rates(raster, shuffled, len(labels)))))
+    # A silent unit prefers nothing.
+    index = np.nan_to_num(selectivity_index(rates))
+    shuffled = dataclasses.replace(given, code=np.random.default_rng(0).permutation(given.code))
+    chance = float(np.median(np.nan_to_num(selectivity_index(_label_rates(raster, shuffled)))))
     order = np.lexsort((-index, best))
     active = raster.spike_counts()[order] > 0
     order = np.concatenate([order[active], order[~active]])
@@ -176,24 +182,6 @@ def plot_selectivity(recording: Recording, *, phase: str | None = None, ax: Any 
     return axes
 
 
-def _correlations(raster: SpikeRaster) -> npt.NDArray[np.float64]:
-    n_bins = raster.n_time_bins
-    rates = raster.spike_counts() / n_bins
-    covariance = raster.joint_counts() / n_bins - np.outer(rates, rates)
-    deviation = np.sqrt(rates * (1 - rates))
-    return np.asarray(np.clip(covariance / np.outer(deviation, deviation), -1, 1))
-
-
-def _selectivity(rates: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(best - mean of the others) / (best + mean of the others) over labels, shape (n_units,); 0 for a silent unit."""
-    best = rates.max(axis=1)
-    others = (rates.sum(axis=1) - best) / (rates.shape[1] - 1)
-    total = best + others
-    return np.asarray(np.divide(best - others, total, out=np.zeros_like(best), where=total > 0))
-
-
-def _label_rates(raster: SpikeRaster, codes: npt.NDArray[np.int64], n_labels: int) -> npt.NDArray[np.float64]:
+def _label_rates(raster: SpikeRaster, shown: Labels) -> npt.NDArray[np.float64]:
     """Firing rate of each unit while each label is shown, shape (n_units, n_labels)."""
-    bins = [np.flatnonzero(codes == code) for code in range(n_labels)]
-    shown = SpikeRaster.from_spike_bins(bins, raster.n_time_bins)
-    return np.asarray(raster.joint_counts(shown) / np.array([len(part) for part in bins]))
+    return np.asarray(raster.joint_counts(shown.raster()) / shown.bins_of_each)

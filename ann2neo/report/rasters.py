@@ -14,7 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
-from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo.analysis.labels import has_labels, labels_of
+from ann2neo.analysis.phases import one_phase
+from ann2neo.errors import InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 from ann2neo.report.style import (
@@ -27,8 +29,9 @@ from ann2neo.report.style import (
     axes_or_new,
     grouped,
 )
+from ann2neo.tables import Phase
 
-__all__ = ["label_codes", "only_phase", "plot_observed_and_simulated", "plot_raster"]
+__all__ = ["only_phase", "plot_observed_and_simulated", "plot_raster"]
 
 _MAX_ROWS, _MAX_COLUMNS = 250, 500
 """More units or bins than this are averaged into cells: a figure has no more pixels to show them."""
@@ -39,8 +42,8 @@ _MAX_LABELS = 30
 _BLOCK_BYTES = 1 << 24
 
 
-def only_phase(recording: Recording, phase: str | None) -> tuple[str, SpikeRaster]:
-    """Name and raster of the phase asked for, or of the only one there is.
+def only_phase(recording: Recording, phase: str | None) -> tuple[Phase, SpikeRaster]:
+    """Place and raster of the phase asked for, or of the only one there is.
 
     Raises
     ------
@@ -49,14 +52,8 @@ def only_phase(recording: Recording, phase: str | None) -> tuple[str, SpikeRaste
     InputValueError
         If there is no such phase, or several and none was named.
     """
-    if not isinstance(recording, Recording):
-        raise InputTypeError(f"recording must be a Recording, got {type(recording).__name__}; build one with record()")
-    names = recording.phases["phase"].to_list()
-    if phase is None:
-        if len(names) != 1:
-            raise InputValueError(f"this recording has {len(names)} phases, {names}; name the one to draw with phase=")
-        phase = names[0]
-    return phase, recording.phase_raster(phase)
+    found = one_phase(recording, phase, "a figure")
+    return found, recording.raster.slice(found.start_bin, found.stop_bin)
 
 
 def plot_raster(recording: Recording, *, phase: str | None = None, sort: str = "time", ax: Any | None = None) -> Any:
@@ -95,12 +92,14 @@ def plot_raster(recording: Recording, *, phase: str | None = None, sort: str = "
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Time (ms)', 'Unit')
     """
-    name, raster = only_phase(recording, phase)
+    found, raster = only_phase(recording, phase)
     if sort not in {"time", "label"}:
         raise InputValueError(f"sort must be 'time' or 'label', got {sort!r}")
-    if not raster.n_units or not raster.n_time_bins:
-        raise InputValueError(f"nothing to draw: phase {name!r} has {raster.n_units} units x {raster.n_time_bins} bins")
-    labels, label_names = label_codes(recording, name)
+    if not raster.n_units:
+        raise InputValueError(f"nothing to draw: phase {found.phase!r} has no unit")
+    shown = labels_of(recording, found) if has_labels(recording, found) else None
+    labels = None if shown is None else shown.code_of_bins()
+    label_names = [] if shown is None else [str(name) for name in shown.names]
     scale, unit = _time_scale(raster)
     start = raster.t_start_seconds / raster.sampling_period_seconds * scale
     if sort == "label":
@@ -156,22 +155,6 @@ def plot_raster(recording: Recording, *, phase: str | None = None, sort: str = "
         side.xaxis.set_major_formatter("{x:g}")
         add_note(axes, "; ".join(said))
     return axes
-
-
-def label_codes(recording: Recording, phase: str) -> tuple[npt.NDArray[np.int64] | None, list[str]]:
-    """Code of the label shown in each bin of a phase, -1 where none was, and the labels' names in order."""
-    table = recording.presentations
-    if "label" not in table:
-        return None, []
-    found = next(row for row in recording.iter_phases() if row.phase == phase)
-    table = table[table["phase"] == phase]
-    names, codes = np.unique(table["label"].to_numpy(), return_inverse=True)
-    labels = np.full(found.n_time_bins, -1, np.int64)
-    start = table["start_bin"].to_numpy() - found.start_bin
-    length = (table["stop_bin"] - table["start_bin"]).to_numpy()
-    bins = np.repeat(start, length) + np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
-    labels[bins] = np.repeat(codes, length)
-    return labels, [str(value) for value in names]
 
 
 def _time_scale(raster: SpikeRaster) -> tuple[float, str]:

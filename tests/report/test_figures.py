@@ -265,14 +265,17 @@ def test_bad_input(function, options, error, words, recording, units):
 
 def test_bad_recordings(recording, two_phases):
     """A figure of one phase asks which one, labels are asked for where needed, and a table is not a recording."""
-    with pytest.raises(InputValueError, match=r"2 phases, \['train', 'test'\]; name the one"):
+    with pytest.raises(InputValueError, match=r"say which phase, as phase=...; this recording has 'train', 'test'"):
         plot_raster(two_phases)
     bare = Recording.from_raster(recording.raster)
     with pytest.raises(InputValueError, match="no labels to sort by"):
         plot_raster(bare, sort="label")
-    with pytest.raises(InputValueError, match="selectivity needs presentations with two labels"):
+    with pytest.raises(InputValueError, match="has no labels, and tuning needs them"):
         plot_selectivity(bare)
-    with pytest.raises(InputTypeError, match="must be a Recording, got DataFrame"):
+    same = Recording.from_activations(np.eye(3), labels=["a", "a", "a"])
+    with pytest.raises(InputValueError, match="two labels or more, this phase has 1"):
+        plot_selectivity(same)
+    with pytest.raises(InputTypeError, match="needs a Recording, got DataFrame"):
         plot_raster(recording.units)
     with pytest.raises(InputTypeError, match="table of units, as analyze"):
         plot_firing_rates(recording)

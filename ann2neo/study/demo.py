@@ -75,7 +75,8 @@ def run_demo(
     files = {condition: folder / f"{condition}.nwb" for condition in _CONDITIONS}
     there = [str(path) for path in files.values() if path.exists()]
     if there and not overwrite:
-        msg = f"{', '.join(there)} exists already; pass overwrite=True (--overwrite) to replace"
+        verb = "exists" if len(there) == 1 else "exist"
+        msg = f"{', '.join(there)} {verb} already; pass overwrite=True (--overwrite) to replace"
         raise OutputExistsError(msg + " the files of an earlier demonstration, or choose another folder with --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)

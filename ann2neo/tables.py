@@ -52,6 +52,7 @@ UNIT_TYPES: Mapping[str, str] = {
 PRESENTATION_TYPES: Mapping[str, str] = {"start_bin": _INT64, "stop_bin": _INT64, "phase": _STRING}
 PHASE_TYPES: Mapping[str, str] = {"phase": _STRING, "start_bin": _INT64, "stop_bin": _INT64, "order": _STRING}
 _LABELS = ("label", "prediction")
+_KINDS = {"string": _STRING, "empty": _STRING, "boolean": _BOOL, "integer": _INT64}
 
 
 class Phase(NamedTuple):
@@ -75,7 +76,7 @@ def phase_table(rows: Sequence[Phase]) -> pd.DataFrame:
 
 def presentation_table(
     n_presentations: int,
-    phase: str,
+    phase: str | npt.ArrayLike,
     *,
     labels: npt.ArrayLike | None = None,
     predictions: npt.ArrayLike | None = None,
@@ -87,8 +88,8 @@ def presentation_table(
     ----------
     n_presentations : int
         Number of presentations.
-    phase : str
-        Phase of all of them.
+    phase : str or array_like of str, shape (n_presentations,)
+        Phase of all of them, or of each.
     labels, predictions, stimulus_id : array_like, shape (n_presentations,), optional
         What was shown and answered; ``is_correct`` is added where labels and predictions both are known.
 
@@ -103,19 +104,21 @@ def presentation_table(
         If a column is of another length.
     """
     index = np.arange(n_presentations, dtype=np.int64)
-    columns: dict[str, Any] = {"start_bin": index, "stop_bin": index + 1, "phase": np.full(n_presentations, phase)}
+    phases = pd.array([phase], dtype=_STRING).repeat(n_presentations) if isinstance(phase, str) else phase
+    columns: dict[str, Any] = {"start_bin": index, "stop_bin": index + 1, "phase": phases}
     given = {"stimulus_id": stimulus_id, "label": labels, "prediction": predictions}
     for name, values in given.items():
         if values is None:
             continue
-        column = np.asarray(values)
+        column = np.array(values)
         if column.shape != (n_presentations,):
             msg = f"{name} must have one entry per presentation, shape ({n_presentations},), got shape {column.shape}"
             raise InputValueError(msg + "; turn one-hot rows into integers with argmax(axis=1)" * (column.ndim == 2))
         columns[name] = column
     if labels is not None and predictions is not None:
         columns["is_correct"] = columns["label"] == columns["prediction"]
-    return _fixed_types(pd.DataFrame(columns), PRESENTATION_TYPES, "presentations")
+    # The columns are new; pandas would copy them once more into one block.
+    return _fixed_types(pd.DataFrame(columns, copy=False), PRESENTATION_TYPES, "presentations")
 
 
 def table_sha256(table: pd.DataFrame) -> str:
@@ -158,30 +161,31 @@ def _fixed_types(table: pd.DataFrame, required: Mapping[str, str], name: str) ->
     if missing:
         raise InputValueError(f"the table of {name} lacks the column {missing[0]!r}; it needs {', '.join(required)}")
     types = {**UNIT_TYPES, **required} if name == "units" else required
-    columns = {}
+    # Columns that fit are shared with the table given, which pandas copies when either of them is written to.
+    fixed = table.reset_index(drop=True)
     for column in table.columns:
         if not isinstance(column, str):
             raise InputTypeError(f"columns of {name} must have string names, got {column!r}")
-        columns[column] = _fixed_type(table[column], types.get(column), f"column {column!r} of {name}")
-    return pd.DataFrame(columns, index=pd.RangeIndex(len(table)))
+        values = _fixed_type(table[column], types.get(column), f"column {column!r} of {name}")
+        if values.dtype != table[column].dtype:
+            fixed[column] = values
+    return fixed
 
 
 def _fixed_type(column: pd.Series, wanted: str | None, name: str) -> Any:
+    if column.dtype == _STRING and not column.hasnans and wanted in {None, _STRING}:
+        return column.array
     values = column.to_numpy()
     is_label = str(column.name) in _LABELS
     if values.dtype.kind == "O" or isinstance(column.dtype, pd.StringDtype):
-        cells = column.to_list()
-        if not cells and wanted is not None:
+        held = pd.api.types.infer_dtype(values, skipna=False)
+        if held == "empty" and wanted is not None:
             # An empty column of no particular type, as pandas makes them.
             kind = wanted
-        elif all(isinstance(cell, str) for cell in cells):
-            kind = _STRING
-        elif all(isinstance(cell, (bool, np.bool_)) for cell in cells):
-            kind = _BOOL
-        elif all(isinstance(cell, (int, np.integer)) for cell in cells):
-            kind = _INT64
+        elif held in _KINDS:
+            kind = _KINDS[held]
         else:
-            odd = next(cell for cell in cells if not isinstance(cell, str))
+            odd = next(cell for cell in values if not isinstance(cell, str))
             msg = f"{name} must hold strings, booleans, integers or floats, found {odd!r} ({type(odd).__name__})"
             raise InputTypeError(msg + "; write '' for a missing string, -1 for a missing integer")
     elif values.dtype.kind in "US":
@@ -250,10 +254,10 @@ def checked_presentations(presentations: pd.DataFrame, phases: pd.DataFrame) -> 
     start, stop = table["start_bin"].to_numpy(), table["stop_bin"].to_numpy()
     if (start >= stop).any() or (np.diff(start) < 0).any():
         raise InputValueError("presentations must be sorted by start_bin and last one bin or more")
-    row = np.searchsorted(phases["start_bin"].to_numpy(), start, side="right") - 1
-    inside = row >= 0
-    inside &= stop <= phases["stop_bin"].to_numpy()[row]
-    inside &= table["phase"].to_numpy() == phases["phase"].to_numpy()[row]
+    inside = np.zeros(len(table), np.bool_)
+    for phase in phases.itertuples(index=False):
+        rows = slice(*np.searchsorted(start, (phase.start_bin, phase.stop_bin)))
+        inside[rows] = (stop[rows] <= phase.stop_bin) & (table["phase"].iloc[rows] == phase.phase).to_numpy()
     if not inside.all():
         bad = table.iloc[int(np.argmin(inside))]
         msg = f"the presentation of bins {bad['start_bin']} .. {bad['stop_bin']} does not lie in the phase "

@@ -51,15 +51,14 @@ class JaxForward:
         variables = self._variables
         values = state_values(variables, state, rng)
         leaves = keras.tree.flatten(batch)
-        with explaining(self._model, batch, _FAILURES):
-            with LOCK:
-                if self._eager:
-                    nest = keras.tree.map_structure(jax.numpy.asarray, batch)
-                    with jax.disable_jit():
-                        activations, output, after = self._forward(values, nest)
-                else:
-                    # JAX may read an array where it lies, and its owner may fill it anew for the next batch.
-                    activations, output, after = jax.block_until_ready(self._run_compiled(values, batch))
+        with explaining(self._model, batch, _FAILURES), LOCK:
+            if self._eager:
+                nest = keras.tree.map_structure(jax.numpy.asarray, batch)
+                with jax.disable_jit():
+                    activations, output, after = self._forward(values, nest)
+            else:
+                # JAX may read an array where it lies, and its owner may fill it anew for the next batch.
+                activations, output, after = jax.block_until_ready(self._run_compiled(values, batch))
         taps = self._taps[_kind(batch)]
         for tap, activation in zip(taps, activations, strict=True):
             check_batch_axis(tap, activation.shape, len(leaves[0]))

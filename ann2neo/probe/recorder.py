@@ -29,12 +29,12 @@ from ann2neo.probe.layout import make_layout
 from ann2neo.probe.predictions import classes_of
 from ann2neo.probe.provenance import software_versions, weights_sha256
 from ann2neo.probe.quantiles import limits_by_quantile
-from ann2neo.probe.session import Answers, Showing, show_all
+from ann2neo.probe.session import Answers, Showing, joined, show_all
 from ann2neo.probe.stimuli import ArrayStimuli, Batch, Stimuli, as_stimuli, class_labels
 from ann2neo.probe.thresholds import checked_threshold, rule_in_words
 from ann2neo.raster import to_seconds
 from ann2neo.recording import Recording
-from ann2neo.tables import Phase, checked_units, phase_table, presentation_table, shifted, table_sha256
+from ann2neo.tables import Phase, checked_units, phase_table, presentation_table, table_sha256
 
 __all__ = ["Probe", "record"]
 
@@ -480,14 +480,17 @@ def _tables(
     names: list[str], parts: list[Answers], given: npt.NDArray[Any] | None, order: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Phases and presentations of the repeats, one after another."""
-    phases, tables, position = [], [], 0
-    for name, part in zip(names, parts, strict=True):
-        n = len(part.stimulus_id)
-        if given is not None and len(given) != n:
-            raise InputValueError(f"labels must have one entry a sample, {n}, got {len(given)}")
-        labels = part.labels if given is None else given[part.stimulus_id]
-        table = presentation_table(n, name, labels=labels, predictions=part.predictions, stimulus_id=part.stimulus_id)
-        tables.append(shifted(table, position))
-        phases.append(Phase(name, position, position + n, order))
-        position += n
-    return phase_table(phases), pd.concat(tables, ignore_index=True)
+    ends = np.cumsum([len(part.stimulus_id) for part in parts])
+    lengths = np.diff(ends, prepend=0)
+    if given is not None and (lengths != len(given)).any():
+        raise InputValueError(f"labels must have one entry a sample, {lengths[0]}, got {len(given)}")
+    phases = [Phase(name, int(end - n), int(end), order) for name, end, n in zip(names, ends, lengths, strict=True)]
+    stimulus_id = joined([part.stimulus_id for part in parts])
+    presentations = presentation_table(
+        int(ends[-1]),
+        pd.array(names, dtype="str").repeat(lengths),
+        labels=joined([part.labels for part in parts]) if given is None else given[stimulus_id],
+        predictions=joined([part.predictions for part in parts]),
+        stimulus_id=stimulus_id,
+    )
+    return phase_table(phases), presentations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Self
 
@@ -18,7 +18,7 @@ from ann2neo.probe.layout import Layout
 from ann2neo.probe.stimuli import ArrayStimuli, Batch, Stimuli
 from ann2neo.raster import RasterBuilder
 
-__all__ = ["Answers", "Showing", "show_all"]
+__all__ = ["Answers", "Showing", "joined", "show_all"]
 
 _STAGED_BYTES = 128
 IntArray = npt.NDArray[np.int32]
@@ -151,7 +151,7 @@ def _show_once(
             position += n_bins
             progress.update(n_bins)
     stage.flush()
-    return Answers(np.concatenate(ids), _joined(labels), _joined(classes))
+    return Answers(np.concatenate(ids), joined(labels), joined(classes))
 
 
 class _OneBehind:
@@ -235,7 +235,10 @@ class _Stage:
             self._builder.write_packed(first_bin, block, n_bins, strip.first_unit)
 
 
-def _joined(parts: list[npt.NDArray[Any] | None]) -> npt.NDArray[Any] | None:
+def joined(parts: Sequence[npt.NDArray[Any] | None]) -> npt.NDArray[Any] | None:
+    """Parts one after another, the only one as it is; None if one of them is not known."""
+    if len(parts) == 1:
+        return parts[0]
     known = [part for part in parts if part is not None]
     return np.concatenate(known) if known and len(known) == len(parts) else None
 

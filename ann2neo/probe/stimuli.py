@@ -109,7 +109,8 @@ class StreamedStimuli:
                 raise InputValueError(f"a batch of {n} samples came with {len(labels)} labels; give one a sample")
             if n:
                 cut = keras.tree.map_structure(lambda leaf, n=n: _for_keras(leaf[:n]), data)
-                yield Batch(cut, np.arange(shown, shown + n), None if labels is None else labels[:n])
+                # A copy: loaders may fill the same array anew for every batch.
+                yield Batch(cut, np.arange(shown, shown + n), None if labels is None else labels[:n].copy())
             shown += n
             if shown == n_samples:
                 return

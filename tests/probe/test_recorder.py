@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -144,6 +145,42 @@ def test_a_known_length_cuts_an_endless_generator(model: Any, expected: np.ndarr
     recording = ann2neo.record(model, endless(), layers="hidden", shuffle=False, n_samples=25)
     np.testing.assert_array_equal(recording.raster.to_dense().T, (expected[np.arange(25) % 10]) > 0)
     assert len(read) == 3
+
+
+def test_a_loader_may_fill_the_same_arrays_for_every_batch() -> None:
+    """Stimuli and labels that are overwritten as soon as the next batch is asked for are recorded as they were."""
+    n, n_inputs, size = 256, 2048, 64
+    x = np.random.default_rng(1).normal(size=(n, n_inputs)).astype("float32")
+    model = keras.Sequential([keras.Input((n_inputs,)), kl.Dense(2048, name="wide"), kl.Dense(3, "softmax")])
+    # At such an address JAX reads an array where it lies, without a copy.
+    memory = np.empty(4 * size * n_inputs + 64, np.uint8)
+    begin = -memory.ctypes.data % 64
+    stimuli = memory[begin : begin + 4 * size * n_inputs].view("float32").reshape(size, n_inputs)
+    labels = np.empty(size, np.int32)
+
+    def overwriting() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for first in range(0, n, size):
+            stimuli[:], labels[:] = x[first : first + size], np.arange(first, first + size)
+            yield stimuli, labels
+            stimuli[:], labels[:] = np.nan, -1
+
+    expected = ann2neo.record(model, x, layers="wide", shuffle=False, batch_size=size)
+    recording = ann2neo.record(model, overwriting(), layers="wide", shuffle=False, predictions=False)
+    assert recording.raster.equals(expected.raster)
+    assert recording.presentations["label"].to_list() == list(range(n))
+
+
+def test_the_first_error_is_the_one_that_is_raised(model: Any) -> None:
+    """A batch with a NaN is reported, not that the stimuli broke off after it; nothing goes on in the background."""
+
+    def breaking() -> Iterator[np.ndarray]:
+        yield X[:8]
+        yield np.where(np.arange(6) == 2, np.nan, X[:8])
+        raise RuntimeError("the disk is gone")
+
+    with pytest.raises(ann2neo.errors.ActivationError, match="presentation 8"):
+        ann2neo.record(model, breaking(), layers="hidden", shuffle=False)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ann2neo")]
 
 
 def test_two_inputs_keep_their_samples_together() -> None:

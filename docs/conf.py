@@ -59,7 +59,9 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
-html_sidebars: dict[str, list[str]] = {"index": []}
+html_sidebars: dict[str, list[str]] = {
+    page: [] for page in ("index", "commands", "statistics", "nwb", "frameworks", "study", "benchmarks")
+}
 html_context = {"default_mode": "auto"}
 html_theme_options = {
     "logo": {"text": "ann2neo"},

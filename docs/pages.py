@@ -97,6 +97,9 @@ def commands_page() -> str:
 
     command = typer.main.get_command(app)
     text = get_docs_for_click(obj=command, ctx=typer.Context(command), name="ann2neo", title="Command line")
+    for group in (command, *command.commands.values()):
+        for sub in getattr(group, "commands", {}).values():
+            text = text.replace(f"* `{sub.name}`: {sub.get_short_help_str()}\n", f"* `{sub.name}`: {sub.help}\n")
     # Typer's own switches for shells are not ours to document.
     return "\n".join(line for line in text.splitlines() if "-completion`" not in line) + "\n"
 
@@ -182,9 +185,17 @@ def study_results() -> str:
     """The study's results as their own page in the project says them, a heading lower, its files by their names."""
     folder = ROOT / "data" / "study"
     text = (folder / "README.md").read_text(encoding="utf-8")
-    text = re.sub(r"^(#+ )", r"#\1", text, flags=re.MULTILINE)
+    blocks = re.split(r"(^```.*?^```$)", text, flags=re.MULTILINE | re.DOTALL)
+    # Every second part is a block of code, whose lines may start with the same sign.
+    blocks[::2] = [re.sub(r"^(#+ )", r"#\1", part, flags=re.MULTILINE) for part in blocks[::2]]
+    text = "".join(blocks)
     text = re.sub(r"!\[([^\]]*)\]\((?!\w+:)([^)]+)\)", r"![\1](../data/study/\2)", text)
-    return re.sub(r"(?<!!)\[([^\]]*)\]\((?!\w+:|#)([^)]+)\)", r"\1 (`data/study/\2`)", text)
+    return re.sub(r"(?<!!)\[([^\]]*)\]\((?!\w+:|#)([^)]+)\)", _named_file, text)
+
+
+def _named_file(link: re.Match[str]) -> str:
+    path = f"`data/study/{link[2]}`"
+    return path if link[1].strip("`") == link[2] else f"{link[1]} ({path})"
 
 
 def nwb_columns() -> str:

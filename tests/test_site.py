@@ -72,6 +72,7 @@ def test_every_command_is_on_its_page():
                 if name.startswith("--") and "completion" not in name:
                     assert name in text
         for name, sub in getattr(command, "commands", {}).items():
+            assert f"* `{name}`: {sub.help}\n" in text
             check(sub, f"{words} {name}")
 
     check(typer.main.get_command(app), "ann2neo")
@@ -216,10 +217,11 @@ def test_the_study_page_brings_the_results_with_their_files(tmp_path, monkeypatc
     """The results' page comes a heading lower, its pictures from where they lie, its files by their names."""
     study = tmp_path / "data" / "study"
     study.mkdir(parents=True)
-    text = "# Results\n\nSee [rates](mlp/rates.csv), ![gap](gap.svg) and [Neo](https://neo.readthedocs.io).\n"
+    text = "# Results\n\nSee [rates](mlp/rates.csv), [`law.csv`](law.csv), ![gap](gap.svg) and [Neo](https://neo.readthedocs.io).\n\n"
+    text += "```bash\n# all of it\nann2neo study page\n```\n"
     (study / "README.md").write_text(text, encoding="utf-8")
     monkeypatch.setattr(pages, "ROOT", tmp_path)
     assert pages.study_results() == (
-        "## Results\n\nSee rates (`data/study/mlp/rates.csv`), ![gap](../data/study/gap.svg) and "
-        "[Neo](https://neo.readthedocs.io).\n"
+        "## Results\n\nSee rates (`data/study/mlp/rates.csv`), `data/study/law.csv`, ![gap](../data/study/gap.svg) and "
+        "[Neo](https://neo.readthedocs.io).\n\n```bash\n# all of it\nann2neo study page\n```\n"
     )

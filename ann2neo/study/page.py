@@ -15,13 +15,14 @@ from ann2neo.study.collect import CURVES
 from ann2neo.study.figures import ResultFigure, figures_of
 from ann2neo.study.holdings import holdings_markdown, missing_markdown
 from ann2neo.study.hypotheses import AGAINST, SUPPORTED, Finding, hypotheses_markdown, judge_hypotheses
-from ann2neo.study.indicators import indicators, indicators_markdown
+from ann2neo.study.indicators import indicators
 from ann2neo.study.law import law_markdown, our_law, papers_law
 from ann2neo.study.markdown import markdown_table
 from ann2neo.study.paper_tables import TABLES, table_markdown
 from ann2neo.study.plan import missing_parts, plan
 from ann2neo.study.results import Results, load_results, load_switches
 from ann2neo.study.separation import (
+    areas_markdown,
     fano_markdown,
     matched_markdown,
     paired_differences,
@@ -176,7 +177,7 @@ def _page(content: _Content, drawn: dict[str, str]) -> str:
         "## What a Fano factor is worth once the rate is known",
         need if areas is None else fano_markdown(results, areas),
         "## Which statistic tells memorizing from generalizing networks",
-        need if areas is None else f"{telling_markdown(areas)}\n{indicators_markdown(areas)}",
+        need if areas is None else f"{telling_markdown(areas)}\n{areas_markdown(areas)}",
         drawn.get("areas", ""),
         "### At matched accuracy",
         *([f"From [`{name}`]({name}). {matched_markdown(table, areas)}" for name, table in content.matched.items()]

@@ -14,7 +14,14 @@ from ann2neo.study.paired import paired_effect
 from ann2neo.study.populations import population_intervals
 from ann2neo.study.results import NETWORK_KEY, Results
 
-__all__ = ["fano_markdown", "matched_markdown", "paired_differences", "paired_markdown", "telling_markdown"]
+__all__ = [
+    "areas_markdown",
+    "fano_markdown",
+    "matched_markdown",
+    "paired_differences",
+    "paired_markdown",
+    "telling_markdown",
+]
 
 _CLUSTER = ["dataset", "network", "width", "seed"]
 
@@ -95,6 +102,8 @@ def fano_markdown(results: Results, areas: pd.DataFrame) -> str:
 
 
 def _interval(row: pd.Series) -> str:
+    if np.isnan(row["auc"]):
+        return "none"
     ends = "no interval" if np.isnan(row["low"]) else f"{row['low']:.2f} to {row['high']:.2f}"
     return f"{row['auc']:.2f} ({ends})"
 
@@ -113,18 +122,54 @@ def telling_markdown(areas: pd.DataFrame) -> str:
         for row in useful.to_dict("records")
     ]
     text += f": {'; '.join(listed)}.\n"
-    held_out = areas[(areas["held_out"] != "") & areas["auc"].notna() & areas["statistic"].isin(useful["statistic"])]
-    parts = list(dict.fromkeys(areas.loc[areas["held_out"] != "", "held_out"]))
+    held_out = areas[(areas["held_out"] != "") & areas["statistic"].isin(useful["statistic"])]
     if held_out.empty:
         return f"{text}\nNothing could be held out: there is one architecture and one data set of networks only.\n"
-    carried = held_out.groupby("statistic", sort=False).apply(
-        lambda part: bool((part["low"] > 0.5).all() and set(part["held_out"]) == set(parts)), include_groups=False
+    return f"{text}\n{_carried_over(held_out)}\n"
+
+
+def _carried_over(held_out: pd.DataFrame) -> str:
+    """Which of the useful statistics stay useful where direction and threshold come from other networks."""
+    auc = held_out.pivot_table(index="statistic", columns="held_out", values="auc", sort=False, dropna=False)
+    low = held_out.pivot_table(index="statistic", columns="held_out", values="low", sort=False, dropna=False)
+    with_interval = [name for name in low if low[name].notna().any()]
+    without = [str(name) for name in auc if name not in with_interval]
+    turned = [str(name) for name in auc.index[(auc < 0.5).any(axis=1)]]
+    text = (
+        f"Each architecture and data set held out in turn, direction and threshold from the others ({', '.join(auc)}). "
     )
-    names = [str(name) for name, whole in carried.items() if whole]
-    kept = ", ".join(names) if names else "none"
+    if with_interval:
+        kept = [str(name) for name in low.index[(low[with_interval] > 0.5).all(axis=1)]]
+        text += f"Useful with an interval above 0.5 on {', '.join(with_interval)}: {', '.join(kept) or 'none'}. "
+    if without:
+        text += f"Too few networks for an interval: {', '.join(without)}. "
+    return text + f"Direction turned round somewhere (AUC below 0.5): {', '.join(turned) or 'none'}."
+
+
+def areas_markdown(areas: pd.DataFrame) -> str:
+    """All areas, a row a statistic and a column each for all networks and for every part held out."""
+    parts = list(dict.fromkeys(areas["held_out"]))
+    heads = ["statistic"]
+    for part in parts:
+        first = areas[areas["held_out"] == part].iloc[0]
+        name = f"{part} held out" if part else "all networks"
+        heads.append(f"{name} ({first['n_memorizing']} and {first['n_generalizing']})")
+    rows = []
+    for statistic, found in areas.groupby("statistic", sort=False):
+        by_part = found.set_index("held_out")
+        cells = [_interval(by_part.loc[part]) if part in by_part.index else "–" for part in parts]
+        rows.append([statistic, *cells])
+    noted: dict[str, list[str]] = {}
+    for name in areas["statistic"].unique():
+        noted.setdefault(INDICATORS[name], []).append(name)
+    notes = "".join(f" {', '.join(names)}: {note}." for note, names in noted.items() if note)
     return (
-        f"{text}\nHeld out in turn ({', '.join(parts)}), with direction and threshold from the others, the interval "
-        f"stays above 0.5 every time for: {kept}.\n"
+        f"{markdown_table(heads, rows)}\n"
+        "AUC (95 % interval; numbers of memorizing and generalizing networks in the head). Over all networks: the "
+        "probability that a memorizing network has the larger value. Held out: 1 is best, and below 0.5 the direction "
+        "did not carry over. Networks of one data set, architecture, width and seed are one cluster; with fewer than "
+        f"four clusters there is no interval. Intervals are about other seeds of these cells, not other "
+        f"architectures.{notes}\n"
     )
 
 
@@ -163,10 +208,11 @@ def matched_markdown(networks: pd.DataFrame, areas: pd.DataFrame | None) -> str:
     first = kinds.iloc[0]
     accuracy = kinds.groupby("condition")["accuracy_train"].mean()
     text = (
-        f"A {first['network']} of width {first['width']} trained on {first['n_samples']} images of {first['dataset']} "
-        f"reaches {accuracy['generalizing']:.1%} of them with true labels and {accuracy['memorizing']:.1%} with "
-        f"permuted ones ({table['seed'].nunique()} seeds; recorded on test samples). In the study's own cells the two "
-        "kinds differ in accuracy too, so that a difference there may be one of how well a network is trained.\n\n"
+        f"Networks of the kind {first['network']} of width {first['width']} trained on {first['n_samples']} images of "
+        f"{first['dataset']} reach {accuracy['generalizing']:.1%} of them with true labels and "
+        f"{accuracy['memorizing']:.1%} with permuted ones ({table['seed'].nunique()} seeds; recorded on test samples). In "
+        "the study's own cells the two kinds differ in accuracy too, so that a difference there may be one of how well a "
+        "network is trained.\n\n"
     )
     text += markdown_table(heads, rows)
     if study is not None:

@@ -24,7 +24,7 @@ from ann2neo.study.plan import DYNAMICS, Part, missing_curves, missing_parts, pa
 from ann2neo.study.published import KEY, paper_table
 from ann2neo.study.results import NETWORK_KEY, ROW_KEY, Results, load_results, load_switches
 from ann2neo.study.rows import POPULATION_COLUMNS, ROWS_VERSION
-from ann2neo.study.separation import fano_markdown, matched_markdown, paired_markdown, telling_markdown
+from ann2neo.study.separation import areas_markdown, fano_markdown, matched_markdown, paired_markdown, telling_markdown
 
 DATA = Path(__file__).parents[2] / "data"
 STUDY = DATA / "study"
@@ -227,6 +227,27 @@ def test_words_about_the_fano_factor_follow_the_numbers():
     assert "Too few networks" in fano_markdown(few, indicators(few))
     assert "nothing is shown to differ" in telling_markdown(indicators(few))
     assert "mean_firing_rate (smaller in memorizing ones" in telling_markdown(indicators(mirrored))
+
+
+def test_what_carries_over_is_said_of_every_part_held_out():
+    """Statistics that hold on each part, that turn round on one, and parts with too few networks are told apart."""
+    rows = [
+        ("good", "", 1.0, 0.8, 1.0), ("good", "CNN", 1.0, 0.7, 1.0), ("good", "mnist", 0.9, np.nan, np.nan),
+        ("turns", "", 0.1, 0.0, 0.3), ("turns", "CNN", 0.2, 0.0, 0.4), ("turns", "mnist", 0.9, np.nan, np.nan),
+        ("useless", "", 0.5, 0.2, 0.8), ("useless", "CNN", 0.4, 0.1, 0.9), ("useless", "mnist", 0.5, np.nan, np.nan),
+    ]  # fmt: skip
+    areas = pd.DataFrame(rows, columns=["statistic", "held_out", "auc", "low", "high"])
+    areas = areas.assign(n_memorizing=8, n_generalizing=4, n_clusters=4)
+    text = telling_markdown(areas)
+    assert "Of 3 statistics, 2 have an interval" in text
+    assert "Useful with an interval above 0.5 on CNN: good." in text
+    assert "Too few networks for an interval: mnist." in text
+    assert "Direction turned round somewhere (AUC below 0.5): turns." in text
+    assert "one architecture and one data set" in telling_markdown(areas[areas["held_out"] == ""])
+    named = areas.replace({"good": "mean_firing_rate", "turns": "silent_share", "useless": "mean_mutual_information"})
+    table = areas_markdown(named)
+    assert "| mean_firing_rate | 1.00 (0.80 to 1.00) | 1.00 (0.70 to 1.00) | 0.90 (no interval) |" in table
+    assert "mean_mutual_information: needs labels." in table
 
 
 def test_exceptions_of_the_paired_comparison_are_listed():

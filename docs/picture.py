@@ -25,7 +25,11 @@ from matplotlib import pyplot as plt
 
 FOLDER = Path(__file__).parent / "_static"
 N_SHOWN, N_UNITS = 26, 20
-INKS = {"light": ("#1f2430", "#667085"), "dark": ("#e6e8ec", "#9aa4b2")}
+FACES = {
+    "light": {"ink": "#1f2430", "muted": "#667085", "spikes": CYCLE[0], "units": CYCLE[1]},
+    "dark": {"ink": "#e6e8ec", "muted": "#9aa4b2", "spikes": CYCLE[5], "units": CYCLE[3]},
+}
+"""Colours for light and for dark pages."""
 
 
 def recorded() -> tuple[ann2neo.Recording, Any]:
@@ -48,7 +52,7 @@ def recorded() -> tuple[ann2neo.Recording, Any]:
     return recording, digits.x_test
 
 
-def draw(recording: ann2neo.Recording, images: Any, ink: str, muted: str) -> Any:
+def draw(recording: ann2neo.Recording, images: Any, ink: str, muted: str, spikes: str, units: str) -> Any:
     """What was shown above what spiked, and beside them the Fano factor of every unit."""
     figure = plt.figure(figsize=(10.4, 4.3))
     grid = figure.add_gridspec(2, 2, width_ratios=(2.5, 1), height_ratios=(1, 11.5), hspace=0.04, wspace=0.2)
@@ -67,20 +71,20 @@ def draw(recording: ann2neo.Recording, images: Any, ink: str, muted: str) -> Any
         side.set_visible(False)
 
     rates = recording.raster.spike_counts() / recording.n_time_bins
-    units = np.argsort(np.abs(rates - 0.45), kind="stable")[:N_UNITS]
+    chosen = np.argsort(np.abs(rates - 0.45), kind="stable")[:N_UNITS]
     labels = recording.presentations["label"].to_numpy()
-    dense = recording.raster.to_dense()[units]
+    dense = recording.raster.to_dense()[chosen]
     liked = np.array([[unit[labels == label].mean() for label in range(10)] for unit in dense]).argmax(axis=1)
     order = np.argsort(liked, kind="stable")
-    spikes = [np.flatnonzero(row[:N_SHOWN]) + 0.5 for row in dense[order]]
-    raster.eventplot(spikes, colors=CYCLE[0], linelengths=0.72, linewidths=4.5)
+    bins = [np.flatnonzero(row[:N_SHOWN]) + 0.5 for row in dense[order]]
+    raster.eventplot(bins, colors=spikes, linelengths=0.72, linewidths=4.5)
     raster.set(xlim=(0, N_SHOWN), ylim=(-0.6, N_UNITS - 0.4), xlabel="time bin (one sample each)", ylabel="unit")
     raster.set_xticks(np.arange(0, N_SHOWN + 1, 5))
     raster.set_yticks([0, N_UNITS - 1], ["1", str(N_UNITS)])
 
     table = ann2neo.analyze(recording, statistics=["firing_rate", "fano"], window=10)
     fano.plot([0, 1], [1, 0], color=muted, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
-    fano.scatter(table["firing_rate"], table["fano_factor"], s=20, color=CYCLE[1], linewidths=0, zorder=2)
+    fano.scatter(table["firing_rate"], table["fano_factor"], s=20, color=units, linewidths=0, zorder=2)
     fano.text(0.97, 0.95, "line: 1 − rate,\nwhat the rate alone gives", ha="right", va="top", color=muted,
               transform=fano.transAxes)  # fmt: skip
     fano.set(xlim=(0, 1), ylim=(0, 1.2), xlabel="firing rate (spikes per sample)", ylabel="Fano factor")
@@ -91,12 +95,13 @@ def draw(recording: ann2neo.Recording, images: Any, ink: str, muted: str) -> Any
 def main() -> None:
     """Record once, draw for both kinds of page."""
     recording, images = recorded()
-    for name, (ink, muted) in INKS.items():
+    for name, face in FACES.items():
+        ink, muted = face["ink"], face["muted"]
         colours = dict.fromkeys(("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), ink)
         lines = dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), muted)
         fixed = {"svg.hashsalt": "ann2neo", "svg.fonttype": "path"}
         with mpl.rc_context({**STYLE, "font.size": 10, **lines, **colours, **fixed}):
-            figure = draw(recording, images, ink, muted)
+            figure = draw(recording, images, **face)
             path = FOLDER / f"spikes-{name}.svg"
             figure.savefig(path, transparent=True, metadata={"Date": None})
             plt.close(figure)

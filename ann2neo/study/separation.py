@@ -210,9 +210,9 @@ def matched_markdown(networks: pd.DataFrame, areas: pd.DataFrame | None) -> str:
     text = (
         f"Networks of the kind {first['network']} of width {first['width']} trained on {first['n_samples']} images of "
         f"{first['dataset']} reach {accuracy['generalizing']:.1%} of them with true labels and "
-        f"{accuracy['memorizing']:.1%} with permuted ones ({table['seed'].nunique()} seeds; recorded on test samples). In "
-        "the study's own cells the two kinds differ in accuracy too, so that a difference there may be one of how well a "
-        "network is trained.\n\n"
+        f"{accuracy['memorizing']:.1%} with permuted ones ({table['seed'].nunique()} seeds; recorded on test samples). "
+        "In the study's own cells the two kinds differ in accuracy too, so that a difference there may be one of how "
+        "well a network is trained.\n\n"
     )
     text += markdown_table(heads, rows)
     if study is not None:

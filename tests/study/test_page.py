@@ -321,3 +321,54 @@ def test_curves_are_drawn_a_panel_per_network():
         plot_switches(pd.DataFrame(rows).head(0))
     with pytest.raises(InputValueError, match="two hyphens"):
         figure_text(figure, "name", "alt", "a--b")
+
+
+def _whole_plan(folder):
+    """A folder of made-up rows of every network of the plan, one of them silent, and both training curves."""
+    committed = load_results(STUDY)
+    rng = np.random.default_rng(0)
+    rates = {**RATES, "mem_retrain_all": 0.4}
+    rows, units = [], []
+    for cell in plan():
+        for row in committed.table.iloc[:2].to_dict("records"):
+            mean = (
+                0.0 if (cell.network, cell.condition) == ("DenseNet121", "mem_retrain_last") else rates[cell.condition]
+            )
+            mean += 0.02 * rng.random() * (mean > 0)
+            key = {**vars(cell), "split": row["split"]}
+            numbers = {"mean_firing_rate": mean, "mean_fano_factor": 1 - mean, "mean_fano_factor_expected": 1 - mean}
+            numbers |= {"mean_correlation": rng.normal(), "mean_dispersion_pvalue": rng.random()}
+            if mean == 0:
+                numbers = dict.fromkeys([*numbers, *POPULATION_COLUMNS, "mean_dispersion"], np.nan)
+                numbers |= {"mean_firing_rate": 0.0, "silent_share": 1.0}
+            rows.append({**row, "n_epochs": 120, "max_epochs": 4000, **key, **numbers})
+            spread = np.clip(mean + 0.1 * rng.normal(size=cell.width) * (mean > 0), 0, 1)
+            units.append(pd.DataFrame({**key, "unit": range(cell.width), "firing_rate": spread}))
+    folder.mkdir()
+    pd.DataFrame(rows).to_csv(folder / "results.csv", index=False)
+    pd.concat(units).to_csv(folder / "unit_rates.csv", index=False)
+    shutil.copy(STUDY / "study.json", folder)
+    keys = [dict(zip(("network", "dataset", "width"), of, strict=True), retrain="all", seed=0) for of in DYNAMICS]
+    switches = {"batches_per_epoch": 211, "switch": 2110, "found": 2113, "epochs_off": 0.014, "statistic": 3.0}
+    switches |= {"pvalue": 1e-9, "within_one_epoch": True}
+    pd.DataFrame([{**key, "split": split, **switches} for key in keys for split in ("train", "val")]).to_csv(
+        folder / "dynamics.csv", index=False
+    )
+    curve = {"epoch": np.arange(0.05, 2, 0.1), "labels": np.repeat(["true", "random"], 10), "mean_firing_rate": 0.5}
+    parts = [pd.DataFrame({**key, "split": split, **curve}) for key in keys for split in ("train", "val")]
+    pd.concat(parts).to_csv(folder / "dynamics_curves.csv", index=False)
+
+
+def test_the_page_of_the_whole_plan_misses_nothing(tmp_path):
+    """With every network and curve there, nothing is missing, all figures are drawn, and every hypothesis has cells."""
+    _whole_plan(tmp_path / "study")
+    write_page(tmp_path / "study")
+    check_page(tmp_path / "study")
+    page = (tmp_path / "study" / "README.md").read_text()
+    assert "79 of the plan's 79 networks are here, 0 are missing." in page
+    assert "Nothing is missing, and neither is a training curve." in page
+    assert "ann2neo study run --out results-4000-epochs --network CNN --dataset mnist --width 64 --seeds 0" in page
+    assert "CNN held out (6 and 2)" in page
+    assert "| mnist | MLP | 64 | all | 0 | train | 2110 | 2113 | +0.01 | 1e-09 | yes |" in page
+    assert len(list((tmp_path / "study" / "figures").glob("*.svg"))) == 6
+    assert not re.search(r"\bnan\b|\binf\b|\bNone\b", page)

@@ -17,6 +17,14 @@ ROOT = Path(__file__).parents[1]
 EXECUTED = ROOT / "executed"
 """Where the README's line puts the notebooks it has run."""
 
+IMPORTS = """\
+import numpy as np
+import pandas as pd
+import quantities as pq
+from ann2neo import *
+from ann2neo.report import *"""
+"""What every example in a docstring may take for granted."""
+
 SECTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Record a network", "From a Keras network to a recording.", ("probe", "monitor")),
     ("Recordings", "The data: one bit a unit and time bin, with what was shown when.", ("raster", "recording")),
@@ -66,7 +74,11 @@ def figure_names() -> list[str]:
 def reference_page() -> str:
     """The reference: every public name in its part; a name whose module is in no part is an error."""
     left = {name: module for name, module in public_names().items() if module}
-    parts = ["# Reference\n", "Everything public, by topic. Every example on these pages is run by the tests.\n"]
+    about = (
+        "Everything public, by topic. Every example on these pages is run by the tests; all start from\n\n"
+        f"```python\n{IMPORTS}\n```\n"
+    )
+    parts = ["# Reference\n", about]
     for title, about, modules in SECTIONS:
         names = [name for name, module in left.items() if _is_of(module, modules)]
         left = {name: module for name, module in left.items() if name not in names}

@@ -1,5 +1,8 @@
 """The site: what its pages take from the code is complete, and what they say about files is so."""
 
+import ast
+import builtins
+import doctest
 import importlib.util
 import inspect
 import json
@@ -34,6 +37,9 @@ def load_pages():
 
 pages = load_pages()
 
+EXAMPLES = [name for name in ann2neo.__all__ if name != "report"]
+EXAMPLES += [f"report.{name}" for name in ann2neo.report.__all__]
+
 
 def test_the_reference_lists_every_public_name_once():
     """The names in the reference are those of ann2neo and of ann2neo.report, each once."""
@@ -48,10 +54,7 @@ def test_a_name_of_an_unknown_module_is_refused(monkeypatch):
         pages.reference_page()
 
 
-@pytest.mark.parametrize(
-    "name",
-    [*(name for name in ann2neo.__all__ if name != "report"), *(f"report.{name}" for name in ann2neo.report.__all__)],
-)
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_every_public_name_has_an_example_that_runs(name):
     """Its own docstring has an Examples section with a prompt, and stands in a module whose doctests are collected."""
     value = operator.attrgetter(name)(ann2neo)
@@ -59,6 +62,24 @@ def test_every_public_name_has_an_example_that_runs(name):
     assert re.search(r"\n\s*Examples\n\s*-+\n\s*>>> ", text)
     assert "doctest: +SKIP" not in text
     assert (ROOT / "ann2neo") in Path(inspect.getfile(value)).parents
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_needs_only_what_the_reference_says(name):
+    """Names that an example uses without making them are built in, or come with the imports that the page shows."""
+    given = set(dir(builtins)) | {"np", "pd", "pq", *ann2neo.__all__, *ann2neo.report.__all__}
+    assert pages.IMPORTS in pages.reference_page()
+    value = operator.attrgetter(name)(ann2neo)
+    for test in doctest.DocTestFinder().find(value, name, module=False):
+        code = ast.parse("".join(example.source for example in test.examples))
+        nodes = list(ast.walk(code))
+        made = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        made |= {alias.asname or alias.name for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)
+                 for alias in node.names}  # fmt: skip
+        made |= {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ExceptHandler) and node.name}
+        made |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+        used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+        assert used <= given | made, test.name
 
 
 def test_every_command_is_on_its_page():

@@ -125,8 +125,8 @@ def validate_nwb(path: str | os.PathLike[str]) -> list[Finding]:
     >>> facts = {"experimenter": "Noether, Emmy", "institution": "University of Somewhere"}
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     findings = validate_nwb(ann2neo.write_nwb(recording, f"{folder}/network.nwb", facts))
-    >>> is_clean(findings)
-    True
+    >>> findings  # nobody has anything to say
+    []
     """
     file = Path(path)
     for module in ("nwbinspector", "dandi"):

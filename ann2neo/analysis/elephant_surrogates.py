@@ -31,6 +31,17 @@ _EDGE = 1e-6
 
 
 @contextmanager
+def _kept_globals() -> Iterator[None]:
+    """Restore NumPy's and Python's global generators, whatever happens."""
+    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002 - Elephant draws from these
+    try:
+        yield
+    finally:
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(python_state)
+
+
+@contextmanager
 def seeded_globals(seed: np.random.SeedSequence) -> Iterator[None]:
     """Seed NumPy's and Python's global generators, and restore both, whatever happens.
 
@@ -39,15 +50,11 @@ def seeded_globals(seed: np.random.SeedSequence) -> Iterator[None]:
     seed : numpy.random.SeedSequence
         Where the two seeds come from.
     """
-    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002 - Elephant draws from these
     words = [int(word) for word in seed.generate_state(2)]
-    try:
+    with _kept_globals():
         np.random.seed(words[0])  # noqa: NPY002
         random.seed(words[1])
         yield
-    finally:
-        np.random.set_state(numpy_state)  # noqa: NPY002
-        random.setstate(python_state)
 
 
 def elephant_drawer(
@@ -90,8 +97,8 @@ def elephant_drawer(
 
 def _surrogate_of(train: Any, method: str, dither: float, raster: SpikeRaster) -> Callable[[], Any]:
     """Elephant's function of that name, called itself: its dispatcher drops arguments."""
-    import elephant.spike_train_surrogates as elephant
-
+    with _kept_globals():  # from which importing Elephant draws, too
+        import elephant.spike_train_surrogates as elephant
     if not len(train):
         return lambda: train
     by = dither * pq.s

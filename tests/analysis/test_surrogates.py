@@ -1,6 +1,8 @@
 """Surrogates keep what they promise, destroy the rest, and disturb nobody's random numbers."""
 
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -90,6 +92,19 @@ def test_global_generators_are_restored_when_elephant_fails(recording, monkeypat
     with pytest.raises(RuntimeError, match="out of spikes"):
         next(surrogates(recording, "shuffle_isis", seed=0))
     assert (np.random.get_state()[1].tolist(), random.getstate()) == before  # noqa: NPY002
+
+
+def test_the_first_surrogate_of_a_process_leaves_global_generators_alone():
+    """Importing Elephant, which the first surrogate does, draws from Python's generator; that is undone."""
+    code = """
+import random, numpy as np, ann2neo
+before = random.getstate(), np.random.get_state()[1].tolist()
+recording = ann2neo.Recording.from_raster(ann2neo.SpikeRaster.from_spike_bins([[1, 4, 9]], 20))
+next(ann2neo.surrogates(recording, method="shuffle_isis", seed=0))
+assert (random.getstate(), np.random.get_state()[1].tolist()) == before
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_joint_bin_permutation_keeps_what_units_do_together(recording):

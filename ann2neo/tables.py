@@ -207,7 +207,7 @@ def _fixed_type(column: pd.Series, wanted: str | None, name: str) -> Any:
         kind = wanted
     if kind == _STRING:
         return pd.array(np.asarray(values, dtype=object), dtype=_STRING)
-    return values.astype(kind)
+    return values.astype(kind, copy=False)
 
 
 def _label_type(kind: str, values: npt.NDArray[Any], name: str) -> str:
@@ -252,12 +252,13 @@ def checked_presentations(presentations: pd.DataFrame, phases: pd.DataFrame) -> 
     if not len(table):
         return table
     start, stop = table["start_bin"].to_numpy(), table["stop_bin"].to_numpy()
-    if (start >= stop).any() or (np.diff(start) < 0).any():
+    if (start >= stop).any() or (start[1:] < start[:-1]).any():
         raise InputValueError("presentations must be sorted by start_bin and last one bin or more")
+    named = table["phase"].to_numpy()
     inside = np.zeros(len(table), np.bool_)
     for phase in phases.itertuples(index=False):
         rows = slice(*np.searchsorted(start, (phase.start_bin, phase.stop_bin)))
-        inside[rows] = (stop[rows] <= phase.stop_bin) & (table["phase"].iloc[rows] == phase.phase).to_numpy()
+        inside[rows] = (stop[rows] <= phase.stop_bin) & (named[rows] == phase.phase)
     if not inside.all():
         bad = table.iloc[int(np.argmin(inside))]
         msg = f"the presentation of bins {bad['start_bin']} .. {bad['stop_bin']} does not lie in the phase "

@@ -160,16 +160,16 @@ def table_markdown(results: Results, number: int) -> str:
         lines.append(_row(cells))
     n_paper, n_ours = len(paper_table(number)), int(table["paper"].notna().sum() / len(quantities))
     seeds = f"{table['n_seeds'].min()} to {table['n_seeds'].max()}" if len(table) else "no"
-    lines += ["", f"{n_ours} of the paper's {n_paper} cells; means over {seeds} seeds."]
+    notes = [f"{n_ours} of the paper's {n_paper} cells; means over {seeds} seeds."]
     if number == 2:
-        lines.append(
+        notes.append(
             "Not shown to differ: two-sample Kolmogorov-Smirnov tests of unit rates, adjusted p > 0.05 "
             "(Benjamini-Hochberg over the table), in so many of the seeds; no evidence of sameness."
         )
     if number == 5:
-        lines.append("\\* starred in the paper as not significantly different from 1, by a rule it does not state.")
-    lines += [f"† {doubt}" for doubt in dict.fromkeys(doubts)]
-    return "\n".join(lines) + "\n"
+        notes.append("\\* starred in the paper as not significantly different from 1, by a rule it does not state.")
+    notes += [f"† {doubt}" for doubt in dict.fromkeys(doubts)]
+    return "\n".join([*lines, "", *(f"- {note}" for note in notes)]) + "\n"
 
 
 def _row(cells: list[str]) -> str:

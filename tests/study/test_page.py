@@ -203,6 +203,9 @@ def test_words_about_the_law_follow_the_numbers():
     broken.loc[0, "mean_fano_factor"] += 0.05
     text = law_markdown(Results(broken, results.unit_rates, {}))
     assert "**more than chance gives**" in text
+    few = results.table.assign(mean_dispersion_pvalue=np.where(np.arange(len(results.table)) < 6, 0.01, 0.5))
+    few["seed"] = np.arange(len(few)) // 12
+    assert "no more than chance gives to rows that go together" in law_markdown(Results(few, results.unit_rates, {}))
     assert text.count("| mnist | MLP | 64 |") == 1
     law = papers_law()
     assert (len(law), int((law["off"].abs() > 0.0301).sum()), int(law["doubt"].str.contains("impossible").sum())) == (

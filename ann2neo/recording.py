@@ -146,6 +146,12 @@ class Recording:
         -------
         Recording
             The recording.
+
+        Examples
+        --------
+        >>> recording = Recording.from_raster(SpikeRaster.from_dense([[1, 0, 1], [0, 0, 1]]))
+        >>> recording.n_units, recording.n_time_bins
+        (2, 3)
         """
         units = pd.DataFrame(index=pd.RangeIndex(raster.n_units)) if units is None else units
         if presentations is None:
@@ -202,6 +208,15 @@ class Recording:
             If an activation is NaN or infinite; presentation and unit are named.
         InputValueError
             If there are no presentations, or a length does not fit.
+
+        Examples
+        --------
+        >>> recording = Recording.from_activations([[0.9, -0.2], [0.4, 0.7]], threshold=0.5, labels=["cat", "dog"])
+        >>> recording.raster.to_dense().astype(int)  # axes (unit, time_bin)
+        array([[1, 0],
+               [0, 1]])
+        >>> recording.presentations["label"].to_list()
+        ['cat', 'dog']
         """
         values = np.asarray(activations)
         if values.ndim == 0 or values.dtype.kind not in "fiub":
@@ -257,6 +272,15 @@ class Recording:
             If there is no such folder.
         FileFormatError, IntegrityError
             If it is no recording, an unfinished one, or damaged.
+
+        Examples
+        --------
+        >>> import ann2neo, keras, tempfile
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="hidden"), keras.layers.Dense(2)])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     made = ann2neo.record(model, [[1.0] * 4] * 5, layers="hidden", seed=0, out=f"{folder}/recording")
+        ...     Recording.open(f"{folder}/recording").equals(made)
+        True
         """
         from ann2neo.folder import read_folder
 
@@ -450,6 +474,12 @@ class Recording:
         ------
         InputValueError
             If there is no ``stimulus_id``, or presentations overlap.
+
+        Examples
+        --------
+        >>> shown = Recording.from_activations([[0.0], [1.0], [1.0]], stimulus_id=[2, 0, 1], order="random")
+        >>> shown.in_stimulus_order().raster.to_dense().astype(int)
+        array([[1, 1, 0]])
         """
         if "stimulus_id" not in self._presentations:
             raise InputValueError("this recording has no stimulus_id, so its order cannot be undone")
@@ -495,6 +525,12 @@ class Recording:
         ------
         InputValueError
             If there is none, units or sampling periods differ, or two phases share a name.
+
+        Examples
+        --------
+        >>> parts = [Recording.from_activations([[1.0], [0.0]], phase=phase) for phase in ("train", "test")]
+        >>> [(p.phase, p.start_bin, p.stop_bin) for p in Recording.concatenate(parts).iter_phases()]
+        [('train', 0, 2), ('test', 2, 4)]
         """
         parts = list(recordings)
         if not parts:
@@ -549,6 +585,12 @@ class Recording:
         ------
         InputValueError
             If a phase is unknown or two would share a name.
+
+        Examples
+        --------
+        >>> recording = Recording.from_activations([[1.0], [0.0]])
+        >>> recording.with_phase_names({"recording": "test"}).phases["phase"].to_list()
+        ['test']
         """
         for name in names:
             self._known_phase(name)

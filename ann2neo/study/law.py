@@ -110,7 +110,8 @@ def _rejections(tested: pd.DataFrame) -> str:
         f"Ours lies between {tested['mean_dispersion'].min():.4f} and {tested['mean_dispersion'].max():.4f}; permuting "
         f"presentations for all units jointly rejects 1 at 5 % in {n_rejected} of {n} rows ({n * _ALPHA:.1f} "
         f"expected), {verdict}. One-sided p = {apart:.2f} if rows were independent, and {together:.2f} if those of one "
-        f"data set, seed and split, which saw their samples in the same order ({len(orders)} orders), went wholly together."
+        f"data set, seed and split, which saw their samples in the same order ({len(orders)} orders), went wholly "
+        "together."
     )
 
 

@@ -17,6 +17,7 @@ from ann2neo.recording import Recording
 __all__ = ["Correlations", "complexity", "correlation_matrix", "correlations", "participation_ratio"]
 
 _BLOCK_UNITS = 1024
+_STRIP_UNITS = 32
 _HISTOGRAM_BINS = 400
 
 FloatArray = npt.NDArray[np.float64]
@@ -120,6 +121,10 @@ def correlations(recording: Recording, *, phase: str | None = None) -> Correlati
     which both spike: integers up to the last division. Permuting either train gives mean 0 and variance 1 / (N - 1)
     exactly. Within labels, n_ij is compared with ``sum over c of n_ic n_jc / n_c`` instead of K_i K_j / N; bins of no
     presentation are one more stratum.
+
+    References
+    ----------
+    Cohen, M. R. and Kohn, A. (2011). Measuring and interpreting neuronal correlations. Nature Neuroscience 14.
 
     Examples
     --------
@@ -231,7 +236,7 @@ def _matrix(raster: SpikeRaster) -> FloatArray:
     counts, n = raster.spike_counts(), raster.n_time_bins
     matrix = np.empty((raster.n_units, raster.n_units))
     for rows, columns, joint in _joint_blocks(raster):
-        matrix[rows, columns] = _correlation(joint, counts, n, rows, columns)
+        _correlation(joint, counts, n, rows, columns, out=matrix[rows, columns])
         if rows != columns:
             matrix[columns, rows] = matrix[rows, columns].T
     active = (counts > 0) & (counts < n)
@@ -256,14 +261,21 @@ def _joint_blocks(raster: SpikeRaster) -> Iterator[tuple[slice, slice, IntArray]
             yield rows, columns, part.joint_counts(other)
 
 
-def _correlation(joint: IntArray, counts: IntArray, n: int, rows: slice, columns: slice) -> FloatArray:
+def _correlation(
+    joint: IntArray, counts: IntArray, n: int, rows: slice, columns: slice, out: FloatArray | None = None
+) -> FloatArray:
     variance = (counts * (n - counts)).astype(np.float64)
-    scale = np.multiply.outer(variance[rows], variance[columns])
-    np.sqrt(scale, out=scale)
-    covariance = n * joint
-    covariance -= np.multiply.outer(counts[rows], counts[columns])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.divide(covariance, scale, out=scale)
+    r = np.empty(joint.shape) if out is None else out
+    # In strips that stay in cache.
+    for first in range(0, len(joint), _STRIP_UNITS):
+        strip = slice(first, first + _STRIP_UNITS)
+        scale = np.multiply.outer(variance[rows][strip], variance[columns])
+        np.sqrt(scale, out=scale)
+        covariance = n * joint[strip]
+        covariance -= np.multiply.outer(counts[rows][strip], counts[columns])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            np.divide(covariance, scale, out=r[strip])
+    return r
 
 
 class _Strata:

@@ -188,7 +188,7 @@ def function_statistics() -> str:
     for name in names:
         text = inspect.getdoc(getattr(ann2neo, name)) or ""
         references = re.search(r"^References\n-+\n(.*?)(?=\n\n\w[^\n]*\n-+\n|\Z)", text, re.DOTALL | re.MULTILINE)
-        source = " ".join(references[1].split()) if references else ""
+        source = " ".join(references[1].split()) if references else "by definition"
         rows.append((f"{{py:obj}}`ann2neo.{name}`", " ".join(text.partition("\n\n")[0].split()), source))
     return markdown_table(("function", "what it does", "source"), rows)
 
@@ -220,6 +220,8 @@ def nwb_columns() -> str:
 
 def write_pages(docs: Path) -> None:
     """Write every page that is made from the code, and the notebooks."""
+    names = {*public_names(), *figure_names()}
+    notebooks = {path.name for path in stored_notebooks()}
     made = {
         "reference.md": reference_page(),
         "commands.md": commands_page(),
@@ -232,6 +234,10 @@ def write_pages(docs: Path) -> None:
     }
     for name, text in made.items():
         _write(docs / name, text)
+    for left in [*(docs / "api").glob("*"), *(docs / "notebooks").glob("*")]:
+        # Of a name or a notebook that is no more; Sphinx would show it.
+        if left.stem.rpartition(".")[2] not in names and left.name not in notebooks:
+            left.unlink()
     executed = {path.name: path for path in executed_notebooks()}
     for path in stored_notebooks():
         _write(docs / "notebooks" / path.name, executed.get(path.name, path).read_text(encoding="utf-8"))

@@ -127,6 +127,22 @@ def test_functions_of_statistics_bring_their_references():
     assert "Examples" not in line
     for name in ("selectivity", "fit_processes", "surrogate_test", "correlations"):
         assert f"`ann2neo.{name}`" in text
+    defined = [line for line in text.splitlines() if line.endswith("| by definition |")]
+    names = [re.search(r"`ann2neo\.(\w+)`", line)[1] for line in defined]
+    assert sorted(names) == ["correlation_matrix", "counting_processes", "single_stimulus_overlap"]
+
+
+def test_pages_of_names_that_are_no_more_go(tmp_path):
+    """What an earlier build made for a name or a notebook that is gone is removed; the rest stays."""
+    pages.write_pages(tmp_path)
+    kept, gone = tmp_path / "api" / "ann2neo.analyze.rst", tmp_path / "api" / "ann2neo.listen.rst"
+    figure, notebook = tmp_path / "api" / "ann2neo.report.plot_raster.rst", tmp_path / "notebooks" / "07_more.ipynb"
+    kept.parent.mkdir()
+    for path in (kept, gone, figure, notebook):
+        path.write_text("as it was", encoding="utf-8")
+    pages.write_pages(tmp_path)
+    assert [path.exists() for path in (kept, gone, figure, notebook)] == [True, False, True, False]
+    assert len(list((tmp_path / "notebooks").glob("*.ipynb"))) == 6
 
 
 @pytest.fixture(scope="module")

@@ -85,6 +85,12 @@ def compare(*recordings: Recording, names: Sequence[str] | None = None, margin: 
     Units of a network depend on each other. To compare ways of training, the replicate is a trained network, never a
     unit: compare summaries of several networks each.
 
+    References
+    ----------
+    Wilcoxon, F. (1945). Individual comparisons by ranking methods. Biometrics Bulletin 1. Schuirmann, D. J. (1987).
+    A comparison of the two one-sided tests procedure and the power approach for assessing the equivalence of
+    average bioavailability. J. Pharmacokinet. Biopharm. 15.
+
     Examples
     --------
     >>> a = Recording.from_activations(np.random.default_rng(0).normal(0.0, 1, (500, 40)))

@@ -114,6 +114,11 @@ def change_points(
     expected to spike less than `MIN_EXPECTED_SPIKES` times in the shortest window are not tested, and say so. Where the
     intervals in a window do not vary at all, no difference counts there.
 
+    References
+    ----------
+    Messer, M. et al. (2014). A multiple filter test for the detection of rate changes in renewal processes with
+    varying variance. Ann. Appl. Stat. 8.
+
     Examples
     --------
     >>> import numpy as np

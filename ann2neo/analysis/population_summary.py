@@ -57,6 +57,11 @@ def summarize_populations(recording: Recording, *, n_permutations: int = 999, se
     InputTypeError
         If `recording` is no Recording.
 
+    References
+    ----------
+    Those of `correlations`, `complexity` and `selectivity`; population sparseness as Vinje, W. E. and Gallant, J.
+    L. (2000). Sparse coding and decorrelation in primary visual cortex during natural vision. Science 287.
+
     Examples
     --------
     >>> import numpy as np

@@ -305,9 +305,8 @@ def single_stimulus_overlap(table: pd.DataFrame, first: str = "train", second: s
 
     Examples
     --------
-    >>> phases = [
-    ...     Recording.from_activations(np.eye(4)[:, :3], labels=[0, 0, 1, 1], phase=phase) for phase in ("train", "test")
-    ... ]
+    >>> labels = [0, 0, 1, 1]
+    >>> phases = [Recording.from_activations(np.eye(4)[:, :3], labels=labels, phase=p) for p in ("train", "test")]
     >>> table = selectivity(Recording.concatenate(phases), n_permutations=9, seed=0)
     >>> single_stimulus_overlap(table)[["n_units", "n_first", "n_second", "n_both"]].astype(int).to_list()
     [3, 3, 3, 3]

@@ -120,6 +120,11 @@ def surrogate_test(
     hypergeometric, and one sweep through a random order of the bins gives the value for every number of spikes, hence
     for every unit.
 
+    References
+    ----------
+    Phipson, B. and Smyth, G. K. (2010). Permutation p-values should never be zero: calculating exact p-values when
+    permutations are randomly drawn. Stat. Appl. Genet. Mol. Biol. 9.
+
     Examples
     --------
     >>> import numpy as np

@@ -87,6 +87,10 @@ def surrogates(
     -----
     NumPy's and Python's global generators, from which Elephant draws, are left as they were found.
 
+    References
+    ----------
+    Grün, S. (2009). Data-driven significance estimation for precise spike correlation. J. Neurophysiol. 101.
+
     Examples
     --------
     >>> from ann2neo import Recording

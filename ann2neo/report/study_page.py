@@ -75,7 +75,7 @@ def write_study_report(
     >>> import tempfile
     >>> rows = pd.DataFrame({"dataset": "digits", "network": "MLP", "width": [64, 128], "condition": "generalizing",
     ...                      "seed": 0, "split": "test", "order": "random", "accuracy_train": 1.0,
-    ...                      "accuracy_validation": 0.9, "mean_firing_rate": [0.5, 0.4], "mean_fano_factor": [0.5, 0.6]})
+    ...                      "accuracy_validation": 0.9, "mean_firing_rate": [0.5, 0.4], "mean_fano_factor": 0.5})
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_study_report(rows, f"{folder}/study.html").name
     'study.html'

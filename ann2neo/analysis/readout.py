@@ -28,7 +28,7 @@ _ORDERS = {"random": "in random order", "stored": "in stored order", "unknown": 
 _MEANINGS = {
     "random": f"* {BY_CONSTRUCTION}",
     "stored": "* in stored order this describes the data set as the network sees it",
-    "unknown": "* this speaks of the order of the time bins: of a network only if its stimuli were not in random order",
+    "unknown": "* this is about the order of the time bins; about a network only if its stimuli were not shuffled",
 }
 
 
@@ -52,13 +52,13 @@ def network_text(network: pd.DataFrame) -> str:
 def _lines(row: dict[str, Any]) -> Iterator[str]:
     order = _ORDERS.get(row["order"], "in several orders")
     units = "1 unit" if row["n_units"] == 1 else f"{row['n_units']:,} units"
-    yield f"{row['phase'] or 'all phases'}: {units}, {_count(row['n_time_bins'])} time bins {order}"
+    windows = f"{_count(row['n_windows'])} windows of {_count(row['window'])} bins"
+    yield f"{row['phase'] or 'all phases'}: {units}, {_count(row['n_time_bins'])} time bins {order}, {windows}"
     yield _line("mean firing rate", row["mean_firing_rate"], f" per bin; {_percent(row, 'cv_firing_rate')} over units")
     yield _line("silent units", 100 * row["silent_share"], " %", digits=1)
     yield _line("saturated units", 100 * row["saturated_share"], " %", digits=1)
-    windows = f"in {_count(row['n_windows'])} windows of {_count(row['window'])} bins"
     rate_alone = row["mean_fano_factor_expected"]
-    expected = f"; {rate_alone:.3f} follows from the rates alone, {windows}"
+    expected = f"; {rate_alone:.3f} follows from the rates alone"
     if math.isnan(rate_alone):
         expected = " no spike in a complete window"
     yield _line("mean Fano factor", row["mean_fano_factor"], expected, mark=_mark("mean_fano_factor"))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import quantities as pq
 
-import ann2neo.raster
+import ann2neo.raster.joint
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.raster import BinPermuter, RasterBuilder, SpikeRaster, to_seconds
 
@@ -101,8 +101,8 @@ def test_lag_counts_count_pairs_of_spikes(n_time_bins):
 def counting(request, monkeypatch):
     """Both ways to count pairs: with the extra "fast", and without."""
     if request.param == "NumPy":
-        monkeypatch.setattr("ann2neo.raster.numkong", None)
-    elif ann2neo.raster.numkong is None:
+        monkeypatch.setattr("ann2neo.raster.joint.numkong", None)
+    elif ann2neo.raster.joint.numkong is None:
         pytest.skip("NumKong is not installed")
 
 

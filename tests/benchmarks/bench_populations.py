@@ -69,7 +69,7 @@ def without_numkong(function):
     """Call a function as if the extra "fast" were not installed."""
     from unittest.mock import patch
 
-    with patch("ann2neo.raster.numkong", None):
+    with patch("ann2neo.raster.joint.numkong", None):
         return function()
 
 

@@ -1,17 +1,9 @@
-"""SpikeRaster: which unit spiked in which time bin, at one bit a cell.
-
-The one module that knows how bits are packed: along time, first bin in the lowest bit, every row
-zero-padded to whole 64-bit words, so that counting is a matter of AND, shift and popcount.
-"""
+"""SpikeRaster: which unit spiked in which time bin, at one bit a cell."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib
-import math
-import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
 import numpy as np
@@ -19,88 +11,23 @@ import numpy.typing as npt
 import quantities as pq
 
 from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo.raster.bits import (
+    DENSE_BYTES,
+    WORD_BITS,
+    clear_padding,
+    or_words_at,
+    row_bytes,
+    shifted_down,
+)
+from ann2neo.raster.joint import joint_counts
+from ann2neo.raster.times import SPIKE_POSITION, fifteen_digits, to_seconds
 
-try:
-    numkong: Any = importlib.import_module("numkong")
-except ImportError:  # the extra "fast" is not installed
-    numkong = None
+__all__ = ["SpikeRaster", "as_index"]
 
-__all__ = ["SPIKE_POSITION", "BinPermuter", "RasterBuilder", "SpikeRaster", "to_seconds"]
-
-SPIKE_POSITION = 0.25
-"""Where in its bin a spike lies, in bins: the one place Elephant, Neo, SpikeInterface and the NWB Inspector all
-read exactly."""
-
-_WORD = 64
 _CACHE_BYTES = 1 << 18
-_DENSE_BYTES = 1 << 26
-_TILE_UNITS = 32
-_TILE_WORDS = 1023  # the most whose set bits a uint16 can count, which sums six times faster than int64
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
-
-
-def to_seconds(value: Any, name: str, *, positive: bool = False) -> float:
-    """Return a time as seconds, kept to 15 significant digits.
-
-    Fifteen digits survive every change of unit and every file, so that a period given in milliseconds comes back
-    from a file in seconds as the same number.
-
-    Parameters
-    ----------
-    value : quantities.Quantity, scalar, time
-        The time to convert.
-    name : str
-        How the caller calls it; used in messages.
-    positive : bool, default False
-        Require a value above zero.
-
-    Returns
-    -------
-    float
-        Seconds.
-
-    Raises
-    ------
-    InputTypeError
-        If `value` is not a quantity with a unit of time.
-    InputValueError
-        If it is not one finite number, or not positive where it must be.
-
-    Examples
-    --------
-    >>> import quantities as pq
-    >>> to_seconds(1 * pq.ms, "bin_size", positive=True)
-    0.001
-    """
-    kind = "positive time" if positive else "time"
-    if not isinstance(value, pq.Quantity):
-        msg = f"{name} must be a {kind} such as 1 * pq.ms, got {value!r} ({type(value).__name__}, no unit)"
-        raise InputTypeError(msg)
-    if value.dimensionality.simplified != pq.s.dimensionality:
-        msg = f"{name} must be a {kind} such as 1 * pq.ms, got {value}; {value.dimensionality} is not a unit of time"
-        raise InputTypeError(msg)
-    if value.size != 1:
-        raise InputValueError(
-            f"{name} must be one {kind}, got an array of {value.size}; pass a scalar such as 1 * pq.ms"
-        )
-    seconds = float(value.rescale("s").magnitude.reshape(()))
-    if not math.isfinite(seconds) or (positive and seconds <= 0):
-        raise InputValueError(f"{name} must be a finite {kind}, got {value}; pass something like 1 * pq.ms")
-    return _fifteen_digits(seconds)
-
-
-def _nothing_to_load() -> npt.NDArray[np.uint8]:
-    raise InputValueError("this raster holds its bits already")
-
-
-def _fifteen_digits(value: float) -> float:
-    return float(f"{value:.15g}")
-
-
-def _row_bytes(n_time_bins: int) -> int:
-    return -(-n_time_bins // _WORD) * 8
 
 
 class SpikeRaster:
@@ -159,7 +86,7 @@ class SpikeRaster:
             self._bits = self._checked(bits)
 
     def _checked(self, bits: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        expected = (self._n_units, _row_bytes(self._n_time_bins))
+        expected = (self._n_units, row_bytes(self._n_time_bins))
         if bits.dtype != np.uint8 or bits.shape != expected:
             msg = f"packed bits must be uint8 of shape {expected}, got {bits.dtype} of shape {bits.shape}"
             raise InputValueError(msg + "; use SpikeRaster.from_packed or from_dense")
@@ -208,7 +135,7 @@ class SpikeRaster:
                 )
             array = array.astype(np.bool_)
         n_units, n_time_bins = array.shape
-        bits = np.zeros((n_units, _row_bytes(n_time_bins)), np.uint8)
+        bits = np.zeros((n_units, row_bytes(n_time_bins)), np.uint8)
         bits[:, : -(-n_time_bins // 8)] = np.packbits(array, axis=1, bitorder="little")
         return cls(bits, n_units, n_time_bins, sampling_period=sampling_period, t_start=t_start)
 
@@ -247,9 +174,9 @@ class SpikeRaster:
         if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != n_bytes:
             msg = f"packed bits of {n_time_bins} bins must be uint8 of shape (n_units, {n_bytes}), "
             raise InputValueError(msg + f"got {packed.dtype} of shape {packed.shape}; pack along time")
-        bits = np.zeros((len(packed), _row_bytes(n_time_bins)), np.uint8)
+        bits = np.zeros((len(packed), row_bytes(n_time_bins)), np.uint8)
         bits[:, :n_bytes] = packed
-        _clear_padding(bits, n_time_bins)
+        clear_padding(bits, n_time_bins)
         return cls(bits, len(packed), n_time_bins, sampling_period=sampling_period, t_start=t_start)
 
     @classmethod
@@ -287,7 +214,7 @@ class SpikeRaster:
         >>> SpikeRaster.from_spike_bins([[0, 2], []], 4).spike_counts()
         array([2, 0])
         """
-        bits = np.zeros((len(spike_bins), _row_bytes(n_time_bins)), np.uint8)
+        bits = np.zeros((len(spike_bins), row_bytes(n_time_bins)), np.uint8)
         row = np.empty(n_time_bins, np.bool_)
         for unit, bins in enumerate(spike_bins):
             index = np.asarray(bins, np.int64)
@@ -326,17 +253,17 @@ class SpikeRaster:
     @property
     def sampling_period(self) -> Any:
         """Length of a time bin, in ms."""
-        return _fifteen_digits(self._period * 1000) * pq.ms
+        return fifteen_digits(self._period * 1000) * pq.ms
 
     @property
     def t_start(self) -> Any:
         """Left edge of the first bin, in ms."""
-        return _fifteen_digits(self._start * 1000) * pq.ms
+        return fifteen_digits(self._start * 1000) * pq.ms
 
     @property
     def t_stop(self) -> Any:
         """Right edge of the last bin, in ms."""
-        return _fifteen_digits(self.bin_edge_seconds(self._n_time_bins) * 1000) * pq.ms
+        return fifteen_digits(self.bin_edge_seconds(self._n_time_bins) * 1000) * pq.ms
 
     @property
     def sampling_period_seconds(self) -> float:
@@ -351,7 +278,7 @@ class SpikeRaster:
     @property
     def nbytes(self) -> int:
         """Memory of the bits, in bytes."""
-        return self._n_units * _row_bytes(self._n_time_bins)
+        return self._n_units * row_bytes(self._n_time_bins)
 
     def bin_edge_seconds(self, time_bin: Any) -> Any:
         """Left edge of a bin in seconds, ``t_start + time_bin * sampling_period``; scalars or arrays."""
@@ -428,7 +355,7 @@ class SpikeRaster:
         words = self._words
         before = np.zeros((self._n_units, words.shape[1] + 1), np.int64)
         np.cumsum(np.bitwise_count(words), axis=1, dtype=np.int64, out=before[:, 1:])
-        word, bit = np.divmod(edges, _WORD)
+        word, bit = np.divmod(edges, WORD_BITS)
         counts = before[:, word]
         inside = np.flatnonzero(bit)
         if inside.size:
@@ -487,7 +414,7 @@ class SpikeRaster:
         for first in range(0, self._n_units, rows):
             block = np.ascontiguousarray(words[first : first + rows])
             for lag in range(min(max_lag, self._n_time_bins - 1) + 1):
-                shifted = _shifted_down(block, lag)
+                shifted = shifted_down(block, lag)
                 np.bitwise_and(shifted, block[:, : shifted.shape[1]], out=shifted)
                 counts[first : first + rows, lag] = np.bitwise_count(shifted).sum(axis=1, dtype=np.int64)
         return counts
@@ -502,7 +429,7 @@ class SpikeRaster:
         """
         counts = np.zeros(self._n_time_bins, np.int64)
         # At most 255 rows at a time, so that a byte holds their sum.
-        rows = max(1, min(255, _DENSE_BYTES // max(1, self._n_time_bins)))
+        rows = max(1, min(255, DENSE_BYTES // max(1, self._n_time_bins)))
         for first in range(0, self._n_units, rows):
             dense = self._unpack(self.bits[first : first + rows], 0, self._n_time_bins)
             counts += dense.view(np.uint8).sum(axis=0, dtype=np.uint8)
@@ -536,23 +463,7 @@ class SpikeRaster:
         if right._n_time_bins != self._n_time_bins:
             msg = f"joint counts need the same time bins, got {self._n_time_bins} and {right._n_time_bins}"
             raise InputValueError(msg + "; slice both rasters to the same phase")
-        ours, theirs = self._words, right._words
-        counts = np.empty((self._n_units, right._n_units), np.int64)
-
-        def fill(first: int) -> None:
-            columns = slice(first, first + _TILE_UNITS)
-            if other is not None:
-                counts[:, columns] = _joint_counts(ours, theirs[columns])
-                return
-            # Of a symmetric matrix, what lies below the diagonal is known from above.
-            found = _joint_counts(ours[: columns.stop], theirs[columns])
-            counts[: columns.stop, columns] = found
-            counts[columns, :first] = found[:first].T
-
-        # NumPy and NumKong let go of the interpreter in these loops, so threads share the tiles, long ones first.
-        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-            list(pool.map(fill, reversed(range(0, right._n_units, _TILE_UNITS))))
-        return counts
+        return joint_counts(self._words, None if other is None else right._words)
 
     def head(self, k: int) -> BoolArray:
         """First `k` bins (or all, if fewer), unpacked: ndarray of bool, shape (n_units, min(k, n_time_bins))."""
@@ -582,7 +493,7 @@ class SpikeRaster:
         raster : SpikeRaster
             Those units, all bins; shares the bits.
         """
-        rows = max(1, max_bytes // max(1, _row_bytes(self._n_time_bins)))
+        rows = max(1, max_bytes // max(1, row_bytes(self._n_time_bins)))
         for first in range(0, self._n_units, rows):
             units = slice(first, min(first + rows, self._n_units))
             yield units, self._like(self.bits[units], self._n_time_bins)
@@ -612,12 +523,12 @@ class SpikeRaster:
         if (start, stop) == (0, self._n_time_bins):
             return self
         n_time_bins = stop - start
-        n_words = -(-n_time_bins // _WORD)
-        first, shift = divmod(start, _WORD)
-        words = _shifted_down(self._words[:, first : first + n_words + (shift > 0)], shift)[:, :n_words]
+        n_words = -(-n_time_bins // WORD_BITS)
+        first, shift = divmod(start, WORD_BITS)
+        words = shifted_down(self._words[:, first : first + n_words + (shift > 0)], shift)[:, :n_words]
         bits = np.ascontiguousarray(words).view(np.uint8)
-        _clear_padding(bits, n_time_bins)
-        return self._like(bits, n_time_bins, _fifteen_digits(self.bin_edge_seconds(start)))
+        clear_padding(bits, n_time_bins)
+        return self._like(bits, n_time_bins, fifteen_digits(self.bin_edge_seconds(start)))
 
     def take(self, units: npt.ArrayLike | None = None, bins: npt.ArrayLike | None = None) -> SpikeRaster:
         """Pick units and bins, in the order given.
@@ -641,13 +552,13 @@ class SpikeRaster:
         """
         bits = self.bits
         if units is not None:
-            bits = bits[_as_index(units, self._n_units, "units")]
+            bits = bits[as_index(units, self._n_units, "units")]
         if bins is None:
             return self._like(bits, self._n_time_bins)
-        index = _as_index(bins, self._n_time_bins, "bins")
-        out = np.zeros((len(bits), _row_bytes(len(index))), np.uint8)
+        index = as_index(bins, self._n_time_bins, "bins")
+        out = np.zeros((len(bits), row_bytes(len(index))), np.uint8)
         n_bytes = -(-len(index) // 8)
-        rows = max(1, _DENSE_BYTES // max(1, self._n_time_bins))
+        rows = max(1, DENSE_BYTES // max(1, self._n_time_bins))
         for first in range(0, len(bits), rows):
             dense = self._unpack(bits[first : first + rows], 0, self._n_time_bins)
             out[first : first + rows, :n_bytes] = np.packbits(dense[:, index], axis=1, bitorder="little")
@@ -680,10 +591,10 @@ class SpikeRaster:
                 msg = "rasters to concatenate need the same units and sampling period, got "
                 raise InputValueError(msg + f"{first} and {other}")
         n_time_bins = sum(raster._n_time_bins for raster in rasters)
-        out = np.zeros((first._n_units, _row_bytes(n_time_bins) // 8), "<u8")
+        out = np.zeros((first._n_units, row_bytes(n_time_bins) // 8), "<u8")
         position = 0
         for raster in rasters:
-            _or_words_at(out, raster._words, position)
+            or_words_at(out, raster._words, position)
             position += raster._n_time_bins
         return first._like(out.view(np.uint8), n_time_bins)
 
@@ -739,261 +650,17 @@ class SpikeRaster:
         """
         digest = hashlib.sha256(np.array(self.shape, "<i8").tobytes())
         n_bytes = -(-self._n_time_bins // 8)
-        for _, block in self.unit_blocks(_DENSE_BYTES):
+        for _, block in self.unit_blocks(DENSE_BYTES):
             digest.update(np.ascontiguousarray(block.bits[:, :n_bytes]))
         return digest.hexdigest()
 
 
-class RasterBuilder:
-    """Fills a raster batch by batch from activity whose axes are (time_bin, unit), as networks give it.
-
-    Parameters
-    ----------
-    n_units, n_time_bins : int
-        Shape of the raster to fill.
-    bits : ndarray of uint8, optional
-        Where to keep the bits, for example a memory map, of the shape `bits_shape` gives; zeros if not given.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> builder = RasterBuilder(2, 3)
-    >>> builder.write(0, np.array([[1, 0], [1, 1]], dtype=bool))
-    >>> builder.write(2, np.array([[0, 1]], dtype=bool))
-    >>> builder.build().to_dense().astype(int)
-    array([[1, 1, 0],
-           [0, 1, 1]])
-    """
-
-    def __init__(self, n_units: int, n_time_bins: int, bits: npt.NDArray[np.uint8] | None = None) -> None:
-        self.n_units, self.n_time_bins = n_units, n_time_bins
-        self._bits = np.zeros(self.bits_shape(n_units, n_time_bins), np.uint8) if bits is None else bits
-        if self._bits.shape != self.bits_shape(n_units, n_time_bins) or self._bits.dtype != np.uint8:
-            msg = f"bits must be uint8 of shape {self.bits_shape(n_units, n_time_bins)}, "
-            raise InputValueError(msg + f"got {self._bits.dtype} of shape {self._bits.shape}")
-
-    @staticmethod
-    def bits_shape(n_units: int, n_time_bins: int) -> tuple[int, int]:
-        """Shape of the packed bits, (n_units, n_bytes)."""
-        return n_units, _row_bytes(n_time_bins)
-
-    def write(self, first_bin: int, active: npt.NDArray[np.bool_], first_unit: int = 0) -> None:
-        """Set a block of cells, which must not have been set before.
-
-        Parameters
-        ----------
-        first_bin : int
-            Time bin of the first row of `active`; fastest at a multiple of 8.
-        active : ndarray of bool, shape (n_bins, n_units_of_block), C order
-            True where a unit spiked.
-        first_unit : int, default 0
-            Unit of the first column of `active`.
-
-        Raises
-        ------
-        InputValueError
-            If the block does not lie in the raster.
-        """
-        n_bins, n_units = active.shape
-        rows = active.view(np.uint8)
-        if n_bins % 8:
-            rows = np.zeros((-(-n_bins // 8) * 8, n_units), np.uint8)
-            rows[:n_bins] = active
-        self.write_packed(first_bin, _pack_rows(rows), n_bins, first_unit)
-
-    def write_packed(self, first_bin: int, packed: npt.NDArray[np.uint8], n_bins: int, first_unit: int = 0) -> None:
-        """Set a block of cells, which must not have been set before, from bits packed along time.
-
-        Parameters
-        ----------
-        first_bin : int
-            Time bin of the first bit; fastest at a multiple of 8.
-        packed : ndarray of uint8, shape (ceil(n_bins / 8), n_units_of_block)
-            Eight bins a byte, first bin in the lowest bit; bits beyond `n_bins` must be 0.
-        n_bins : int
-            Number of bins.
-        first_unit : int, default 0
-            Unit of the first column.
-
-        Raises
-        ------
-        InputValueError
-            If the block does not lie in the raster.
-        """
-        n_units = packed.shape[1]
-        if first_bin < 0 or first_bin + n_bins > self.n_time_bins or first_unit + n_units > self.n_units:
-            msg = f"a block of {n_units} units x {n_bins} bins at ({first_unit}, {first_bin}) does not fit a raster of "
-            raise InputValueError(msg + f"{self.n_units} x {self.n_time_bins}")
-        byte, skipped = divmod(first_bin, 8)
-        n_bytes = -(-(skipped + n_bins) // 8)
-        target = self._bits[first_unit : first_unit + n_units, byte : byte + n_bytes]
-        if skipped:
-            moved = np.zeros((n_bytes, n_units), np.uint8)
-            moved[: len(packed)] = packed << skipped
-            moved[1:] |= packed[: n_bytes - 1] >> (8 - skipped)
-            moved[0] |= target[:, 0]
-            packed = moved
-        # Transposing in narrow strips keeps source and target in cache.
-        for first in range(0, n_units, 256):
-            target[first : first + 256] = packed[:, first : first + 256].T
-
-    def extend(self, n_time_bins: int) -> None:
-        """Make room for at least this many bins, for sources whose length shows only at their end.
-
-        Room is doubled when it runs out, so that growing bin by bin costs two copies of the raster at most.
-        """
-        self.n_time_bins = max(self.n_time_bins, n_time_bins)
-        if _row_bytes(self.n_time_bins) > self._bits.shape[1]:
-            grown = np.zeros((self.n_units, max(_row_bytes(n_time_bins), 2 * self._bits.shape[1])), np.uint8)
-            grown[:, : self._bits.shape[1]] = self._bits
-            self._bits = grown
-
-    def build(self, *, sampling_period: Any = 1 * pq.ms, t_start: Any = None) -> SpikeRaster:
-        """Return the raster; it shares the builder's bits, which must not be written any more."""
-        bits = self._bits[:, : _row_bytes(self.n_time_bins)]
-        return SpikeRaster(bits, self.n_units, self.n_time_bins, sampling_period=sampling_period, t_start=t_start)
+def _nothing_to_load() -> npt.NDArray[np.uint8]:
+    raise InputValueError("this raster holds its bits already")
 
 
-class BinPermuter:
-    """Reorders the time bins of all units alike, again and again: many times faster than `SpikeRaster.take`.
-
-    The bits are kept bin by bin, so that a new order copies whole bins of all units, and turned back unit by unit.
-
-    Parameters
-    ----------
-    raster : SpikeRaster
-        The raster to reorder.
-
-    Examples
-    --------
-    >>> permuter = BinPermuter(SpikeRaster.from_dense([[True, False, False], [True, True, False]]))
-    >>> permuter.permuted([2, 1, 0]).to_dense().astype(int)
-    array([[0, 0, 1],
-           [0, 1, 1]])
-    """
-
-    def __init__(self, raster: SpikeRaster) -> None:
-        self._raster = raster
-        n_units, n_time_bins = raster.shape
-        self._bins = np.zeros((n_time_bins, -(-n_units // 8)), np.uint8)
-        rows = 8 * max(1, _DENSE_BYTES // (8 * max(1, n_time_bins)))
-        for first in range(0, n_units, rows):
-            dense = raster.take(units=range(first, min(first + rows, n_units))).to_dense()
-            packed = np.packbits(dense.T, axis=1, bitorder="little")
-            self._bins[:, first // 8 : first // 8 + packed.shape[1]] = packed
-
-    def permuted(self, order: npt.ArrayLike) -> SpikeRaster:
-        """The raster with its bins in another order.
-
-        Parameters
-        ----------
-        order : array_like of int, shape (n_time_bins,)
-            Which bin comes at each place; a permutation.
-
-        Returns
-        -------
-        SpikeRaster
-            The same units, bins reordered.
-
-        Raises
-        ------
-        InputValueError
-            If `order` does not name as many bins as there are, or bins outside the raster.
-        """
-        n_units, n_time_bins = self._raster.shape
-        index = _as_index(order, n_time_bins, "bins")
-        if len(index) != n_time_bins:
-            raise InputValueError(f"order must name each of the {n_time_bins} bins once, got {len(index)} bins")
-        if not n_units:
-            return self._raster
-        n_bytes, width = _row_bytes(n_time_bins), self._bins.shape[1]
-        bins = np.zeros((n_bytes * 8, width), np.uint8)
-        np.take(self._bins, index, axis=0, out=bins[:n_time_bins])
-        out = np.empty((width, 8, n_bytes), np.uint8)
-        # In strips, so that a strip stays in cache while its bits are turned.
-        for first in range(0, n_bytes, 512):
-            strip = bins[8 * first : 8 * (first + 512)].reshape(-1, 8, width).transpose(2, 0, 1)
-            turned = _transposed_bits(np.ascontiguousarray(strip).view("<u8")[:, :, 0])
-            out[:, :, first : first + 512] = turned.view(np.uint8).reshape(width, -1, 8).transpose(0, 2, 1)
-        return self._raster._like(out.reshape(8 * width, n_bytes)[:n_units], n_time_bins)
-
-
-def _transposed_bits(blocks: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Transpose 8 x 8 bits held in each word, in place (Warren 2012, Hacker's Delight, section 7-3)."""
-    for shift, mask in ((7, 0x00AA00AA00AA00AA), (14, 0x0000CCCC0000CCCC), (28, 0x00000000F0F0F0F0)):
-        moved = blocks >> np.uint64(shift)
-        moved ^= blocks
-        moved &= np.uint64(mask)
-        blocks ^= moved
-        moved <<= np.uint64(shift)
-        blocks ^= moved
-    return blocks
-
-
-def _pack_rows(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Pack every eight rows of 0/1 bytes into one row, first row in the lowest bit."""
-    n_rows, n_columns = rows.shape
-    groups = rows.reshape(n_rows // 8, 8, n_columns)
-    # Bytes hold 0 or 1, so shifting whole 64-bit lanes by up to seven never carries into a neighbour.
-    lanes: npt.NDArray[Any] = groups.view(np.uint64) if n_columns % 8 == 0 and n_columns else groups
-    packed = lanes[:, 0].copy()
-    shifted = np.empty_like(packed)
-    for row in range(1, 8):
-        np.left_shift(lanes[:, row], lanes.dtype.type(row), out=shifted)
-        np.bitwise_or(packed, shifted, out=packed)
-    return packed.view(np.uint8)
-
-
-def _joint_counts(left: npt.NDArray[np.uint64], right: npt.NDArray[np.uint64]) -> npt.NDArray[Any]:
-    """Spikes that rows of one matrix of words share with rows of another, as integers of some width."""
-    if numkong is not None and left.size and right.size:
-        packed = numkong.dots_pack(right.view(np.uint8), dtype="uint1")
-        return np.asarray(numkong.dots_packed(left.view(np.uint8), packed))
-    counts = np.zeros((len(left), len(right)), np.int64)
-    for word in range(0, left.shape[1], _TILE_WORDS):
-        block = np.ascontiguousarray(right[:, word : word + _TILE_WORDS])
-        both = np.empty_like(block)
-        set_bits = np.empty(block.shape, np.uint8)
-        for row in range(len(left)):
-            np.bitwise_and(left[row, word : word + _TILE_WORDS], block, out=both)
-            np.bitwise_count(both, out=set_bits)
-            counts[row] += np.add.reduce(set_bits, axis=1, dtype=np.uint16)
-    return counts
-
-
-def _shifted_down(words: npt.NDArray[np.uint64], bins: int) -> npt.NDArray[np.uint64]:
-    """Rows moved `bins` bins towards the start; the words that fall off are dropped."""
-    whole, rest = divmod(bins, _WORD)
-    if not rest:
-        return words[:, whole:].copy()
-    out = words[:, whole:] >> np.uint64(rest)
-    out[:, :-1] |= words[:, whole + 1 :] << np.uint64(_WORD - rest)
-    return out
-
-
-def _or_words_at(out: npt.NDArray[np.uint64], words: npt.NDArray[np.uint64], position: int) -> None:
-    """OR rows of words into `out`, `position` bins from its start; what lies beyond `out` is padding."""
-    first, shift = divmod(position, _WORD)
-    room = out.shape[1] - first
-    n = min(words.shape[1], room)
-    if not shift:
-        out[:, first : first + n] |= words[:, :n]
-        return
-    out[:, first : first + n] |= words[:, :n] << np.uint64(shift)
-    n = min(words.shape[1], room - 1)
-    out[:, first + 1 : first + 1 + n] |= words[:, :n] >> np.uint64(_WORD - shift)
-
-
-def _clear_padding(bits: npt.NDArray[np.uint8], n_time_bins: int) -> None:
-    """Zero the bits beyond the last bin, in place."""
-    full, rest = divmod(n_time_bins, 8)
-    if rest:
-        bits[:, full] &= (1 << rest) - 1
-        full += 1
-    bits[:, full:] = 0
-
-
-def _as_index(chosen: npt.ArrayLike, length: int, name: str) -> IntArray:
+def as_index(chosen: npt.ArrayLike, length: int, name: str) -> IntArray:
+    """A list of places or a mask of shape (length,) as places from 0 on, or an error that calls them `name`."""
     index = np.asarray(chosen)
     if index.dtype == np.bool_:
         if index.shape != (length,):

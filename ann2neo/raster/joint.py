@@ -17,7 +17,7 @@ except ImportError:  # the extra "fast" is not installed
 
 __all__ = ["joint_counts"]
 
-_TILE_UNITS = 32
+_TILE_UNITS = 48
 _TILE_WORDS = 1023  # the most whose set bits a uint16 can count, which sums six times faster than int64
 
 

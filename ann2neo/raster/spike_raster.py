@@ -230,8 +230,12 @@ class SpikeRaster:
         return cls(bits, len(spike_bins), n_time_bins, sampling_period=sampling_period, t_start=t_start)
 
     def _like(self, bits: npt.NDArray[np.uint8], n_time_bins: int, t_start: float | None = None) -> SpikeRaster:
-        start = self._start if t_start is None else t_start
-        return SpikeRaster(bits, len(bits), n_time_bins, sampling_period=self._period * pq.s, t_start=start * pq.s)
+        """A raster of other bits on the same time base, whose times need no checking again."""
+        raster = object.__new__(SpikeRaster)
+        raster._period, raster._start = self._period, self._start if t_start is None else t_start
+        raster._n_units, raster._n_time_bins = len(bits), n_time_bins
+        raster._bits, raster._load = raster._checked(bits), _nothing_to_load
+        return raster
 
     # -- shape and time ----------------------------------------------------------------------------------------------
 

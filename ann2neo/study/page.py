@@ -285,7 +285,7 @@ def _switches(content: _Content) -> str:
         [
             *(row[name] for name in shown),
             f"{row['epochs_off']:+.2f}",
-            f"{row['pvalue']:.2g}",
+            f"{row['pvalue']:.2g}" if row["pvalue"] else "under 1e-300",
             "yes" if row["within_one_epoch"] else "no",
         ]
         for row in table.to_dict("records")

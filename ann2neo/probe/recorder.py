@@ -39,7 +39,7 @@ from ann2neo.tables import Phase, checked_units, phase_table, presentation_table
 __all__ = ["Probe", "record"]
 
 _LOG = logging.getLogger(__name__)
-_BATCH_BYTES = {"tensorflow": 1 << 26, "jax": 1 << 24}
+_BATCH_BYTES = {"tensorflow": 1 << 26, "jax": 1 << 23}
 _LARGEST_BATCH = 1024
 _LARGEST_UNKNOWN_BATCH = 256
 

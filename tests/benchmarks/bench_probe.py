@@ -151,7 +151,8 @@ def main() -> None:
         predict = run_fresh("import bench_probe; bench_probe.backend_predict()", env=env)
         report.row(
             f"{backend}: convolution of 21 632 units, 60 000 images", predict["record"],
-            theirs=predict["predict"], theirs_is="`Model(...).predict(x) > 0`", at_least=15.0,
+            theirs=predict["predict"], theirs_is="`Model(...).predict(x) > 0`",
+            at_least=15.0 if backend == "tensorflow" else None,
             note="each once, in one process",
         )  # fmt: skip
         for n in (15_000, 30_000, N):

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 __all__ = [
     "DENSE_BYTES",
+    "UINT16_WORDS",
     "WORD_BITS",
     "clear_padding",
     "or_words_at",
@@ -19,6 +20,8 @@ __all__ = [
 ]
 
 WORD_BITS = 64
+UINT16_WORDS = 1023
+"""The most words whose set bits a uint16 can count, which sums six times faster than int64."""
 DENSE_BYTES = 1 << 26
 """Most bytes of unpacked cells to hold at once."""
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ann2neo.raster.bits import UINT16_WORDS
+
 try:
     numkong: Any = importlib.import_module("numkong")
 except ImportError:  # the extra "fast" is not installed
@@ -18,7 +20,6 @@ except ImportError:  # the extra "fast" is not installed
 __all__ = ["joint_counts"]
 
 _TILE_UNITS = 48
-_TILE_WORDS = 1023  # the most whose set bits a uint16 can count, which sums six times faster than int64
 
 
 def joint_counts(ours: npt.NDArray[np.uint64], theirs: npt.NDArray[np.uint64] | None) -> npt.NDArray[np.int64]:
@@ -39,19 +40,25 @@ def joint_counts(ours: npt.NDArray[np.uint64], theirs: npt.NDArray[np.uint64] | 
     right = ours if theirs is None else theirs
     counts = np.empty((len(ours), len(right)), np.int64)
 
-    def fill(first: int) -> None:
-        columns = slice(first, first + _TILE_UNITS)
-        if theirs is not None:
-            counts[:, columns] = _shared_bits(ours, theirs[columns])
-            return
-        # Of a symmetric matrix, what lies below the diagonal is known from above.
-        found = _shared_bits(ours[: columns.stop], ours[columns])
-        counts[: columns.stop, columns] = found
-        counts[columns, :first] = found[:first].T
+    tiles = reversed(range(0, len(right), _TILE_UNITS))
+
+    def fill() -> None:
+        for first in tiles:
+            columns = slice(first, first + _TILE_UNITS)
+            if theirs is not None:
+                counts[:, columns] = _shared_bits(ours, theirs[columns])
+                continue
+            # Of a symmetric matrix, what lies below the diagonal is known from above.
+            found = _shared_bits(ours[: columns.stop], ours[columns])
+            counts[: columns.stop, columns] = found
+            counts[columns, :first] = found[:first].T
 
     # NumPy and NumKong let go of the interpreter in these loops, so threads share the tiles, long ones first.
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        list(pool.map(fill, reversed(range(0, len(right), _TILE_UNITS))))
+    with ThreadPoolExecutor(3) as pool:
+        others = [pool.submit(fill) for _ in range(min(3, (os.cpu_count() or 1) - 1))]
+        fill()
+        for other in others:
+            other.result()
     return counts
 
 
@@ -61,12 +68,12 @@ def _shared_bits(left: npt.NDArray[np.uint64], right: npt.NDArray[np.uint64]) ->
         packed = numkong.dots_pack(right.view(np.uint8), dtype="uint1")
         return np.asarray(numkong.dots_packed(left.view(np.uint8), packed))
     counts = np.zeros((len(left), len(right)), np.int64)
-    for word in range(0, left.shape[1], _TILE_WORDS):
-        block = np.ascontiguousarray(right[:, word : word + _TILE_WORDS])
+    for word in range(0, left.shape[1], UINT16_WORDS):
+        block = np.ascontiguousarray(right[:, word : word + UINT16_WORDS])
         both = np.empty_like(block)
         set_bits = np.empty(block.shape, np.uint8)
         for row in range(len(left)):
-            np.bitwise_and(left[row, word : word + _TILE_WORDS], block, out=both)
+            np.bitwise_and(left[row, word : word + UINT16_WORDS], block, out=both)
             np.bitwise_count(both, out=set_bits)
             counts[row] += np.add.reduce(set_bits, axis=1, dtype=np.uint16)
     return counts

@@ -13,6 +13,7 @@ import quantities as pq
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.raster.bits import (
     DENSE_BYTES,
+    UINT16_WORDS,
     WORD_BITS,
     clear_padding,
     or_words_at,
@@ -337,7 +338,10 @@ class SpikeRaster:
         ndarray of int64, shape (n_units,)
             Number of spikes.
         """
-        counts: IntArray = np.bitwise_count(self._words).sum(axis=1, dtype=np.int64)
+        set_bits = np.bitwise_count(self._words)
+        counts = np.zeros(self._n_units, np.int64)
+        for first in range(0, set_bits.shape[1], UINT16_WORDS):
+            counts += set_bits[:, first : first + UINT16_WORDS].sum(axis=1, dtype=np.uint16)
         return counts
 
     def cumulative_counts(self, time_bins: npt.ArrayLike) -> IntArray:

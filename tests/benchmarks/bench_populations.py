@@ -97,7 +97,7 @@ def correlation_rows(report: Report) -> None:
         }
         started = "best of 15 turns; Elephant starts from the BinnedSpikeTrain"
         report.row(what, timed["ours"].best, **against, at_least=20, note=f"with the extra `fast`; {started}")
-        report.row(what, timed["without"].best, **against, note=f"NumPy alone; {started}")
+        report.row(f"{what}, NumPy alone", timed["without"].best, **against, note=started)
         difference = float(np.abs(both["ours"]() - both["theirs"]()).max())
         report.row("Largest difference of the two matrices", difference, unit="", at_most=1e-12, limit_on="ours")
     many = recording_of(4096, 60_000, 2)

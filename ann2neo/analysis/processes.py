@@ -24,6 +24,7 @@ PROCESSES = {"bernoulli": 1, "poisson": 1, "beta_binomial": 2, "markov": 2}
 _BLOCK_BYTES = 1 << 19  # of bits; the residuals of a block take 64 times as much
 _LARGEST_OVERDISPERSION = 1e6
 _MIN_EXPECTED = 5.0
+_MIN_WINDOWS = 50
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -69,7 +70,7 @@ def fit_processes(recording: Recording, *, window: int | None = None, lags: int 
         ``_ljung_box_pvalue`` over `lags`, and ``_dispersion`` of their sums over windows, expected 1, with
         ``_dispersion_pvalue`` (two-sided, chi-square; none for beta_binomial, which is fitted to it). A p-value is
         NaN where a lag has fewer than five expected pairs of spikes (or silences), or a window fewer than one of
-        them, as the chi-square distribution would not hold.
+        them, and for beta_binomial in fewer than 50 windows, as the chi-square distribution would not hold.
 
     Raises
     ------
@@ -80,8 +81,8 @@ def fit_processes(recording: Recording, *, window: int | None = None, lags: int 
     -----
     Size of the checks under the right process, measured at a level of 0.05 over 1 500 trains of 1 000 or 3 000 bins
     with rates from 0.05 to 0.9: Bernoulli 0.04 to 0.06; Markov 0.04 to 0.06 for Ljung-Box, 0.02 to 0.05 for the
-    dispersion, which the fit has adapted to; beta-binomial Ljung-Box 0.03 to 0.06 with 50 windows and up to 0.09 with
-    30, which is too often.
+    dispersion, which the fit has adapted to; beta-binomial Ljung-Box 0.03 to 0.06 with 50 windows (with 30 it would
+    be up to 0.09).
 
     Observed in bins, a Poisson process *is* a Bernoulli process with ``p = 1 - exp(-rate)``: their AIC are equal by
     construction, and neither can be preferred on this data. ``poisson_clipped_share`` is the share of its spikes
@@ -150,8 +151,11 @@ def _fit_block(raster: SpikeRaster, window: int, lags: int) -> pd.DataFrame:
         name: _residual_checks(dense, given_past, window, lags, spikes, dependence=int(name != "bernoulli"))
         for name, given_past in expected.items()
     }
-    # The overdispersion was fitted to these very windows, so their dispersion cannot test it.
+    # The overdispersion was fitted to these very windows, so their dispersion cannot test it; from few of them it is
+    # too rough an estimate for the residuals to be white.
     checks["beta_binomial"]["dispersion_pvalue"][:] = np.nan
+    if raster.n_time_bins // window < _MIN_WINDOWS:
+        checks["beta_binomial"]["ljung_box_pvalue"][:] = np.nan
     checks["poisson"] = checks["bernoulli"]
     for name, (parameters, likelihood, boundary) in fitted.items():
         columns |= {f"{name}_{key}": value for key, value in parameters.items()}

@@ -176,13 +176,15 @@ def test_sizes_of_residual_checks_are_the_stated_ones(p, n, window):
         ("bernoulli", "dispersion_pvalue"): (0.04, 0.06),
         ("markov", "ljung_box_pvalue"): (0.04, 0.06),
         ("markov", "dispersion_pvalue"): (0.02, 0.05),
-        ("beta_binomial", "ljung_box_pvalue"): (0.03, 0.09),
+        ("beta_binomial", "ljung_box_pvalue"): (0.03, 0.06),
     }
     error = 3 * np.sqrt(0.05 * 0.95 / 1500)
     for maker, train in bits.items():
         fit = fit_processes(recording_of(train), window=window)
         for (name, check), (low, high) in limits.items():
-            if name == maker:
+            if name == "beta_binomial" and n // window < 50:
+                assert fit["beta_binomial_ljung_box_pvalue"].isna().all()
+            elif name == maker:
                 assert low - error <= (fit[f"{maker}_{check}"].dropna() < 0.05).mean() <= high + error, (maker, check)
 
 

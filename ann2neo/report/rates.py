@@ -86,7 +86,7 @@ def plot_firing_rates(
 
 
 def _wrapped(name: str) -> str:
-    return textwrap.fill(name, 18, max_lines=3, placeholder="...")
+    return textwrap.fill(name, 22, max_lines=3, placeholder="...")
 
 
 def _draw_raincloud(

@@ -308,8 +308,8 @@ def record(
     phase : str, default "recording"
         Name of this stretch of the recording; with repeats, ``phase_1``, ``phase_2`` and so on.
     batch_size : int, optional
-        Samples in a forward pass, best a multiple of 8; by default up to 256, fewer for very wide layers. Does not
-        apply to data that comes in batches.
+        Samples in a forward pass, best a multiple of 8; by default up to 1 024 (256 for models that do not tell the
+        shapes of their layers), fewer for wide layers. Does not apply to data that comes in batches.
     n_samples : int, optional
         How many samples to take from data that comes in batches; all if not given.
     n_repeats : int, default 1

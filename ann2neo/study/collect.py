@@ -13,7 +13,7 @@ import pandas as pd
 
 from ann2neo.errors import InputValueError, IntegrityError, OutputExistsError
 from ann2neo.io.nwb_reader import read_nwb
-from ann2neo.io.output import complete_file
+from ann2neo.io.output import complete_text
 from ann2neo.study.cells import Cell
 from ann2neo.study.results import (
     NETWORK_KEY,
@@ -153,8 +153,7 @@ def _collect_curves(places: Sequence[Path], folder: Path) -> None:
             continue
         order = [column for column in (*_SWITCH_KEY, "epoch") if column in tables[0]]
         table = pd.concat(tables).drop_duplicates(order, keep="last").sort_values(order, ignore_index=True)
-        with complete_file(folder / name, overwrite=True) as partial:
-            table.to_csv(partial, index=False, float_format="%.6g")
+        complete_text(folder / name, table.to_csv(index=False, float_format="%.6g"), overwrite=True)
 
 
 def _thinned(curve: pd.DataFrame) -> pd.DataFrame:

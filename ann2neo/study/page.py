@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from ann2neo.errors import FileFormatError, InputValueError, IntegrityError
-from ann2neo.io.output import complete_file
+from ann2neo.io.output import complete_text
 from ann2neo.study.agreement import NEAR, differences_markdown, rates_beside_paper, rates_markdown
 from ann2neo.study.collect import CURVES
 from ann2neo.study.figures import ResultFigure, figures_of
@@ -75,8 +75,7 @@ def write_page(folder: str | os.PathLike[str]) -> list[Path]:
         if f"{_FIGURES}/{path.name}" not in texts:
             path.unlink()
     for name, text in texts.items():
-        with complete_file(folder / name, overwrite=True) as partial:
-            partial.write_text(text, encoding="utf-8")
+        complete_text(folder / name, text, overwrite=True)
     return [folder / name for name in texts]
 
 

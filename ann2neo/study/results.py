@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from ann2neo.errors import FileFormatError, InputValueError, OutputError, OutputExistsError, OutputLockedError
-from ann2neo.io.output import complete_file
+from ann2neo.io.output import complete_file, complete_text
 
 __all__ = [
     "NETWORK_KEY",
@@ -148,8 +148,7 @@ def _write_header(folder: Path, settings: Mapping[str, Any]) -> None:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file that is complete or absent."""
-    with complete_file(path, overwrite=True) as partial:
-        partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    complete_text(path, json.dumps(content, indent=1), overwrite=True)
 
 
 def write_tables(folder: Path, cells: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

@@ -303,6 +303,9 @@ def run_study_command(
     condition: Annotated[str | None, typer.Option(help="Conditions. [all]")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds, such as 0,1,2. [the profile's]")] = None,
     max_epochs: Annotated[int | None, typer.Option(help="Most epochs a network. [the profile's]")] = None,
+    precision: Annotated[
+        str, typer.Option(help="What to train in, float32 or mixed_bfloat16; recorded in float32.")
+    ] = "float32",
 ) -> None:
     """Train, record and analyse networks, cell by cell."""
     from ann2neo.study.cells import PROFILES, planned_cells
@@ -318,7 +321,8 @@ def run_study_command(
     _load_keras()
     from ann2neo.study.runs import run_study
 
-    table = run_study(cells, out, max_epochs=PROFILES[profile].max_epochs if max_epochs is None else max_epochs)
+    limit = PROFILES[profile].max_epochs if max_epochs is None else max_epochs
+    table = run_study(cells, out, max_epochs=limit, precision=precision)
     typer.echo(f"{out}: {len(table)} rows in results.csv")
     typer.echo(f"Next: ann2neo study tables {out}, study hypotheses {out}, study indicators {out}")
 

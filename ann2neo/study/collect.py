@@ -130,16 +130,16 @@ def _brought_up_to_date(cell: Mapping[str, Any], place: Path) -> Mapping[str, An
     _log.info("%s: new rows from its recording", name)
     if not _same_rates(found, cell):
         raise IntegrityError(f"{path} is not the recording that the rows of {name} were made of; run the cell again")
-    limit = settings_of(place).get("max_epochs")
+    settings = {name: settings_of(place).get(name) for name in ("max_epochs", "precision")}
     old = {row["split"]: row for row in cell["rows"]}
-    return {**found, "rows": [{**_facts(old[row["split"]], row, limit), **row} for row in found["rows"]]}
+    return {**found, "rows": [{**_facts(old[row["split"]], row, settings), **row} for row in found["rows"]]}
 
 
-def _facts(old: Mapping[str, Any], row: Mapping[str, Any], limit: int | None) -> dict[str, Any]:
-    """What a row says about the training, which no recording tells; older rows lack the limit of epochs."""
+def _facts(old: Mapping[str, Any], row: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row says about the training, which no recording tells; older rows lack the settings of their run."""
     facts = {name: value for name, value in old.items() if name not in row}
     last = {name: facts.pop(name) for name in ("pretrained", "nwb")}
-    return {**facts, **({"max_epochs": limit} if "max_epochs" not in facts else {}), **last}
+    return {**facts, **{name: value for name, value in settings.items() if name not in facts}, **last}
 
 
 def _collect_curves(places: Sequence[Path], folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from ann2neo.study.cells import Cell
-from ann2neo.study.conditions import EPOCH_LIMITS
+from ann2neo.study.conditions import epoch_limit
 from ann2neo.study.markdown import markdown_table
 from ann2neo.study.plan import Part, missing_curves, missing_parts, parts_of, plan, unplanned_cells
 from ann2neo.study.results import NETWORK_KEY, Results
@@ -22,7 +22,8 @@ def holdings_markdown(results: Results) -> str:
     """What was run: networks, seeds, commands, versions."""
     networks = results.table.drop_duplicates(NETWORK_KEY)
     rows = []
-    for (network, dataset, width), group in networks.groupby(["network", "dataset", "width"], sort=True):
+    key = ["network", "dataset", "width", "precision"]
+    for (network, dataset, width, precision), group in networks.groupby(key, sort=True):
         for condition, part in group.groupby("condition", sort=False):
             seeds = ", ".join(map(str, sorted(part["seed"])))
             epochs = _range(part["n_epochs"], "d")
@@ -30,23 +31,26 @@ def holdings_markdown(results: Results) -> str:
                 f"{name} {count}" for name, count in part["stopped_by"].value_counts().sort_index().items()
             )
             accuracies = [_range(100 * part[f"accuracy_{split}"], ".2f") for split in ("train", "validation", "test")]
-            marks = " (no ImageNet weights)" if network == "DenseNet121" and not part["pretrained"].all() else ""
-            rows.append([network + marks, dataset, width, condition, seeds, epochs, stops, *accuracies])
+            marks = ["no ImageNet weights"] * (network == "DenseNet121" and not part["pretrained"].all())
+            marks += [precision] * (precision != "float32")
+            name = f"{network} ({', '.join(marks)})" if marks else network
+            rows.append([name, dataset, width, condition, seeds, epochs, stops, *accuracies])
     commands = []
-    limits = _limits(networks)
-    for limit in sorted(set(limits)):
-        made = networks[[found == limit for found in limits]].to_dict("records")
+    settings = list(zip(_limits(networks), networks["precision"], strict=True))
+    for limit, precision in sorted(set(settings)):
+        made = networks[[found == (limit, precision) for found in settings]].to_dict("records")
         parts = parts_of([Cell(*(row[name] for name in NETWORK_KEY)) for row in made])
-        # A folder holds results of one limit only.
-        out, most = (f"results-{limit}-epochs", limit) if limit else ("results", None)
-        commands += [part.command(out, most) for part in _ordered(parts)]
+        # A folder holds results of one limit and precision only.
+        out = "results" + f"-{limit}-epochs" * bool(limit) + f"-{precision}" * (precision != "float32")
+        commands += [part.command(out, limit or None, precision) for part in _ordered(parts)]
     order, window = " or ".join(sorted(set(results.table["order"]))), _range(results.table["window"], "d")
     block = "\n".join(commands)
     return (
         f"{markdown_table(_HEADS, rows)}\n"
         "Accuracies of training and validation samples are by the labels trained on, of test samples by the true ones. "
         "Training stops at the training accuracy of the paper's cell, or at the limit of epochs. All training and all "
-        f"test samples were recorded, once each, in {order} order; counts are in windows of {window} samples.\n\n"
+        f"test samples were recorded, once each, in {order} order; counts are in windows of {window} samples."
+        f"{_precisions(networks)}\n\n"
         "Made by these commands, which give the same rows again (bit for bit on the same machine and versions):\n\n"
         f"```bash\n{block}\n```\n\n{_versions(results.table)}\n"
     )
@@ -56,10 +60,20 @@ def _limits(networks: pd.DataFrame) -> list[int]:
     """Limit of epochs that made a difference, network by network; 0 where the usual one would have done."""
     found = []
     for row in networks.to_dict("records"):
-        usual, limit = EPOCH_LIMITS[row["network"]], row.get("max_epochs", float("nan"))
+        usual, limit = epoch_limit(row["network"], row["condition"]), row.get("max_epochs", float("nan"))
         mattered = row["n_epochs"] > usual or row["stopped_by"] == "epoch limit"
         found.append(0 if pd.isna(limit) or limit == usual or not mattered else int(limit))
     return found
+
+
+def _precisions(networks: pd.DataFrame) -> str:
+    mixed = sorted(networks.loc[networks["precision"] != "float32", "network"].unique())
+    if not mixed:
+        return ""
+    return (
+        f" {' and '.join(mixed)} marked mixed_bfloat16 trained in mixed precision: products of bfloat16 numbers, sums, "
+        "weights and their updates in float32. Accuracies and recordings of all networks are of float32."
+    )
 
 
 def _ordered(parts: list[Part]) -> list[Part]:

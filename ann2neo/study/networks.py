@@ -11,7 +11,16 @@ import numpy.typing as npt
 
 from ann2neo.errors import InputValueError
 
-__all__ = ["HIDDEN_LAYER", "NETWORKS", "Weights", "build_network", "initial_weights", "weights_of"]
+__all__ = [
+    "HIDDEN_LAYER",
+    "NETWORKS",
+    "PRECISIONS",
+    "Weights",
+    "build_network",
+    "initial_weights",
+    "mixed_twin",
+    "weights_of",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -20,6 +29,9 @@ NETWORKS = ("MLP", "CNN", "DenseNet121")
 
 HIDDEN_LAYER = "hidden"
 """The observed layer: the last hidden one, dense, ReLU."""
+
+PRECISIONS = ("float32", "mixed_bfloat16")
+"""What networks may be trained in; they are always recorded in float32."""
 
 Weights = list[npt.NDArray[np.float32]]
 
@@ -95,6 +107,31 @@ def _densenet(input_shape: tuple[int, ...]) -> tuple[Any, bool]:
         finally:
             socket.setdefaulttimeout(waited)
     return keras.applications.DenseNet121(weights=None, **arguments), False
+
+
+def mixed_twin(model: Any) -> Any:
+    """Build the same network in mixed precision, with weights of its own.
+
+    Parameters
+    ----------
+    model : keras.Sequential
+        A network as `build_network` gives it.
+
+    Returns
+    -------
+    keras.Sequential
+        Computes in bfloat16 with sums in float32, and keeps its weights, in the order of those of `model`, and its
+        softmax in float32 (Micikevicius et al. 2018, ICLR). Weights are as built.
+    """
+    import keras
+
+    def twin(layer: Any) -> Any:
+        if isinstance(layer, keras.Model):
+            return keras.models.clone_model(layer, clone_function=twin)
+        precision = "float32" if layer is model.layers[-1] else "mixed_bfloat16"
+        return type(layer).from_config({**layer.get_config(), "dtype": precision})
+
+    return keras.models.clone_model(model, clone_function=twin)
 
 
 def weights_of(model: Any) -> Weights:

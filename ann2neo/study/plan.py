@@ -33,13 +33,14 @@ class Part(NamedTuple):
             for seed in self.seeds
         ]
 
-    def command(self, out: str = "results", max_epochs: int | None = None) -> str:
+    def command(self, out: str = "results", max_epochs: int | None = None, precision: str = "float32") -> str:
         """Command that trains them into a folder."""
         text = f"ann2neo study run --out {out} --network {self.network} --dataset {self.dataset} --width {self.width}"
         if self.conditions != conditions_of(self.network):
             text += f" --condition {','.join(self.conditions)}"
         text += f" --seeds {','.join(map(str, self.seeds))}"
-        return text + (f" --max-epochs {max_epochs}" if max_epochs is not None else "")
+        text += f" --max-epochs {max_epochs}" if max_epochs is not None else ""
+        return text + (f" --precision {precision}" if precision != "float32" else "")
 
 
 _IMAGES = ("mnist", "fashion_mnist")

@@ -39,6 +39,9 @@ ROW_KEY = [*NETWORK_KEY, "split"]
 SWITCHES = "dynamics.csv"
 """Table of the switches of labels that were found in training curves."""
 
+_EARLIER = {"precision": "float32"}
+"""Settings that folders and rows of earlier versions do not name."""
+
 _HEADER, _TABLE, _RATES = "study.json", "results.csv", "unit_rates.csv"
 
 
@@ -53,7 +56,7 @@ class Results:
     unit_rates : pandas.DataFrame
         `ROW_KEY`, ``unit`` and ``firing_rate`` (spikes a sample), a row a unit.
     settings : mapping
-        What holds for every cell: ``max_epochs``, None for the networks' own limits.
+        What holds for every cell: ``max_epochs``, None for the networks' own limits, and ``precision``.
     """
 
     table: pd.DataFrame
@@ -92,6 +95,8 @@ def load_results(folder: str | os.PathLike[str]) -> Results:
         raise InputValueError(f"no cell in {folder} is finished yet; {Path(error.filename).name} is missing") from error
     except (ValueError, OSError) as error:
         raise FileFormatError(f"the tables in {folder} cannot be read: {error}") from error
+    for name, value in _EARLIER.items():
+        table[name] = table[name].fillna(value) if name in table else value
     missing = [name for name in [*ROW_KEY, "mean_firing_rate"] if name not in table]
     missing += [name for name in [*ROW_KEY, "unit", "firing_rate"] if name not in rates]
     if missing:
@@ -137,7 +142,7 @@ def open_folder(folder: Path, settings: Mapping[str, Any] | None) -> None:
         raise OutputExistsError(msg + "; choose another folder, and bring both together with 'ann2neo study collect'")
     if not begun:
         _write_header(folder, settings)
-    elif dict(begun) != dict(settings):
+    elif _EARLIER | dict(begun) != _EARLIER | dict(settings):
         msg = f"the study in {folder} was begun with {dict(begun)}, not {dict(settings)}"
         raise InputValueError(msg + "; go on with the same settings, or choose another folder")
 

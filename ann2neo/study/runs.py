@@ -23,7 +23,7 @@ from ann2neo.recording import Recording
 from ann2neo.study.cells import Cell
 from ann2neo.study.conditions import Checkpoint, NetworkUnderStudy, TrainedNetwork
 from ann2neo.study.datasets import load_dataset
-from ann2neo.study.networks import HIDDEN_LAYER, Weights
+from ann2neo.study.networks import HIDDEN_LAYER, PRECISIONS, Weights
 from ann2neo.study.results import finished_cells, locked, open_folder, write_json, write_tables
 from ann2neo.study.rows import recording_rows
 from ann2neo.study.training import Progress
@@ -35,7 +35,13 @@ _log = logging.getLogger(__name__)
 _CHECKPOINT_SECONDS = 20.0
 
 
-def run_study(cells: Sequence[Cell], out: str | os.PathLike[str], *, max_epochs: int | None = None) -> pd.DataFrame:
+def run_study(
+    cells: Sequence[Cell],
+    out: str | os.PathLike[str],
+    *,
+    max_epochs: int | None = None,
+    precision: str = "float32",
+) -> pd.DataFrame:
     """Train, record and analyse the cells of a study.
 
     Parameters
@@ -46,7 +52,9 @@ def run_study(cells: Sequence[Cell], out: str | os.PathLike[str], *, max_epochs:
         Folder for results: ``results.csv`` with a row per cell and split, ``unit_rates.csv``, and a NWB file per cell
         in ``recordings/``. A run that was killed goes on there.
     max_epochs : int, optional
-        Most epochs of a training; the networks' own limits if not given.
+        Most epochs of a training; `epoch_limit` of network and condition if not given.
+    precision : {"float32", "mixed_bfloat16"}
+        What networks are trained in. They are recorded in float32.
 
     Returns
     -------
@@ -62,13 +70,15 @@ def run_study(cells: Sequence[Cell], out: str | os.PathLike[str], *, max_epochs:
     """
     if max_epochs is not None and max_epochs < 1:
         raise InputValueError(f"max_epochs must be at least 1, got {max_epochs}")
+    if precision not in PRECISIONS:
+        raise InputValueError(f"unknown precision {precision!r}; there are {', '.join(PRECISIONS)}")
     if not cells:
         raise InputValueError("there is no cell to run")
     folder = Path(out)
     data = {name: load_dataset(name) for name in dict.fromkeys(cell.dataset for cell in cells)}
     cells = [dataclasses.replace(cell, dataset=data[cell.dataset].name) for cell in cells]
     by_name = {entry.name: entry for entry in data.values()}
-    open_folder(folder, {"max_epochs": max_epochs})
+    open_folder(folder, {"max_epochs": max_epochs, "precision": precision})
     with locked(folder):
         for name in ("cells", "recordings", "networks"):
             (folder / name).mkdir(exist_ok=True)
@@ -76,7 +86,7 @@ def run_study(cells: Sequence[Cell], out: str | os.PathLike[str], *, max_epochs:
         _log.info("%d of %d cells are to be run", len(waiting), len(cells))
         begun, n_done = time.monotonic(), 0
         for (dataset, network, width), group in groupby(waiting, lambda c: (c.dataset, c.network, c.width)):
-            bench = NetworkUnderStudy(by_name[dataset], network, width, max_epochs=max_epochs)
+            bench = NetworkUnderStudy(by_name[dataset], network, width, max_epochs=max_epochs, precision=precision)
             probe = Probe(bench.model, HIDDEN_LAYER)
             for cell in group:
                 row = _run_cell(cell, bench, probe, folder)
@@ -117,6 +127,7 @@ def record_network(
         "network": bench.network,
         "width": str(bench.width),
         "condition": network.condition,
+        "training_precision": bench.precision,
         "training_seed": str(network.seed),
         "n_epochs": str(network.n_epochs),
         "stopped_by": network.stopped_by,
@@ -141,7 +152,7 @@ def record_network(
 
 def _run_cell(cell: Cell, bench: NetworkUnderStudy, probe: Probe, folder: Path) -> str:
     """Train, record, analyse and write one cell; the file that marks it as done comes last."""
-    with tqdm(total=bench.max_epochs, desc=cell.name, unit="epoch", leave=False, disable=None) as bar:
+    with tqdm(total=bench.max_epochs(cell.condition), desc=cell.name, unit="epoch", leave=False, disable=None) as bar:
         network = _trained(cell, bench, folder, bar)
     if cell.condition == "generalizing":
         _write_weights(_weights_path(folder, cell), Checkpoint(network.weights, Progress(network.n_epochs, 0.0)))
@@ -154,7 +165,8 @@ def _run_cell(cell: Cell, bench: NetworkUnderStudy, probe: Probe, folder: Path) 
     facts = {
         **dataclasses.asdict(cell),
         **told,
-        "max_epochs": bench.max_epochs,
+        "max_epochs": bench.max_epochs(cell.condition),
+        "precision": bench.precision,
         "pretrained": bool(bench.model.pretrained),
         "nwb": has_file,
     }

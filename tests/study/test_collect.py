@@ -42,7 +42,7 @@ def _aged(run, to):
         cell = json.loads(path.read_text())
         del cell["rows_version"]
         first = list(cell["rows"][0])
-        added = {*first[first.index("mean_correlation") :], "max_epochs"}
+        added = {*first[first.index("mean_correlation") :], "max_epochs", "precision"}
         cell["rows"] = [{name: value for name, value in row.items() if name not in added} for row in cell["rows"]]
         path.write_text(json.dumps(cell))
     return to
@@ -63,7 +63,7 @@ def test_rows_hold_populations_and_joint_permutations(run):
             (found["observed"], found["pvalue"])
         )
         assert row["weights_sha256"] == recording.provenance["weights_sha256"]
-        assert row["max_epochs"] == 3
+        assert (row["max_epochs"], row["precision"]) == (3, "float32")
 
 
 def test_a_silent_network_has_rows():

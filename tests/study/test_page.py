@@ -186,6 +186,7 @@ def _results(rates, seeds=range(6), **columns):
                     **{name: value(condition) for name, value in columns.items()},
                 }
                 facts = {"n_epochs": 9, "stopped_by": "accuracy", "order": "random", "window": 100}
+                facts["precision"] = "float32"
                 accuracies = dict.fromkeys(("accuracy_train", "accuracy_validation", "accuracy_test"), 0.5)
                 rows.append({**key, **facts, **accuracies, "target_accuracy": 0.5, **numbers})
                 units.append(pd.DataFrame({**key, "unit": range(64), "firing_rate": mean + 0.1 * rng.normal(size=64)}))
@@ -307,6 +308,24 @@ def test_commands_tell_a_limit_of_epochs_only_where_it_mattered():
     assert "75 are missing" in missing_markdown(results, None)
 
 
+def test_the_precision_of_training_is_told():
+    """Networks trained in mixed precision are marked, explained, and made by a command that asks for it."""
+    results = _results(RATES, seeds=[0])
+    assert "precision" not in holdings_markdown(results)
+    table = results.table.assign(
+        precision=np.where(results.table["condition"] == "random", "float32", "mixed_bfloat16")
+    )
+    mixed = holdings_markdown(Results(table, results.unit_rates, {}))
+    assert "| MLP (mixed_bfloat16) | mnist | 64 | generalizing | 0 |" in mixed
+    assert "| MLP | mnist | 64 | random | 0 |" in mixed
+    assert "MLP marked mixed_bfloat16 trained in mixed precision" in mixed
+    commands = re.findall(r"^ann2neo study run .*", mixed, re.MULTILINE)
+    assert [command.endswith("--precision mixed_bfloat16") for command in commands] == [False, True]
+    assert "--out results-mixed_bfloat16 " in commands[1]
+    for command in commands:
+        assert CliRunner().invoke(app, [*command.split()[1:], "--help"]).exit_code == 0
+
+
 def test_curves_are_drawn_a_panel_per_network():
     """Every network and data set has a panel with both splits and the switch; no curve is an error."""
     key = {"dataset": "mnist", "network": "MLP", "width": 64, "retrain": "all", "seed": 0, "mean_firing_rate": 0.5}
@@ -344,7 +363,7 @@ def _whole_plan(folder):
             if mean == 0:
                 numbers = dict.fromkeys([*numbers, *POPULATION_COLUMNS, "mean_dispersion"], np.nan)
                 numbers |= {"mean_firing_rate": 0.0, "silent_share": 1.0}
-            rows.append({**row, "n_epochs": 120, "max_epochs": 4000, **key, **numbers})
+            rows.append({**row, "n_epochs": 3000, "max_epochs": 4000, **key, **numbers})
             spread = np.clip(mean + 0.1 * rng.normal(size=cell.width) * (mean > 0), 0, 1)
             units.append(pd.DataFrame({**key, "unit": range(cell.width), "firing_rate": spread}))
     folder.mkdir()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -133,6 +134,29 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
     assert not checkpoint.exists()
 
 
+def test_a_run_of_an_earlier_version_goes_on(small, tmp_path):
+    """A folder whose header and cells do not name a precision was trained in float32, and new cells join it."""
+    folder = tmp_path / "results"
+    shutil.copytree(small, folder)
+    (folder / "study.json").write_text(_header())
+    for path in (folder / "cells").glob("*.json"):
+        cell = json.loads(path.read_text())
+        cell["rows"] = [{name: row[name] for name in row if name != "precision"} for row in cell["rows"]]
+        path.write_text(json.dumps(cell))
+    run_study(_cells(seeds=[1], conditions=["random"]), folder, max_epochs=5)
+    table = load_results(folder).table
+    assert set(table["seed"]) == {0, 1}
+    assert set(table["precision"]) == {"float32"}
+
+
+def test_mixed_precision_is_told_in_rows_and_files(tmp_path):
+    """Networks trained in mixed precision say so, in their rows and in their files, and are recorded in float32."""
+    run_study(_cells(conditions=["generalizing"]), tmp_path / "r", max_epochs=2, precision="mixed_bfloat16")
+    assert set(load_results(tmp_path / "r").table["precision"]) == {"mixed_bfloat16"}
+    file = tmp_path / "r" / "recordings" / "digits_MLP_16_generalizing_seed0.nwb"
+    assert ann2neo.read_nwb(file).provenance["training_precision"] == "mixed_bfloat16"
+
+
 def test_two_runs_on_one_folder_are_told_apart(small):
     """While a run holds the folder, another one is refused and nothing changes."""
     before = (small / "results.csv").read_bytes()
@@ -153,6 +177,11 @@ def _header(**change):
         ({"study.json": _header(study="another")}, FileFormatError, "a study of 'another'"),
         ({"study.json": "{"}, FileFormatError, "not the header of a study"),
         ({"study.json": _header(settings={"max_epochs": 7})}, InputValueError, "begun with .*7.*, not .*5"),
+        (
+            {"study.json": _header(settings={"max_epochs": 5, "precision": "mixed_bfloat16"})},
+            InputValueError,
+            "begun with .*mixed_bfloat16.*, not .*float32",
+        ),
         ({"study.json": _header(), "results.csv": "a"}, OutputExistsError, "tables without the cells"),
     ],
 )
@@ -210,6 +239,13 @@ def test_cells_that_do_not_exist_are_refused(choice, words):
     """Unknown networks, conditions and profiles and impossible widths are errors that name the valid ones."""
     with pytest.raises((InputValueError, TypeError), match=words):
         planned_cells(**{"profile": "quick", **choice})
+
+
+def test_an_unknown_precision_is_refused_before_anything_is_made(tmp_path):
+    """A precision that does not exist is an error that names the valid ones, and no folder appears."""
+    with pytest.raises(InputValueError, match="unknown precision 'float8'; there are float32, mixed_bfloat16"):
+        run_study(_cells(), tmp_path / "new", precision="float8")
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(("max_epochs", "words"), [(0, "max_epochs must be at least 1, got 0"), (-3, "got -3")])

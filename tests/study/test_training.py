@@ -6,10 +6,10 @@ import pytest
 
 import ann2neo
 from ann2neo.errors import InputValueError
-from ann2neo.study import conditions
-from ann2neo.study.conditions import NetworkUnderStudy, conditions_of
+from ann2neo.study import conditions, training
+from ann2neo.study.conditions import NetworkUnderStudy, conditions_of, epoch_limit
 from ann2neo.study.datasets import DataSet
-from ann2neo.study.networks import build_network, initial_weights, weights_of
+from ann2neo.study.networks import build_network, initial_weights, mixed_twin, weights_of
 from ann2neo.study.training import Trainer
 
 
@@ -81,6 +81,39 @@ def test_an_epoch_is_keras_own_sgd(digits, xla):
         np.testing.assert_allclose(mine, other, atol=2e-6)
 
 
+@pytest.mark.parametrize(("network", "shape"), [("CNN", (8, 8, 1)), ("DenseNet121", (32, 32, 3))])
+def test_a_twin_in_mixed_precision_is_the_same_network(network, shape):
+    """Its weights are float32 in the same order, it computes in bfloat16 but for the softmax, and answers alike."""
+    model = build_network(network, 16, shape)
+    twin = mixed_twin(model)
+    assert [w.shape for w in weights_of(twin)] == [w.shape for w in weights_of(model)]
+    assert {w.dtype for w in weights_of(twin)} == {np.dtype(np.float32)}
+    inner = [layer for part in twin.layers[:-1] for layer in getattr(part, "layers", [part])]
+    assert {layer.compute_dtype for layer in inner if not isinstance(layer, keras.layers.InputLayer)} == {"bfloat16"}
+    assert twin.layers[-1].compute_dtype == "float32"
+    weights = initial_weights(model, 0)
+    model.set_weights(weights)
+    twin.set_weights(weights)
+    x = np.random.default_rng(0).random((20, *shape), dtype=np.float32)
+    exact, rounded = np.asarray(model(x)), np.asarray(twin(x))
+    assert not np.array_equal(exact, rounded)
+    np.testing.assert_allclose(rounded, exact, rtol=0.05)
+
+
+@pytest.mark.parametrize(("condition", "off"), [("generalizing", 0.02), ("mem_random_last", 0.3)])
+def test_mixed_precision_trains_alike(small, condition, off):
+    """Three epochs in mixed precision lead where float32 leads, less closely where random labels all but cancel."""
+    trained = []
+    for precision in ("float32", "mixed_bfloat16"):
+        bench = NetworkUnderStudy(small, "CNN", 12, max_epochs=3, precision=precision)
+        trained.append(bench.bring_into(condition, 0).weights)
+    start, exact, mixed = (
+        np.concatenate([w.ravel() for w in weights]) for weights in (bench.initial_weights(0), *trained)
+    )
+    assert not np.array_equal(exact, mixed)
+    assert np.linalg.norm(mixed - exact) < off * np.linalg.norm(exact - start)
+
+
 def test_accuracy_is_the_share_of_right_answers(digits):
     """Accuracy agrees with counting Keras' predictions, over several evaluation batches."""
     x = np.tile(digits.inputs("train"), (2, 1, 1, 1))
@@ -102,6 +135,24 @@ def test_training_stops_at_the_target(digits):
     assert reached.accuracy == trainer.accuracy(x, y)
     model.set_weights(start)
     assert trainer.train(x, y, max_epochs=3, target_accuracy=0.99).n_epochs == 3
+
+
+def test_a_glance_does_not_change_when_training_stops(digits, monkeypatch):
+    """Looking at some samples first stops after the same epoch, with the accuracy on all samples."""
+    x, y = digits.inputs("train"), digits.labels("train")
+    model = build_network("MLP", 32, x.shape[1:])
+    trainer, start, stops, looked = Trainer(model), initial_weights(model, 1), [], []
+    accuracy = trainer.accuracy
+    monkeypatch.setattr(trainer, "accuracy", lambda x, y: looked.append(len(x)) or accuracy(x, y))
+    for n_glanced_at in (len(x), 400):
+        looked.clear()
+        monkeypatch.setattr(training, "_SAMPLES_GLANCED_AT", n_glanced_at)
+        model.set_weights(start)
+        stops.append(trainer.train(x, y, max_epochs=200, target_accuracy=0.9))
+    assert stops[0] == stops[1]
+    assert stops[1].accuracy == accuracy(x, y) >= 0.9
+    assert looked[0] == -(-len(x) // 3)
+    assert looked.count(len(x)) < stops[1].n_epochs
 
 
 def test_random_labels_are_the_true_ones_permuted(cnn, small):
@@ -182,6 +233,21 @@ def test_bad_input_is_refused(small, call, words):
     """Unknown networks and conditions, sizes that do not fit and no epochs are errors that say the rule."""
     with pytest.raises(InputValueError, match=words):
         call(small)
+
+
+def test_unknown_precisions_are_refused(small):
+    """A precision that does not exist is an error that names the valid ones."""
+    with pytest.raises(InputValueError, match="unknown precision 'float16'; there are float32, mixed_bfloat16"):
+        NetworkUnderStudy(small, "MLP", 8, precision="float16")
+
+
+def test_limits_of_epochs_leave_room_where_epochs_are_cheap(small):
+    """The last layers alone may train for longer than a whole convolutional network; a limit asked for holds."""
+    bench, limited = NetworkUnderStudy(small, "CNN", 8), NetworkUnderStudy(small, "CNN", 8, max_epochs=7)
+    for condition in ("generalizing", "mem_random_last"):
+        assert bench.max_epochs(condition) == epoch_limit("CNN", condition)
+        assert limited.max_epochs(condition) == 7
+    assert epoch_limit("CNN", "mem_retrain_last") > epoch_limit("CNN", "mem_retrain_all")
 
 
 def test_a_diverging_training_is_an_error(small):

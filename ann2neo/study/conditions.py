@@ -121,8 +121,7 @@ class NetworkUnderStudy:
     max_epochs : int, optional
         Most epochs of a training; `epoch_limit` of the condition if not given.
     precision : {"float32", "mixed_bfloat16"}
-        What the network is trained in. Where a processor multiplies bfloat16 itself, mixed precision takes the CNN
-        half the time or less.
+        What the network is trained in. Mixed precision is quicker where the processor multiplies bfloat16 itself.
 
     Attributes
     ----------

@@ -131,7 +131,7 @@ class Trainer:
 
 
 class _Glance:
-    """Accuracy after an epoch, of some samples while far from the target: evaluating all takes a third of the time."""
+    """Accuracy after an epoch, of some samples while far from the target: all of them are a third of the work."""
 
     def __init__(self, trainer: Trainer, x: Any, y: Any, target: float | None) -> None:
         every = len(x) // _SAMPLES_GLANCED_AT

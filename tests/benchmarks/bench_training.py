@@ -1,0 +1,71 @@
+"""How long the study's networks take to train: an epoch beside Keras' own, in mixed precision, and after a glance."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import tensorflow as tf
+from harness import Report, measure_in_turn
+
+import ann2neo
+from ann2neo.study.networks import build_network, initial_weights, mixed_twin
+from ann2neo.study.training import BATCH_SIZE, LEARNING_RATE, Trainer
+
+_FAR = 0.999999
+"""A target that no epoch here reaches."""
+
+
+def _epoch(trainer: Trainer, x: Any, y: Any, *, target: float | None = None) -> Callable[[], Any]:
+    return lambda: trainer.train(x, y, max_epochs=1, target_accuracy=target)
+
+
+def main() -> None:
+    """Train epochs on 54 000 images of MNIST, turn by turn."""
+    data = ann2neo.load_dataset("mnist")
+    x, y = data.inputs("train")[:54_000], data.labels("train")[:54_000]
+    shown = tf.constant(x)
+    report = Report("training", "Training the study's networks")
+
+    for width in (64, 512):
+        ours, theirs = (build_network("MLP", width, x.shape[1:]) for _ in range(2))
+        theirs.compile(keras.optimizers.SGD(LEARNING_RATE), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        trainer = Trainer(ours, xla=True)
+        turns = measure_in_turn(
+            {
+                "glance": _epoch(trainer, shown, y, target=_FAR),
+                "all": _epoch(trainer, shown, y),
+                "keras": lambda model=theirs: model.fit(x, y, batch_size=BATCH_SIZE, verbose=0),
+            }
+        )
+        what = f"an epoch of the MLP of width {width} on MNIST, far from its target"
+        report.row(
+            what,
+            turns["glance"].median,
+            theirs=turns["keras"].median,
+            theirs_is="Keras' fit with its running accuracy",
+        )
+        report.row(what, turns["glance"].median, theirs=turns["all"].median, theirs_is="all samples evaluated")
+
+    exact = build_network("CNN", 64, x.shape[1:])
+    twin = mixed_twin(exact)
+    for model in (exact, twin):
+        model.set_weights(initial_weights(exact, 0))
+    precisions = {"float32": Trainer(exact), "mixed": Trainer(twin)}
+    turns = measure_in_turn({name: _epoch(trainer, shown, y) for name, trainer in precisions.items()}, repeat=2)
+    report.row(
+        "an epoch of the CNN of width 64 on MNIST in mixed precision",
+        turns["mixed"].median,
+        theirs=turns["float32"].median,
+        theirs_is="in float32",
+        note="on a processor that multiplies bfloat16",
+    )
+    report.save()
+
+
+if __name__ == "__main__":
+    main()

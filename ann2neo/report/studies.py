@@ -92,7 +92,8 @@ def plot_indicator_by_width(
     Returns
     -------
     matplotlib.axes.Axes
-        Points of each condition, and a line through the means of each width.
+        Points of each condition, and a line through the means of each width: one for every network and data set that
+        the columns ``network`` and ``dataset`` tell, so that no line joins different experiments.
 
     Raises
     ------
@@ -110,15 +111,18 @@ def plot_indicator_by_width(
     place = np.searchsorted(widths, rows["width"].to_numpy()).astype(float)
     values = rows[indicator].to_numpy(float)
     conditions = list(_conditions(rows))
+    names = [name for name in ("network", "dataset") if name in rows]
+    experiments = rows.groupby(names).ngroup().to_numpy() if names else np.zeros(len(rows))
     with axes_or_new(ax, 4.6, 3.6, _BOX) as axes:
         for position, (condition, part) in enumerate(conditions):
             colour, marker = condition_style(condition, position)
             beside = 0.08 * (position - (len(conditions) - 1) / 2)
             axes.scatter(place[part] + beside, values[part], s=22, color=colour, marker=marker, alpha=0.75, lw=0,
                          label=condition)  # fmt: skip
-            seen = np.unique(place[part])
-            means = [values[part & (place == here)].mean() for here in seen]
-            axes.plot(seen + beside, means, color=colour, lw=1)
+            for of in np.unique(experiments[part]):
+                seen = np.unique(place[part & (experiments == of)])
+                means = [values[part & (experiments == of) & (place == here)].mean() for here in seen]
+                axes.plot(seen + beside, means, color=colour, lw=1)
         axes.set_xticks(range(len(widths)), [str(width) for width in widths])
         axes.set(
             xlim=(-0.6, len(widths) - 0.4),
@@ -128,7 +132,8 @@ def plot_indicator_by_width(
         axes.grid(visible=True, axis="y")
         axes.margins(y=0.12)
         _legend_above(axes)
-        add_note(axes, f"{grouped(len(rows))} trained networks, recorded on {split} samples; lines join the means")
+        joined = "; lines join means of one network and data set" if names else "; lines join the means"
+        add_note(axes, f"{grouped(len(rows))} trained networks, recorded on {split} samples{joined}")
     return axes
 
 

@@ -151,7 +151,7 @@ def plot_areas(areas: pd.DataFrame, ax: Any | None = None) -> Any:
             xlabel="Probability that a memorizing network has the larger value",
         )
         axes.grid(visible=True, axis="x")
-        add_note(axes, "Lines: 95 % intervals; grey where they hold 0.5, where a statistic is of no use")
+        add_note(axes, "Lines: 95 % intervals; grey where they hold 0.5: not shown to be of use")
     return axes
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["area", "area_interval", "newcombe_interval"]
+__all__ = ["area", "area_interval", "area_words", "newcombe_interval"]
 
 _N_RESAMPLED = 2000
-_LEVEL = 0.95
 _FEWEST_CLUSTERS = 4
 
 FloatArray = npt.NDArray[np.float64]
@@ -43,9 +44,13 @@ def area(values: FloatArray, positive: BoolArray) -> float:
 
 
 def area_interval(
-    values: FloatArray, positive: BoolArray, clusters: npt.NDArray[np.int64], rng: np.random.Generator
+    values: FloatArray,
+    positive: BoolArray,
+    clusters: npt.NDArray[np.int64],
+    rng: np.random.Generator,
+    level: float = 0.95,
 ) -> tuple[float, float]:
-    """95 % interval of an area whose networks come in clusters.
+    """Interval of an area whose networks come in clusters.
 
     Parameters
     ----------
@@ -55,6 +60,8 @@ def area_interval(
         Networks of one cluster start from the same weights and are no independent witnesses.
     rng : numpy.random.Generator
         Draws clusters.
+    level : float, default 0.95
+        Level of the interval.
 
     Returns
     -------
@@ -71,10 +78,10 @@ def area_interval(
     if len(names) < _FEWEST_CLUSTERS or np.isnan(observed):
         return float("nan"), float("nan")
     n_positive, n_negative = (len(np.unique(clusters[kind])) for kind in (positive, ~positive))
-    low, high = newcombe_interval(observed, n_positive, n_negative)
+    low, high = newcombe_interval(observed, n_positive, n_negative, level)
     found = _resampled(values, positive, of_network, len(names), rng)
     if len(found):
-        lower, upper = np.quantile(found, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+        lower, upper = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
         low, high = min(low, float(lower)), max(high, float(upper))
     return low, high
 
@@ -97,8 +104,8 @@ def _resampled(
     return areas
 
 
-def newcombe_interval(observed: float, n_positive: int, n_negative: int) -> tuple[float, float]:
-    """95 % interval of an area from its value and the numbers of networks.
+def newcombe_interval(observed: float, n_positive: int, n_negative: int, level: float = 0.95) -> tuple[float, float]:
+    """Interval of an area from its value and the numbers of networks.
 
     Parameters
     ----------
@@ -106,6 +113,8 @@ def newcombe_interval(observed: float, n_positive: int, n_negative: int) -> tupl
         The area found, 0 to 1.
     n_positive, n_negative : int
         Independent networks of either kind.
+    level : float, default 0.95
+        Level of the interval.
 
     Returns
     -------
@@ -122,7 +131,7 @@ def newcombe_interval(observed: float, n_positive: int, n_negative: int) -> tupl
     from scipy.optimize import brentq
     from scipy.stats import norm
 
-    z = float(norm.ppf((1 + _LEVEL) / 2))
+    z = float(norm.ppf((1 + level) / 2))
     extra = (n_positive + n_negative) / 2 - 1
 
     def spread(value: float) -> float:
@@ -139,3 +148,34 @@ def newcombe_interval(observed: float, n_positive: int, n_negative: int) -> tupl
         return float(brentq(lambda value: abs(value - observed) - spread(value), inner, bound))
 
     return end(0.0, -1.0), end(1.0, 1.0)
+
+
+def area_words(row: Mapping[str, float], *, turned: bool = True) -> str:
+    """Word an area and its interval, turned so that 1 is best, with the direction that marks a positive.
+
+    Parameters
+    ----------
+    row : mapping
+        ``auc``, ``low`` and ``high``.
+    turned : bool, default True
+        Whether areas below 0.5 are turned.
+
+    Returns
+    -------
+    str
+        Such as "0.95 smaller (0.70 to 1.00)".
+
+    Examples
+    --------
+    >>> area_words({"auc": 0.05, "low": 0.0, "high": 0.3})
+    '0.95 smaller (0.70 to 1.00)'
+    """
+    if np.isnan(row["auc"]):
+        return "none"
+    auc, low, high = row["auc"], row["low"], row["high"]
+    direction = ""
+    if turned:
+        direction = " larger" if auc > 0.5 else " smaller" if auc < 0.5 else ""
+        auc, low, high = (auc, low, high) if auc >= 0.5 else (1 - auc, 1 - high, 1 - low)
+    ends = "no interval" if np.isnan(low) else f"{low:.2f} to {high:.2f}"
+    return f"{auc:.2f}{direction} ({ends})"

@@ -80,19 +80,19 @@ def figures_of(results: Results, areas: pd.DataFrame | None, curves: pd.DataFram
     found = [
         ResultFigure(
             "law",
-            "Mean Fano factor against mean firing rate: our networks and the paper's lie on 1 - rate.",
+            "Mean Fano factor against mean firing rate, with the line 1 - rate; crossed: doubtful cells of the paper.",
             [ours, paper],
             lambda: plot_law(ours, paper).figure,
         ),
         ResultFigure(
             "by_width",
-            "Mean firing rate on test samples by width and condition (the paper's figure 4).",
+            "Mean firing rate on test samples by width and condition (of four panels of the paper's figure 4).",
             [table],
             lambda: plot_indicator_by_width(table).figure,
         ),
         ResultFigure(
             "by_gap",
-            "Mean firing rate on test samples against the generalization gap (the paper's figure 3).",
+            "Mean firing rate on test samples against the generalization gap (of four panels of the paper's figure 3).",
             [table],
             lambda: plot_indicator_against_gap(table).figure,
         ),

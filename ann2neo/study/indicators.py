@@ -14,33 +14,40 @@ from ann2neo.study.areas import area, area_interval
 from ann2neo.study.conditions import MEMORIZING
 from ann2neo.study.results import Results
 
-__all__ = ["INDICATORS", "indicators", "indicators_markdown", "with_derived"]
+__all__ = ["FROM_RATES", "INDICATORS", "indicators", "indicators_markdown", "with_derived"]
 
 INDICATORS: Mapping[str, str] = {
-    "mean_firing_rate": "",
-    "cv_firing_rate_percent": "",
-    "mean_fano_factor": "",
-    "cv_fano_factor_percent": "",
-    "silent_share": "",
-    "mean_dispersion": "",
-    "fano_beyond_rate": "mean Fano factor minus the one that the units' rates give",
-    "mean_correlation": "",
-    "std_correlation": "",
-    "mean_absolute_correlation": "",
+    "mean_firing_rate": "spikes a sample, mean over units",
+    "cv_firing_rate_percent": "spread of the units' rates over their mean",
+    "mean_fano_factor": "follows from the rates: 1 - rate of every unit",
+    "cv_fano_factor_percent": "follows from the rates: spread of 1 - rate over its mean",
+    "silent_share": "share of units without a spike",
+    "mean_dispersion": "variance of counts over what the rate gives, mean over units; 1 in random order",
+    "fano_beyond_rate": "mean Fano factor minus the one that the units' rates give; 0 in random order",
+    "mean_correlation": "of all pairs of units",
+    "std_correlation": "of all pairs of units",
+    "mean_absolute_correlation": "of all pairs of units",
     "participation_ratio_relative": "participation ratio over that of independent units of the same rates",
-    "complexity_variance_ratio": "",
-    "population_sparseness": "needs labels",
-    "mean_lifetime_sparseness": "needs labels",
-    "mean_selectivity_index": "needs labels",
-    "mean_mutual_information": "needs labels",
-    "informative_share": "needs labels",
+    "complexity_variance_ratio": "variance of the number of units active at once over that of independent units",
+    "population_sparseness": "Treves and Rolls, over units, of the rates in a class; needs labels",
+    "mean_lifetime_sparseness": "Treves and Rolls, over classes, of the rates of a unit; needs labels",
+    "mean_selectivity_index": "best class against the others, mean over units; needs labels",
+    "mean_mutual_information": "of unit and label, bits, mean over units; needs labels",
+    "informative_share": "share of units that tell something of the label (permutation test); needs labels",
 }
-"""Statistics of a network that may tell the two apart, and what to know about each."""
+"""Statistics of a network that may tell the two apart, and what each is."""
+
+FROM_RATES = ("mean_fano_factor", "cv_fano_factor_percent")
+"""Statistics that in random order follow from the units' rates."""
 
 _DERIVED: Mapping[str, tuple[str, str, Callable[[pd.Series, pd.Series], pd.Series]]] = {
     "fano_beyond_rate": ("mean_fano_factor", "mean_fano_factor_expected", operator.sub),
     "participation_ratio_relative": ("participation_ratio", "participation_ratio_independent", operator.truediv),
 }
+
+_Floats = npt.NDArray[np.float64]
+_Bools = npt.NDArray[np.bool_]
+_Ints = npt.NDArray[np.int64]
 
 _HELD_OUT = ("network", "dataset")
 _CLUSTER = ["dataset", "network", "width", "seed"]
@@ -77,7 +84,8 @@ def indicators(results: Results, split: str = "test", seed: int = 0) -> pd.DataF
         from the others: ``auc`` is oriented by them, 1 being best, and ``balanced_accuracy`` is that of their
         threshold. ``low`` and ``high`` are 95 % intervals (`area_interval`; networks of one data set, architecture,
         width and seed are one cluster, ``n_clusters`` in all): what other seeds of these cells may give, not other
-        architectures. NaN where a held-out part has no network of either kind, or nothing to learn from is left.
+        architectures. ``joint_low`` and ``joint_high`` hold for all statistics of a part at once (Bonferroni). NaN
+        where a held-out part has no network of either kind, or nothing to learn from is left.
 
     Raises
     ------
@@ -91,22 +99,39 @@ def indicators(results: Results, split: str = "test", seed: int = 0) -> pd.DataF
         raise InputValueError("indicators need memorizing and generalizing networks; run these conditions first")
     clusters = table.groupby(_CLUSTER).ngroup().to_numpy()
     parts = [table[column].to_numpy() for column in _HELD_OUT if len(table[column].unique()) > 1]
+    names = [name for name in INDICATORS if name in table and np.isfinite(table[name].to_numpy(np.float64)).any()]
+
+    def row(name: str, held_out: str, values: _Floats, truth: _Bools, of: _Ints, balanced: float) -> dict[str, object]:
+        known = np.isfinite(values)
+        ends = [
+            area_interval(values, truth, of, np.random.default_rng(seed), level)
+            for level in (0.95, 1 - 0.05 / len(names))
+        ]
+        return {
+            "statistic": name,
+            "held_out": held_out,
+            "auc": area(values, truth),
+            "low": ends[0][0],
+            "high": ends[0][1],
+            "joint_low": ends[1][0],
+            "joint_high": ends[1][1],
+            "balanced_accuracy": balanced,
+            "n_memorizing": int((known & truth).sum()),
+            "n_generalizing": int((known & ~truth).sum()),
+            "n_clusters": len(np.unique(of[known])),
+        }
+
     rows = []
-    for name in [column for column in INDICATORS if column in table]:
+    for name in names:
         values = table[name].to_numpy(np.float64)
-        if not np.isfinite(values).any():
-            continue
-        rng = np.random.default_rng(seed)
-        interval = area_interval(values, memorizing, clusters, rng)
-        rows.append(_row(name, "", area(values, memorizing), interval, np.nan, memorizing, clusters))
+        rows.append(row(name, "", values, memorizing, clusters, np.nan))
         for part in parts:
             for held_out in dict.fromkeys(part):
                 inside = part == held_out
                 sign, threshold = _learned(values[~inside], memorizing[~inside])
                 tested, truth = sign * values[inside], memorizing[inside]
-                interval = area_interval(tested, truth, clusters[inside], rng)
                 balanced = _balanced(tested > sign * threshold, truth)
-                rows.append(_row(name, held_out, area(tested, truth), interval, balanced, truth, clusters[inside]))
+                rows.append(row(name, held_out, tested, truth, clusters[inside], balanced))
     return pd.DataFrame(rows)
 
 
@@ -122,10 +147,7 @@ def indicators_markdown(table: pd.DataFrame) -> str:
         cells = [row["statistic"], where, _number(row["auc"]), interval, _number(row["balanced_accuracy"])]
         cells += [str(row[name]) for name in ("n_memorizing", "n_generalizing", "n_clusters")]
         lines.append(f"| {' | '.join(cells)} |")
-    noted: dict[str, list[str]] = {}
-    for name in [name for name in INDICATORS if name in set(table["statistic"])]:
-        noted.setdefault(INDICATORS[name], []).append(name)
-    notes = [f"{', '.join(names)}: {note}" for note, names in noted.items() if note]
+    notes = [f"{name}: {INDICATORS[name]}" for name in INDICATORS if name in set(table["statistic"])]
     note = (
         "Over all networks, AUC is the probability that a memorizing network has the larger value. For an architecture "
         "or data set held out, direction and threshold come from the others, and 1 is best; below 0.5 the direction "
@@ -133,29 +155,6 @@ def indicators_markdown(table: pd.DataFrame) -> str:
         f"width and seed are one cluster. {'; '.join(notes)}."
     )
     return "\n".join([*lines, "", note]) + "\n"
-
-
-def _row(
-    name: str,
-    held_out: str,
-    auc: float,
-    interval: tuple[float, float],
-    balanced: float,
-    memorizing: npt.NDArray[np.bool_],
-    clusters: npt.NDArray[np.int64],
-) -> dict[str, object]:
-    n = int(memorizing.sum())
-    return {
-        "statistic": name,
-        "held_out": held_out,
-        "auc": auc,
-        "low": interval[0],
-        "high": interval[1],
-        "balanced_accuracy": balanced,
-        "n_memorizing": n,
-        "n_generalizing": len(memorizing) - n,
-        "n_clusters": len(np.unique(clusters)),
-    }
 
 
 def _number(value: float) -> str:

@@ -6,27 +6,32 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ann2neo.errors import FileFormatError, InputValueError, IntegrityError
 from ann2neo.io.output import complete_text
-from ann2neo.study.agreement import NEAR, differences_markdown, rates_beside_paper, rates_markdown
+from ann2neo.study.agreement import NEAR, comparable, differences_markdown, rates_beside_paper, rates_markdown
+from ann2neo.study.assumptions import assumptions_markdown
 from ann2neo.study.collect import CURVES
 from ann2neo.study.figures import ResultFigure, figures_of
 from ann2neo.study.holdings import holdings_markdown, missing_markdown
 from ann2neo.study.hypotheses import AGAINST, SUPPORTED, Finding, hypotheses_markdown, judge_hypotheses
-from ann2neo.study.indicators import indicators
+from ann2neo.study.indicators import FROM_RATES, indicators
 from ann2neo.study.law import law_markdown, our_law, papers_law
 from ann2neo.study.markdown import markdown_table
+from ann2neo.study.matched import matched_findings, matched_markdown, moved_further
+from ann2neo.study.paired import paired_effect
 from ann2neo.study.paper_tables import TABLES, table_markdown
 from ann2neo.study.plan import missing_parts, plan
-from ann2neo.study.results import Results, load_results, load_switches
+from ann2neo.study.results import NETWORK_KEY, Results, load_results, load_switches
 from ann2neo.study.separation import (
+    accuracy_confound,
     areas_markdown,
     fano_markdown,
-    matched_markdown,
     paired_differences,
     paired_markdown,
+    telling,
     telling_markdown,
 )
 
@@ -161,7 +166,7 @@ def _page(content: _Content, drawn: dict[str, str]) -> str:
         "## The paper's tables, ours beside theirs",
         "\n".join(table_markdown(results, number) for number in TABLES),
         "### Where we agree, and where not",
-        f"{_AGREEMENT}\n{differences_markdown(results)}",
+        differences_markdown(results),
         _WHY,
         "## Mean firing rates beside table 2",
         rates_markdown(results),
@@ -170,6 +175,8 @@ def _page(content: _Content, drawn: dict[str, str]) -> str:
         "## The law: mean Fano factor = 1 - mean firing rate",
         f"{_LAW_WORDS}\n{law_markdown(results)}\nEvery row of ours and of the paper's: [`law.csv`](law.csv).\n",
         drawn["law"],
+        "## The paper's tests of assumptions",
+        assumptions_markdown(results),
         "## Do memorizing networks fire less than generalizing ones?",
         paired_markdown(results),
         drawn["by_gap"],
@@ -179,7 +186,8 @@ def _page(content: _Content, drawn: dict[str, str]) -> str:
         need if areas is None else f"{telling_markdown(areas)}\n{areas_markdown(areas)}",
         drawn.get("areas", ""),
         "### At matched accuracy",
-        *([f"From [`{name}`]({name}). {matched_markdown(table, areas)}" for name, table in content.matched.items()]
+        *([f"From [`{name}`]({name}). {matched_markdown(table, areas, accuracy_confound(results))}"
+           for name, table in content.matched.items()]
           or ["`ann2neo study populations` did not run yet.\n"]),
         "## The paper's hypotheses",
         hypotheses_markdown(content.findings),
@@ -194,23 +202,20 @@ def _page(content: _Content, drawn: dict[str, str]) -> str:
 
 _HEAD = (
     "Written by `ann2neo study page data/study` from the rows beside it; every sentence below whose truth depends on "
-    "them is computed, and CI computes it anew. Change nothing here by hand. MFR: mean firing rate, spikes a sample; "
-    "MFF: mean Fano factor; both are means over the units of the observed layer.\n"
-)
-_AGREEMENT = (
-    "All cells that both have, doubtful ones of the paper set aside. Accuracies on training samples agree by "
-    "construction: training stops at the paper's.\n"
+    "them is computed, and CI computes it anew. Change nothing here by hand. MFR: mean firing rate, spikes a sample, "
+    "mean over all units of the observed layer; MFF: mean Fano factor over those of them that fire.\n"
 )
 _WHY = (
     "Known differences of the two set-ups: our output layer is a softmax, theirs is said to be ReLU everywhere; our "
-    "untrained weights are Glorot-uniform, theirs are not stated; the KS marks of their table 2 and the rule of their "
-    "stars did not survive, so that the marks here are ours; DenseNet121 starts from ImageNet's weights where these "
-    "can be downloaded, and every row says whether it did.\n"
+    "untrained weights are Glorot-uniform, theirs are not stated; the KS marks of their table 2 did not survive, those "
+    "here are ours; the stars of table 5 are the paper's, by a rule it does not state; DenseNet121 starts from "
+    "ImageNet's weights where these can be downloaded, and every row says whether it did.\n"
 )
 _LAW_WORDS = (
     "A unit fires at most once a sample. Shown in random order, its counts in windows of w samples have variance "
-    "w p (1 - p) and mean w p, whatever the network has learned; so the Fano factor is 1 - p, and averaged over units "
-    "1 minus the mean firing rate.\n"
+    "w p (1 - p) and mean w p, whatever the network has learned; so the Fano factor is 1 - p (times (n - 1)/n where, "
+    "as in the paper, the variance of n windows is divided by n), and averaged over the same units 1 minus their mean "
+    "rate. Units that never fire count for the mean rate and have no Fano factor.\n"
 )
 _FILES = (
     "- `results.csv`: a row per network and split; `help(ann2neo.summarize)` and `help(ann2neo.summarize_populations)` "
@@ -240,38 +245,63 @@ def _in_short(content: _Content) -> str:
         f"what the units' rates give by at most {beyond:.3f}."
     )
     rates = rates_beside_paper(results)
-    rates = rates[(rates["doubt"] == "") & (rates["network"] == "MLP")]
+    rates = rates[comparable(rates)]
     if len(rates):
-        share = f"{int(rates['near'].sum())} of {len(rates)} ({rates['near'].mean():.0%})"
-        lines.append(f"Mean firing rates of generalizing and untrained MLPs within {NEAR:.2f} of table 2: {share}.")
-    pairs = paired_differences(results)
-    if len(pairs):
-        below = f"{int((pairs['difference'] < 0).sum())} of {len(pairs)}"
-        lines.append(f"Memorizing networks fire less than their generalizing partner in {below} pairs.")
-    if content.areas is not None:
-        over_all = content.areas[content.areas["held_out"] == ""]
-        useful = int(((over_all["low"] > 0.5) | (over_all["high"] < 0.5)).sum())
-        few = "; too few networks for an interval" if over_all["low"].isna().all() else ""
+        near = rates.groupby("network", sort=False)["near"].agg(["sum", "size"])
+        shares = ", ".join(f"{network} {row['sum']} of {row['size']}" for network, row in near.iterrows())
         lines.append(
-            f"{useful} of {len(over_all)} statistics tell memorizing from generalizing networks (95 % interval of the "
-            f"AUC){few}."
+            f"Mean firing rates of generalizing and untrained networks within {NEAR:.2f} of table 2: {shares} (cells, "
+            "both splits)."
         )
+    lines += _of_pairs(results)
+    if content.areas is not None:
+        useful, over_all = telling(content.areas), content.areas[content.areas["held_out"] == ""]
+        few = "; there are too few networks for intervals" if over_all["low"].isna().all() else ""
+        n_repeated = int(useful["statistic"].isin(FROM_RATES).sum())
+        repeat = f", {n_repeated} of which only repeat the rates" if n_repeated else ""
+        lines.append(
+            f"{len(useful)} of {len(over_all)} statistics tell memorizing from generalizing networks (AUC, intervals "
+            f"that hold for all at once){repeat}{few}. But {accuracy_confound(results)}."
+        )
+    for table in content.matched.values():
+        opposite = matched_findings(table, content.areas)[1]
+        turned = f" Against the study's cells point {', '.join(opposite)}." if opposite else ""
+        lines.append(f"{moved_further(table)}{turned}")
     lines.append(_verdicts(content.findings))
     return "".join(f"- {line}\n" for line in lines)
+
+
+def _of_pairs(results: Results) -> list[str]:
+    """How many generalizing networks fire more than every memorizing partner of theirs, on all samples."""
+    pairs = paired_differences(results)
+    if pairs.empty:
+        return []
+    place = [name for name in NETWORK_KEY if name != "condition"]
+    n_below = int(pairs.groupby(place)["difference"].agg(lambda found: (found < 0).all()).sum())
+    n = pairs.groupby(place).ngroups
+    worst = max(
+        paired_effect(part.groupby(place)["difference"].mean().to_numpy()).pvalue for _, part in pairs.groupby("split")
+    )
+    line = (
+        f"{n_below} of {n} generalizing networks fire more than each of their memorizing partners, on training and on "
+        f"test samples (signed ranks: p = {worst:.2g})."
+    )
+    return [line]
 
 
 def _verdicts(findings: list[Finding]) -> str:
     """Hypotheses by how our verdict stands to the paper's; a hypothesis's first part stands for it."""
     first = {found.number: found for found in reversed(findings)}
-    groups: dict[str, list[str]] = {"as in the paper": [], "against the paper": [], "not decided": []}
+    names = ("as in the paper", "against the paper", "not decided", "with too few networks to decide")
+    groups: dict[str, list[str]] = {name: [] for name in names}
     for number, found in sorted(first.items()):
         confirmed = "confirmed" in found.paper
         if found.verdict in {SUPPORTED, AGAINST}:
             agree = (found.verdict == SUPPORTED) == confirmed
             groups["as in the paper" if agree else "against the paper"].append(f"H{number}")
         else:
-            groups["not decided"].append(f"H{number}")
-    listed = [f"{words} {', '.join(names) or 'none'}" for words, names in groups.items()]
+            groups[names[2] if np.isfinite(found.smallest_effect) else names[3]].append(f"H{number}")
+    listed = [f"{words} {', '.join(found) or 'none'}" for words, found in groups.items()]
     return f"The eight hypotheses come out {'; '.join(listed)}."
 
 
@@ -280,6 +310,7 @@ def _switches(content: _Content) -> str:
     if table is None or table.empty:
         return "No training curve is here yet; the command stands under what is missing.\n"
     shown = ["dataset", "network", "width", "retrain", "seed", "split", "switch", "found"]
+    table = table.assign(split=table["split"].replace({"val": "test"}))
     rows = [
         [
             *(row[name] for name in shown),
@@ -290,4 +321,4 @@ def _switches(content: _Content) -> str:
         for row in table.to_dict("records")
     ]
     heads = ["data", "network", "width", "random labels train", *shown[4:], "epochs off", "p", "within an epoch"]
-    return markdown_table(heads, rows) + "\nSwitch and found in batches since the start.\n"
+    return markdown_table(heads, rows) + "\nSwitch and found in batches since the start; 100 samples of each split.\n"

@@ -36,7 +36,7 @@ class PairedEffect:
 
     @property
     def half_width(self) -> float:
-        """Half the interval: about the smallest effect that these pairs could have told from none."""
+        """Half the interval."""
         return (self.high - self.low) / 2
 
 

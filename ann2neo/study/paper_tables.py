@@ -13,7 +13,7 @@ from ann2neo.study.conditions import CONDITIONS, MEMORIZING
 from ann2neo.study.published import KEY, doubtful_cells, paper_table
 from ann2neo.study.results import NETWORK_KEY, Results
 
-__all__ = ["TABLES", "compare_with_paper", "rate_tests", "table_markdown"]
+__all__ = ["TABLES", "compare_with_paper", "rate_tests", "split_tests", "table_markdown"]
 
 
 class _Quantity(NamedTuple):
@@ -36,6 +36,13 @@ _QUANTITIES = (
     _Quantity(2, "cv_firing_rate_percent", "CV", 1),
     _Quantity(5, "mean_fano_factor", "Fano", 2),
 )
+_MARKS = {
+    "stopped_short": ("‡", "ours stopped at the limit of epochs, short of the paper's training accuracy."),
+    "from_scratch": ("¶", "ours started without ImageNet's weights, theirs with them: another experiment."),
+    "mixed": ("§", "ours was trained in mixed precision."),
+}
+"""What to know of a cell of ours: column of `compare_with_paper`, its mark and words."""
+
 _SHORT = dict(zip(CONDITIONS, ("random", "generalizing", "retrain last", "random last", "retrain all"), strict=True))
 
 
@@ -52,10 +59,21 @@ def compare_with_paper(results: Results) -> pd.DataFrame:
     pandas.DataFrame
         One row per cell of tables 1, 2 and 5 that we ran: ``table``, network, width, dataset, split, condition,
         ``quantity``, ``ours`` (mean over seeds), ``sd`` over seeds, ``n_seeds``, ``paper``, ``difference``, ``starred``
-        (table 5: the paper's mark) and ``doubt``, why the paper's number cannot be trusted, empty where nothing speaks
-        against it.
+        (table 5: the paper's mark), ``doubt``, what speaks against the paper's number, empty where nothing does, and
+        whether a network of ours ``stopped_short`` of the paper's accuracy, trained ``from_scratch`` where the paper's
+        had ImageNet's weights, or in ``mixed`` precision.
     """
-    doubts = {doubt[:6]: doubt.reason for doubt in doubtful_cells()}
+    doubts: dict[tuple[object, ...], str] = {}
+    for doubt in doubtful_cells():
+        known = doubts.get(doubt[:6])
+        doubts[doubt[:6]] = f"{known}; {doubt.reason}" if known else doubt.reason
+    table = results.table
+    rows = table.assign(
+        stopped_short=(table["stopped_by"] == "epoch limit") & table["target_accuracy"].notna(),
+        from_scratch=(table["network"] == "DenseNet121") & ~table["pretrained"].astype(bool),
+        mixed=(table["precision"] != "float32") & (table["condition"] != "random"),
+    )
+    marks = rows.groupby([name for name in KEY if name != "split"])[[*_MARKS]].any().reset_index()
     parts = []
     for quantity in _QUANTITIES:
         rows = _by_split(results.table, quantity)
@@ -74,7 +92,7 @@ def compare_with_paper(results: Results) -> pd.DataFrame:
         *(table[name] for name in ("quantity", "network", "width", "dataset", "split", "condition")), strict=True
     )
     table["doubt"] = [doubts.get(name, "") for name in names]
-    return table
+    return table.merge(marks, on=[name for name in KEY if name != "split"], how="left", validate="many_to_one")
 
 
 def _by_split(table: pd.DataFrame, quantity: _Quantity) -> pd.DataFrame:
@@ -103,7 +121,7 @@ def rate_tests(results: Results) -> pd.DataFrame:
         (Benjamini-Hochberg over all rows), and ``shown_to_differ``. The test cannot show sameness: what is not shown
         to differ may differ.
     """
-    from scipy.stats import false_discovery_control, ks_2samp
+    from scipy.stats import ks_2samp
 
     rows = []
     place = ["dataset", "network", "width", "seed", "split"]
@@ -115,9 +133,38 @@ def rate_tests(results: Results) -> pd.DataFrame:
                 continue
             test = ks_2samp(rates[first], rates[second])
             rows.append((*key, first, second, test.statistic, test.pvalue))
-    table = pd.DataFrame(rows, columns=[*place, "first", "second", "distance", "pvalue"])
-    table["adjusted"] = false_discovery_control(table["pvalue"]) if len(table) else np.zeros(0)
-    return table.assign(shown_to_differ=table["adjusted"] <= 0.05)
+    return _adjusted(pd.DataFrame(rows, columns=[*place, "first", "second", "distance", "pvalue"]))
+
+
+def split_tests(results: Results) -> pd.DataFrame:
+    """Kolmogorov-Smirnov tests of unit rates on training samples against those on test samples, a row a network.
+
+    Parameters
+    ----------
+    results : Results
+        What `load_results` read.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `NETWORK_KEY`, ``distance``, ``pvalue``, ``adjusted`` and ``shown_to_differ``, as in `rate_tests`.
+    """
+    from scipy.stats import ks_2samp
+
+    rows = []
+    for key, group in results.unit_rates.groupby(NETWORK_KEY):
+        rates = {split: part["firing_rate"].to_numpy() for split, part in group.groupby("split")}
+        if {"train", "test"} <= set(rates):
+            test = ks_2samp(rates["train"], rates["test"])
+            rows.append((*key, test.statistic, test.pvalue))
+    return _adjusted(pd.DataFrame(rows, columns=[*NETWORK_KEY, "distance", "pvalue"]))
+
+
+def _adjusted(tests: pd.DataFrame) -> pd.DataFrame:
+    from scipy.stats import false_discovery_control
+
+    adjusted = false_discovery_control(tests["pvalue"]) if len(tests) else np.zeros(0)
+    return tests.assign(adjusted=adjusted, shown_to_differ=adjusted <= 0.05)
 
 
 def table_markdown(results: Results, number: int) -> str:
@@ -134,7 +181,8 @@ def table_markdown(results: Results, number: int) -> str:
     -------
     str
         A row per network, width, data set and split, a column per condition; every cell reads "ours (theirs,
-        difference)", with † where their number is doubtful and * where they starred it.
+        difference)", with † where their number is doubtful and * where they starred it, ‡, ¶ and § where ours stopped
+        short of their accuracy, started without ImageNet's weights or was trained in mixed precision.
     """
     table = compare_with_paper(results)
     table = table[table["table"] == number]
@@ -164,10 +212,12 @@ def table_markdown(results: Results, number: int) -> str:
     if number == 2:
         notes.append(
             "Not shown to differ: two-sample Kolmogorov-Smirnov tests of unit rates, adjusted p > 0.05 "
-            "(Benjamini-Hochberg over the table), in so many of the seeds; no evidence of sameness."
+            "(Benjamini-Hochberg over the table), in so many of the seeds; no evidence of sameness. "
+            f"{_alike(tests)}"
         )
     if number == 5:
         notes.append("\\* starred in the paper as not significantly different from 1, by a rule it does not state.")
+    notes += [f"{mark} {words}" for name, (mark, words) in _MARKS.items() if table[name].any()]
     notes += [f"† {doubt}" for doubt in dict.fromkeys(doubts)]
     return "\n".join([*lines, "", *(f"- {note}" for note in notes)]) + "\n"
 
@@ -178,6 +228,7 @@ def _row(cells: list[str]) -> str:
 
 def _cell(row: pd.Series, digits: int) -> str:
     ours = f"{row['ours']:.{digits}f}" if np.isfinite(row["ours"]) else "none"
+    ours += "".join(mark for name, (mark, _) in _MARKS.items() if row[name])
     if not np.isfinite(row["paper"]):
         return ours
     marks = "\\*" * bool(row["starred"]) + "†" * bool(row["doubt"])
@@ -203,4 +254,22 @@ def _marks(tests: pd.DataFrame, place: tuple[object, ...]) -> str:
         alike = int((~group["shown_to_differ"]).sum())
         if alike:
             marks.append(f"{_SHORT[first]}/{_SHORT[second]} {alike} of {len(group)}")
-    return "; ".join(marks) or "–"
+    return "; ".join(marks) or ("all differ" if len(here) else "–")
+
+
+def _alike(tests: pd.DataFrame | None) -> str:
+    """How often pairs of conditions are not shown to differ, beside what the paper says of its own tests."""
+    if tests is None or tests.empty:
+        return ""
+    alike = ~tests["shown_to_differ"]
+    memorizing = tests["second"].isin(MEMORIZING)
+    parts = [
+        (memorizing & (tests["first"] == "generalizing"), "generalizing and memorizing"),
+        (memorizing & (tests["first"] == "random"), "untrained and memorizing"),
+        (~memorizing, "untrained and generalizing"),
+    ]
+    counted = [f"{words} {int(alike[which].sum())} of {int(which.sum())}" for which, words in parts if which.any()]
+    return (
+        f"Over all rows not shown to differ: {', '.join(counted)}. The paper finds untrained and generalizing networks "
+        "significantly similar in many cases, memorizing ones different in nearly all (its section 3.3.2)."
+    )

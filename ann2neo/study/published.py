@@ -86,8 +86,10 @@ def doubtful_cells() -> list[DoubtfulCell]:
     -------
     list of DoubtfulCell
         Found by computation: rates between 0 and 1 with mean m cannot have a coefficient of variation above
-        ``sqrt((1 - m) / m)``; and samples shown in random order make the mean Fano factor 1 minus the mean firing
-        rate, so that a pair that misses this by more than 0.03 holds a wrong number. Found by eye: one accuracy.
+        ``sqrt((1 - m) / m)``; samples shown in random order make the mean Fano factor 1 minus the mean firing rate,
+        so that a pair that misses this by more than 0.03 holds a wrong number; and where a row of table 2 that holds
+        such a pair repeats both numbers of another data set to the last digit, these were copied. Found by eye: one
+        accuracy.
     """
     found = []
     rates = _read(2)
@@ -99,12 +101,36 @@ def doubtful_cells() -> list[DoubtfulCell]:
         found.append(_doubtful("cv_firing_rate_percent", row, reason))
     both = rates.merge(_read(5), on=KEY)
     off = both["mean_firing_rate"] + both["mean_fano_factor"] - 1
-    for row, by in zip(both[off.abs() > 0.0301].itertuples(), off[off.abs() > 0.0301], strict=True):
+    misses = off.abs() > 0.0301
+    repeated = _repeated(both, both[misses])
+    found.extend(
+        _doubtful(column, row, f"rate and CV are those of {of}")
+        for row, of in repeated
+        for column in ("mean_firing_rate", "cv_firing_rate_percent")
+    )
+    copies = {row.Index for row, _ in repeated}
+    for row, by in zip(both[misses].itertuples(), off[misses], strict=True):
         reason = f"mean firing rate {row.mean_firing_rate} and mean Fano factor {row.mean_fano_factor} "
-        columns = ("mean_firing_rate", "mean_fano_factor")
+        # Where the rate was copied, nothing speaks against the Fano factor.
+        columns = ("mean_firing_rate", *(() if row.Index in copies else ("mean_fano_factor",)))
         found.extend(_doubtful(column, row, f"{reason}add up to {1 + by:.2f}") for column in columns)
     reason = "98.28 % is far above the neighbouring widths' and the network's own training accuracy"
     found.append(DoubtfulCell("accuracy_percent", "MLP", 128, "fashion_mnist", "validation", "generalizing", reason))
+    return found
+
+
+def _repeated(table: pd.DataFrame, missing: pd.DataFrame) -> list[tuple[Any, str]]:
+    """Cells of rows that hold a pair off the law, with both numbers of another data set's cell, and which that is."""
+    place = ["network", "width", "dataset", "split"]
+    odd = {tuple(key) for key in missing[place].to_numpy()}
+    numbers = ["network", "width", "condition", "mean_firing_rate", "cv_firing_rate_percent"]
+    found = []
+    for _, alike in table.groupby(numbers):
+        sound = [row for row in alike.itertuples() if (row.network, row.width, row.dataset, row.split) not in odd]
+        for row in alike.itertuples():
+            others = [other for other in sound if other.dataset != row.dataset]
+            if others and (row.network, row.width, row.dataset, row.split) in odd:
+                found.append((row, f"{others[0].dataset} {others[0].split}"))
     return found
 
 

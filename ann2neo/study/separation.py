@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
-from ann2neo.study.areas import area, newcombe_interval
+from ann2neo.study.areas import area_words
 from ann2neo.study.conditions import MEMORIZING
-from ann2neo.study.indicators import INDICATORS, with_derived
+from ann2neo.study.indicators import FROM_RATES, INDICATORS
 from ann2neo.study.markdown import markdown_table
 from ann2neo.study.paired import paired_effect
-from ann2neo.study.populations import population_intervals
 from ann2neo.study.results import NETWORK_KEY, Results
 
 __all__ = [
+    "accuracy_confound",
     "areas_markdown",
     "fano_markdown",
-    "matched_markdown",
     "paired_differences",
     "paired_markdown",
+    "telling",
     "telling_markdown",
 ]
 
@@ -81,15 +80,14 @@ def fano_markdown(results: Results, areas: pd.DataFrame) -> str:
     rate, fano = (over_all.loc[name] for name in ("mean_firing_rate", "mean_fano_factor"))
     text = (
         f"Over all {len(table)} rows mean firing rate and mean Fano factor correlate with r = {correlation:.4f}. The "
-        f"Fano factor's AUC is {_interval(fano)}, the rate's {_interval(rate)}: turned round, they differ by "
-        f"{abs(fano['auc'] - (1 - rate['auc'])):.3f}. "
+        f"Fano factor's AUC is {area_words(fano)}, the rate's {area_words(rate)}. "
     )
     if "fano_beyond_rate" not in over_all.index:
         return text + "The rows lack what is needed to take the rate away.\n"
     beyond, dispersion = (over_all.loc[name] for name in ("fano_beyond_rate", "mean_dispersion"))
     text += (
-        f"Taking away what the units' rates give leaves an AUC of {_interval(beyond)}; mean dispersion, the Fano "
-        f"factor freed of the rate, has {_interval(dispersion)}. "
+        f"Taking away what the units' rates give leaves an AUC of {area_words(beyond)}; mean dispersion, the Fano "
+        f"factor freed of the rate, has {area_words(dispersion)}. "
     )
     if np.isnan(beyond["low"]):
         return text + "Too few networks to say more.\n"
@@ -101,27 +99,42 @@ def fano_markdown(results: Results, areas: pd.DataFrame) -> str:
     )
 
 
-def _interval(row: pd.Series) -> str:
-    if np.isnan(row["auc"]):
-        return "none"
-    ends = "no interval" if np.isnan(row["low"]) else f"{row['low']:.2f} to {row['high']:.2f}"
-    return f"{row['auc']:.2f} ({ends})"
+def telling(areas: pd.DataFrame) -> pd.DataFrame:
+    """The statistics that tell the kinds apart over all networks, by intervals that hold for all of them at once."""
+    over_all = areas[areas["held_out"] == ""]
+    return over_all[(over_all["joint_low"] > 0.5) | (over_all["joint_high"] < 0.5)]
+
+
+def accuracy_confound(results: Results) -> str:
+    """How many memorizing networks answer worse on their own training samples than their generalizing partner."""
+    networks = results.table.drop_duplicates(NETWORK_KEY)
+    generalizing = networks[networks["condition"] == "generalizing"][[*_CLUSTER, "accuracy_train"]]
+    memorizing = networks[networks["condition"].isin(MEMORIZING)]
+    pairs = memorizing.merge(generalizing, on=_CLUSTER, suffixes=("", "_generalizing"))
+    worse = int((pairs["accuracy_train"] < pairs["accuracy_train_generalizing"] - 0.05).sum())
+    return (
+        f"{worse} of {len(pairs)} memorizing networks get fewer of their training samples right than their "
+        "generalizing partner, by more than 5 percentage points"
+    )
 
 
 def telling_markdown(areas: pd.DataFrame) -> str:
     """Which statistics tell the kinds apart, and whether that carries over to what was held out."""
-    over_all = areas[areas["held_out"] == ""]
-    useful = over_all[(over_all["low"] > 0.5) | (over_all["high"] < 0.5)]
-    useful = useful.assign(distance=(useful["auc"] - 0.5).abs()).sort_values("distance", ascending=False, kind="stable")
-    text = f"Of {len(over_all)} statistics, {len(useful)} have an interval that leaves out 0.5"
+    over_all, useful = areas[areas["held_out"] == ""], telling(areas)
+    text = (
+        f"{len(useful)} of {len(over_all)} statistics have an interval that leaves out 0.5 when all {len(over_all)} "
+        "are looked at together (Bonferroni)"
+    )
     if useful.empty:
         return f"{text}: with {over_all['n_clusters'].max()} clusters of networks nothing is shown to differ.\n"
-    listed = [
-        f"{row['statistic']} ({'larger' if row['auc'] > 0.5 else 'smaller'} in memorizing ones, "
-        f"{_interval(pd.Series(row))})"
-        for row in useful.to_dict("records")
-    ]
-    text += f": {'; '.join(listed)}.\n"
+    text += f": {', '.join(useful['statistic'])}. "
+    repeated = [name for name in FROM_RATES if name in set(useful["statistic"])]
+    if repeated:
+        verb = "follow" if len(repeated) > 1 else "follows"
+        text += f"Of these {' and '.join(repeated)} {verb} from the rates and say nothing of their own. "
+    single = over_all[(over_all["low"] > 0.5) | (over_all["high"] < 0.5)]
+    others = [name for name in single["statistic"] if name not in set(useful["statistic"])]
+    text += f"By itself each of {', '.join(others)} would too.\n" if others else "\n"
     held_out = areas[(areas["held_out"] != "") & areas["statistic"].isin(useful["statistic"])]
     if held_out.empty:
         return f"{text}\nNothing could be held out: there is one architecture and one data set of networks only.\n"
@@ -157,85 +170,15 @@ def areas_markdown(areas: pd.DataFrame) -> str:
     rows = []
     for statistic, found in areas.groupby("statistic", sort=False):
         by_part = found.set_index("held_out")
-        cells = [_interval(by_part.loc[part]) if part in by_part.index else "–" for part in parts]
+        cells = [area_words(by_part.loc[part], turned=not part) if part in by_part.index else "–" for part in parts]
         rows.append([statistic, *cells])
-    noted: dict[str, list[str]] = {}
-    for name in areas["statistic"].unique():
-        noted.setdefault(INDICATORS[name], []).append(name)
-    notes = "".join(f" {', '.join(names)}: {note}." for note, names in noted.items() if note)
+    notes = "".join(f"- {name}: {INDICATORS[name]}.\n" for name in areas["statistic"].unique())
     return (
         f"{markdown_table(heads, rows)}\n"
-        "AUC (95 % interval; numbers of memorizing and generalizing networks in the head). Over all networks: the "
-        "probability that a memorizing network has the larger value. Held out: 1 is best, and below 0.5 the direction "
-        "did not carry over. Networks of one data set, architecture, width and seed are one cluster; with fewer than "
-        f"four clusters there is no interval. Intervals are about other seeds of these cells, not other "
-        f"architectures.{notes}\n"
-    )
-
-
-def matched_markdown(networks: pd.DataFrame, areas: pd.DataFrame | None) -> str:
-    """Compare the same statistics in networks that answer equally well, so that being badly trained cannot show.
-
-    Parameters
-    ----------
-    networks : pandas.DataFrame
-        What `matched_populations` gave.
-    areas : pandas.DataFrame or None
-        What `indicators` gave over the study's networks, for the direction there.
-
-    Returns
-    -------
-    str
-        A table, a row a statistic, and what it says.
-    """
-    table = with_derived(networks[(networks["phase"] == "test") & (networks["labels"] == "true")])
-    kinds = table[table["condition"].isin(["generalizing", "memorizing"])]
-    memorizing = (kinds["condition"] == "memorizing").to_numpy()
-    differences = population_intervals(table).set_index("statistic")
-    study = None if areas is None else areas[areas["held_out"] == ""].set_index("statistic")["auc"]
-    rows, turned = [], []
-    for name in [name for name in INDICATORS if name in differences.index]:
-        values = kinds[name].to_numpy(np.float64)
-        auc, row = area(values, memorizing), differences.loc[name]
-        low, high = newcombe_interval(auc, int(memorizing.sum()), int((~memorizing).sum()))
-        there = "" if study is None or name not in study.index else f"{study[name]:.2f}"
-        if there and (study is not None) and (auc - 0.5) * (study[name] - 0.5) < 0:
-            turned.append(name)
-        means = [f"{row[f'{kind}_mean']:.3g}" for kind in ("random", "generalizing", "memorizing")]
-        paired = f"{row['difference_mean']:+.3g} ({row['difference_low']:+.3g} to {row['difference_high']:+.3g})"
-        rows.append([name, *means, paired, f"{auc:.2f} ({low:.2f} to {high:.2f})", there])
-    heads = ["statistic", "untrained", "generalizing", "memorizing", "paired difference", "AUC", "AUC in the study"]
-    first = kinds.iloc[0]
-    accuracy = kinds.groupby("condition")["accuracy_train"].mean()
-    text = (
-        f"Networks of the kind {first['network']} of width {first['width']} trained on {first['n_samples']} images of "
-        f"{first['dataset']} reach {accuracy['generalizing']:.1%} of them with true labels and "
-        f"{accuracy['memorizing']:.1%} with permuted ones ({table['seed'].nunique()} seeds; recorded on test samples). "
-        "In the study's own cells the two kinds differ in accuracy too, so that a difference there may be one of how "
-        "well a network is trained.\n\n"
-    )
-    text += markdown_table(heads, rows)
-    if study is not None:
-        which = (
-            f"**Another direction than in the study's cells: {', '.join(turned)}.**"
-            if turned
-            else "Every direction is that of the study's cells."
-        )
-        text += f"\n{which}\n"
-    text += "\nPaired differences with 95 % intervals of Student's t over seeds; AUC with Newcombe's interval.\n"
-    return f"{text}\n{_nearer(table)}\n"
-
-
-def _nearer(table: pd.DataFrame) -> str:
-    """Whether generalizing networks lie nearer to untrained or to memorizing ones of their seed (hypothesis 3)."""
-    rates = table.pivot_table(index="seed", columns="condition", values="mean_firing_rate").dropna()
-    to_random = (rates["generalizing"] - rates["random"]).abs()
-    excess = (rates["generalizing"] - rates["memorizing"]).abs() - to_random
-    half = float(student.ppf(0.975, len(excess) - 1) * excess.std(ddof=1) / np.sqrt(len(excess)))
-    low, high = excess.mean() - half, excess.mean() + half
-    verdict = "as the paper has it" if low > 0 else "**against the paper**" if high < 0 else "not decided"
-    return (
-        f"Hypothesis 3 here: the mean firing rate of generalizing networks lies {to_random.mean():.3f} from the "
-        f"untrained ones' and {(excess + to_random).mean():.3f} from the memorizing ones'; the second minus the first "
-        f"is {excess.mean():+.3f} ({low:+.3f} to {high:+.3f}): {verdict}."
+        "AUC (95 % interval; numbers of memorizing and generalizing networks in the head): the probability that of two "
+        "networks the memorizing one has the larger, or the smaller, value; 1 is best, 0.5 of no use. Held out: "
+        "direction and threshold come from the other networks, and below 0.5 the direction did not carry over. "
+        "Networks of one data set, architecture, width and seed are one cluster; with fewer than four clusters there "
+        "is no interval. Intervals are about other seeds of these cells, not other architectures.\n\n"
+        f"{notes}"
     )

@@ -1,19 +1,23 @@
 """Verdicts, tables and indicators from hand-made results with known answers."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
 from ann2neo.errors import InputValueError
+from ann2neo.study.agreement import comparable, differences_markdown
 from ann2neo.study.areas import area, area_interval, newcombe_interval
+from ann2neo.study.assumptions import assumptions_markdown
 from ann2neo.study.dynamics import find_change, switches_table
 from ann2neo.study.hypotheses import AGAINST, SUPPORTED, UNDECIDED, hypotheses_markdown, judge_hypotheses
 from ann2neo.study.indicators import indicators, indicators_markdown
 from ann2neo.study.paired import paired_effect
 from ann2neo.study.paper_tables import compare_with_paper, rate_tests, table_markdown
 from ann2neo.study.published import doubtful_cells, paper_table, target_accuracy
-from ann2neo.study.results import Results
+from ann2neo.study.results import NETWORK_KEY, Results
 
 RATES = {
     "random": 0.5,
@@ -47,6 +51,8 @@ def _results(
                             continue
                         row = {"dataset": dataset, "network": network, "width": width, "condition": condition}
                         row |= {"seed": seed, "accuracy_train": 0.9, "accuracy_validation": 0.5, "accuracy_test": 0.5}
+                        row |= {"stopped_by": "accuracy", "target_accuracy": 0.9, "precision": "float32"}
+                        row |= {"pretrained": False}
                         mean = rate(row) + noise * rng.normal()
                         spread = cv(row) + 100 * noise * rng.normal()
                         for split in ("train", "test"):
@@ -55,7 +61,7 @@ def _results(
                                 "mean_firing_rate": shown,
                                 "cv_firing_rate_percent": spread,
                                 "mean_fano_factor": 1 - shown,
-                                "dispersion_rejected_share": rejected(row) + abs(noise * rng.normal()),
+                                "fano_rejected_share": rejected(row) + abs(noise * rng.normal()),
                             }
                             rows.append({**row, "split": split, **values})
                             key = {**row, "split": split}
@@ -83,6 +89,8 @@ def _memorizing(row):
     return row["condition"].startswith("mem")
 
 
+_OPPOSITE = {"random": 0.06, "generalizing": -0.06}
+
 SCENARIOS = [
     (1, "", _results(_gap(0.2)), SUPPORTED, -0.4),
     (1, "", _results(_gap(0.8)), AGAINST, 0.2),
@@ -90,24 +98,25 @@ SCENARIOS = [
     (2, "", _results(rejected=lambda row: 0.4 * _memorizing(row)), SUPPORTED, 0.4),
     (2, "", _results(), AGAINST, 0.0),
     (2, "", _results(rejected=lambda row: 0.2 * _memorizing(row) * (row["width"] == 128), seeds=1), UNDECIDED, 0.0),
-    (3, "", _results(_gap(0.2)), SUPPORTED, 0.3),
-    (3, "", _results(_gap(0.55, random=0.2)), AGAINST, -0.35),
-    (3, "", _results(_gap(0.5, random=0.7), noise=0.03, seeds=2), UNDECIDED, 0.0),
+    (3, "", _results(_gap(0.2)), SUPPORTED, 0.2),
+    (3, "", _results(_gap(0.5, gen=0.75)), AGAINST, -0.25),
+    (3, "", _results(_gap(0.4), noise=0.03, seeds=2), UNDECIDED, 0.0),
     (4, "", _results(cv=lambda row: 50 + 30 * _memorizing(row)), SUPPORTED, 30),
     (4, "", _results(cv=lambda row: 50 - 30 * _memorizing(row)), AGAINST, -30),
     (4, "", _results(noise=0.03, seeds=2), UNDECIDED, 0.0),
     (5, "", _results(_gap(lambda row: 0.1 + 0.05 * np.log2(row["width"] / 64))), SUPPORTED, -0.05),
     (5, "", _results(_gap(lambda row: 0.3 - 0.05 * np.log2(row["width"] / 64))), AGAINST, 0.05),
     (5, "", _results(noise=0.05), UNDECIDED, 0.0),
-    (6, "deeper network", _results(_gap(lambda row: 0.2 + 0.2 * (row["network"] == "CNN"))), SUPPORTED, -0.2),
-    (6, "deeper network", _results(_gap(lambda row: 0.2 - 0.1 * (row["network"] == "CNN"))), AGAINST, 0.1),
-    (6, "deeper network", _results(noise=0.05), UNDECIDED, 0.0),
+    (6, "earlier layers frozen", _results(_gap(lambda row: 0.2 + 0.2 * (row["network"] == "CNN"))), SUPPORTED, -0.2),
+    (6, "earlier layers frozen", _results(_gap(lambda row: 0.2 - 0.1 * (row["network"] == "CNN"))), AGAINST, 0.1),
+    (6, "earlier layers frozen", _results(noise=0.05), UNDECIDED, 0.0),
     (6, "all layers", _results(_gap(lambda row: 0.4 if row["condition"].endswith("all") else 0.2)), SUPPORTED, -0.2),
     (6, "all layers", _results(_gap(lambda row: 0.1 if row["condition"].endswith("all") else 0.2)), AGAINST, 0.1),
     (6, "all layers", _results(noise=0.05, seeds=2), UNDECIDED, 0.0),
     (7, "", _results(), SUPPORTED, 0.0),
     (7, "", _results(by_split=lambda _: 0.08), AGAINST, 0.08),
     (7, "", _results(by_split=lambda row: 0.04 * (row["seed"] % 2)), UNDECIDED, 0.02),
+    (7, "", _results(by_split=lambda row: _OPPOSITE.get(row["condition"], 0.0)), AGAINST, 0.0),
 ]
 
 
@@ -147,6 +156,25 @@ def test_too_few_cells_decide_nothing():
     assert "too few replicates to see any effect" in hypotheses_markdown(judge_hypotheses(results))
 
 
+def test_a_kind_that_a_width_lacks_does_not_bend_the_slope():
+    """The slope on width is taken within each kind of memorizing, so that missing networks do not pass for width."""
+    results = _results(_gap(lambda row: 0.1 if row["condition"] == "mem_retrain_last" else 0.3))
+    kept = (results.table["width"] != 256) | ~results.table["condition"].isin(["mem_random_last", "mem_retrain_all"])
+    found = _verdict(Results(results.table[kept], results.unit_rates, {}), 5)
+    assert abs(found.effect) < 0.01
+    assert found.verdict != SUPPORTED or found.high > -0.01
+
+
+def test_training_and_test_samples_are_compared_by_the_papers_test_too():
+    """The remark of hypothesis 7 names networks beyond the margin, Kolmogorov and Smirnov's test, the paper's cells."""
+    remark = _verdict(_results(by_split=lambda row: 0.3 * (row["condition"] == "random")), 7).remark
+    assert "24 of 108 networks differ by more than 0.02" in remark
+    assert "MLP mnist random 12" in remark
+    n_told = int(re.search(r"tells training from test samples in (\d+) of 108 networks", remark)[1])
+    assert 24 <= n_told <= 24 + 0.05 * 84
+    assert "Of the paper's own cells, doubtful ones aside" in remark
+
+
 def test_missing_conditions_decide_nothing():
     """Results without generalizing or without memorizing networks leave their hypotheses undecided."""
     results = _results()
@@ -163,7 +191,7 @@ def test_depth_is_compared_on_the_same_data_set_only():
         ((results.table["network"] == "MLP") & (results.table["dataset"] == "mnist"))
         | ((results.table["network"] == "CNN") & (results.table["dataset"] == "fashion_mnist"))
     ]
-    assert _verdict(Results(separate, results.unit_rates, {}), 6, "deeper network").n == 0
+    assert _verdict(Results(separate, results.unit_rates, {}), 6, "earlier layers frozen").n == 0
 
 
 def test_the_paired_interval_is_the_signed_rank_tests():
@@ -202,6 +230,16 @@ def test_the_doubtful_cells_are_found_by_computation():
     sums = [c for c in cells if "add up" in c.reason]
     assert len({c[1:6] for c in sums}) == 9
     assert {c.column for c in sums} == {"mean_firing_rate", "mean_fano_factor"}
+    # Rows of table 2 with the numbers of another data set: the wider MLPs' training rows, and one test cell.
+    copied = {(c.width, c.dataset, c.split, c.condition, c.reason.split()[-2]) for c in cells if "those of" in c.reason}
+    whole_row = {(512, "fashion_mnist", "train", name, "mnist") for name in RATES if name != "mem_retrain_all"}
+    assert copied == whole_row | {
+        (128, "fashion_mnist", "train", "generalizing", "mnist"),
+        (256, "mnist", "test", "generalizing", "fashion_mnist"),
+    }
+    # Where the rate was copied, the Fano factor beside it stands.
+    fanos = {(c.network, c.width) for c in cells if c.column == "mean_fano_factor"}
+    assert fanos == {("CNN", 64), ("CNN", 128), ("CNN", 512), ("DenseNet121", 512)}
     assert sum(c.column == "accuracy_percent" for c in cells) == 1
 
 
@@ -230,7 +268,43 @@ def test_tables_show_ours_theirs_and_the_difference():
     assert "0.60 (0.62, -0.02)" in text
     assert "50.0 (511.6†, -461.6)" in text
     assert "† CNN 64 mnist train mem_retrain_last: a CV of 512 % is impossible" in text
+    assert not any(mark in text for mark in "‡¶§")
     assert "0.80 (0.97\\*, -0.17)" in table_markdown(results, 5)
+
+
+def test_cells_of_another_experiment_are_marked_and_set_aside():
+    """Networks that stopped short, started elsewhere or trained in mixed precision carry marks with their words."""
+    results = _results(noise=0.0)
+    table = results.table
+    table.loc[(table["network"] == "CNN") & (table["condition"] == "mem_random_last"), "stopped_by"] = "epoch limit"
+    table.loc[(table["network"] == "MLP") & (table["width"] == 64), "precision"] = "mixed_bfloat16"
+    deep = table[(table["network"] == "CNN") & (table["width"] == 64)].assign(network="DenseNet121", dataset="cifar10")
+    results = Results(pd.concat([table, deep], ignore_index=True), results.unit_rates, {})
+    text = table_markdown(results, 2)
+    assert "0.20‡ (0.25, -0.05)" in text
+    assert "0.60§ (0.62, -0.02)" in text
+    assert "0.60¶ (0.49, +0.11)" in text
+    assert text.count("- ‡ ours stopped at the limit of epochs") == text.count("- ¶ ours started without") == 1
+    compared = compare_with_paper(results)
+    assert set(compared.loc[~comparable(compared) & (compared["doubt"] == ""), "network"]) == {"CNN", "DenseNet121"}
+    words = differences_markdown(results)
+    assert "| mean_firing_rate | CNN | mem_random_last |" not in words
+    assert "| mean_firing_rate | MLP | mem_random_last | 3 of 3 |" in words
+    assert "DenseNet121" not in words
+    n_trained = int((results.table.drop_duplicates(NETWORK_KEY)["target_accuracy"].notna()).sum())
+    short = 3 * 4 + 4
+    assert f"{n_trained - short} of {n_trained} trained networks reached" in words
+
+
+def test_tests_of_assumptions_stand_by_condition():
+    """Shares of units that reject are medians over networks by condition and split, with the largest beside them."""
+    results = _results(rejected=lambda row: 0.4 if row["condition"] == "generalizing" else 0.1, noise=0.0)
+    table = results.table.assign(ljung_box_pearson_pvalue=0.5)
+    table.loc[(table["condition"] == "random") & (table["seed"] == 0), "ljung_box_pearson_pvalue"] = 0.01
+    text = assumptions_markdown(Results(table, results.unit_rates, {}))
+    assert "| generalizing | train | 24 | 40% (40%) | 0 of 24 |" in text
+    assert "| random | test | 24 | 10% (10%) | 6 of 24 |" in text
+    assert "| mem_retrain_all | test | 12 |" in text
 
 
 def test_marks_say_what_the_tests_of_unit_rates_do_not_show():
@@ -254,6 +328,9 @@ def test_a_perfect_indicator_has_an_area_of_one_also_where_it_was_not_learned():
         assert (row["auc"], row["high"], row["balanced_accuracy"], row["n_clusters"]) == (1.0, 1.0, 1.0, 12)
         # Twelve pairs cannot show that an area is 1, even if all of them say so.
         assert row["low"] == pytest.approx(newcombe_interval(1.0, 12, 12)[0])
+        # Of three statistics together each has an interval of level 1 - 0.05 / 3.
+        assert row["joint_low"] == pytest.approx(newcombe_interval(1.0, 12, 12, 1 - 0.05 / 3)[0])
+        assert row["joint_low"] < row["low"]
     assert "MLP, learned from the others" in indicators_markdown(judged.reset_index())
 
 

@@ -19,12 +19,13 @@ from ann2neo.study.agreement import rates_beside_paper, rates_markdown
 from ann2neo.study.cells import Cell
 from ann2neo.study.holdings import holdings_markdown, missing_markdown
 from ann2neo.study.law import law_markdown, papers_law
+from ann2neo.study.matched import matched_findings, matched_markdown
 from ann2neo.study.page import check_page, write_page
 from ann2neo.study.plan import DYNAMICS, Part, missing_curves, missing_parts, parts_of, plan, unplanned_cells
 from ann2neo.study.published import KEY, paper_table
 from ann2neo.study.results import NETWORK_KEY, ROW_KEY, Results, load_results, load_switches
 from ann2neo.study.rows import POPULATION_COLUMNS, ROWS_VERSION
-from ann2neo.study.separation import areas_markdown, fano_markdown, matched_markdown, paired_markdown, telling_markdown
+from ann2neo.study.separation import accuracy_confound, areas_markdown, fano_markdown, paired_markdown, telling_markdown
 
 DATA = Path(__file__).parents[2] / "data"
 STUDY = DATA / "study"
@@ -186,7 +187,7 @@ def _results(rates, seeds=range(6), **columns):
                     **{name: value(condition) for name, value in columns.items()},
                 }
                 facts = {"n_epochs": 9, "stopped_by": "accuracy", "order": "random", "window": 100}
-                facts["precision"] = "float32"
+                facts |= {"precision": "float32", "pretrained": False}
                 accuracies = dict.fromkeys(("accuracy_train", "accuracy_validation", "accuracy_test"), 0.5)
                 rows.append({**key, **facts, **accuracies, "target_accuracy": 0.5, **numbers})
                 units.append(pd.DataFrame({**key, "unit": range(64), "firing_rate": mean + 0.1 * rng.normal(size=64)}))
@@ -199,11 +200,11 @@ RATES = {"random": 0.5, "generalizing": 0.62, "mem_retrain_last": 0.03, "mem_ran
 def test_words_about_the_law_follow_the_numbers():
     """Rows of the law read as such; dispersions that reject more often than chance are called so, and rows listed."""
     results = _results(RATES)
-    assert "as many as chance gives: the law holds" in law_markdown(results)
+    assert "no more than chance gives: the law holds" in law_markdown(results)
     broken = results.table.assign(mean_dispersion_pvalue=0.005)
     broken.loc[0, "mean_fano_factor"] += 0.05
     text = law_markdown(Results(broken, results.unit_rates, {}))
-    assert "**more than chance gives**" in text
+    assert "**more than chance gives, which points to a fault in the pipeline**" in text
     few = results.table.assign(mean_dispersion_pvalue=np.where(np.arange(len(results.table)) < 6, 0.01, 0.5))
     few["seed"] = np.arange(len(few)) // 12
     assert "no more than chance gives to rows that go together" in law_markdown(Results(few, results.unit_rates, {}))
@@ -230,28 +231,35 @@ def test_words_about_the_fano_factor_follow_the_numbers():
     few = _results(RATES, seeds=range(2))
     assert "Too few networks" in fano_markdown(few, indicators(few))
     assert "nothing is shown to differ" in telling_markdown(indicators(few))
-    assert "mean_firing_rate (smaller in memorizing ones" in telling_markdown(indicators(mirrored))
+    words = telling_markdown(indicators(mirrored))
+    assert "2 of 6 statistics" in words
+    assert "mean_firing_rate, mean_fano_factor. Of these mean_fano_factor follows from the rates" in words
 
 
 def test_what_carries_over_is_said_of_every_part_held_out():
     """Statistics that hold on each part, that turn round on one, and parts with too few networks are told apart."""
     rows = [
         ("good", "", 1.0, 0.8, 1.0), ("good", "CNN", 1.0, 0.7, 1.0), ("good", "mnist", 0.9, np.nan, np.nan),
+        ("alone", "", 0.8, 0.51, 1.0), ("alone", "CNN", 0.9, 0.7, 1.0), ("alone", "mnist", 0.4, np.nan, np.nan),
         ("turns", "", 0.1, 0.0, 0.3), ("turns", "CNN", 0.2, 0.0, 0.4), ("turns", "mnist", 0.9, np.nan, np.nan),
         ("useless", "", 0.5, 0.2, 0.8), ("useless", "CNN", 0.4, 0.1, 0.9), ("useless", "mnist", 0.5, np.nan, np.nan),
     ]  # fmt: skip
     areas = pd.DataFrame(rows, columns=["statistic", "held_out", "auc", "low", "high"])
     areas = areas.assign(n_memorizing=8, n_generalizing=4, n_clusters=4)
+    areas = areas.assign(joint_low=areas["low"] - 0.1, joint_high=areas["high"] + 0.1)
     text = telling_markdown(areas)
-    assert "Of 3 statistics, 2 have an interval" in text
+    assert "2 of 4 statistics have an interval that leaves out 0.5 when all 4 are looked at together" in text
+    assert "(Bonferroni): good, turns. By itself each of alone would too." in text
     assert "Useful with an interval above 0.5 on CNN: good." in text
     assert "Too few networks for an interval: mnist." in text
     assert "Direction turned round somewhere (AUC below 0.5): turns." in text
     assert "one architecture and one data set" in telling_markdown(areas[areas["held_out"] == ""])
     named = areas.replace({"good": "mean_firing_rate", "turns": "silent_share", "useless": "mean_mutual_information"})
+    named = named.replace({"alone": "mean_dispersion"})
     table = areas_markdown(named)
-    assert "| mean_firing_rate | 1.00 (0.80 to 1.00) | 1.00 (0.70 to 1.00) | 0.90 (no interval) |" in table
-    assert "mean_mutual_information: needs labels." in table
+    assert "| mean_firing_rate | 1.00 larger (0.80 to 1.00) | 1.00 (0.70 to 1.00) | 0.90 (no interval) |" in table
+    assert "| silent_share | 0.90 smaller (0.70 to 1.00) | 0.20 (0.00 to 0.40) | 0.90 (no interval) |" in table
+    assert "- mean_mutual_information: of unit and label, bits, mean over units; needs labels." in table
 
 
 def test_exceptions_of_the_paired_comparison_are_listed():
@@ -285,16 +293,31 @@ def test_rates_beside_the_paper_are_near_or_explained():
 def test_the_matched_comparison_says_where_directions_turn():
     """Statistics that point the other way than in the study's cells are named, and hypothesis 3 is judged."""
     networks = pd.read_csv(STUDY / "populations_mlp64_mnist_networks.csv")
-    same = pd.DataFrame([{"statistic": "mean_firing_rate", "held_out": "", "auc": 0.1}])
-    assert "Every direction is that of the study's cells." in matched_markdown(networks, same)
-    assert "**Another direction than in the study's cells: mean_firing_rate.**" in matched_markdown(
-        networks, same.assign(auc=0.9)
+    same = pd.DataFrame([{"statistic": "mean_firing_rate", "held_out": "", "auc": 0.1, "low": 0.0, "high": 0.3}])
+    assert "No statistic is shown to point another way" in matched_markdown(networks, same)
+    turned = same.assign(auc=0.9, low=0.7, high=1.0)
+    assert "**Another direction than in the study's cells, both shown: mean_firing_rate.**" in matched_markdown(
+        networks, turned
     )
+    assert matched_findings(networks, turned.assign(low=0.4))[1] == []
+    assert "well a network is trained: all do" in matched_markdown(networks, same, "all do")
+    text = matched_markdown(networks, None)
+    assert "Hypothesis 3 at matched accuracy" in text
+    assert "**against the paper**" in text
     closer = networks.copy()
-    closer.loc[closer["condition"] == "random", "mean_firing_rate"] = closer.loc[
-        closer["condition"] == "generalizing", "mean_firing_rate"
-    ].to_numpy()[: int((closer["condition"] == "random").sum())]
+    random = closer["condition"] == "random"
+    closer.loc[random, "mean_firing_rate"] = closer.loc[random, "mean_firing_rate"] + 0.25
     assert "as the paper has it" in matched_markdown(closer, None)
+
+
+def test_the_accuracy_that_goes_with_memorizing_is_counted():
+    """Memorizing networks that answer worse than their partner by more than five points are counted."""
+    results = _results(RATES, seeds=range(3))
+    table = results.table
+    table.loc[table["condition"] == "generalizing", "accuracy_train"] = 0.54
+    assert accuracy_confound(results).startswith("0 of 6 memorizing networks")
+    table.loc[(table["condition"] == "mem_random_last") & (table["seed"] == 1), "accuracy_train"] = 0.3
+    assert accuracy_confound(results).startswith("1 of 6 memorizing networks")
 
 
 def test_commands_tell_a_limit_of_epochs_only_where_it_mattered():

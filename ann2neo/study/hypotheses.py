@@ -152,8 +152,8 @@ _H8 = _Claim(
     "share of trainings whose change point lies within one epoch of the switch, above one half",
     "strongly confirmed",
     +1,
-    "An exact test needs six trainings of six. That rates are stable otherwise, the other half of the paper's "
-    "hypothesis, is drawn below and not tested.",
+    "An exact test needs six trainings of six. That rates are stable otherwise is the other half of the paper's "
+    "hypothesis: how far they move stands below.",
 )
 _MORE_POWER = 1.43
 """(1.96 + 0.84) / 1.96: the effect found four times in five, in halves of a 95 % interval."""

@@ -19,7 +19,6 @@ from ann2neo.study.holdings import holdings_markdown, missing_markdown
 from ann2neo.study.hypotheses import AGAINST, SUPPORTED, Finding, hypotheses_markdown, judge_hypotheses
 from ann2neo.study.indicators import FROM_RATES, indicators
 from ann2neo.study.law import law_markdown, our_law, papers_law
-from ann2neo.study.markdown import markdown_table
 from ann2neo.study.matched import matched_findings, matched_markdown, moved_further
 from ann2neo.study.paired import paired_effect
 from ann2neo.study.paper_tables import TABLES, table_markdown
@@ -34,6 +33,7 @@ from ann2neo.study.separation import (
     telling,
     telling_markdown,
 )
+from ann2neo.study.switches import switches_markdown
 
 __all__ = ["check_page", "write_page"]
 
@@ -192,7 +192,7 @@ def _page(content: _Content, drawn: dict[str, str]) -> str:
         "## The paper's hypotheses",
         hypotheses_markdown(content.findings),
         "## The switch of labels during training",
-        _switches(content),
+        switches_markdown(content.switches, content.curves),
         drawn.get("switches", ""),
         "## Files",
         _FILES,
@@ -303,22 +303,3 @@ def _verdicts(findings: list[Finding]) -> str:
             groups[names[2] if np.isfinite(found.smallest_effect) else names[3]].append(f"H{number}")
     listed = [f"{words} {', '.join(found) or 'none'}" for words, found in groups.items()]
     return f"The eight hypotheses come out {'; '.join(listed)}."
-
-
-def _switches(content: _Content) -> str:
-    table = content.switches
-    if table is None or table.empty:
-        return "No training curve is here yet; the command stands under what is missing.\n"
-    shown = ["dataset", "network", "width", "retrain", "seed", "split", "switch", "found"]
-    table = table.assign(split=table["split"].replace({"val": "test"}))
-    rows = [
-        [
-            *(row[name] for name in shown),
-            f"{row['epochs_off']:+.2f}",
-            f"{row['pvalue']:.2g}" if row["pvalue"] else "under 1e-300",
-            "yes" if row["within_one_epoch"] else "no",
-        ]
-        for row in table.to_dict("records")
-    ]
-    heads = ["data", "network", "width", "random labels train", *shown[4:], "epochs off", "p", "within an epoch"]
-    return markdown_table(heads, rows) + "\nSwitch and found in batches since the start; 100 samples of each split.\n"

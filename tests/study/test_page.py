@@ -26,6 +26,7 @@ from ann2neo.study.published import KEY, paper_table
 from ann2neo.study.results import NETWORK_KEY, ROW_KEY, Results, load_results, load_switches
 from ann2neo.study.rows import POPULATION_COLUMNS, ROWS_VERSION
 from ann2neo.study.separation import accuracy_confound, areas_markdown, fano_markdown, paired_markdown, telling_markdown
+from ann2neo.study.switches import steadiness, switches_markdown
 
 DATA = Path(__file__).parents[2] / "data"
 STUDY = DATA / "study"
@@ -349,6 +350,28 @@ def test_the_precision_of_training_is_told():
         assert CliRunner().invoke(app, [*command.split()[1:], "--help"]).exit_code == 0
 
 
+def test_changes_of_a_curve_are_told_on_either_side_of_the_switch():
+    """A curve that drifts, jumps and drifts again gives these changes; one that is too short gives none after."""
+    epochs = np.arange(0.05, 60, 0.1)
+    rate = np.where(epochs < 10, 0.6 + 0.01 * np.floor(epochs), 0.2 + 0.002 * np.floor(epochs - 10))
+    key = {"dataset": "mnist", "network": "MLP", "width": 64, "retrain": "all", "seed": 0, "split": "val"}
+    labels = np.where(epochs < 10, "true", "random")
+    curve = pd.DataFrame({**key, "labels": labels, "epoch": epochs, "mean_firing_rate": rate})
+    row = steadiness(curve).iloc[0]
+    assert row["before"] == pytest.approx(0.08)
+    assert row["at_switch"] == pytest.approx(0.2 + 0.002 * 14.5 - 0.69)
+    assert row["after"] == pytest.approx(0.002 * 30)
+    assert np.isnan(steadiness(curve[curve["epoch"] < 25]).iloc[0]["after"])
+    found = {"switch": 90, "found": 91, "epochs_off": 0.1, "pvalue": 0.0, "within_one_epoch": True}
+    text = switches_markdown(pd.DataFrame([{**key, **found}]), curve)
+    assert (
+        "| mnist | MLP | 64 | all | 0 | test | 90 | 91 | +0.10 | under 1e-300 | yes | +0.080 | -0.461 | +0.060 |"
+        in text
+    )
+    assert "change" not in switches_markdown(pd.DataFrame([{**key, **found}]), None)
+    assert "No training curve is here yet" in switches_markdown(None, None)
+
+
 def test_curves_are_drawn_a_panel_per_network():
     """Every network and data set has a panel with both splits and the switch; no curve is an error."""
     key = {"dataset": "mnist", "network": "MLP", "width": 64, "retrain": "all", "seed": 0, "mean_firing_rate": 0.5}
@@ -414,6 +437,6 @@ def test_the_page_of_the_whole_plan_misses_nothing(tmp_path):
     assert "Nothing is missing, and neither is a training curve." in page
     assert "ann2neo study run --out results-4000-epochs --network CNN --dataset mnist --width 64 --seeds 0" in page
     assert "CNN held out (6 and 2)" in page
-    assert "| mnist | MLP | 64 | all | 0 | train | 2110 | 2113 | +0.01 | 1e-09 | yes |" in page
+    assert "| mnist | MLP | 64 | all | 0 | train | 2110 | 2113 | +0.01 | 1e-09 | yes | none | none | none |" in page
     assert len(list((tmp_path / "study" / "figures").glob("*.svg"))) == 6
     assert not re.search(r"\bnan\b|\binf\b|\bNone\b", page)

@@ -13,10 +13,11 @@ from ann2neo.errors import FileFormatError, InputValueError, IntegrityError
 from ann2neo.io.output import complete_text
 from ann2neo.study.agreement import NEAR, comparable, differences_markdown, rates_beside_paper, rates_markdown
 from ann2neo.study.assumptions import assumptions_markdown
+from ann2neo.study.claims import AGAINST, SUPPORTED, Finding
 from ann2neo.study.collect import CURVES
 from ann2neo.study.figures import ResultFigure, figures_of
 from ann2neo.study.holdings import holdings_markdown, missing_markdown
-from ann2neo.study.hypotheses import AGAINST, SUPPORTED, Finding, hypotheses_markdown, judge_hypotheses
+from ann2neo.study.hypotheses import hypotheses_markdown, judge_hypotheses
 from ann2neo.study.indicators import FROM_RATES, indicators
 from ann2neo.study.law import law_markdown, our_law, papers_law
 from ann2neo.study.matched import matched_findings, matched_markdown, moved_further

@@ -11,8 +11,9 @@ from ann2neo.errors import InputValueError
 from ann2neo.study.agreement import comparable, differences_markdown
 from ann2neo.study.areas import area, area_interval, newcombe_interval
 from ann2neo.study.assumptions import assumptions_markdown
+from ann2neo.study.claims import AGAINST, SUPPORTED, UNDECIDED
 from ann2neo.study.dynamics import find_change, switches_table
-from ann2neo.study.hypotheses import AGAINST, SUPPORTED, UNDECIDED, hypotheses_markdown, judge_hypotheses
+from ann2neo.study.hypotheses import hypotheses_markdown, judge_hypotheses
 from ann2neo.study.indicators import indicators, indicators_markdown
 from ann2neo.study.paired import paired_effect
 from ann2neo.study.paper_tables import compare_with_paper, rate_tests, table_markdown

@@ -37,7 +37,7 @@ MEMORIZING = ("mem_retrain_last", "mem_random_last", "mem_retrain_all")
 CONDITIONS = ("random", "generalizing", *MEMORIZING)
 """In an order in which every condition comes after the one it starts from."""
 
-_EPOCH_LIMITS = {"MLP": 4000, "CNN": 100, "DenseNet121": 20}
+_EPOCH_LIMITS = {"MLP": 4000, "CNN": 200, "DenseNet121": 20}
 _EPOCH_LIMITS_OF_LAST_LAYERS = {"MLP": 4000, "CNN": 200, "DenseNet121": 4000}
 
 _FEATURE_BYTES = 3 << 30

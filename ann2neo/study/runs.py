@@ -33,6 +33,7 @@ __all__ = ["record_network", "run_study"]
 _log = logging.getLogger(__name__)
 
 _CHECKPOINT_SECONDS = 20.0
+_REPORT_SECONDS = 300.0
 
 
 def run_study(
@@ -84,16 +85,22 @@ def run_study(
             (folder / name).mkdir(exist_ok=True)
         waiting = [cell for cell in cells if not _done_path(folder, cell).exists()]
         _log.info("%d of %d cells are to be run", len(waiting), len(cells))
-        begun, n_done = time.monotonic(), 0
+        spent: list[float] = []
+        n_done, n_to_train = 0, sum(cell.condition != "random" for cell in waiting)
         for (dataset, network, width), group in groupby(waiting, lambda c: (c.dataset, c.network, c.width)):
             bench = NetworkUnderStudy(by_name[dataset], network, width, max_epochs=max_epochs, precision=precision)
             probe = Probe(bench.model, HIDDEN_LAYER)
             for cell in group:
+                begun = time.monotonic()
                 row = _run_cell(cell, bench, probe, folder)
                 write_tables(folder, finished_cells(folder))
                 n_done += 1
-                left = (time.monotonic() - begun) / n_done * (len(waiting) - n_done)
-                _log.info("%d/%d %s: %s; about %s left", n_done, len(waiting), cell.title, row, _duration(left))
+                if cell.condition != "random":
+                    spent.append(time.monotonic() - begun)
+                # Untrained networks take no time, so that they would promise too early an end.
+                left = float(np.mean(spent)) * (n_to_train - len(spent)) if spent else 0.0
+                when = f"; about {_duration(left)} left, if the others train as long" if left else ""
+                _log.info("%d/%d %s: %s%s", n_done, len(waiting), cell.title, row, when)
         return write_tables(folder, finished_cells(folder))
 
 
@@ -181,15 +188,19 @@ def _trained(cell: Cell, bench: NetworkUnderStudy, folder: Path, bar: Any) -> Tr
     path = _checkpoint_path(folder, cell)
     cut_at = _read_weights(path) if path.exists() else None
     start = _generalizing_weights(cell, bench, folder) if "retrain" in cell.condition else None
-    saved = time.monotonic()
+    saved = told = time.monotonic()
 
     def keep(checkpoint: Checkpoint) -> None:
-        nonlocal saved
+        nonlocal saved, told
         bar.update(checkpoint.progress.n_epochs - bar.n)
         bar.set_postfix_str(f"accuracy {checkpoint.progress.accuracy:.2%}", refresh=False)
         if time.monotonic() - saved >= _CHECKPOINT_SECONDS:
             _write_weights(path, checkpoint)
             saved = time.monotonic()
+        if time.monotonic() - told >= _REPORT_SECONDS:
+            done = checkpoint.progress
+            _log.info("%s: %d epochs, accuracy %.1f %%", cell.title, done.n_epochs, 100 * done.accuracy)
+            told = time.monotonic()
 
     return bench.bring_into(cell.condition, cell.seed, start, cut_at=cut_at, checkpoint=keep)
 

@@ -134,6 +134,18 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
     assert not checkpoint.exists()
 
 
+def test_a_long_training_is_told_of(tmp_path, caplog, monkeypatch):
+    """The log tells how far a training has come, and an end only from networks that were trained."""
+    monkeypatch.setattr("ann2neo.study.runs._REPORT_SECONDS", 0.0)
+    with caplog.at_level("INFO", logger="ann2neo.study.runs"):
+        run_study(_cells(conditions=["random", "generalizing", "mem_random_last"]), tmp_path / "r", max_epochs=2)
+    lines = [record.getMessage() for record in caplog.records]
+    title = "MLP of width 16 on digits, generalizing, seed 0"
+    assert sum(line.startswith(f"{title}: ") and "epochs, accuracy" in line for line in lines) == 2
+    ends = [line for line in lines if line.startswith(("1/3", "2/3", "3/3"))]
+    assert ["left" in line for line in ends] == [False, True, False]
+
+
 def test_a_run_of_an_earlier_version_goes_on(small, tmp_path):
     """A folder whose header and cells do not name a precision was trained in float32, and new cells join it."""
     folder = tmp_path / "results"

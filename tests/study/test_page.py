@@ -332,6 +332,19 @@ def test_commands_tell_a_limit_of_epochs_only_where_it_mattered():
     assert "75 are missing" in missing_markdown(results, None)
 
 
+def test_networks_that_stopped_short_are_listed_with_a_way_to_go_further():
+    """A network short of the paper's accuracy stands under what is missing, with a command of more epochs."""
+    results = _results(RATES, seeds=[0])
+    assert "short of the paper's" not in missing_markdown(results, None)
+    table = results.table.assign(accuracy_train=0.25, n_epochs=200)
+    table.loc[table["condition"] == "mem_random_last", "stopped_by"] = "epoch limit"
+    text = missing_markdown(Results(table, results.unit_rates, {}), None)
+    assert "| MLP | mnist | 64 | mem_random_last | 0 | 200 | 25.00 (50.00) |" in text
+    command = re.search(r"^ann2neo study run --out results-1000-epochs .*", text, re.MULTILINE)[0]
+    assert command.endswith("--condition mem_random_last --seeds 0 --max-epochs 1000")
+    assert CliRunner().invoke(app, [*command.split()[1:], "--help"]).exit_code == 0
+
+
 def test_the_precision_of_training_is_told():
     """Networks trained in mixed precision are marked, explained, and made by a command that asks for it."""
     results = _results(RATES, seeds=[0])
@@ -409,7 +422,7 @@ def _whole_plan(folder):
             if mean == 0:
                 numbers = dict.fromkeys([*numbers, *POPULATION_COLUMNS, "mean_dispersion"], np.nan)
                 numbers |= {"mean_firing_rate": 0.0, "silent_share": 1.0}
-            rows.append({**row, "n_epochs": 3000, "max_epochs": 4000, **key, **numbers})
+            rows.append({**row, "n_epochs": 3000, "max_epochs": 4000, "precision": "float32", **key, **numbers})
             spread = np.clip(mean + 0.1 * rng.normal(size=cell.width) * (mean > 0), 0, 1)
             units.append(pd.DataFrame({**key, "unit": range(cell.width), "firing_rate": spread}))
     folder.mkdir()

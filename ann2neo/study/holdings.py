@@ -52,7 +52,8 @@ def holdings_markdown(results: Results) -> str:
         "Training stops at the training accuracy of the paper's cell, or at the limit of epochs. All training and all "
         f"test samples were recorded, once each, in {order} order; counts are in windows of {window} samples."
         f"{_precisions(networks)}\n\n"
-        "Made by these commands, which give the same rows again (bit for bit on the same machine and versions):\n\n"
+        "Made by these commands, which give the same rows again (float32 bit for bit on the same machine and "
+        "versions):\n\n"
         f"```bash\n{block}\n```\n\n{_versions(results.table)}\n"
     )
 

@@ -40,9 +40,7 @@ def matched_findings(networks: pd.DataFrame, areas: pd.DataFrame | None) -> tupl
     aucs = {name: area(kinds[name].to_numpy(np.float64), memorizing) for name in found.index}
     n = int(memorizing.sum()), int((~memorizing).sum())
     ends = {name: newcombe_interval(auc, *n) for name, auc in aucs.items()}
-    there = (
-        areas if areas is not None else pd.DataFrame(columns=["held_out", "statistic", "auc", "low", "high"])
-    ).copy()
+    there = pd.DataFrame(columns=["held_out", "statistic", "auc", "low", "high"]) if areas is None else areas
     study = there[there["held_out"] == ""].set_index("statistic").reindex(found.index)
     found = found.assign(
         auc=pd.Series(aucs),

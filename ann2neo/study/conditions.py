@@ -17,7 +17,7 @@ from ann2neo.study.networks import (
     Weights,
     build_network,
     initial_weights,
-    mixed_twin,
+    learning_twin,
     weights_of,
 )
 from ann2neo.study.published import target_accuracy
@@ -150,7 +150,7 @@ class NetworkUnderStudy:
         self.model = build_network(network, width, x.shape[1:], data.n_classes)
         self._max_epochs = max_epochs
         self._built = weights_of(self.model)
-        self._learner = self.model if precision == "float32" else mixed_twin(self.model)
+        self._learner = learning_twin(self.model, precision)
         self._n_train = len(x) - int(len(x) * _VALIDATION_SHARE)
         self._x, self._x_test = tf.constant(x), tf.constant(data.inputs("test"))
         layers = self._learner.layers

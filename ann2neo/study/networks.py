@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import socket
 from typing import Any
@@ -18,7 +19,7 @@ __all__ = [
     "Weights",
     "build_network",
     "initial_weights",
-    "mixed_twin",
+    "learning_twin",
     "weights_of",
 ]
 
@@ -109,29 +110,55 @@ def _densenet(input_shape: tuple[int, ...]) -> tuple[Any, bool]:
     return keras.applications.DenseNet121(weights=None, **arguments), False
 
 
-def mixed_twin(model: Any) -> Any:
-    """Build the same network in mixed precision, with weights of its own.
+def learning_twin(model: Any, precision: str = "float32") -> Any:
+    """Build the same network as it is trained, with weights of its own.
 
     Parameters
     ----------
     model : keras.Sequential
         A network as `build_network` gives it.
+    precision : {"float32", "mixed_bfloat16"}
+        Mixed: computes in bfloat16 with sums in float32, and keeps its weights and its softmax in float32
+        (Micikevicius et al. 2018, ICLR).
 
     Returns
     -------
     keras.Sequential
-        Computes in bfloat16 with sums in float32, and keeps its weights, in the order of those of `model`, and its
-        softmax in float32 (Micikevicius et al. 2018, ICLR). Weights are as built.
+        Weights are as built and in the order of those of `model`. Batch normalization learns by TensorFlow's fused
+        kernel, which needs TensorFlow.
     """
     import keras
 
     def twin(layer: Any) -> Any:
         if isinstance(layer, keras.Model):
             return keras.models.clone_model(layer, clone_function=twin)
-        precision = "float32" if layer is model.layers[-1] else "mixed_bfloat16"
-        return type(layer).from_config({**layer.get_config(), "dtype": precision})
+        kind = type(layer) if type(layer) is not keras.layers.BatchNormalization else _fused_batch_normalization()
+        return kind.from_config({**layer.get_config(), "dtype": "float32" if layer is model.layers[-1] else precision})
 
     return keras.models.clone_model(model, clone_function=twin)
+
+
+@functools.cache
+def _fused_batch_normalization() -> Any:
+    import keras
+    import tensorflow as tf
+
+    class FusedBatchNormalization(keras.layers.BatchNormalization):
+        """Batch normalization of images in one operation, where Keras takes one after another over all activations."""
+
+        def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+            if not (training and self.trainable):
+                return super().call(inputs, training=training, mask=mask)
+            normalized, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+                inputs, tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta), epsilon=self.epsilon
+            )
+            # The kernel divides squares by n - 1, Keras by n.
+            n = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], tf.float32)
+            for moving, now in (self.moving_mean, mean), (self.moving_variance, variance * (n - 1) / n):
+                moving.assign(moving * self.momentum + now * (1 - self.momentum))
+            return normalized
+
+    return FusedBatchNormalization
 
 
 def weights_of(model: Any) -> Weights:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from harness import Report, measure_in_turn
 
 import ann2neo
-from ann2neo.study.networks import build_network, initial_weights, mixed_twin
+from ann2neo.study.networks import build_network, initial_weights, learning_twin
 from ann2neo.study.training import BATCH_SIZE, LEARNING_RATE, Trainer
 
 _FAR = 0.999999
@@ -52,7 +52,7 @@ def main() -> None:
         report.row(what, turns["glance"].median, theirs=turns["all"].median, theirs_is="all samples evaluated")
 
     exact = build_network("CNN", 64, x.shape[1:])
-    twin = mixed_twin(exact)
+    twin = learning_twin(exact, "mixed_bfloat16")
     for model in (exact, twin):
         model.set_weights(initial_weights(exact, 0))
     precisions = {"float32": Trainer(exact), "mixed": Trainer(twin)}

@@ -9,7 +9,7 @@ from ann2neo.errors import InputValueError
 from ann2neo.study import conditions, training
 from ann2neo.study.conditions import NetworkUnderStudy, conditions_of, epoch_limit
 from ann2neo.study.datasets import DataSet
-from ann2neo.study.networks import build_network, initial_weights, mixed_twin, weights_of
+from ann2neo.study.networks import build_network, initial_weights, learning_twin, weights_of
 from ann2neo.study.training import Trainer
 
 
@@ -85,7 +85,7 @@ def test_an_epoch_is_keras_own_sgd(digits, xla):
 def test_a_twin_in_mixed_precision_is_the_same_network(network, shape):
     """Its weights are float32 in the same order, it computes in bfloat16 but for the softmax, and answers alike."""
     model = build_network(network, 16, shape)
-    twin = mixed_twin(model)
+    twin = learning_twin(model, "mixed_bfloat16")
     assert [w.shape for w in weights_of(twin)] == [w.shape for w in weights_of(model)]
     assert {w.dtype for w in weights_of(twin)} == {np.dtype(np.float32)}
     inner = [layer for part in twin.layers[:-1] for layer in getattr(part, "layers", [part])]
@@ -98,6 +98,29 @@ def test_a_twin_in_mixed_precision_is_the_same_network(network, shape):
     exact, rounded = np.asarray(model(x)), np.asarray(twin(x))
     assert not np.array_equal(exact, rounded)
     np.testing.assert_allclose(rounded, exact, rtol=0.05)
+
+
+@pytest.mark.parametrize(("precision", "off"), [("float32", 2e-6), ("mixed_bfloat16", 5e-3)])
+def test_batch_normalization_learns_as_keras_does(digits, precision, off):
+    """Scales, offsets and moving averages after an epoch whose last batch is short are those of Keras' own layer."""
+    x, y = digits.inputs("train")[:300], digits.labels("train")[:300]
+    layers = [
+        keras.layers.Conv2D(6, 3),
+        keras.layers.BatchNormalization(),
+        keras.layers.ReLU(),
+        keras.layers.Flatten(),
+        keras.layers.Dense(10, activation="softmax"),
+    ]
+    keras.utils.set_random_seed(0)
+    theirs = keras.Sequential([keras.Input(x.shape[1:]), *layers])
+    ours = learning_twin(theirs, precision)
+    ours.set_weights(theirs.get_weights())
+    before = weights_of(theirs)
+    for model in (ours, theirs):
+        Trainer(model).train(x, y, max_epochs=1, seed=5)
+    for name, mine, other, at_first in zip(theirs.weights, weights_of(ours), weights_of(theirs), before, strict=True):
+        assert not np.array_equal(mine, at_first), name.path
+        np.testing.assert_allclose(mine, other, atol=off, err_msg=name.path)
 
 
 @pytest.mark.parametrize(("condition", "off"), [("generalizing", 0.02), ("mem_random_last", 0.3)])

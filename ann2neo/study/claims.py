@@ -20,7 +20,6 @@ __all__ = [
     "H7",
     "H8",
     "MARGIN_RATE",
-    "MORE_POWER",
     "SUPPORTED",
     "UNDECIDED",
     "Claim",
@@ -32,8 +31,6 @@ SUPPORTED, AGAINST, UNDECIDED = "supported", "against", "cannot be decided with 
 
 MARGIN_RATE = 0.02
 _MARGIN_SHARE = 0.05
-MORE_POWER = 1.43
-"""(1.96 + 0.84) / 1.96: the effect found four times in five, in halves of a 95 % interval."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +219,7 @@ def finding(claim: Claim, part: str, effect: PairedEffect | None, remark: str | 
         found.pvalue,
         verdict,
         claim.paper,
-        MORE_POWER * found.half_width if verdict == UNDECIDED and np.isfinite(found.pvalue) else nan,
+        found.seen_effect if verdict == UNDECIDED and np.isfinite(found.pvalue) else nan,
         claim.remark if remark is None else remark,
     )
 

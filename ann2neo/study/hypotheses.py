@@ -21,7 +21,6 @@ from ann2neo.study.claims import (
     H7,
     H8,
     MARGIN_RATE,
-    MORE_POWER,
     SUPPORTED,
     UNDECIDED,
     Claim,
@@ -33,11 +32,9 @@ from ann2neo.study.networks import NETWORKS
 from ann2neo.study.paired import PairedEffect, paired_effect
 from ann2neo.study.paper_tables import split_tests
 from ann2neo.study.published import KEY, doubtful_cells, paper_table
-from ann2neo.study.results import Results
+from ann2neo.study.results import CLUSTER_KEY, Results
 
 __all__ = ["findings_table", "hypotheses_markdown", "judge_hypotheses"]
-
-_PLACE = ["dataset", "network", "width", "seed"]
 
 
 def judge_hypotheses(results: Results, dynamics: pd.DataFrame | None = None) -> list[Finding]:
@@ -97,7 +94,7 @@ def hypotheses_markdown(findings: list[Finding]) -> str:
 
 def _by_condition(rows: pd.DataFrame, column: str) -> pd.DataFrame:
     """A column with one row per data set, architecture, width and seed, and one column a condition."""
-    return rows.pivot_table(index=_PLACE, columns="condition", values=column)
+    return rows.pivot_table(index=CLUSTER_KEY, columns="condition", values=column)
 
 
 def _each_kind(
@@ -172,7 +169,7 @@ def _depth(gap: pd.DataFrame) -> Iterator[Finding]:
 
 def _splits(results: Results) -> Iterator[Finding]:
     """All conditions averaged, so that networks of one seed count once, judged by the worst condition; then each."""
-    rates = results.table.pivot_table(index=_PLACE, columns=["split", "condition"], values="mean_firing_rate")
+    rates = results.table.pivot_table(index=CLUSTER_KEY, columns=["split", "condition"], values="mean_firing_rate")
     if not {"train", "test"} <= set(rates.columns.get_level_values("split")):
         yield finding(H7, "", None)
         return
@@ -180,9 +177,10 @@ def _splits(results: Results) -> Iterator[Finding]:
     parts = [finding(H7, str(name), _effect(differences[name], level=0.90)) for name in differences]
     verdicts = {part.verdict for part in parts if np.isfinite(part.low)}
     worst = next((verdict for verdict in (AGAINST, UNDECIDED, SUPPORTED) if verdict in verdicts), UNDECIDED)
-    whole = finding(H7, "", _effect(differences.mean(axis=1), level=0.90), _splits_remark(results, differences))
-    half = (whole.high - whole.low) / 2 if worst == UNDECIDED else float("nan")
-    yield replace(whole, verdict=worst, smallest_effect=MORE_POWER * half)
+    effect = _effect(differences.mean(axis=1), level=0.90)
+    whole = finding(H7, "", effect, _splits_remark(results, differences))
+    seen = effect.seen_effect if effect is not None and worst == UNDECIDED else float("nan")
+    yield replace(whole, verdict=worst, smallest_effect=seen)
     yield from (replace(part, remark=H7.remark) for part in parts)
 
 

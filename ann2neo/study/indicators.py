@@ -12,7 +12,7 @@ import pandas as pd
 from ann2neo.errors import InputValueError
 from ann2neo.study.areas import area, area_interval
 from ann2neo.study.conditions import MEMORIZING
-from ann2neo.study.results import Results
+from ann2neo.study.results import CLUSTER_KEY, Results
 
 __all__ = ["FROM_RATES", "INDICATORS", "indicators", "indicators_markdown", "with_derived"]
 
@@ -50,7 +50,6 @@ _Bools = npt.NDArray[np.bool_]
 _Ints = npt.NDArray[np.int64]
 
 _HELD_OUT = ("network", "dataset")
-_CLUSTER = ["dataset", "network", "width", "seed"]
 
 
 def with_derived(table: pd.DataFrame) -> pd.DataFrame:
@@ -97,7 +96,7 @@ def indicators(results: Results, split: str = "test", seed: int = 0) -> pd.DataF
     memorizing = table["condition"].isin(MEMORIZING).to_numpy()
     if not memorizing.any() or memorizing.all():
         raise InputValueError("indicators need memorizing and generalizing networks; run these conditions first")
-    clusters = table.groupby(_CLUSTER).ngroup().to_numpy()
+    clusters = table.groupby(CLUSTER_KEY).ngroup().to_numpy()
     parts = [table[column].to_numpy() for column in _HELD_OUT if len(table[column].unique()) > 1]
     names = [name for name in INDICATORS if name in table and np.isfinite(table[name].to_numpy(np.float64)).any()]
 

@@ -26,6 +26,8 @@ class PairedEffect:
         Two-sided signed-rank p-value of no difference.
     n : int
         Number of pairs.
+    level : float
+        Level of the interval.
     """
 
     estimate: float
@@ -33,11 +35,15 @@ class PairedEffect:
     high: float
     pvalue: float
     n: int
+    level: float = 0.95
 
     @property
-    def half_width(self) -> float:
-        """Half the interval."""
-        return (self.high - self.low) / 2
+    def seen_effect(self) -> float:
+        """About the effect that so many pairs, scattering as these do, find four times in five."""
+        from scipy.stats import norm
+
+        to_the_limit = float(norm.ppf((1 + self.level) / 2))
+        return (self.high - self.low) / 2 * (to_the_limit + float(norm.ppf(0.8))) / to_the_limit
 
 
 def paired_effect(differences: npt.ArrayLike, level: float = 0.95) -> PairedEffect:
@@ -77,7 +83,7 @@ def paired_effect(differences: npt.ArrayLike, level: float = 0.95) -> PairedEffe
     k = int((2 * _signed_rank_cdf(n) <= 1 - level).sum())
     low, high = (walsh[k - 1], walsh[len(walsh) - k]) if k else (-np.inf, np.inf)
     pvalue = float(wilcoxon(values).pvalue) if values.any() else 1.0
-    return PairedEffect(float(np.median(walsh)), float(low), float(high), pvalue, n)
+    return PairedEffect(float(np.median(walsh)), float(low), float(high), pvalue, n, level)
 
 
 def _signed_rank_cdf(n: int) -> npt.NDArray[np.float64]:

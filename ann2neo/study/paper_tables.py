@@ -195,14 +195,16 @@ def table_markdown(results: Results, number: int) -> str:
         heads.append("not shown to differ")
     lines = [f"Table {number}. {TABLES[number]}: ours (paper's, difference).", ""]
     lines += [_row(heads), _row(["---"] * len(heads))]
-    doubts: list[str] = []
+    doubts: dict[str, dict[str, None]] = {}
     for place, group in table.groupby(["network", "width", "dataset", "split"], sort=False):
         cells = [str(part) for part in place]
         for name in present:
             for q in quantities:
                 found = group[(group["condition"] == name) & (group["quantity"] == q.column)]
                 cells.append(_cell(found.iloc[0], q.digits) if len(found) else "–")
-                doubts += [_doubt(row) for row in found.to_dict("records") if row["doubt"]]
+                for doubt in found.loc[found["doubt"] != "", "doubt"]:
+                    reasons = doubts.setdefault(" ".join([*cells[:4], name]), {})
+                    reasons.update(dict.fromkeys(doubt.split("; ")))
         if tests is not None:
             cells.append(_marks(tests, place))
         lines.append(_row(cells))
@@ -218,7 +220,7 @@ def table_markdown(results: Results, number: int) -> str:
     if number == 5:
         notes.append("\\* starred in the paper as not significantly different from 1, by a rule it does not state.")
     notes += [f"{mark} {words}" for name, (mark, words) in _MARKS.items() if table[name].any()]
-    notes += [f"† {doubt}" for doubt in dict.fromkeys(doubts)]
+    notes += [f"† {cell}: {'; '.join(reasons)}" for cell, reasons in doubts.items()]
     return "\n".join([*lines, "", *(f"- {note}" for note in notes)]) + "\n"
 
 
@@ -234,11 +236,6 @@ def _cell(row: pd.Series, digits: int) -> str:
     marks = "\\*" * bool(row["starred"]) + "†" * bool(row["doubt"])
     difference = f", {row['difference']:+.{digits}f}" if np.isfinite(row["difference"]) else ""
     return f"{ours} ({row['paper']:.{digits}f}{marks}{difference})"
-
-
-def _doubt(row: Mapping[str, object]) -> str:
-    place = f"{row['network']} {row['width']} {row['dataset']} {row['split']} {row['condition']}"
-    return f"{place}: {row['doubt']}"
 
 
 def _marks(tests: pd.DataFrame, place: tuple[object, ...]) -> str:

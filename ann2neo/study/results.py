@@ -17,6 +17,7 @@ from ann2neo.errors import FileFormatError, InputValueError, OutputError, Output
 from ann2neo.io.output import complete_file, complete_text
 
 __all__ = [
+    "CLUSTER_KEY",
     "NETWORK_KEY",
     "ROW_KEY",
     "SWITCHES",
@@ -34,6 +35,8 @@ __all__ = [
 FORMAT = 1
 NETWORK_KEY = ["dataset", "network", "width", "condition", "seed"]
 """Columns that name a trained network, the replicate of every test of the study."""
+CLUSTER_KEY = ["dataset", "network", "width", "seed"]
+"""Columns that name the networks of one start and one order of samples, which are not independent of each other."""
 ROW_KEY = [*NETWORK_KEY, "split"]
 
 SWITCHES = "dynamics.csv"

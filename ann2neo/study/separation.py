@@ -10,7 +10,7 @@ from ann2neo.study.conditions import MEMORIZING
 from ann2neo.study.indicators import FROM_RATES, INDICATORS
 from ann2neo.study.markdown import markdown_table
 from ann2neo.study.paired import paired_effect
-from ann2neo.study.results import NETWORK_KEY, Results
+from ann2neo.study.results import CLUSTER_KEY, NETWORK_KEY, Results
 
 __all__ = [
     "accuracy_confound",
@@ -21,8 +21,6 @@ __all__ = [
     "telling",
     "telling_markdown",
 ]
-
-_CLUSTER = ["dataset", "network", "width", "seed"]
 
 
 def paired_differences(results: Results) -> pd.DataFrame:
@@ -36,7 +34,7 @@ def paired_differences(results: Results) -> pd.DataFrame:
     table = results.table[[*NETWORK_KEY, "split", "mean_firing_rate"]]
     generalizing = table[table["condition"] == "generalizing"].drop(columns="condition")
     pairs = table[table["condition"].isin(MEMORIZING)].merge(
-        generalizing, on=[*_CLUSTER, "split"], suffixes=("", "_generalizing")
+        generalizing, on=[*CLUSTER_KEY, "split"], suffixes=("", "_generalizing")
     )
     pairs = pairs.rename(columns={"mean_firing_rate": "memorizing", "mean_firing_rate_generalizing": "generalizing"})
     return pairs.assign(difference=pairs["memorizing"] - pairs["generalizing"])
@@ -50,7 +48,7 @@ def paired_markdown(results: Results) -> str:
     rows = []
     for split, part in pairs.groupby("split", sort=False):
         # A generalizing network counts once, however many memorizing ones stand beside it.
-        effect = paired_effect(part.groupby(_CLUSTER)["difference"].mean().to_numpy())
+        effect = paired_effect(part.groupby(CLUSTER_KEY)["difference"].mean().to_numpy())
         interval = f"{effect.low:.3f} to {effect.high:.3f}" if np.isfinite(effect.low) else "none (fewer than 6 pairs)"
         below = f"{int((part['difference'] < 0).sum())} of {len(part)}"
         rows.append([split, below, effect.n, f"{effect.estimate:.3f}", interval, f"{effect.pvalue:.2g}"])
@@ -108,9 +106,9 @@ def telling(areas: pd.DataFrame) -> pd.DataFrame:
 def accuracy_confound(results: Results) -> str:
     """How many memorizing networks answer worse on their own training samples than their generalizing partner."""
     networks = results.table.drop_duplicates(NETWORK_KEY)
-    generalizing = networks[networks["condition"] == "generalizing"][[*_CLUSTER, "accuracy_train"]]
+    generalizing = networks[networks["condition"] == "generalizing"][[*CLUSTER_KEY, "accuracy_train"]]
     memorizing = networks[networks["condition"].isin(MEMORIZING)]
-    pairs = memorizing.merge(generalizing, on=_CLUSTER, suffixes=("", "_generalizing"))
+    pairs = memorizing.merge(generalizing, on=CLUSTER_KEY, suffixes=("", "_generalizing"))
     worse = int((pairs["accuracy_train"] < pairs["accuracy_train_generalizing"] - 0.05).sum())
     return (
         f"{worse} of {len(pairs)} memorizing networks get fewer of their training samples right than their "

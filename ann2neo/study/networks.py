@@ -143,7 +143,7 @@ def _fused_batch_normalization() -> Any:
     import keras
     import tensorflow as tf
 
-    class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
+    class FusedBatchNormalization(keras.layers.BatchNormalization):
         """Batch normalization of images in one operation, where Keras takes one after another over all activations."""
 
         def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:

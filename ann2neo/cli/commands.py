@@ -1,0 +1,203 @@
+"""Commands that record, describe, analyse, check, share and show recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ann2neo.cli.application import app, load_keras
+from ann2neo.errors import FileFormatError, InputValueError
+
+__all__: list[str] = []
+
+
+@app.command()
+def demo(
+    *,
+    dataset: Annotated[str, typer.Option(help="Data set: digits (embedded), mnist, ... or a .npz file.")] = "digits",
+    out: Annotated[Path, typer.Option(help="Folder for the NWB files.")] = Path("ann2neo-demo"),
+    seed: Annotated[int, typer.Option(min=0, help="Seeds weights, labels and orders.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the files of an earlier run.")] = False,
+) -> None:
+    """Train three small networks, record them, and show what their spikes say."""
+    load_keras()
+    from ann2neo.study.demo import demo_text, run_demo
+
+    typer.echo(demo_text(run_demo(dataset, out, seed=seed, overwrite=overwrite), out))
+
+
+@app.command("record")
+def record_model(
+    model: Annotated[Path, typer.Argument(help="A Keras model, MODEL.keras.", show_default=False)],
+    *,
+    data: Annotated[Path, typer.Option(help="A .npz file: x, the stimuli, and y, their labels, if known.")],
+    out: Annotated[Path, typer.Option(help="The NWB file to write.")],
+    layer: Annotated[
+        list[str] | None, typer.Option(help="Layer to record, a name, path or glob; may be repeated. [last hidden]")
+    ] = None,
+    threshold: Annotated[str, typer.Option(help="A number, or quantile:q.")] = "0",
+    phase: Annotated[str, typer.Option(help="Name of this stretch of the recording.")] = "recording",
+    seed: Annotated[int | None, typer.Option(min=0, help="Seeds the order of the stimuli. [drawn]")] = None,
+    shuffle: Annotated[bool, typer.Option(help="Show the stimuli in a random order.")] = True,
+    metadata: Annotated[Path | None, typer.Option(help="YAML with facts for the NWB file.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    unsafe: Annotated[bool, typer.Option("--unsafe", help="Allow a model that carries Python code.")] = False,
+) -> None:
+    """Record which units of a network spike, into an NWB file."""
+    from ann2neo.io.output import refuse_existing
+
+    refuse_existing(out, overwrite=overwrite)
+    from ann2neo.io.metadata import checked_metadata
+
+    facts = checked_metadata(metadata)
+    x, y = _stimuli(data)
+    from ann2neo.io.nwb_writer import write_nwb
+
+    load_keras()
+    from ann2neo.probe.model_files import load_model
+    from ann2neo.probe.recorder import record
+
+    recording = record(
+        load_model(model, unsafe=unsafe),
+        x,
+        layers=layer or None,
+        threshold=_threshold(threshold),
+        labels=y,
+        seed=seed,
+        shuffle=shuffle,
+        phase=phase,
+        provenance={"model_file": model.name, "data_file": data.name},
+    )
+    write_nwb(recording, out, metadata=facts, overwrite=overwrite)
+    typer.echo(f"{out}: {recording!r}, seed {recording.provenance['seed']}")
+
+
+def _stimuli(path: Path) -> tuple[Any, Any]:
+    import zipfile
+
+    import numpy as np
+
+    if not path.is_file():
+        raise InputValueError(f"there is no file {path}; save the stimuli with numpy.savez('{path}', x=x, y=y)")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if "x" not in file:
+                raise FileFormatError(f"{path} holds {', '.join(file) or 'nothing'}; it must hold x, and y if known")
+            return file["x"], file.get("y")
+    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        if isinstance(error, FileFormatError):
+            raise
+        msg = f"{path} is not a NumPy .npz file of plain arrays ({error}); save one with numpy.savez"
+        raise FileFormatError(msg) from error
+
+
+def _threshold(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+@app.command()
+def info(path: Annotated[Path, typer.Argument(help="An NWB file.", show_default=False)]) -> None:
+    """Say what an NWB file holds."""
+    from ann2neo.io.nwb_info import nwb_info
+
+    found = nwb_info(path)
+    ours = "not written by ann2neo" if found.profile is None else f"ann2neo layout {found.layout_version}"
+    rows = {
+        "file": f"{path}, {found.n_bytes / 1e6:.1f} MB, NWB {found.nwb_version}, {ours}",
+        "units": f"{found.n_units:,}, with {found.n_spikes:,} spikes",
+        **{key.replace("_", " "): value for key, value in found.session.items()},
+        "results": ", ".join(found.analysis) or "none",
+    }
+    recording = found.recording
+    if recording is not None:
+        phases = [f"{p.phase} ({p.n_time_bins:,} bins, {p.order} order)" for p in recording.iter_phases()]
+        rows["phases"] = ", ".join(phases)
+        rows["time bin"] = f"{recording.sampling_period.item():g} ms"
+        rows["presentations"] = f"{len(recording.presentations):,}: {', '.join(recording.presentations)}"
+        rows |= {key.replace("_", " "): value for key, value in recording.provenance.items()}
+    for name, value in rows.items():
+        typer.echo(f"{name:<24} {value}")
+
+
+@app.command("analyze")
+def analyze_file(
+    path: Annotated[Path, typer.Argument(help="An NWB file.", show_default=False)],
+    *,
+    window: Annotated[int | None, typer.Option(help="Bins in a counting window. [by length]")] = None,
+    engine: Annotated[str, typer.Option(help="fast or reference.")] = "fast",
+    bin_size: Annotated[float | None, typer.Option(help="Time bin in ms, for files that are not ours.")] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Print every unit's row as CSV.")] = False,
+    append: Annotated[bool, typer.Option("--append", help="Write the tables into the file.")] = False,
+) -> None:
+    """Compute the statistics of every unit, and show those of the network."""
+    import quantities as pq
+
+    from ann2neo.analysis.battery import analyze
+    from ann2neo.analysis.explanations import column_descriptions
+    from ann2neo.analysis.networks import summarize
+    from ann2neo.analysis.readout import network_text
+    from ann2neo.io.nwb_analysis import append_analysis
+    from ann2neo.io.nwb_reader import read_nwb
+
+    recording = read_nwb(path, bin_size=None if bin_size is None else bin_size * pq.ms)
+    units = analyze(recording, window=window, engine=engine)
+    network = summarize(units)
+    if append:
+        append_analysis(path, units, column_descriptions(units, network), network)
+        typer.echo(f"{path}: the tables of {len(units)} rows and of the network are in /analysis", err=True)
+    typer.echo(units.to_csv(index=False) if csv else network_text(network), nl=not csv)
+
+
+@app.command()
+def validate(paths: Annotated[list[Path], typer.Argument(help="NWB files.", show_default=False)]) -> None:
+    """Ask every validator about NWB files; exit status 1 if there is more than a suggestion."""
+    from ann2neo.io.validation import findings_text, is_clean, validate_nwb
+
+    found = {path: validate_nwb(path) for path in paths}
+    typer.echo("\n".join(findings_text(path, findings) for path, findings in found.items()))
+    raise typer.Exit(0 if all(map(is_clean, found.values())) else 1)
+
+
+@app.command("share")
+def share_files(
+    paths: Annotated[list[Path], typer.Argument(help="NWB files.", show_default=False)],
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The dandiset folder.")] = Path("dandiset"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files in it.")] = False,
+) -> None:
+    """Lay recordings out as a dandiset folder and validate each; exit status as that of validate."""
+    from ann2neo.io.sharing import CONTACT_FIRST, share
+    from ann2neo.io.validation import findings_text
+
+    shared = share(paths, out, overwrite=overwrite)
+    typer.echo("\n".join(findings_text(path, findings) for path, findings in shared.findings.items()))
+    typer.echo(CONTACT_FIRST)
+    raise typer.Exit(0 if shared.is_clean else 1)
+
+
+@app.command()
+def report(
+    paths: Annotated[list[Path], typer.Argument(help="NWB files, each a chapter of the page.", show_default=False)],
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file to write.")] = Path("report.html"),
+    bin_size: Annotated[
+        float | None, typer.Option(help="Time bin in ms, for files that ann2neo did not write.", show_default=False)
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Heading of the page.", show_default=False)] = None,
+    study: Annotated[
+        Path | None, typer.Option(help="Folder of a study; shows where recordings lie in it.", show_default=False)
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier page.")] = False,
+) -> None:
+    """Write one self-contained page about one or more recordings."""
+    from ann2neo.report.files import report_files
+    from ann2neo.study.results import load_results
+
+    rows = None if study is None else load_results(study).table
+    page = report_files(paths, out, bin_size_ms=bin_size, title=title, study=rows, overwrite=overwrite)
+    typer.echo(f"wrote {page}")

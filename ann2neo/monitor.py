@@ -15,7 +15,6 @@ from ann2neo.analysis.table import chosen_statistics
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.probe.recorder import Probe
 from ann2neo.raster import SpikeRaster
-from ann2neo.recording import Recording
 
 __all__ = ["MONITORED", "SpikeMonitor"]
 
@@ -137,8 +136,7 @@ class SpikeMonitor(keras.callbacks.Callback):
             self._probe = Probe(self.model, self._layers, self._threshold)
         found = {}
         for split, stimuli in self._sets.items():
-            recording = self._probe.record(stimuli, seed=self._seed, phase=split, predictions=False, progress=False)
-            parts = list(_by_layer(recording))
+            parts = list(_by_layer(*self._probe.spikes(stimuli, seed=self._seed)))
             for layer, raster in parts:
                 values = self._statistics(raster)
                 self._rows.append({"epoch": epoch, "batch": batch, "split": split, "layer": layer, **values})
@@ -162,11 +160,11 @@ class SpikeMonitor(keras.callbacks.Callback):
         }
 
 
-def _by_layer(recording: Recording) -> Iterator[tuple[str, SpikeRaster]]:
-    names = recording.units["layer"]
+def _by_layer(raster: SpikeRaster, units: pd.DataFrame) -> Iterator[tuple[str, SpikeRaster]]:
+    names = units["layer"]
     for name in names.unique():
         chosen = (names == name).to_numpy()
-        yield name, recording.raster if chosen.all() else recording.raster.take(units=chosen)
+        yield name, raster if chosen.all() else raster.take(units=chosen)
 
 
 def _sample(x: Any, n_samples: int, window: int, seed: int, name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import json
@@ -19,7 +20,12 @@ _PACKAGES = ("ann2neo", "keras", "numpy", "neo")
 
 def software_versions() -> dict[str, str]:
     """Versions of Python and of the packages that took part, as ``<package>_version``."""
-    backend = keras.backend.backend()
+    return dict(_software_versions(keras.backend.backend()))
+
+
+@functools.cache
+def _software_versions(backend: str) -> dict[str, str]:
+    # Each is read from a file, which takes as long as the pass of a small recording.
     versions = {f"{package}_version": version(package) for package in _PACKAGES}
     # The distribution of a backend may go by another name, such as tensorflow-cpu; the module knows.
     versions[f"{backend}_version"] = str(importlib.import_module(backend).__version__)

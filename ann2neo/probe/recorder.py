@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from ann2neo.probe.quantiles import limits_by_quantile
 from ann2neo.probe.session import Answers, Showing, joined, show_all
 from ann2neo.probe.stimuli import ArrayStimuli, Batch, Stimuli, as_stimuli, class_labels
 from ann2neo.probe.thresholds import checked_threshold, rule_in_words
-from ann2neo.raster import to_seconds
+from ann2neo.raster import SpikeRaster, to_seconds
 from ann2neo.recording import Recording
 from ann2neo.tables import Phase, checked_units, phase_table, presentation_table, table_sha256
 
@@ -137,29 +137,20 @@ class Probe:
         if t_start is not None:
             to_seconds(t_start, "t_start")
         stimuli, given = self._stimuli(x, labels, n_samples, predictions)
-        _check_run(stimuli, shuffle, n_repeats, batch_size)
-        _check_fixed_batch(self.model, stimuli, batch_size)
         seed = _seed(seed, out)
-        first = stimuli.first(fixed_batch_size(self.model))
+        first = self._first(stimuli, shuffle, n_repeats, batch_size)
         known = first.labels if given is None else given
         with_output = bool(predictions or (predictions is None and known is not None and known.dtype.kind in "iub"))
         layers = self._layers_for(first.data)
-        forward = self._forward(layers, with_output=with_output)
-        shapes = forward.outputs_of(first.data)
-        batch_size = fixed_batch_size(self.model) or batch_size or _batch_size(self.model, shapes, first)
-        rules = checked_threshold(self._threshold, [layer.key for layer in layers])
-        limits = limits_by_quantile(
-            forward, stimuli, shapes, rules, seed=seed, batch_size=batch_size, training=self.training
-        )
-        showing = Showing(
-            forward,
+        rules = self._rules(layers)
+        showing = self._showing(
             stimuli,
-            make_layout(shapes, limits, self._only, self._units, seed),
-            batch_size,
-            n_repeats,
-            seed,
+            first,
+            rules,
+            seed=seed,
             shuffle=shuffle,
-            noisy=self.training,
+            n_repeats=n_repeats,
+            batch_size=batch_size,
             read_classes=functools.partial(classes_of, self.model, required=bool(predictions)) if with_output else None,
         )
         order = self._order(stimuli, shuffle)
@@ -167,7 +158,7 @@ class Probe:
             **self._provenance(layers, rules),
             "seed": str(seed),
             "n_repeats": str(n_repeats),
-            "batch_size": str(batch_size) if isinstance(stimuli, ArrayStimuli) else "as given",
+            "batch_size": str(showing.batch_size) if isinstance(stimuli, ArrayStimuli) else "as given",
             "order": order,
             **{str(key): str(value) for key, value in (provenance or {}).items()},
         }
@@ -193,6 +184,85 @@ class Probe:
                 folder.close()
         warn_of_silence(recording.raster, recording.units)
         return recording
+
+    def spikes(self, x: Any, *, seed: int, shuffle: bool = True) -> tuple[SpikeRaster, pd.DataFrame]:
+        """Show stimuli and keep the spikes alone, which is quick enough to do after every batch of a training.
+
+        Parameters
+        ----------
+        x : array, list or dict of arrays, DataFrame
+            The stimuli, as `record` takes them.
+        seed : int
+            Seeds the order, the choice of units and stochastic layers, as in `record`.
+        shuffle : bool, default True
+            Show the samples in a random order.
+
+        Returns
+        -------
+        raster : SpikeRaster
+            The spikes `record` would find, axes (unit, time_bin), in time bins of 1 ms.
+        units : pandas.DataFrame
+            Its units, a row each.
+
+        Raises
+        ------
+        ActivationError, InputTypeError, InputValueError, LayerError
+            As `record`; nothing is said of silent units.
+
+        Examples
+        --------
+        >>> import keras, numpy as np
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(2)])
+        >>> raster, units = Probe(model).spikes(np.ones((3, 4)), seed=0)
+        >>> raster.shape, len(units)
+        ((8, 3), 8)
+        """
+        stimuli, _ = self._stimuli(x, None, None, None)
+        first = self._first(stimuli, shuffle)
+        rules = self._rules(self._layers_for(first.data))
+        showing = self._showing(stimuli, first, rules, seed=checked_seed(seed), shuffle=shuffle)
+        builder, _ = show_all(showing, None, _progress_bar("spikes", None, wanted=False))
+        return builder.build(), showing.layout.units
+
+    def _first(self, stimuli: Stimuli, shuffle: bool, n_repeats: int = 1, batch_size: int | None = None) -> Batch:
+        """Check how stimuli are to be shown, and take the first of them."""
+        _check_run(stimuli, shuffle, n_repeats, batch_size)
+        _check_fixed_batch(self.model, stimuli, batch_size)
+        return stimuli.first(fixed_batch_size(self.model))
+
+    def _rules(self, layers: list[NamedLayer]) -> dict[str, Any]:
+        return checked_threshold(self._threshold, [layer.key for layer in layers])
+
+    def _showing(
+        self,
+        stimuli: Stimuli,
+        first: Batch,
+        rules: Mapping[str, Any],
+        *,
+        seed: int,
+        shuffle: bool,
+        n_repeats: int = 1,
+        batch_size: int | None = None,
+        read_classes: Callable[[Any], npt.NDArray[np.int32] | None] | None = None,
+    ) -> Showing:
+        forward = self._forward(self._layers_for(first.data), with_output=read_classes is not None)
+        shapes = forward.outputs_of(first.data)
+        batch_size = fixed_batch_size(self.model) or batch_size or _batch_size(self.model, shapes, first)
+        limits = limits_by_quantile(
+            forward, stimuli, shapes, rules, seed=seed, batch_size=batch_size, training=self.training
+        )
+        layout = make_layout(shapes, limits, self._only, self._units, seed)
+        return Showing(
+            forward,
+            stimuli,
+            layout,
+            batch_size,
+            n_repeats,
+            seed,
+            shuffle=shuffle,
+            noisy=self.training,
+            read_classes=read_classes,
+        )
 
     def _stimuli(
         self, x: Any, labels: Any, n_samples: int | None, predictions: bool | None

@@ -226,6 +226,33 @@ def test_a_seed_repeats_and_no_seed_is_reported(model: Any) -> None:
     assert not ann2neo.record(model, X).raster.equals(first.raster)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"threshold": "quantile:0.7"}, {"units": 3}, {"training": True}, {"layers": ["hidden", "scores"]}],
+    ids=str,
+)
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_spikes_alone_are_those_of_the_recording(settings: dict[str, Any], shuffle: bool, model: Any) -> None:
+    """The quick way gives the bits and units of a recording of the same seed, also the second time."""
+    probe = ann2neo.Probe(model, **{"layers": "hidden", **settings})
+    recording = probe.record(X, seed=4, shuffle=shuffle, phase="test")
+    for _ in range(2):
+        raster, units = probe.spikes(X, seed=4, shuffle=shuffle)
+        assert raster.equals(recording.raster)
+        assert units["layer"].to_list() == recording.units["layer"].to_list()
+        assert units["unit_in_layer"].to_list() == recording.units["unit_in_layer"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("x", "seed", "words"),
+    [(X, -1, "seed must be an integer of 0 or more, got -1"), (Numbered(), 0, "cannot be indexed")],
+)
+def test_spikes_alone_need_what_a_recording_needs(x: Any, seed: int, words: str, model: Any) -> None:
+    """A negative seed, or stimuli that cannot be shuffled, are refused as for a recording."""
+    with pytest.raises(ann2neo.errors.InputValueError, match=words):
+        ann2neo.Probe(model, "hidden").spikes(x, seed=seed)
+
+
 def test_a_probe_follows_the_weights(expected: np.ndarray, model: Any) -> None:
     """A probe compiled once sees weights changed later, and other batch sizes, and agrees with record."""
     probe = ann2neo.Probe(model, layers="hidden")

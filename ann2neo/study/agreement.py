@@ -65,17 +65,7 @@ def rates_markdown(results: Results) -> str:
     text = ""
     for network, part in table.groupby("network", sort=False):
         sound = part[comparable(part)]
-        n_near = int(sound["near"].sum())
-        text += (
-            f"{network}: {n_near} of {len(sound)} cells are within {NEAR:.2f} of table 2 "
-            f"({n_near / max(1, len(sound)):.0%}; generalizing and untrained, both splits)"
-        )
-        n_doubtful, n_other = int((part["doubt"] != "").sum()), len(part) - len(sound)
-        text += f", {n_doubtful} doubtful ones of the paper set aside" if n_doubtful else ""
-        n_other -= n_doubtful
-        text += f", {n_other} of ours set aside that stopped short or started without ImageNet's weights" * bool(
-            n_other
-        )
+        text += f"{network}: {_share_near(sound)}{_set_aside(part, len(sound))}"
         text += f". The largest difference is {sound['difference'].abs().max():.2f}.\n" if len(sound) else ".\n"
     text += f"\n{_chance(table)}\n"
     odd = table[~table["near"] | ~comparable(table)]
@@ -85,6 +75,24 @@ def rates_markdown(results: Results) -> str:
     heads = ["network", "width", "data", "split", "condition", "ours", "paper", "difference", "what the rows say"]
     rows = [[*(row[name] for name in KEY), *_numbers(row), _reason(row, results)] for row in odd.to_dict("records")]
     return text + markdown_table(heads, rows)
+
+
+def _share_near(sound: pd.DataFrame) -> str:
+    of_what = "generalizing and untrained, both splits"
+    if sound.empty:
+        return f"no cell can be compared with table 2 ({of_what})"
+    n_near = int(sound["near"].sum())
+    share = f"{n_near / len(sound):.0%}; {of_what}"
+    return f"{n_near} of {len(sound)} cells are within {NEAR:.2f} of table 2 ({share})"
+
+
+def _set_aside(part: pd.DataFrame, n_sound: int) -> str:
+    n_doubtful = int((part["doubt"] != "").sum())
+    n_other = len(part) - n_sound - n_doubtful
+    text = f", {n_doubtful} doubtful ones of the paper set aside" * bool(n_doubtful)
+    return text + f", {n_other} of ours set aside that stopped short or started without ImageNet's weights" * bool(
+        n_other
+    )
 
 
 def _chance(table: pd.DataFrame) -> str:

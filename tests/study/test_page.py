@@ -289,6 +289,10 @@ def test_rates_beside_the_paper_are_near_or_explained():
     assert "MLP: 0 of 4 cells are within 0.10" in far
     assert "**beyond** what two draws of weights differ by" in far
     assert "no reason in the rows" in far
+    aside = _results({"random": 0.5})
+    key = {"network": "DenseNet121", "dataset": "cifar10"}
+    text = rates_markdown(Results(aside.table.assign(**key), aside.unit_rates.assign(**key), {}))
+    assert "DenseNet121: no cell can be compared with table 2 (generalizing and untrained, both splits), 2 of" in text
 
 
 def test_the_matched_comparison_says_where_directions_turn():

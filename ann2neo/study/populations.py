@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +13,8 @@ from scipy.stats import t as student
 
 from ann2neo.analysis.population_summary import summarize_populations
 from ann2neo.analysis.selectivity import selectivity, single_stimulus_overlap
-from ann2neo.errors import InputValueError, OutputExistsError
-from ann2neo.io.output import complete_file
+from ann2neo.errors import InputValueError
+from ann2neo.io.output import complete_file, output_path
 from ann2neo.recording import Recording
 from ann2neo.study.datasets import DataSet, load_dataset
 from ann2neo.study.networks import HIDDEN_LAYER, build_network, initial_weights
@@ -213,14 +212,12 @@ def run_populations(out: str | os.PathLike[str], *, overwrite: bool = False, **s
 
     Raises
     ------
-    OutputExistsError
-        If a file exists and `overwrite` is not given; nothing has been trained then.
+    InputTypeError, InputValueError, OutputExistsError, OutputError
+        If `out` is no path that ends in .csv, or a file exists and `overwrite` is not given; nothing has been trained
+        then.
     """
-    path = Path(out)
-    each = path.with_name(f"{path.stem}_networks.csv")
-    there = [str(file) for file in (path, each) if file.exists()]
-    if there and not overwrite:
-        raise OutputExistsError(f"{', '.join(there)} exists already; pass overwrite=True (--overwrite) to replace")
+    path = output_path(out, ".csv", overwrite=overwrite)
+    each = output_path(path.with_name(f"{path.stem}_networks.csv"), ".csv", overwrite=overwrite)
     networks = matched_populations(**settings)
     table = population_intervals(networks)
     for file, content in ((each, networks), (path, table)):

@@ -65,8 +65,12 @@ def test_both_tables_are_written_and_nothing_is_replaced(networks, tmp_path, mon
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "found.csv"), table, rtol=1e-5)
     each = pd.read_csv(tmp_path / "found_networks.csv")
     pd.testing.assert_frame_equal(each, networks, rtol=1e-5, check_dtype=False)
-    with pytest.raises(OutputExistsError, match=r"found.csv, .*found_networks.csv exists already; pass overwrite=True"):
-        run_populations(tmp_path / "found.csv")
+    for there in ("found.csv", "found_networks.csv"):
+        run_populations(tmp_path / "found.csv", overwrite=True)
+        for name in {"found.csv", "found_networks.csv"} - {there}:
+            (tmp_path / name).unlink()
+        with pytest.raises(OutputExistsError, match=f"{there} exists already; pass overwrite=True"):
+            run_populations(tmp_path / "found.csv")
 
 
 @pytest.mark.parametrize(

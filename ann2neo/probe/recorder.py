@@ -6,7 +6,6 @@ import functools
 import hashlib
 import json
 import logging
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,14 @@ from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.folder import FolderContent, UnfinishedFolder, unfinished_plan
 from ann2neo.probe.activity import warn_of_silence
 from ann2neo.probe.capture import tensors_of
-from ann2neo.probe.forward import Forward, Tap, TapShape, make_forward
+from ann2neo.probe.forward import Forward, Tap, make_forward
 from ann2neo.probe.hidden import last_hidden_layer, watching
 from ann2neo.probe.layers import Layers, NamedLayer, choose_layers, fixed_batch_size, is_stateful
 from ann2neo.probe.layout import make_layout
 from ann2neo.probe.predictions import classes_of
 from ann2neo.probe.provenance import software_versions, weights_sha256
 from ann2neo.probe.quantiles import limits_by_quantile
+from ann2neo.probe.run_checks import check_fixed_batch, check_run, checked_seed, samples_a_pass
 from ann2neo.probe.session import Answers, Showing, joined, show_all
 from ann2neo.probe.stimuli import ArrayStimuli, Batch, Stimuli, as_stimuli, class_labels
 from ann2neo.probe.thresholds import checked_threshold, rule_in_words
@@ -39,9 +39,6 @@ from ann2neo.tables import Phase, checked_units, phase_table, presentation_table
 __all__ = ["Probe", "record"]
 
 _LOG = logging.getLogger(__name__)
-_BATCH_BYTES = {"tensorflow": 1 << 26, "jax": 1 << 23}
-_LARGEST_BATCH = 1024
-_LARGEST_UNKNOWN_BATCH = 256
 
 
 class Probe:
@@ -226,8 +223,8 @@ class Probe:
 
     def _first(self, stimuli: Stimuli, shuffle: bool, n_repeats: int = 1, batch_size: int | None = None) -> Batch:
         """Check how stimuli are to be shown, and take the first of them."""
-        _check_run(stimuli, shuffle, n_repeats, batch_size)
-        _check_fixed_batch(self.model, stimuli, batch_size)
+        check_run(stimuli, shuffle, n_repeats, batch_size)
+        check_fixed_batch(self.model, stimuli, batch_size)
         return stimuli.first(fixed_batch_size(self.model))
 
     def _rules(self, layers: list[NamedLayer]) -> dict[str, Any]:
@@ -247,7 +244,7 @@ class Probe:
     ) -> Showing:
         forward = self._forward(self._layers_for(first.data), with_output=read_classes is not None)
         shapes = forward.outputs_of(first.data)
-        batch_size = fixed_batch_size(self.model) or batch_size or _batch_size(self.model, shapes, first)
+        batch_size = fixed_batch_size(self.model) or batch_size or samples_a_pass(self.model, shapes, first)
         limits = limits_by_quantile(
             forward, stimuli, shapes, rules, seed=seed, batch_size=batch_size, training=self.training
         )
@@ -485,60 +482,6 @@ def _content(recording: Recording) -> FolderContent:
         recording.identifier,
         recording.session_start_time,
     )
-
-
-def checked_seed(seed: Any) -> int:
-    """A seed as NumPy takes it, or an error that says what it may be."""
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-        raise InputTypeError(f"seed must be an integer of 0 or more, or None to draw one, got {seed!r}")
-    if seed < 0:
-        raise InputValueError(f"seed must be an integer of 0 or more, got {seed}; drop the sign")
-    return int(seed)
-
-
-def _check_run(stimuli: Stimuli, shuffle: bool, n_repeats: Any, batch_size: Any) -> None:
-    for name, count in {"n_repeats": n_repeats, "batch_size": batch_size}.items():
-        if count is not None and (not isinstance(count, (int, np.integer)) or count < 1):
-            raise InputValueError(f"{name} must be an integer of 1 or more, got {count!r}")
-    if isinstance(stimuli, ArrayStimuli):
-        return
-    if shuffle:
-        raise InputValueError(
-            "these stimuli come batch by batch and cannot be indexed, so ann2neo cannot shuffle them; pass "
-            "shuffle=False to show them as they come, or arrays"
-        )
-    if n_repeats > 1 and stimuli.read_once:
-        msg = f"n_repeats={n_repeats} shows the stimuli again, and an iterator can be read only once"
-        raise InputValueError(f"{msg}; pass arrays, or a data set that can be iterated over again")
-
-
-def _check_fixed_batch(model: Any, stimuli: Stimuli, batch_size: int | None) -> None:
-    fixed = fixed_batch_size(model)
-    if fixed is None or not isinstance(stimuli, ArrayStimuli):
-        return
-    if batch_size not in {None, fixed}:
-        msg = f"the model {model.name!r} takes batches of {fixed} only, got batch_size={batch_size}"
-        raise InputValueError(f"{msg}; leave batch_size out")
-    if stimuli.n_samples % fixed:
-        msg = f"the model {model.name!r} takes batches of {fixed} only, and {stimuli.n_samples} samples do not divide"
-        raise InputValueError(f"{msg}; show {stimuli.n_samples - stimuli.n_samples % fixed} of them")
-
-
-def _batch_size(model: Any, shapes: list[TapShape], first: Batch) -> int:
-    """A power of two from 8 on, so that a batch of the largest layer stays below what the backend likes best.
-
-    TensorFlow wants few calls; JAX asks the system for its memory anew for every batch that is larger than this.
-    """
-    sizes = [sum(math.prod(shape.shape) for shape in shapes)]
-    sizes += [math.prod(leaf.shape[1:]) for leaf in keras.tree.flatten(first.data)]
-    known = isinstance(model, (keras.models.Sequential, keras.src.models.Functional))
-    if known:
-        outputs = [layer.output for layer in model.layers if len(getattr(layer, "_inbound_nodes", [])) == 1]
-        sizes += [math.prod(n or 1 for n in tensor.shape[1:]) for tensor in keras.tree.flatten(outputs)]
-    size = _LARGEST_BATCH if known else _LARGEST_UNKNOWN_BATCH
-    while size > 8 and 4 * max(sizes) * size > _BATCH_BYTES[keras.backend.backend()]:
-        size //= 2
-    return size
 
 
 def _progress_bar(phase: str, total: int | None, wanted: bool | None) -> Any:

@@ -100,11 +100,15 @@ def study_tables(results: _Results, *, csv: _Csv = False) -> None:
 @study_app.command("hypotheses")
 def study_hypotheses(results: _Results, *, csv: _Csv = False) -> None:
     """Test the paper's eight hypotheses on trained networks."""
-    from ann2neo.study.hypotheses import findings_table, hypotheses_markdown, judge_hypotheses
+    from ann2neo.study.hypotheses import findings_table, hypotheses_markdown, judge_hypotheses, without_short
     from ann2neo.study.results import load_results, load_switches
 
-    findings = judge_hypotheses(load_results(results), load_switches(results))
-    typer.echo(findings_table(findings).to_csv(index=False) if csv else hypotheses_markdown(findings), nl=False)
+    found, switches = load_results(results), load_switches(results)
+    findings, whole = judge_hypotheses(found, switches), without_short(found)
+    reached = None if whole is None else judge_hypotheses(whole, switches)
+    typer.echo(
+        findings_table(findings).to_csv(index=False) if csv else hypotheses_markdown(findings, reached), nl=False
+    )
 
 
 @study_app.command("indicators")

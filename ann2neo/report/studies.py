@@ -73,14 +73,14 @@ def plot_indicator_against_gap(
         axes.grid(visible=True)
         axes.margins(y=0.12)
         _legend_above(axes)
-        add_note(axes, f"{grouped(len(rows))} trained networks, recorded on {split} samples; one point each")
+        add_note(axes, f"{grouped(len(rows))} networks, recorded on {split} samples; one point each")
     return axes
 
 
 def plot_indicator_by_width(
     results: pd.DataFrame, indicator: str = "mean_firing_rate", *, split: str = "test", ax: Any | None = None
 ) -> Any:
-    """Draw an indicator by the width of the observed layer, a point per trained network, as the paper's figure 4 does.
+    """Draw an indicator by the width of the observed layer, a point per network, as the paper's figure 4 does.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def plot_indicator_by_width(
         axes.margins(y=0.12)
         _legend_above(axes)
         joined = "; lines join means of one network and data set" if names else "; lines join the means"
-        add_note(axes, f"{grouped(len(rows))} trained networks, recorded on {split} samples{joined}")
+        add_note(axes, f"{grouped(len(rows))} networks, recorded on {split} samples{joined}")
     return axes
 
 

@@ -115,7 +115,8 @@ def plot_areas(areas: pd.DataFrame, ax: Any | None = None) -> Any:
     Parameters
     ----------
     areas : pandas.DataFrame
-        ``statistic, auc, low, high``, a row a statistic, the first on top; NaN ends draw no interval.
+        ``statistic, auc, low, high``, a row a statistic, the first on top; NaN ends draw no interval. Where there are
+        ``joint_low`` and ``joint_high``, which hold for all rows at once, these decide what is drawn as useful.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure if not given.
 
@@ -140,7 +141,7 @@ def plot_areas(areas: pd.DataFrame, ax: Any | None = None) -> Any:
     with axes_or_new(ax, 5.6, height, (0.36, 0.8 / height, 0.6, 1 - 0.9 / height)) as axes:
         axes.axvline(0.5, color=MUTED, lw=1, ls="--")
         for place, row in enumerate(areas.to_dict("records")):
-            useful = row["low"] > 0.5 or row["high"] < 0.5
+            useful = row.get("joint_low", row["low"]) > 0.5 or row.get("joint_high", row["high"]) < 0.5
             axes.plot([row["low"], row["high"]], [place, place], color=BLUE if useful else MUTED, lw=2, alpha=0.5)
             axes.plot(row["auc"], place, "o", color=BLUE if useful else MUTED, ms=4.5)
         axes.set_yticks(range(len(areas)), [str(name).replace("_", " ") for name in areas["statistic"]])
@@ -151,7 +152,8 @@ def plot_areas(areas: pd.DataFrame, ax: Any | None = None) -> Any:
             xlabel="Probability that a memorizing network has the larger value",
         )
         axes.grid(visible=True, axis="x")
-        add_note(axes, "Lines: 95 % intervals; grey where they hold 0.5: not shown to be of use")
+        joint = ", all looked at together" if "joint_low" in areas else ""
+        add_note(axes, f"Lines: 95 % intervals; grey: not shown to be of use{joint}")
     return axes
 
 

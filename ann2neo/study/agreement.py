@@ -11,7 +11,7 @@ from ann2neo.study.paper_tables import compare_with_paper
 from ann2neo.study.published import KEY, paper_table
 from ann2neo.study.results import NETWORK_KEY, Results
 
-__all__ = ["comparable", "differences_markdown", "rates_beside_paper", "rates_markdown"]
+__all__ = ["comparable", "differences_markdown", "rates_beside_paper", "rates_in_short", "rates_markdown"]
 
 NEAR = 0.10
 """Mean firing rates this close count as agreeing."""
@@ -66,7 +66,8 @@ def rates_markdown(results: Results) -> str:
     for network, part in table.groupby("network", sort=False):
         sound = part[comparable(part)]
         text += f"{network}: {_share_near(sound)}{_set_aside(part, len(sound))}"
-        text += f". The largest difference is {sound['difference'].abs().max():.2f}.\n" if len(sound) else ".\n"
+        text += f". The largest difference is {sound['difference'].abs().max():.2f}." if len(sound) else "."
+        text += f" {_beside_one_half(sound)}\n" if len(sound) else "\n"
     text += f"\n{_chance(table)}\n"
     odd = table[~table["near"] | ~comparable(table)]
     if odd.empty:
@@ -75,6 +76,27 @@ def rates_markdown(results: Results) -> str:
     heads = ["network", "width", "data", "split", "condition", "ours", "paper", "difference", "what the rows say"]
     rows = [[*(row[name] for name in KEY), *_numbers(row), _reason(row, results)] for row in odd.to_dict("records")]
     return text + markdown_table(heads, rows)
+
+
+def _beside_one_half(sound: pd.DataFrame) -> str:
+    """What a rate of one half for every cell would score: untrained networks are expected to have it."""
+    off = sound["paper"] - 0.5
+    text = f"A rate of 0.5 throughout would be near in {int((off.abs() <= NEAR + 1e-9).sum())} of {len(sound)}"
+    trained = sound["condition"] == "generalizing"
+    if not trained.any():
+        return f"{text}."
+    ours, half = (float(np.sqrt((column[trained] ** 2).mean())) for column in (sound["difference"], off))
+    return f"{text}; for generalizing networks its root mean square difference is {half:.3f}, ours {ours:.3f}."
+
+
+def rates_in_short(results: Results) -> str:
+    """The same in a sentence an architecture, beside what a rate of one half would score; empty without a cell."""
+    table = rates_beside_paper(results)
+    found = [
+        f"{network}: {_share_near(part)}. {_beside_one_half(part)}"
+        for network, part in table[comparable(table)].groupby("network", sort=False)
+    ]
+    return f"Mean firing rates. {' '.join(found)}" if found else ""
 
 
 def _share_near(sound: pd.DataFrame) -> str:

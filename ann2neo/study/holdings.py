@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from ann2neo.study.cells import Cell
 from ann2neo.study.conditions import epoch_limit
 from ann2neo.study.markdown import markdown_table
-from ann2neo.study.plan import Part, missing_curves, missing_parts, parts_of, plan, unplanned_cells
+from ann2neo.study.plan import (
+    Part,
+    curve_command,
+    folder_of,
+    missing_curves,
+    missing_parts,
+    parts_of,
+    plan,
+    unplanned_cells,
+)
 from ann2neo.study.results import NETWORK_KEY, Results
 
 __all__ = ["holdings_markdown", "missing_markdown"]
@@ -16,11 +27,14 @@ _HEADS = (
     "network", "data", "width", "condition", "seeds", "epochs", "stopped by", "training %", "validation %", "test %"
 )  # fmt: skip
 _LONGER = 5
+_LITTLE = 0.05
 _VERSIONS = ("ann2neo", "python", "numpy", "keras", "tensorflow")
 
 
-def holdings_markdown(results: Results) -> str:
-    """What was run: networks, seeds, commands, versions."""
+def holdings_markdown(
+    results: Results, switches: pd.DataFrame | None = None, matched: Mapping[str, pd.DataFrame] | None = None
+) -> str:
+    """What was run: networks, seeds, commands, versions; of training curves and comparisons their commands."""
     networks = results.table.drop_duplicates(NETWORK_KEY)
     rows = []
     key = ["network", "dataset", "width", "precision"]
@@ -41,9 +55,8 @@ def holdings_markdown(results: Results) -> str:
     for limit, precision in sorted(set(settings)):
         made = networks[[found == (limit, precision) for found in settings]].to_dict("records")
         parts = parts_of([Cell(*(row[name] for name in NETWORK_KEY)) for row in made])
-        # A folder holds results of one limit and precision only.
-        out = "results" + f"-{limit}-epochs" * bool(limit) + f"-{precision}" * (precision != "float32")
-        commands += [part.command(out, limit or None, precision) for part in _ordered(parts)]
+        commands += [part.command(limit or None, precision) for part in _ordered(parts)]
+    commands += [*_curve_commands(switches), *_matched_commands(matched or {})]
     order, window = " or ".join(sorted(set(results.table["order"]))), _range(results.table["window"], "d")
     block = "\n".join(commands)
     return (
@@ -56,6 +69,26 @@ def holdings_markdown(results: Results) -> str:
         "versions):\n\n"
         f"```bash\n{block}\n```\n\n{_versions(results.table)}\n"
     )
+
+
+def _curve_commands(switches: pd.DataFrame | None) -> list[str]:
+    if switches is None:
+        return []
+    of_networks = switches.groupby(["network", "dataset", "width", "retrain"])["seed"]
+    return [
+        curve_command(network, dataset, width, sorted(set(seeds)), retrain)
+        for (network, dataset, width, retrain), seeds in of_networks
+    ]
+
+
+def _matched_commands(matched: Mapping[str, pd.DataFrame]) -> list[str]:
+    return [
+        f"ann2neo study populations --out {name.replace('_networks.csv', '.csv')} --network {first['network']} "
+        f"--dataset {first['dataset']} --width {first['width']} --samples {first['n_samples']} "
+        f"--seeds {','.join(map(str, sorted(set(table['seed']))))}"
+        for name, table in matched.items()
+        for first in table.head(1).to_dict("records")
+    ]
 
 
 def _limits(networks: pd.DataFrame) -> list[int]:
@@ -106,22 +139,39 @@ def _short_markdown(table: pd.DataFrame) -> str:
         [
             *(row[name] for name in ("network", "dataset", "width", "condition", "seed", "n_epochs")),
             f"{100 * row['accuracy_train']:.2f} ({100 * row['target_accuracy']:.2f})",
+            f"{100 * row['accuracy_validation']:.2f}",
         ]
         for row in short.to_dict("records")
     ]
-    heads = ["network", "data", "width", "condition", "seed", "epochs", "training % (asked)"]
-    commands = []
-    for (precision, longest), part in short.groupby(["precision", "n_epochs"]):
-        limit = _LONGER * int(longest)
-        out = f"results-{limit}-epochs" + f"-{precision}" * (precision != "float32")
-        made = parts_of([Cell(*(row[name] for name in NETWORK_KEY)) for row in part.to_dict("records")])
-        commands += [each.command(out, limit, precision) for each in _ordered(made)]
-    block = "\n".join(commands)
+    heads = ["network", "data", "width", "condition", "seed", "epochs", "training % (asked)", "validation %"]
+    ahead = short["accuracy_train"] - short["accuracy_validation"]
+    little = short[(ahead < _LITTLE) & (short["condition"] != "generalizing")]
+    names = ", ".join(f"{row.network} {row.dataset} {row.condition}" for row in little.itertuples())
+    block = "\n".join(_longer(short))
     return (
         f"\nHere, but short of the paper's training accuracy when their limit of epochs came (marked ‡ in the tables; "
-        f"they count in every comparison below except those of agreement with the paper):\n\n"
-        f"{markdown_table(heads, rows)}\nThese commands let them train for longer:\n\n```bash\n{block}\n```\n"
+        f"they count in every comparison below except those of agreement with the paper, and the hypotheses are also "
+        f"judged without them):\n\n{markdown_table(heads, rows)}\n"
+        + f"Not {100 * _LITTLE:.0f} percentage points better on the labels trained on than on those held out, and so "
+        f"hardly memorizing: {names}.\n\n"
+        * bool(names)
+        + "These commands let them train for longer, in folders that are collected after the others:\n\n"
+        f"```bash\n{block}\n```\n"
     )
+
+
+def _longer(short: pd.DataFrame) -> list[str]:
+    commands = []
+    for (precision, longest), part in short.groupby(["precision", "n_epochs"]):
+        made = parts_of([Cell(*(row[name] for name in NETWORK_KEY)) for row in part.to_dict("records")])
+        commands += [each.command(_LONGER * int(longest), precision) for each in _ordered(made)]
+    return commands
+
+
+def _precision_of(part: Part, table: pd.DataFrame) -> str:
+    """What the networks of an architecture that are there were trained in, so that others can start from them."""
+    known = table.loc[table["network"] == part.network, "precision"].unique()
+    return str(known[0]) if len(known) == 1 else "float32"
 
 
 def missing_markdown(results: Results, switches: pd.DataFrame | None) -> str:
@@ -130,18 +180,19 @@ def missing_markdown(results: Results, switches: pd.DataFrame | None) -> str:
     n_missing = sum(len(part.cells) for part in parts)
     n_plan = len(plan())
     text = f"{n_plan - n_missing} of the plan's {n_plan} networks are here, {n_missing} are missing.\n"
+    folders = sorted({folder_of(), *(folder_of(None, _precision_of(part, results.table)) for part in parts)})
     if parts or curves:
         rows = [
             [part.network, part.dataset, part.width, ", ".join(part.conditions), ", ".join(map(str, part.seeds)),
-             len(part.cells), f"`{part.command()}`"]
+             len(part.cells), f"`{part.command(precision=_precision_of(part, results.table))}`"]
             for part in parts
         ]  # fmt: skip
         rows += [["training curve", "", "", "", "", "", f"`{command}`"] for command in curves]
         heads = ["network", "data", "width", "missing conditions", "seeds", "networks", "command"]
         text += f"\n{markdown_table(heads, rows)}"
         text += (
-            "\nThen take the rows in, also of a run that is still at work, and write this page anew:\n\n```bash\n"
-            "ann2neo study collect results --out data/study\nann2neo study page data/study\n```\n"
+            "\nThen take the rows in, also of runs that are still at work, and write this page anew:\n\n```bash\n"
+            f"ann2neo study collect {' '.join(folders)} --out data/study\nann2neo study page data/study\n```\n"
         )
     else:
         text += "\nNothing is missing, and neither is a training curve.\n"

@@ -11,6 +11,7 @@ import pandas as pd
 
 from ann2neo.study.claims import (
     AGAINST,
+    DIFFERS,
     H1,
     H2,
     H3,
@@ -28,13 +29,16 @@ from ann2neo.study.claims import (
     finding,
 )
 from ann2neo.study.conditions import MEMORIZING
+from ann2neo.study.markdown import markdown_table
 from ann2neo.study.networks import NETWORKS
 from ann2neo.study.paired import PairedEffect, paired_effect
 from ann2neo.study.paper_tables import split_tests
 from ann2neo.study.published import KEY, doubtful_cells, paper_table
 from ann2neo.study.results import CLUSTER_KEY, Results
 
-__all__ = ["findings_table", "hypotheses_markdown", "judge_hypotheses"]
+__all__ = ["findings_table", "hypotheses_markdown", "judge_hypotheses", "without_short"]
+
+_MOST_UNDECIDED = 5
 
 
 def judge_hypotheses(results: Results, dynamics: pd.DataFrame | None = None) -> list[Finding]:
@@ -60,7 +64,7 @@ def judge_hypotheses(results: Results, dynamics: pd.DataFrame | None = None) -> 
     findings = [*_each_kind(H1, rates, kinds, lambda mem, gen: mem - gen), *_of_poisson(train)]
     findings += _of_random(rates, kinds)
     variation = _by_condition(train, "cv_firing_rate_percent")
-    findings += _each_kind(H4, variation, kinds, lambda mem, gen: mem - gen)
+    findings += _each_kind(H4, variation, kinds, lambda mem, gen: mem - gen, _spread_remark(rates, variation, kinds))
     findings += [_width(gap), *_depth(gap), *_splits(results), _switches(dynamics)]
     return findings
 
@@ -70,12 +74,33 @@ def findings_table(findings: list[Finding]) -> pd.DataFrame:
     return pd.DataFrame(findings)
 
 
-def hypotheses_markdown(findings: list[Finding]) -> str:
-    """Findings as Markdown: a table, then what they measure and what to keep in mind."""
-    lines = [
-        "| | hypothesis | effect | 95 % interval (H7: 90 %) | replicates | verdict | the paper's |",
-        "|---|---|---|---|---|---|---|",
-    ]
+def without_short(results: Results) -> Results | None:
+    """The networks that reached the accuracy they were to be trained to; None where all did, or none."""
+    short = results.table["stopped_by"] == "epoch limit"
+    short &= results.table["target_accuracy"].notna()
+    return None if short.all() or not short.any() else replace(results, table=results.table[~short])
+
+
+def hypotheses_markdown(findings: list[Finding], reached: list[Finding] | None = None) -> str:
+    """Findings as Markdown: a table, then what they measure and what to keep in mind.
+
+    Parameters
+    ----------
+    findings : list of Finding
+        What `judge_hypotheses` found.
+    reached : list of Finding, optional
+        What it finds `without_short`, for a column of its own.
+
+    Returns
+    -------
+    str
+        A row a finding.
+    """
+    heads = ["", "hypothesis", "effect", "95 % interval (H7: 90 %)", "replicates", "verdict", "the paper's"]
+    alone = None if reached is None else {(found.number, found.part): found for found in reached}
+    if alone is not None:
+        heads.append("networks of the paper's accuracy only")
+    rows = []
     notes: dict[str, None] = {}
     for found in findings:
         name = f"H{found.number}" + f" {found.part}" * bool(found.part)
@@ -84,12 +109,25 @@ def hypotheses_markdown(findings: list[Finding]) -> str:
         if found.verdict == UNDECIDED and found.n:
             seen = f"an effect of {found.smallest_effect:.2g} is found four times in five"
             verdict += f"; {seen if np.isfinite(found.smallest_effect) else 'too few replicates to see any effect'}"
-        effect = "none" if np.isnan(found.effect) else f"{found.effect:.3g}"
-        lines.append(f"| {name} | {found.statement} | {effect} | {interval} | {found.n} | {verdict} | {found.paper} |")
+        rows.append([name, found.statement, _effect_words(found), interval, found.n, verdict, found.paper])
+        if alone is not None:
+            rows[-1].append(_alone_words(found, alone.get((found.number, found.part))))
         notes[f"H{found.number}: the effect is the {found.effect_is}."] = None
         if found.remark:
             notes[f"H{found.number}: {found.remark}"] = None
-    return "\n".join([*lines, "", *(f"- {note}" for note in notes)]) + "\n"
+    return f"{markdown_table(heads, rows)}\n" + "".join(f"- {note}\n" for note in notes)
+
+
+def _effect_words(found: Finding) -> str:
+    return "none" if np.isnan(found.effect) else f"{found.effect:.3g}"
+
+
+def _alone_words(found: Finding, alone: Finding | None) -> str:
+    if alone is None or not alone.n:
+        return "none left"
+    if (alone.n, alone.effect) == (found.n, found.effect):
+        return "the same"
+    return f"{_effect_words(alone)} ({alone.n}), {alone.verdict}"
 
 
 def _by_condition(rows: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -98,17 +136,34 @@ def _by_condition(rows: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def _each_kind(
-    claim: Claim, table: pd.DataFrame, kinds: list[str], difference: Callable[[pd.Series, pd.Series], pd.Series]
+    claim: Claim,
+    table: pd.DataFrame,
+    kinds: list[str],
+    difference: Callable[[pd.Series, pd.Series], pd.Series],
+    remark: str | None = None,
 ) -> Iterator[Finding]:
     """All kinds of memorizing averaged, so that every generalizing network counts once, then each kind."""
     if "generalizing" not in table or not kinds:
         yield finding(claim, "", None)
         return
     differences = pd.DataFrame({kind: difference(table[kind], table["generalizing"]) for kind in kinds})
-    yield finding(claim, "", _effect(differences.mean(axis=1)))
+    parts = [finding(claim, kind, _effect(differences[kind]), remark) for kind in kinds]
+    whole = finding(claim, "", _effect(differences.mean(axis=1)), remark)
+    # An average over kinds must not be taken for what each of them does.
+    differ = len({part.verdict for part in parts if np.isfinite([part.low, part.high]).all()}) > 1
+    yield replace(whole, verdict=DIFFERS, smallest_effect=float("nan")) if differ else whole
     if len(kinds) > 1:
-        for kind in kinds:
-            yield finding(claim, kind, _effect(differences[kind]))
+        yield from parts
+
+
+def _spread_remark(rates: pd.DataFrame, variation: pd.DataFrame, kinds: list[str]) -> str:
+    """What the standard deviation of rates does where their coefficient of variation grows."""
+    deviation = rates * variation / 100
+    if "generalizing" not in deviation or not kinds:
+        return H4.remark
+    differences = deviation[kinds].sub(deviation["generalizing"], axis=0).to_numpy()
+    n_smaller, n = int((differences < 0).sum()), int(np.isfinite(differences).sum())
+    return f"{H4.remark} Their standard deviation is smaller in the memorizing network in {n_smaller} of {n} pairs."
 
 
 def _of_poisson(train: pd.DataFrame) -> Iterator[Finding]:
@@ -217,11 +272,16 @@ def _switches(dynamics: pd.DataFrame | None) -> Finding:
 
     # One curve a network counts: those of training and of test samples come from the same weights.
     dynamics = dynamics[dynamics["split"] == "train"]
-    n_near = int(dynamics["within_one_epoch"].sum())
-    interval = binomtest(n_near, len(dynamics)).proportion_ci(0.95)
-    share = n_near / len(dynamics)
-    effect = PairedEffect(share - 0.5, interval.low - 0.5, interval.high - 0.5, float("nan"), len(dynamics))
-    return finding(H8, "", effect)
+    n, n_near = len(dynamics), int(dynamics["within_one_epoch"].sum())
+    exact = binomtest(n_near, n)
+    interval, cells = exact.proportion_ci(0.95), dynamics[["dataset", "network", "width"]].drop_duplicates()
+    effect = PairedEffect(n_near / n - 0.5, interval.low - 0.5, interval.high - 0.5, exact.pvalue, n)
+    found = finding(H8, "", effect)
+    of_cells = ", ".join(" ".join(map(str, cell)) for cell in cells.to_numpy())
+    told = f"The switch is found within an epoch in {n_near} of {n} trainings ({of_cells}). {H8.remark}"
+    # Of five trainings or fewer even all cannot show more than one half; of more, half the interval says what would.
+    seen = found.smallest_effect if n > _MOST_UNDECIDED else float("nan")
+    return replace(found, remark=told, smallest_effect=seen)
 
 
 def _effect(differences: pd.Series, level: float = 0.95) -> PairedEffect | None:

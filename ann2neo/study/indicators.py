@@ -77,14 +77,15 @@ def indicators(results: Results, split: str = "test", seed: int = 0) -> pd.DataF
     Returns
     -------
     pandas.DataFrame
-        One row per statistic and, where there are several, per architecture and data set held out. ``held_out`` is
-        empty for the row over all networks, where ``auc`` is the probability that a memorizing network has the larger
-        value (0.5: no use; 0: the smaller value marks memorizing). Where one is held out, direction and threshold come
-        from the others: ``auc`` is oriented by them, 1 being best, and ``balanced_accuracy`` is that of their
-        threshold. ``low`` and ``high`` are 95 % intervals (`area_interval`; networks of one data set, architecture,
-        width and seed are one cluster, ``n_clusters`` in all): what other seeds of these cells may give, not other
-        architectures. ``joint_low`` and ``joint_high`` hold for all statistics of a part at once (Bonferroni). NaN
-        where a held-out part has no network of either kind, or nothing to learn from is left.
+        One row per statistic and per architecture and data set held out, where there are networks of both kinds in it
+        and beside it. ``held_out`` is empty for the row over all networks, where ``auc`` is the probability that a
+        memorizing network has the larger value (0.5: no use; 0: the smaller value marks memorizing) and
+        ``rate_correlation`` Spearman's rank correlation with the mean firing rate among memorizing networks. Where a
+        part is held out, direction and threshold come from the others: ``auc`` is oriented by them, 1 being best, and
+        ``balanced_accuracy`` is that of their threshold. ``low`` and ``high`` are 95 % intervals (`area_interval`;
+        networks of one data set, architecture, width and seed are one cluster, ``n_clusters`` in all): what other
+        seeds of these cells may give, not other architectures. ``joint_low`` and ``joint_high`` hold for all
+        statistics of a part at once (Bonferroni).
 
     Raises
     ------
@@ -97,7 +98,7 @@ def indicators(results: Results, split: str = "test", seed: int = 0) -> pd.DataF
     if not memorizing.any() or memorizing.all():
         raise InputValueError("indicators need memorizing and generalizing networks; run these conditions first")
     clusters = table.groupby(CLUSTER_KEY).ngroup().to_numpy()
-    parts = [table[column].to_numpy() for column in _HELD_OUT if len(table[column].unique()) > 1]
+    rates = table["mean_firing_rate"].to_numpy(np.float64)
     names = [name for name in INDICATORS if name in table and np.isfinite(table[name].to_numpy(np.float64)).any()]
 
     def row(name: str, held_out: str, values: _Floats, truth: _Bools, of: _Ints, balanced: float) -> dict[str, object]:
@@ -115,6 +116,7 @@ def indicators(results: Results, split: str = "test", seed: int = 0) -> pd.DataF
             "joint_low": ends[1][0],
             "joint_high": ends[1][1],
             "balanced_accuracy": balanced,
+            "rate_correlation": np.nan if held_out else _rank_correlation(values[truth], rates[truth]),
             "n_memorizing": int((known & truth).sum()),
             "n_generalizing": int((known & ~truth).sum()),
             "n_clusters": len(np.unique(of[known])),
@@ -124,33 +126,54 @@ def indicators(results: Results, split: str = "test", seed: int = 0) -> pd.DataF
     for name in names:
         values = table[name].to_numpy(np.float64)
         rows.append(row(name, "", values, memorizing, clusters, np.nan))
-        for part in parts:
-            for held_out in dict.fromkeys(part):
-                inside = part == held_out
-                sign, threshold = _learned(values[~inside], memorizing[~inside])
-                tested, truth = sign * values[inside], memorizing[inside]
-                balanced = _balanced(tested > sign * threshold, truth)
-                rows.append(row(name, held_out, tested, truth, clusters[inside], balanced))
+        for held_out, inside in _held_out_parts(table, memorizing):
+            sign, threshold = _learned(values[~inside], memorizing[~inside])
+            tested, truth = sign * values[inside], memorizing[inside]
+            balanced = _balanced(tested > sign * threshold, truth)
+            rows.append(row(name, held_out, tested, truth, clusters[inside], balanced))
     return pd.DataFrame(rows)
+
+
+def _held_out_parts(table: pd.DataFrame, memorizing: _Bools) -> list[tuple[str, _Bools]]:
+    """Architectures and data sets with networks of both kinds in them and beside them; of the same twice, the first."""
+    found: list[tuple[str, _Bools]] = []
+    for column in _HELD_OUT:
+        for name in dict.fromkeys(table[column]):
+            inside = (table[column] == name).to_numpy()
+            both = all(0 < memorizing[side].sum() < side.sum() for side in (inside, ~inside))
+            if both and not any(np.array_equal(inside, other) for _, other in found):
+                found.append((str(name), inside))
+    return found
+
+
+def _rank_correlation(values: _Floats, rates: _Floats) -> float:
+    from scipy.stats import spearmanr
+
+    known = np.isfinite(values) & np.isfinite(rates)
+    varies = all(len(np.unique(column[known])) > 1 for column in (values, rates))
+    return float(spearmanr(values[known], rates[known]).statistic) if varies else float("nan")
 
 
 def indicators_markdown(table: pd.DataFrame) -> str:
     """The table of `indicators` as Markdown."""
     lines = [
-        "| statistic | tested on | AUC | 95 % interval | balanced accuracy | memorizing | generalizing | clusters |",
-        "|---|---|---|---|---|---|---|---|",
+        "| statistic | tested on | AUC | 95 % interval | balanced accuracy | with the rate | memorizing | generalizing "
+        "| clusters |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in table.to_dict("records"):
         where = f"{row['held_out']}, learned from the others" if row["held_out"] else "all"
         interval = f"{row['low']:.2f} to {row['high']:.2f}" if np.isfinite(row["low"]) else "none"
         cells = [row["statistic"], where, _number(row["auc"]), interval, _number(row["balanced_accuracy"])]
+        cells.append(_number(row["rate_correlation"]))
         cells += [str(row[name]) for name in ("n_memorizing", "n_generalizing", "n_clusters")]
         lines.append(f"| {' | '.join(cells)} |")
     notes = [f"{name}: {INDICATORS[name]}" for name in INDICATORS if name in set(table["statistic"])]
     note = (
         "Over all networks, AUC is the probability that a memorizing network has the larger value. For an architecture "
         "or data set held out, direction and threshold come from the others, and 1 is best; below 0.5 the direction "
-        "did not carry over. Intervals are about other seeds of these cells; networks of one data set, architecture, "
+        "did not carry over. With the rate: Spearman's rank correlation with the mean firing rate among memorizing "
+        "networks. Intervals are about other seeds of these cells; networks of one data set, architecture, "
         f"width and seed are one cluster. {'; '.join(notes)}."
     )
     return "\n".join([*lines, "", note]) + "\n"

@@ -11,7 +11,7 @@ from ann2neo.study.indicators import INDICATORS, with_derived
 from ann2neo.study.markdown import markdown_table
 from ann2neo.study.populations import population_intervals
 
-__all__ = ["matched_findings", "matched_markdown", "moved_further"]
+__all__ = ["matched_findings", "matched_in_short", "matched_markdown", "moved_further"]
 
 
 def matched_findings(networks: pd.DataFrame, areas: pd.DataFrame | None) -> tuple[pd.DataFrame, list[str]]:
@@ -86,10 +86,14 @@ def matched_markdown(networks: pd.DataFrame, areas: pd.DataFrame | None, confoun
     text = (
         f"Networks of the kind {first['network']} of width {first['width']} trained on {first['n_samples']} images of "
         f"{first['dataset']} reach {accuracy['generalizing']:.1%} of them with true labels and "
-        f"{accuracy['memorizing']:.1%} with permuted ones ({table['seed'].nunique()} seeds; recorded on test samples). "
+        f"{accuracy['memorizing']:.1%} with permuted ones ({table['seed'].nunique()} seeds; recorded on test samples), "
+        f"after {_epochs(kinds, 'generalizing')} and {_epochs(kinds, 'memorizing')} epochs. "
     )
     if confound:
-        text += f"In the study's own cells a difference may be one of how well a network is trained: {confound}. "
+        text += (
+            f"In the study's own cells a difference may be one of how well a network is trained: {confound}. Here it "
+            "may be one of epochs, and there are fewer images than there. "
+        )
     text += f"\n\n{markdown_table(heads, rows)}"
     if areas is not None:
         which = (
@@ -100,6 +104,26 @@ def matched_markdown(networks: pd.DataFrame, areas: pd.DataFrame | None, confoun
         text += f"\n{which}\n"
     text += "\nPaired differences with 95 % intervals of Student's t over seeds; AUC with Newcombe's interval.\n"
     return f"{text}\n{moved_further(networks)}\n"
+
+
+def _epochs(kinds: pd.DataFrame, condition: str) -> str:
+    found = kinds.loc[kinds["condition"] == condition, "n_epochs"]
+    return f"{found.min()} to {found.max()}" if found.min() < found.max() else f"{found.min()}"
+
+
+def matched_in_short(networks: pd.DataFrame, areas: pd.DataFrame | None) -> str:
+    """What holds at matched accuracy of hypotheses 1 and 3 and of the statistics of the study's cells."""
+    found, opposite = matched_findings(networks, areas)
+    first, rate = _matched(networks).iloc[0], found.loc["mean_firing_rate"]
+    below = "as the paper has it" if rate["difference_high"] < 0 else "not as the paper has it"
+    interval = f"{rate['difference_low']:+.3f} to {rate['difference_high']:+.3f}"
+    text = (
+        f"At matched accuracy (one kind of network, {first['network']} of width {first['width']} on "
+        f"{first['n_samples']} images of {first['dataset']}) memorizing minus generalizing networks differ by "
+        f"{rate['difference_mean']:+.3f} ({interval}) in their mean firing rate (hypothesis 1: {below}). "
+        f"{moved_further(networks)}"
+    )
+    return text + f" Against the study's cells point {', '.join(opposite)}." * bool(opposite)
 
 
 def moved_further(networks: pd.DataFrame) -> str:

@@ -11,23 +11,25 @@ import pandas as pd
 
 from ann2neo.errors import FileFormatError, InputValueError, IntegrityError
 from ann2neo.io.output import complete_text
-from ann2neo.study.agreement import NEAR, comparable, differences_markdown, rates_beside_paper, rates_markdown
+from ann2neo.study.agreement import differences_markdown, rates_in_short, rates_markdown
 from ann2neo.study.assumptions import assumptions_markdown
-from ann2neo.study.claims import AGAINST, SUPPORTED, Finding
+from ann2neo.study.claims import AGAINST, DIFFERS, SUPPORTED, Finding
 from ann2neo.study.collect import CURVES
 from ann2neo.study.figures import ResultFigure, figures_of
 from ann2neo.study.holdings import holdings_markdown, missing_markdown
-from ann2neo.study.hypotheses import hypotheses_markdown, judge_hypotheses
-from ann2neo.study.indicators import FROM_RATES, indicators
+from ann2neo.study.hypotheses import hypotheses_markdown, judge_hypotheses, without_short
+from ann2neo.study.indicators import indicators
 from ann2neo.study.law import law_markdown, our_law, papers_law
-from ann2neo.study.matched import matched_findings, matched_markdown, moved_further
+from ann2neo.study.matched import matched_in_short, matched_markdown
 from ann2neo.study.paired import paired_effect
 from ann2neo.study.paper_tables import TABLES, table_markdown
 from ann2neo.study.plan import missing_parts, plan
+from ann2neo.study.published import doubtful_cells
 from ann2neo.study.results import NETWORK_KEY, Results, load_results, load_switches
 from ann2neo.study.separation import (
     accuracy_confound,
     areas_markdown,
+    beside_the_rate,
     fano_markdown,
     paired_differences,
     paired_markdown,
@@ -39,6 +41,7 @@ from ann2neo.study.switches import switches_markdown
 __all__ = ["check_page", "write_page"]
 
 _PAGE, _LAW, _FIGURES = "README.md", "law.csv", "figures"
+_NEAR_THE_LAW = 0.03
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +52,9 @@ class _Content:
     switches: pd.DataFrame | None
     curves: pd.DataFrame | None
     areas: pd.DataFrame | None
+    areas_reached: pd.DataFrame | None
     findings: list[Finding]
+    findings_reached: list[Finding] | None
     matched: dict[str, pd.DataFrame]
 
 
@@ -131,11 +136,24 @@ def _read(folder: Path) -> _Content:
         matched = {path.name: pd.read_csv(path) for path in sorted(folder.glob("*_networks.csv"))}
     except (ValueError, OSError) as error:
         raise FileFormatError(f"a table in {folder} cannot be read: {error}") from error
+    reached = without_short(results)
+    return _Content(
+        results,
+        switches,
+        curves,
+        _areas(results),
+        None if reached is None else _areas(reached),
+        judge_hypotheses(results, switches),
+        None if reached is None else judge_hypotheses(reached, switches),
+        matched,
+    )
+
+
+def _areas(results: Results) -> pd.DataFrame | None:
     try:
-        areas = indicators(results)
+        return indicators(results)
     except InputValueError:
-        areas = None
-    return _Content(results, switches, curves, areas, judge_hypotheses(results, switches), matched)
+        return None
 
 
 def _figures(content: _Content) -> list[ResultFigure]:
@@ -160,8 +178,10 @@ def _page(content: _Content, drawn: dict[str, str]) -> str:
         _HEAD,
         "## In short",
         _in_short(content),
+        "## The experiment",
+        _EXPERIMENT,
         "## What was run",
-        holdings_markdown(results),
+        holdings_markdown(results, content.switches, content.matched),
         "## What is missing",
         missing_markdown(results, content.switches),
         "## The paper's tables, ours beside theirs",
@@ -184,14 +204,15 @@ def _page(content: _Content, drawn: dict[str, str]) -> str:
         "## What a Fano factor is worth once the rate is known",
         need if areas is None else fano_markdown(results, areas),
         "## Which statistic tells memorizing from generalizing networks",
-        need if areas is None else f"{telling_markdown(areas)}\n{areas_markdown(areas)}",
+        need if areas is None else _telling(content, areas),
         drawn.get("areas", ""),
         "### At matched accuracy",
         *([f"From [`{name}`]({name}). {matched_markdown(table, areas, accuracy_confound(results))}"
            for name, table in content.matched.items()]
           or ["`ann2neo study populations` did not run yet.\n"]),
         "## The paper's hypotheses",
-        hypotheses_markdown(content.findings),
+        "Judged on recordings of training samples, H7 on both.\n",
+        hypotheses_markdown(content.findings, content.findings_reached),
         "## The switch of labels during training",
         switches_markdown(content.switches, content.curves),
         drawn.get("switches", ""),
@@ -201,16 +222,53 @@ def _page(content: _Content, drawn: dict[str, str]) -> str:
     return "\n".join(f"{part.rstrip()}\n" for part in parts if part)
 
 
+def _telling(content: _Content, areas: pd.DataFrame) -> str:
+    text = telling_markdown(areas)
+    if content.areas_reached is not None:
+        text += f"\n{_telling_reached(areas, content.areas_reached)}\n"
+    return f"{text}\n{areas_markdown(areas)}"
+
+
+def _telling_reached(areas: pd.DataFrame, reached: pd.DataFrame) -> str:
+    """What remains without networks that stopped short of the accuracy asked for."""
+    before, after = (list(telling(found)["statistic"]) for found in (areas, reached))
+    over_all = reached[reached["held_out"] == ""]
+    gone, new = ([name for name in one if name not in other] for one, other in ((before, after), (after, before)))
+    changes = [f"{words} {', '.join(names)}" for words, names in (("not", gone), ("but also", new)) if names]
+    return (
+        f"Without the networks that stopped short of the paper's accuracy {len(after)} of {len(over_all)} do"
+        f"{', ' * bool(changes)}{'; '.join(changes)}."
+    )
+
+
 _HEAD = (
+    'The paper: S. J. Lehmler, M. Saif-ur-Rehman, T. Glasmachers & I. Iossifidis, "Understanding activation patterns '
+    "in artificial neural networks by exploring stochastic processes: Discriminating generalization from "
+    'memorization", Neurocomputing (2024) 128473, doi:10.1016/j.neucom.2024.128473.\n\n'
     "Written by `ann2neo study page data/study` from the rows beside it; every sentence below whose truth depends on "
-    "them is computed, and CI computes it anew. Change nothing here by hand. MFR: mean firing rate, spikes a sample, "
-    "mean over all units of the observed layer; MFF: mean Fano factor over those of them that fire.\n"
+    "them is computed, and CI computes it anew. Change nothing here by hand.\n"
+)
+_EXPERIMENT = (
+    "Networks classify images. A unit of the observed layer, the last hidden one (dense, ReLU, of the width in the "
+    "tables), spikes where its activation is above 0; one sample is one time step. MFR is the mean firing rate, spikes "
+    "a sample, mean over all units; MFF the mean Fano factor over those that fire.\n\n"
+    "- MLP: the observed layer and a softmax. CNN: 32 filters of 3 x 3 before these. DenseNet121: that of "
+    "`keras.applications` before these.\n"
+    "- random: untrained.\n"
+    "- generalizing: trained on the true labels.\n"
+    "- mem_retrain_last (retrain last): the generalizing network, its last two layers trained on permuted labels.\n"
+    "- mem_random_last (random last): an untrained network, its last two layers trained on permuted labels.\n"
+    "- mem_retrain_all (retrain all): the generalizing network, all layers trained on permuted labels; the MLP has no "
+    "more than two.\n\n"
+    "Training is by stochastic gradient descent, rate 0.1, batches of 256, on 90 % of the training samples, and stops "
+    "at the training accuracy of the paper's cell or at a limit of epochs.\n"
 )
 _WHY = (
     "Known differences of the two set-ups: our output layer is a softmax, theirs is said to be ReLU everywhere; our "
     "untrained weights are Glorot-uniform, theirs are not stated; the KS marks of their table 2 did not survive, those "
     "here are ours; the stars of table 5 are the paper's, by a rule it does not state; DenseNet121 starts from "
-    "ImageNet's weights where these can be downloaded, and every row says whether it did.\n"
+    "ImageNet's weights where these can be downloaded, and every row says whether it did; networks marked § trained "
+    "in mixed precision.\n"
 )
 _LAW_WORDS = (
     "A unit fires at most once a sample. Shown in random order, its counts in windows of w samples have variance "
@@ -236,40 +294,35 @@ def _in_short(content: _Content) -> str:
     n_plan = len(plan())
     n_missing = sum(len(part.cells) for part in missing_parts(results.table))
     lines.append(f"{n_plan - n_missing} of the plan's {n_plan} networks are here; the others are listed as missing.")
-    law = our_law(results)
-    tested = law["pvalue"].notna()
-    beyond = (law["mean_fano_factor"] - law["expected"]).abs().max()
-    n_rejected = int((law.loc[tested, "pvalue"] <= 0.05).sum())
-    lines.append(
-        f"Mean dispersion 1, which is all that rates allow for in random order, is rejected in {n_rejected} of "
-        f"{int(tested.sum())} rows ({0.05 * tested.sum():.1f} expected by chance); the mean Fano factor departs from "
-        f"what the units' rates give by at most {beyond:.3f}."
-    )
-    rates = rates_beside_paper(results)
-    rates = rates[comparable(rates)]
-    if len(rates):
-        near = rates.groupby("network", sort=False)["near"].agg(["sum", "size"])
-        shares = ", ".join(f"{network} {row['sum']} of {row['size']}" for network, row in near.iterrows())
-        lines.append(
-            f"Mean firing rates of generalizing and untrained networks within {NEAR:.2f} of table 2: {shares} (cells, "
-            "both splits)."
-        )
+    lines.append(_law_in_short(results))
+    rates = rates_in_short(results)
+    lines += [rates] if rates else []
     lines += _of_pairs(results)
     if content.areas is not None:
         useful, over_all = telling(content.areas), content.areas[content.areas["held_out"] == ""]
         few = "; there are too few networks for intervals" if over_all["low"].isna().all() else ""
-        n_repeated = int(useful["statistic"].isin(FROM_RATES).sum())
-        repeat = f", {n_repeated} of which only repeat the rates" if n_repeated else ""
         lines.append(
             f"{len(useful)} of {len(over_all)} statistics tell memorizing from generalizing networks (AUC, intervals "
-            f"that hold for all at once){repeat}{few}. But {accuracy_confound(results)}."
+            f"that hold for all at once){few}. {beside_the_rate(content.areas)} But {accuracy_confound(results)}."
         )
-    for table in content.matched.values():
-        opposite = matched_findings(table, content.areas)[1]
-        turned = f" Against the study's cells point {', '.join(opposite)}." if opposite else ""
-        lines.append(f"{moved_further(table)}{turned}")
+    lines += [matched_in_short(table, content.areas) for table in content.matched.values()]
     lines.append(_verdicts(content.findings))
     return "".join(f"- {line}\n" for line in lines)
+
+
+def _law_in_short(results: Results) -> str:
+    ours, theirs = our_law(results), papers_law()
+    known = ours[np.isfinite(ours["off"])]
+    near = [int((law["off"].abs() <= _NEAR_THE_LAW + 1e-9).sum()) for law in (known, theirs)]
+    tested = ours["pvalue"].dropna()
+    n_doubtful = len({cell[1:6] for cell in doubtful_cells()})
+    return (
+        f"Mean Fano factor = 1 - mean firing rate, whatever was learned, since samples are shown in random order: "
+        f"within {_NEAR_THE_LAW} in {near[0]} of our {len(known)} rows and {near[1]} of the paper's {len(theirs)}. Of "
+        f"ours, mean dispersion 1, which frees the law of units that never fire, is rejected in "
+        f"{int((tested <= 0.05).sum())} of {len(tested)} ({0.05 * len(tested):.1f} expected). {n_doubtful} cells of "
+        "the paper's tables hold numbers that contradict the law, or are impossible or copied."
+    )
 
 
 def _of_pairs(results: Results) -> list[str]:
@@ -293,14 +346,22 @@ def _of_pairs(results: Results) -> list[str]:
 def _verdicts(findings: list[Finding]) -> str:
     """Hypotheses by how our verdict stands to the paper's; a hypothesis's first part stands for it."""
     first = {found.number: found for found in reversed(findings)}
-    names = ("as in the paper", "against the paper", "not decided", "with too few networks to decide")
+    names = (
+        "as in the paper",
+        "against the paper",
+        "not decided",
+        "with too few networks to decide",
+        "differently for kinds of memorizing",
+    )
     groups: dict[str, list[str]] = {name: [] for name in names}
     for number, found in sorted(first.items()):
         confirmed = "confirmed" in found.paper
         if found.verdict in {SUPPORTED, AGAINST}:
             agree = (found.verdict == SUPPORTED) == confirmed
             groups["as in the paper" if agree else "against the paper"].append(f"H{number}")
+        elif found.verdict == DIFFERS:
+            groups[names[4]].append(f"H{number}")
         else:
             groups[names[2] if np.isfinite(found.smallest_effect) else names[3]].append(f"H{number}")
     listed = [f"{words} {', '.join(found) or 'none'}" for words, found in groups.items()]
-    return f"The eight hypotheses come out {'; '.join(listed)}."
+    return f"The eight hypotheses, over the study's cells, come out {'; '.join(listed)}."

@@ -12,7 +12,17 @@ from ann2neo.study.conditions import conditions_of
 from ann2neo.study.published import paper_table
 from ann2neo.study.results import NETWORK_KEY
 
-__all__ = ["DYNAMICS", "Part", "missing_curves", "missing_parts", "parts_of", "plan", "unplanned_cells"]
+__all__ = [
+    "DYNAMICS",
+    "Part",
+    "curve_command",
+    "folder_of",
+    "missing_curves",
+    "missing_parts",
+    "parts_of",
+    "plan",
+    "unplanned_cells",
+]
 
 
 class Part(NamedTuple):
@@ -33,14 +43,20 @@ class Part(NamedTuple):
             for seed in self.seeds
         ]
 
-    def command(self, out: str = "results", max_epochs: int | None = None, precision: str = "float32") -> str:
-        """Command that trains them into a folder."""
+    def command(self, max_epochs: int | None = None, precision: str = "float32") -> str:
+        """Command that trains them into the folder of such runs."""
+        out = folder_of(max_epochs, precision)
         text = f"ann2neo study run --out {out} --network {self.network} --dataset {self.dataset} --width {self.width}"
         if self.conditions != conditions_of(self.network):
             text += f" --condition {','.join(self.conditions)}"
         text += f" --seeds {','.join(map(str, self.seeds))}"
         text += f" --max-epochs {max_epochs}" if max_epochs is not None else ""
         return text + (f" --precision {precision}" if precision != "float32" else "")
+
+
+def folder_of(max_epochs: int | None = None, precision: str = "float32") -> str:
+    """Name for a folder of runs, which holds one limit of epochs and one precision only."""
+    return "results" + f"-{max_epochs}-epochs" * bool(max_epochs) + f"-{precision}" * (precision != "float32")
 
 
 _IMAGES = ("mnist", "fashion_mnist")
@@ -119,11 +135,13 @@ def missing_curves(switches: pd.DataFrame | None) -> list[str]:
         if switches is None
         else set(zip(switches["network"], switches["dataset"], switches["width"], strict=True))
     )
-    return [
-        f"ann2neo study dynamics --out results --network {network} --dataset {dataset} --width {width} --seeds 0"
-        for network, dataset, width in DYNAMICS
-        if (network, dataset, width) not in there
-    ]
+    return [curve_command(*cell, [0]) for cell in DYNAMICS if cell not in there]
+
+
+def curve_command(network: str, dataset: str, width: int, seeds: Sequence[int], retrain: str = "all") -> str:
+    """Command that runs training curves, a seed each."""
+    text = f"ann2neo study dynamics --out results --network {network} --dataset {dataset} --width {width}"
+    return f"{text} --seeds {','.join(map(str, seeds))}" + f" --retrain {retrain}" * (retrain != "all")
 
 
 def unplanned_cells() -> pd.DataFrame:

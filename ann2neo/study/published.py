@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -13,6 +14,8 @@ __all__ = ["KEY", "DoubtfulCell", "doubtful_cells", "paper_table", "target_accur
 
 KEY = ["network", "width", "dataset", "split", "condition"]
 """Columns that name a cell of a table."""
+
+_UNLIKE = 2.0
 
 _FILES = {1: "table1_accuracy.csv", 2: "table2_firing_rate.csv", 5: "table5_fano_factor.csv"}
 
@@ -86,10 +89,11 @@ def doubtful_cells() -> list[DoubtfulCell]:
     -------
     list of DoubtfulCell
         Found by computation: rates between 0 and 1 with mean m cannot have a coefficient of variation above
-        ``sqrt((1 - m) / m)``; samples shown in random order make the mean Fano factor 1 minus the mean firing rate,
-        so that a pair that misses this by more than 0.03 holds a wrong number; and where a row of table 2 that holds
-        such a pair repeats both numbers of another data set to the last digit, these were copied. Found by eye: one
-        accuracy.
+        ``sqrt((1 - m) / m)``; that of the same units on other samples is no more than 1.5 times as large or small in
+        all cells but nine, where it is 3.5 and more; samples shown in random order make the mean Fano factor 1 minus
+        the mean firing rate, so that a pair that misses this by more than 0.03 holds a wrong number; and where a row
+        of table 2 that holds such a pair repeats both numbers of another data set to the last digit, these were
+        copied. Found by eye: one accuracy.
     """
     found = []
     rates = _read(2)
@@ -98,6 +102,9 @@ def doubtful_cells() -> list[DoubtfulCell]:
     impossible = rates["cv_firing_rate_percent"] > 100 * np.sqrt((1 - lowest) / lowest)
     for row in rates[impossible].itertuples():
         reason = f"a CV of {row.cv_firing_rate_percent:.0f} % is impossible for rates with mean {row.mean_firing_rate}"
+        found.append(_doubtful("cv_firing_rate_percent", row, reason))
+    for row, other in _unlike_splits(rates[~impossible]):
+        reason = f"a CV of {row.cv_firing_rate_percent:.0f} % where the same units have {other:.0f} % on other samples"
         found.append(_doubtful("cv_firing_rate_percent", row, reason))
     both = rates.merge(_read(5), on=KEY)
     off = both["mean_firing_rate"] + both["mean_fano_factor"] - 1
@@ -117,6 +124,15 @@ def doubtful_cells() -> list[DoubtfulCell]:
     reason = "98.28 % is far above the neighbouring widths' and the network's own training accuracy"
     found.append(DoubtfulCell("accuracy_percent", "MLP", 128, "fashion_mnist", "validation", "generalizing", reason))
     return found
+
+
+def _unlike_splits(rates: pd.DataFrame) -> Iterator[tuple[Any, float]]:
+    """Cells whose CV is more than twice that of the same network on the other samples, and the other CV."""
+    for _, pair in rates.groupby([name for name in KEY if name != "split"]):
+        first = pair.sort_values("cv_firing_rate_percent", ascending=False)
+        cvs = first["cv_firing_rate_percent"].to_numpy()
+        if len(pair) == 2 and cvs[0] > _UNLIKE * cvs[1]:
+            yield next(first.itertuples()), float(cvs[1])
 
 
 def _repeated(table: pd.DataFrame, missing: pd.DataFrame) -> list[tuple[Any, str]]:

@@ -15,12 +15,16 @@ from ann2neo.study.results import CLUSTER_KEY, NETWORK_KEY, Results
 __all__ = [
     "accuracy_confound",
     "areas_markdown",
+    "beside_the_rate",
     "fano_markdown",
     "paired_differences",
     "paired_markdown",
     "telling",
     "telling_markdown",
 ]
+
+_GOES_WITH_THE_RATE = 0.5
+_MOSTLY_RIGHT = 0.9
 
 
 def paired_differences(results: Results) -> pd.DataFrame:
@@ -117,7 +121,7 @@ def accuracy_confound(results: Results) -> str:
 
 
 def telling_markdown(areas: pd.DataFrame) -> str:
-    """Which statistics tell the kinds apart, and whether that carries over to what was held out."""
+    """Which statistics tell the kinds apart, what the rate alone says, and whether it carries over to the held out."""
     over_all, useful = areas[areas["held_out"] == ""], telling(areas)
     text = (
         f"{len(useful)} of {len(over_all)} statistics have an interval that leaves out 0.5 when all {len(over_all)} "
@@ -126,41 +130,75 @@ def telling_markdown(areas: pd.DataFrame) -> str:
     if useful.empty:
         return f"{text}: with {over_all['n_clusters'].max()} clusters of networks nothing is shown to differ.\n"
     text += f": {', '.join(useful['statistic'])}. "
-    repeated = [name for name in FROM_RATES if name in set(useful["statistic"])]
-    if repeated:
-        verb = "follow" if len(repeated) > 1 else "follows"
-        text += f"Of these {' and '.join(repeated)} {verb} from the rates and say nothing of their own. "
     single = over_all[(over_all["low"] > 0.5) | (over_all["high"] < 0.5)]
     others = [name for name in single["statistic"] if name not in set(useful["statistic"])]
-    text += f"By itself each of {', '.join(others)} would too.\n" if others else "\n"
+    text += f"Looked at alone, so would {' and '.join(others)}. " * bool(others)
+    text += f"\n\n{beside_the_rate(areas)}\n"
     held_out = areas[(areas["held_out"] != "") & areas["statistic"].isin(useful["statistic"])]
     if held_out.empty:
         return f"{text}\nNothing could be held out: there is one architecture and one data set of networks only.\n"
     return f"{text}\n{_carried_over(held_out)}\n"
 
 
+def beside_the_rate(areas: pd.DataFrame) -> str:
+    """What the statistics that tell the kinds apart can add to the mean firing rate."""
+    useful = telling(areas).set_index("statistic")
+    others = useful.drop(index="mean_firing_rate", errors="ignore")
+    exact = [name for name in FROM_RATES if name in others.index]
+    others = others.drop(index=exact)
+    along = others[others["rate_correlation"].abs() >= _GOES_WITH_THE_RATE]
+    parts = [f"{' and '.join(exact)} follow{'s' * (len(exact) == 1)} from the rates"] if exact else []
+    if len(along):
+        listed = ", ".join(f"{name} ({row['rate_correlation']:+.2f})" for name, row in along.iterrows())
+        parts.append(
+            f"{listed} go{'es' * (len(along) == 1)} with the mean firing rate (Spearman's rank correlation among "
+            f"memorizing networks, {_GOES_WITH_THE_RATE} and more)"
+        )
+    text = f"Of these {'; '.join(parts)}. " if parts else ""
+    rate = areas[(areas["held_out"] == "") & (areas["statistic"] == "mean_firing_rate")]
+    if len(rate) and max(rate["auc"].iloc[0], 1 - rate["auc"].iloc[0]) == 1 and len(useful) > 1:
+        text += "The rate alone tells all these networks apart, so that no other statistic is shown to add to it."
+    return text.strip()
+
+
 def _carried_over(held_out: pd.DataFrame) -> str:
     """Which of the useful statistics stay useful where direction and threshold come from other networks."""
-    auc = held_out.pivot_table(index="statistic", columns="held_out", values="auc", sort=False, dropna=False)
-    low = held_out.pivot_table(index="statistic", columns="held_out", values="low", sort=False, dropna=False)
+
+    def by_part(column: str) -> pd.DataFrame:
+        return held_out.pivot_table(index="statistic", columns="held_out", values=column, sort=False, dropna=False)
+
+    def listed(chosen: pd.Series) -> str:
+        return ", ".join(str(name) for name in chosen.index[chosen]) or "none"
+
+    auc, low, balanced = (by_part(column) for column in ("auc", "low", "balanced_accuracy"))
     with_interval = [name for name in low if low[name].notna().any()]
     without = [str(name) for name in auc if name not in with_interval]
-    turned = [str(name) for name in auc.index[(auc < 0.5).any(axis=1)]]
     text = (
-        f"Each architecture and data set held out in turn, direction and threshold from the others ({', '.join(auc)}). "
+        f"Each architecture and data set held out in turn, direction and threshold learned from the others "
+        f"({', '.join(auc)}). "
     )
     if with_interval:
-        kept = [str(name) for name in low.index[(low[with_interval] > 0.5).all(axis=1)]]
-        text += f"Useful with an interval above 0.5 on {', '.join(with_interval)}: {', '.join(kept) or 'none'}. "
+        kept = listed((low[with_interval] > 0.5).all(axis=1))
+        text += f"Of these {len(auc)} useful with an interval above 0.5 on {', '.join(with_interval)}: {kept}. "
     if without:
         text += f"Too few networks for an interval: {', '.join(without)}. "
-    return text + f"Direction turned round somewhere (AUC below 0.5): {', '.join(turned) or 'none'}."
+    text += f"Of these direction turned round somewhere (AUC below 0.5): {listed((auc < 0.5).any(axis=1))}. "
+    right = (balanced >= _MOSTLY_RIGHT).all(axis=1)
+    return text + (
+        f"The threshold carries over, {_MOSTLY_RIGHT:.0%} told right everywhere (balanced accuracy, second number of "
+        f"the cells below): {listed(right)}."
+    )
+
+
+def _area_cell(row: pd.Series, part: str) -> str:
+    words = area_words(row, turned=not part)
+    return f"{words}, {row['balanced_accuracy']:.0%}" if part else words
 
 
 def areas_markdown(areas: pd.DataFrame) -> str:
     """All areas, a row a statistic and a column each for all networks and for every part held out."""
     parts = list(dict.fromkeys(areas["held_out"]))
-    heads = ["statistic"]
+    heads = ["statistic", "with the rate"]
     for part in parts:
         first = areas[areas["held_out"] == part].iloc[0]
         name = f"{part} held out" if part else "all networks"
@@ -168,14 +206,17 @@ def areas_markdown(areas: pd.DataFrame) -> str:
     rows = []
     for statistic, found in areas.groupby("statistic", sort=False):
         by_part = found.set_index("held_out")
-        cells = [area_words(by_part.loc[part], turned=not part) if part in by_part.index else "–" for part in parts]
-        rows.append([statistic, *cells])
+        cells = [_area_cell(by_part.loc[part], part) if part in by_part.index else "–" for part in parts]
+        along = found["rate_correlation"].iloc[0]
+        rows.append([statistic, "–" if np.isnan(along) else f"{along:+.2f}", *cells])
     notes = "".join(f"- {name}: {INDICATORS[name]}.\n" for name in areas["statistic"].unique())
     return (
         f"{markdown_table(heads, rows)}\n"
-        "AUC (95 % interval; numbers of memorizing and generalizing networks in the head): the probability that of two "
-        "networks the memorizing one has the larger, or the smaller, value; 1 is best, 0.5 of no use. Held out: "
-        "direction and threshold come from the other networks, and below 0.5 the direction did not carry over. "
+        "Statistics of test samples. AUC (95 % interval; numbers of memorizing and generalizing networks in the head): "
+        "the probability that of two networks the memorizing one has the larger, or the smaller, value; 1 is best, 0.5 "
+        "of no use. Held out: direction and threshold come from the other networks; below 0.5 the direction did not "
+        "carry over, and the percentage is the balanced accuracy of the threshold, 50 % being chance. With the rate: "
+        "Spearman's rank correlation with the mean firing rate among memorizing networks. "
         "Networks of one data set, architecture, width and seed are one cluster; with fewer than four clusters there "
         "is no interval. Intervals are about other seeds of these cells, not other architectures.\n\n"
         f"{notes}"

@@ -55,7 +55,7 @@ def test_every_network_is_a_point_at_its_gap(results):
         np.testing.assert_allclose(by_name[condition].get_offsets(), expected)
         colour = tuple(int(CONDITION_STYLES[condition][0][i : i + 2], 16) / 255 for i in (1, 3, 5))
         np.testing.assert_allclose(by_name[condition].get_facecolor()[0][:3], colour)
-    assert "8 trained networks" in next(text.get_text() for text in ax.texts if text.get_gid() == "note")
+    assert "8 networks" in next(text.get_text() for text in ax.texts if text.get_gid() == "note")
 
 
 def test_lines_join_the_means_of_each_width(results):

@@ -11,14 +11,15 @@ from ann2neo.errors import InputValueError
 from ann2neo.study.agreement import comparable, differences_markdown
 from ann2neo.study.areas import area, area_interval, newcombe_interval
 from ann2neo.study.assumptions import assumptions_markdown
-from ann2neo.study.claims import AGAINST, SUPPORTED, UNDECIDED
+from ann2neo.study.claims import AGAINST, DIFFERS, SUPPORTED, UNDECIDED
 from ann2neo.study.dynamics import find_change, switches_table
-from ann2neo.study.hypotheses import hypotheses_markdown, judge_hypotheses
+from ann2neo.study.hypotheses import hypotheses_markdown, judge_hypotheses, without_short
 from ann2neo.study.indicators import indicators, indicators_markdown
 from ann2neo.study.paired import paired_effect
 from ann2neo.study.paper_tables import compare_with_paper, rate_tests, table_markdown
 from ann2neo.study.published import doubtful_cells, paper_table, target_accuracy
 from ann2neo.study.results import NETWORK_KEY, Results
+from ann2neo.study.separation import beside_the_rate
 
 RATES = {
     "random": 0.5,
@@ -132,15 +133,62 @@ def test_every_verdict_can_come_out_all_three_ways(number, part, results, verdic
     assert np.isfinite(found.smallest_effect) == (verdict == UNDECIDED)
 
 
-@pytest.mark.parametrize(("near", "verdict"), [([True] * 9 + [False], SUPPORTED), ([False] * 9, AGAINST)])
-def test_the_switch_of_labels_is_judged_by_networks(near, verdict):
-    """Hypothesis 8 counts trained networks, not splits."""
-    rows = [{"split": split, "within_one_epoch": value} for value in near for split in ("train", "val")]
-    found = _verdict(_results(), 8, dynamics=pd.DataFrame(rows))
-    assert (found.verdict, found.n) == (verdict, len(near))
-    few = pd.DataFrame([{"split": "train", "within_one_epoch": True}] * 3)
-    assert _verdict(_results(), 8, dynamics=few).verdict == UNDECIDED
+def _switches(near):
+    place = {"dataset": "mnist", "network": "MLP", "width": 64}
+    return pd.DataFrame(
+        [{**place, "split": split, "within_one_epoch": value} for value in near for split in ("train", "val")]
+    )
+
+
+@pytest.mark.parametrize(
+    ("near", "verdict", "pvalue"),
+    [
+        ([True] * 9 + [False], SUPPORTED, 22 / 1024),
+        ([False] * 9, AGAINST, 2 / 512),
+        ([True] * 6, SUPPORTED, 2 / 64),
+        ([True] * 6 + [False], UNDECIDED, 16 / 128),
+        ([True] * 5, UNDECIDED, 2 / 32),
+    ],
+)
+def test_the_switch_of_labels_is_judged_by_networks(near, verdict, pvalue):
+    """Hypothesis 8 counts trained networks, not splits, by the exact binomial test; five of five cannot decide."""
+    found = _verdict(_results(), 8, dynamics=_switches(near))
+    assert (found.verdict, found.n, found.pvalue) == (verdict, len(near), pytest.approx(pvalue))
+    assert np.isfinite(found.smallest_effect) == (verdict == UNDECIDED and len(near) > 5)
+    assert f"within an epoch in {sum(near)} of {len(near)} trainings (mnist MLP 64)" in found.remark
     assert _verdict(_results(), 8).remark == "Run 'ann2neo study dynamics' first."
+
+
+def test_kinds_of_memorizing_that_differ_are_not_averaged_into_one_verdict():
+    """Where one kind spreads its rates and another does not, the hypothesis has neither verdict, and each kind its."""
+    results = _results(cv=lambda row: 50 + 60 * (row["condition"] == "mem_retrain_last"))
+    assert _verdict(results, 4).verdict == DIFFERS
+    assert _verdict(results, 4, "mem_retrain_last").verdict == SUPPORTED
+    assert _verdict(results, 4, "mem_random_last").verdict == UNDECIDED
+    assert _verdict(results, 1).verdict == SUPPORTED
+
+
+def test_the_spread_of_rates_stands_beside_their_coefficient_of_variation():
+    """Rates that shrink raise the CV and lower the standard deviation, which hypothesis 4 says."""
+    remark = _verdict(_results(_gap(0.2), cv=lambda row: 50 + 30 * _memorizing(row)), 4).remark
+    assert "standard deviation is smaller in the memorizing network in 60 of 60 pairs" in remark
+
+
+def test_hypotheses_are_also_judged_without_networks_that_stopped_short():
+    """A column shows what is left without them; where none stopped short, there is none."""
+    results = _results()
+    assert without_short(results) is None
+    table = results.table
+    short = (table["network"] == "CNN") & table["condition"].isin(["mem_retrain_last", "mem_retrain_all"])
+    some = Results(table.assign(stopped_by=np.where(short, "epoch limit", "accuracy")), results.unit_rates, {})
+    reached = without_short(some)
+    assert len(reached.table) == (~short).sum()
+    text = hypotheses_markdown(judge_hypotheses(some), judge_hypotheses(reached))
+    row = {line.split("|")[1].strip(): line.split("|")[-2].strip() for line in text.splitlines() if "| H" in line}
+    assert row["H1 mem_retrain_last"].endswith("(12), supported")
+    assert row["H1 mem_random_last"] == "the same"
+    assert row["H1 mem_retrain_all"] == "none left"
+    assert without_short(Results(table.assign(stopped_by="epoch limit"), results.unit_rates, {})) is None
 
 
 def test_one_generalizing_network_counts_once():
@@ -358,6 +406,35 @@ def test_an_indicator_without_information_has_an_interval_around_one_half():
     row = indicators(_results(noise=0.05)).set_index(["statistic", "held_out"]).loc[("cv_firing_rate_percent", "")]
     assert row["low"] < 0.5 < row["high"]
     assert row["n_memorizing"] == 12 * 2 + 12 * 3
+
+
+def test_only_parts_with_both_kinds_in_them_and_beside_them_are_held_out():
+    """An architecture without memorizing networks is not; one that is the same as a data set is, once."""
+    results = _results(datasets=("mnist", "fashion_mnist"))
+    table = results.table
+    table = table[(table["network"] == "CNN") == (table["dataset"] == "mnist")]
+    judged = indicators(Results(table, results.unit_rates, {}))
+    assert set(judged["held_out"]) == {"", "MLP", "CNN"}
+    one_kind = table[(table["network"] == "MLP") | (table["condition"] == "generalizing")]
+    assert set(indicators(Results(one_kind, results.unit_rates, {}))["held_out"]) == {""}
+
+
+def test_statistics_that_go_with_the_rate_are_told_so():
+    """The rank correlation is that among memorizing networks; a statistic of its own has none."""
+    results = _results(_gap(lambda row: 0.1 + 0.1 * np.log2(row["width"] / 64)), noise=0.001)
+    own = np.random.default_rng(1).normal(size=len(results.table)) + 9 * results.table["condition"].str.startswith(
+        "mem"
+    )
+    table = results.table.assign(mean_correlation=own, silent_share=-(results.table["mean_firing_rate"] ** 3))
+    judged = indicators(Results(table, results.unit_rates, {}))
+    over_all = judged[judged["held_out"] == ""].set_index("statistic")
+    assert over_all.loc["mean_firing_rate", "rate_correlation"] == pytest.approx(1)
+    assert over_all.loc["silent_share", "rate_correlation"] == pytest.approx(-1)
+    assert abs(over_all.loc["mean_correlation", "rate_correlation"]) < 0.4
+    words = beside_the_rate(judged)
+    assert "mean_fano_factor follows from the rates; silent_share (-1.00) goes with the mean firing rate" in words
+    assert "mean_correlation" not in words
+    assert "The rate alone tells all these networks apart" in words
 
 
 def test_a_data_set_is_held_out_where_there_are_several():

@@ -12,6 +12,7 @@ import pandas as pd
 from ann2neo.errors import InputValueError
 from ann2neo.study.areas import area, area_interval
 from ann2neo.study.conditions import MEMORIZING
+from ann2neo.study.markdown import markdown_table
 from ann2neo.study.results import CLUSTER_KEY, Results
 
 __all__ = ["FROM_RATES", "INDICATORS", "indicators", "indicators_markdown", "with_derived"]
@@ -156,18 +157,15 @@ def _rank_correlation(values: _Floats, rates: _Floats) -> float:
 
 def indicators_markdown(table: pd.DataFrame) -> str:
     """The table of `indicators` as Markdown."""
-    lines = [
-        "| statistic | tested on | AUC | 95 % interval | balanced accuracy | with the rate | memorizing | generalizing "
-        "| clusters |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    heads = ["statistic", "tested on", "AUC", "95 % interval", "balanced accuracy", "with the rate"]
+    rows = []
     for row in table.to_dict("records"):
         where = f"{row['held_out']}, learned from the others" if row["held_out"] else "all"
         interval = f"{row['low']:.2f} to {row['high']:.2f}" if np.isfinite(row["low"]) else "none"
         cells = [row["statistic"], where, _number(row["auc"]), interval, _number(row["balanced_accuracy"])]
         cells.append(_number(row["rate_correlation"]))
         cells += [str(row[name]) for name in ("n_memorizing", "n_generalizing", "n_clusters")]
-        lines.append(f"| {' | '.join(cells)} |")
+        rows.append(cells)
     notes = [f"{name}: {INDICATORS[name]}" for name in INDICATORS if name in set(table["statistic"])]
     note = (
         "Over all networks, AUC is the probability that a memorizing network has the larger value. For an architecture "
@@ -176,7 +174,7 @@ def indicators_markdown(table: pd.DataFrame) -> str:
         "networks. Intervals are about other seeds of these cells; networks of one data set, architecture, "
         f"width and seed are one cluster. {'; '.join(notes)}."
     )
-    return "\n".join([*lines, "", note]) + "\n"
+    return f"{markdown_table([*heads, 'memorizing', 'generalizing', 'clusters'], rows)}\n{note}\n"
 
 
 def _number(value: float) -> str:

@@ -363,5 +363,5 @@ def _verdicts(findings: list[Finding]) -> str:
             groups[names[4]].append(f"H{number}")
         else:
             groups[names[2] if np.isfinite(found.smallest_effect) else names[3]].append(f"H{number}")
-    listed = [f"{words} {', '.join(found) or 'none'}" for words, found in groups.items()]
+    listed = [f"{words} {', '.join(found)}" for words, found in groups.items() if found]
     return f"The eight hypotheses, over the study's cells, come out {'; '.join(listed)}."

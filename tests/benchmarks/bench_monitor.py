@@ -10,7 +10,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
-from harness import Report, pinned
+from harness import Report, measure_in_turn, pinned
 
 import ann2neo
 from ann2neo.study.networks import build_network
@@ -72,6 +72,21 @@ def main() -> None:
     mine, theirs = (1000 * float(np.median(seconds["batch"])) for seconds in (own, rest))
     note = f"a batch takes {theirs / n_batches:.1f} ms without"
     report.row("`SpikeMonitor(every='batch')`, 100 samples, a batch", mine / (n_batches + 1), "ms", note=note)
+    probe, shown = ann2neo.Probe(model, "hidden"), x[:100]
+    turns = measure_in_turn(
+        {
+            "spikes": lambda: probe.spikes(shown, seed=0),
+            "record": lambda: probe.record(shown, seed=0, phase="train", predictions=False, progress=False),
+        },
+        repeat=20,
+    )
+    report.row(
+        "`Probe.spikes`, 100 samples of the MLP (64)",
+        1000 * turns["spikes"].median,
+        "ms",
+        theirs=1000 * turns["record"].median,
+        theirs_is="`Probe.record`",
+    )
     report.save()
 
 

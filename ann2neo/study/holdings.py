@@ -178,8 +178,8 @@ def missing_markdown(results: Results, switches: pd.DataFrame | None) -> str:
     """Every network and training curve of the plan that is not there, with the command that runs it."""
     parts, curves = missing_parts(results.table), missing_curves(switches)
     n_missing = sum(len(part.cells) for part in parts)
-    n_plan = len(plan())
-    text = f"{n_plan - n_missing} of the plan's {n_plan} networks are here, {n_missing} are missing.\n"
+    n_plan, verb = len(plan()), "is" if n_missing == 1 else "are"
+    text = f"{n_plan - n_missing} of the plan's {n_plan} networks are here, {n_missing} {verb} missing.\n"
     folders = sorted({folder_of(), *(folder_of(None, _precision_of(part, results.table)) for part in parts)})
     if parts or curves:
         rows = [

@@ -293,7 +293,9 @@ def _in_short(content: _Content) -> str:
     results, lines = content.results, []
     n_plan = len(plan())
     n_missing = sum(len(part.cells) for part in missing_parts(results.table))
-    lines.append(f"{n_plan - n_missing} of the plan's {n_plan} networks are here; the others are listed as missing.")
+    others = "the other is" if n_missing == 1 else "the others are"
+    missing = f"; {others} listed as missing" * bool(n_missing)
+    lines.append(f"{n_plan - n_missing} of the plan's {n_plan} networks are here{missing}.")
     lines.append(_law_in_short(results))
     rates = rates_in_short(results)
     lines += [rates] if rates else []

@@ -19,7 +19,7 @@ from ann2neo.study.plan import (
     plan,
     unplanned_cells,
 )
-from ann2neo.study.results import NETWORK_KEY, Results
+from ann2neo.study.results import NETWORK_KEY, Results, stopped_short
 
 __all__ = ["holdings_markdown", "missing_markdown"]
 
@@ -132,7 +132,7 @@ def _versions(table: pd.DataFrame) -> str:
 def _short_markdown(table: pd.DataFrame) -> str:
     """Networks that stopped at their limit of epochs, short of the paper's accuracy, with commands that go further."""
     networks = table.drop_duplicates(NETWORK_KEY)
-    short = networks[(networks["stopped_by"] == "epoch limit") & networks["target_accuracy"].notna()]
+    short = networks[stopped_short(networks)]
     if short.empty:
         return ""
     rows = [

@@ -34,7 +34,7 @@ from ann2neo.study.networks import NETWORKS
 from ann2neo.study.paired import PairedEffect, paired_effect
 from ann2neo.study.paper_tables import split_tests
 from ann2neo.study.published import KEY, doubtful_cells, paper_table
-from ann2neo.study.results import CLUSTER_KEY, Results
+from ann2neo.study.results import CLUSTER_KEY, Results, stopped_short
 
 __all__ = ["findings_table", "hypotheses_markdown", "judge_hypotheses", "without_short"]
 
@@ -76,8 +76,7 @@ def findings_table(findings: list[Finding]) -> pd.DataFrame:
 
 def without_short(results: Results) -> Results | None:
     """The networks that reached the accuracy they were to be trained to; None where all did, or none."""
-    short = results.table["stopped_by"] == "epoch limit"
-    short &= results.table["target_accuracy"].notna()
+    short = stopped_short(results.table)
     return None if short.all() or not short.any() else replace(results, table=results.table[~short])
 
 

@@ -10,7 +10,7 @@ from ann2neo.study.markdown import markdown_table
 from ann2neo.study.published import KEY, doubtful_cells, paper_table
 from ann2neo.study.results import ROW_KEY, Results
 
-__all__ = ["law_markdown", "our_law", "papers_law"]
+__all__ = ["law_in_short", "law_markdown", "our_law", "papers_law"]
 
 _WITHIN = (0.01, 0.02, 0.03)
 _ALPHA = 0.05
@@ -61,6 +61,22 @@ def papers_law() -> pd.DataFrame:
 def law_markdown(results: Results) -> str:
     """What both tables say, in words and numbers."""
     return f"{_ours(our_law(results))}\n{_theirs(papers_law())}"
+
+
+def law_in_short(results: Results) -> str:
+    """The law in our rows and in the paper's, in three sentences."""
+    ours, theirs = our_law(results), papers_law()
+    known = ours[np.isfinite(ours["off"])]
+    near = [int((law["off"].abs() <= _WITHIN[-1] + 1e-9).sum()) for law in (known, theirs)]
+    tested = ours["pvalue"].dropna()
+    n_doubtful = len({cell[1:6] for cell in doubtful_cells()})
+    return (
+        f"Mean Fano factor = 1 - mean firing rate, whatever was learned, since samples are shown in random order: "
+        f"within {_WITHIN[-1]} in {near[0]} of our {len(known)} rows and {near[1]} of the paper's {len(theirs)}. Of "
+        f"ours, mean dispersion 1, which frees the law of units that never fire, is rejected in "
+        f"{int((tested <= _ALPHA).sum())} of {len(tested)} ({_ALPHA * len(tested):.1f} expected). {n_doubtful} cells "
+        "of the paper's tables hold numbers that contradict the law, or are impossible or copied."
+    )
 
 
 def _ours(law: pd.DataFrame) -> str:

@@ -115,8 +115,9 @@ def matched_in_short(networks: pd.DataFrame, areas: pd.DataFrame | None) -> str:
     """What holds at matched accuracy of hypotheses 1 and 3 and of the statistics of the study's cells."""
     found, opposite = matched_findings(networks, areas)
     first, rate = _matched(networks).iloc[0], found.loc["mean_firing_rate"]
-    below = "as the paper has it" if rate["difference_high"] < 0 else "not as the paper has it"
-    interval = f"{rate['difference_low']:+.3f} to {rate['difference_high']:+.3f}"
+    low, high = rate["difference_low"], rate["difference_high"]
+    below = "as the paper has it" if high < 0 else "**against the paper**" if low > 0 else "not decided"
+    interval = f"{low:+.3f} to {high:+.3f}"
     text = (
         f"At matched accuracy (one kind of network, {first['network']} of width {first['width']} on "
         f"{first['n_samples']} images of {first['dataset']}) memorizing minus generalizing networks differ by "

@@ -19,12 +19,11 @@ from ann2neo.study.figures import ResultFigure, figures_of
 from ann2neo.study.holdings import holdings_markdown, missing_markdown
 from ann2neo.study.hypotheses import hypotheses_markdown, judge_hypotheses, without_short
 from ann2neo.study.indicators import indicators
-from ann2neo.study.law import law_markdown, our_law, papers_law
+from ann2neo.study.law import law_in_short, law_markdown, our_law, papers_law
 from ann2neo.study.matched import matched_in_short, matched_markdown
 from ann2neo.study.paired import paired_effect
 from ann2neo.study.paper_tables import TABLES, table_markdown
 from ann2neo.study.plan import missing_parts, plan
-from ann2neo.study.published import doubtful_cells
 from ann2neo.study.results import NETWORK_KEY, Results, load_results, load_switches
 from ann2neo.study.separation import (
     accuracy_confound,
@@ -41,7 +40,6 @@ from ann2neo.study.switches import switches_markdown
 __all__ = ["check_page", "write_page"]
 
 _PAGE, _LAW, _FIGURES = "README.md", "law.csv", "figures"
-_NEAR_THE_LAW = 0.03
 
 
 @dataclass(frozen=True, eq=False)
@@ -296,7 +294,7 @@ def _in_short(content: _Content) -> str:
     others = "the other is" if n_missing == 1 else "the others are"
     missing = f"; {others} listed as missing" * bool(n_missing)
     lines.append(f"{n_plan - n_missing} of the plan's {n_plan} networks are here{missing}.")
-    lines.append(_law_in_short(results))
+    lines.append(law_in_short(results))
     rates = rates_in_short(results)
     lines += [rates] if rates else []
     lines += _of_pairs(results)
@@ -310,21 +308,6 @@ def _in_short(content: _Content) -> str:
     lines += [matched_in_short(table, content.areas) for table in content.matched.values()]
     lines.append(_verdicts(content.findings))
     return "".join(f"- {line}\n" for line in lines)
-
-
-def _law_in_short(results: Results) -> str:
-    ours, theirs = our_law(results), papers_law()
-    known = ours[np.isfinite(ours["off"])]
-    near = [int((law["off"].abs() <= _NEAR_THE_LAW + 1e-9).sum()) for law in (known, theirs)]
-    tested = ours["pvalue"].dropna()
-    n_doubtful = len({cell[1:6] for cell in doubtful_cells()})
-    return (
-        f"Mean Fano factor = 1 - mean firing rate, whatever was learned, since samples are shown in random order: "
-        f"within {_NEAR_THE_LAW} in {near[0]} of our {len(known)} rows and {near[1]} of the paper's {len(theirs)}. Of "
-        f"ours, mean dispersion 1, which frees the law of units that never fire, is rejected in "
-        f"{int((tested <= 0.05).sum())} of {len(tested)} ({0.05 * len(tested):.1f} expected). {n_doubtful} cells of "
-        "the paper's tables hold numbers that contradict the law, or are impossible or copied."
-    )
 
 
 def _of_pairs(results: Results) -> list[str]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ann2neo.study.conditions import CONDITIONS, MEMORIZING
 from ann2neo.study.published import KEY, doubtful_cells, paper_table
-from ann2neo.study.results import NETWORK_KEY, Results
+from ann2neo.study.results import NETWORK_KEY, Results, stopped_short
 
 __all__ = ["TABLES", "compare_with_paper", "rate_tests", "split_tests", "table_markdown"]
 
@@ -69,7 +69,7 @@ def compare_with_paper(results: Results) -> pd.DataFrame:
         doubts[doubt[:6]] = f"{known}; {doubt.reason}" if known else doubt.reason
     table = results.table
     rows = table.assign(
-        stopped_short=(table["stopped_by"] == "epoch limit") & table["target_accuracy"].notna(),
+        stopped_short=stopped_short(table),
         from_scratch=(table["network"] == "DenseNet121") & ~table["pretrained"].astype(bool),
         mixed=(table["precision"] != "float32") & (table["condition"] != "random"),
     )

@@ -28,6 +28,7 @@ __all__ = [
     "locked",
     "open_folder",
     "settings_of",
+    "stopped_short",
     "write_json",
     "write_tables",
 ]
@@ -105,6 +106,11 @@ def load_results(folder: str | os.PathLike[str]) -> Results:
     if missing:
         raise FileFormatError(f"the tables in {folder} lack the column {missing[0]!r}; they are not of this study")
     return Results(table, rates, settings)
+
+
+def stopped_short(table: pd.DataFrame) -> pd.Series:
+    """Rows of networks that training left at its limit of epochs, short of the accuracy it was to reach."""
+    return (table["stopped_by"] == "epoch limit") & table["target_accuracy"].notna()
 
 
 def load_switches(folder: str | os.PathLike[str]) -> pd.DataFrame | None:

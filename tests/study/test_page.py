@@ -19,7 +19,7 @@ from ann2neo.study.agreement import rates_beside_paper, rates_markdown
 from ann2neo.study.cells import Cell
 from ann2neo.study.holdings import holdings_markdown, missing_markdown
 from ann2neo.study.law import law_markdown, papers_law
-from ann2neo.study.matched import matched_findings, matched_markdown
+from ann2neo.study.matched import matched_findings, matched_in_short, matched_markdown
 from ann2neo.study.networks import PRECISIONS
 from ann2neo.study.page import check_page, write_page
 from ann2neo.study.plan import DYNAMICS, Part, missing_curves, missing_parts, parts_of, plan, unplanned_cells
@@ -270,6 +270,17 @@ def test_what_carries_over_is_said_of_every_part_held_out():
     of_silence = "| +0.70 | 0.90 smaller (0.70 to 1.00) | 0.20 (0.00 to 0.40), 95% | 0.90 (no interval), 60% |"
     assert f"| silent_share {of_silence}" in table
     assert "- mean_mutual_information: of unit and label, bits, mean over units; needs labels." in table
+
+
+@pytest.mark.parametrize(
+    ("shift", "words"), [(0.0, "as the paper has it"), (0.234, "not decided"), (0.6, "**against the paper**")]
+)
+def test_hypothesis_1_at_matched_accuracy_can_come_out_three_ways(shift, words):
+    """Memorizing networks that fire less, about as much, or more are told apart by the interval of the difference."""
+    networks = pd.read_csv(STUDY / "populations_mlp64_mnist_networks.csv")
+    memorizing = networks["condition"] == "memorizing"
+    moved = networks.assign(mean_firing_rate=networks["mean_firing_rate"] + shift * memorizing)
+    assert f"(hypothesis 1: {words})" in matched_in_short(moved, None)
 
 
 def test_exceptions_of_the_paired_comparison_are_listed():

@@ -1,26 +1,29 @@
 from . import report as report
-from .analysis.battery import analyze as analyze
-from .analysis.comparisons import compare as compare
-from .analysis.explanations import column_descriptions as column_descriptions
-from .analysis.explanations import explain as explain
-from .analysis.joint_permutation import network_test as network_test
-from .analysis.multiple_filter import ChangePoints as ChangePoints
-from .analysis.multiple_filter import change_points as change_points
-from .analysis.networks import summarize as summarize
-from .analysis.population_summary import summarize_populations as summarize_populations
-from .analysis.populations import Correlations as Correlations
-from .analysis.populations import complexity as complexity
-from .analysis.populations import correlation_matrix as correlation_matrix
-from .analysis.populations import correlations as correlations
-from .analysis.processes import fit_processes as fit_processes
-from .analysis.repeats import variability_over_repeats as variability_over_repeats
-from .analysis.selectivity import selectivity as selectivity
-from .analysis.selectivity import single_stimulus_overlap as single_stimulus_overlap
-from .analysis.significance import SurrogateWarning as SurrogateWarning
-from .analysis.significance import surrogate_test as surrogate_test
-from .analysis.simulate import counting_processes as counting_processes
-from .analysis.simulate import simulate as simulate
-from .analysis.surrogates import surrogates as surrogates
+from .analysis.change_points import ChangePoints as ChangePoints
+from .analysis.change_points import change_points as change_points
+from .analysis.explain import column_descriptions as column_descriptions
+from .analysis.explain import explain as explain
+from .analysis.models.fit_processes import fit_processes as fit_processes
+from .analysis.models.simulate import counting_processes as counting_processes
+from .analysis.models.simulate import simulate as simulate
+from .analysis.networks.compare import compare as compare
+from .analysis.networks.network_test import network_test as network_test
+from .analysis.networks.summarize import summarize as summarize
+from .analysis.populations.correlations import Correlations as Correlations
+from .analysis.populations.correlations import complexity as complexity
+from .analysis.populations.correlations import correlation_matrix as correlation_matrix
+from .analysis.populations.correlations import correlations as correlations
+from .analysis.populations.selectivity import selectivity as selectivity
+from .analysis.populations.selectivity import single_stimulus_overlap as single_stimulus_overlap
+from .analysis.populations.summarize_populations import summarize_populations as summarize_populations
+from .analysis.surrogates.surrogate_test import SurrogateWarning as SurrogateWarning
+from .analysis.surrogates.surrogate_test import surrogate_test as surrogate_test
+from .analysis.surrogates.surrogates import surrogates as surrogates
+from .analysis.trials.variability_over_repeats import variability_over_repeats as variability_over_repeats
+from .analysis.units.analyze import analyze as analyze
+from .datasets import DataSet as DataSet
+from .datasets import load_dataset as load_dataset
+from .datasets import register_dataset as register_dataset
 from .errors import (
     ActivationError as ActivationError,
 )
@@ -57,20 +60,17 @@ from .errors import (
 from .errors import (
     OutputLockedError as OutputLockedError,
 )
-from .io.neo_blocks import from_neo as from_neo
-from .io.neo_blocks import to_neo as to_neo
-from .io.nwb_analysis import append_analysis as append_analysis
-from .io.nwb_info import nwb_info as nwb_info
-from .io.nwb_reader import read_nwb as read_nwb
-from .io.nwb_writer import write_nwb as write_nwb
-from .io.sharing import share as share
-from .io.validation import validate_nwb as validate_nwb
+from .io.neo import from_neo as from_neo
+from .io.neo import to_neo as to_neo
+from .io.nwb.analysis_tables import append_analysis as append_analysis
+from .io.nwb.info import nwb_info as nwb_info
+from .io.nwb.reader import read_nwb as read_nwb
+from .io.nwb.sharing import share as share
+from .io.nwb.validation import validate_nwb as validate_nwb
+from .io.nwb.writer import write_nwb as write_nwb
 from .monitor import SpikeMonitor as SpikeMonitor
 from .probe.activity import ActivityWarning as ActivityWarning
-from .probe.recorder import Probe as Probe
-from .probe.recorder import record as record
+from .probe.record import Probe as Probe
+from .probe.record import record as record
 from .raster import SpikeRaster as SpikeRaster
 from .recording import Recording as Recording
-from .study.datasets import DataSet as DataSet
-from .study.datasets import load_dataset as load_dataset
-from .study.datasets import register_dataset as register_dataset

@@ -150,7 +150,7 @@ class OutputLockedError(Ann2NeoError, OSError):
     Examples
     --------
     >>> import ann2neo, pathlib, tempfile
-    >>> from ann2neo.io.output import complete_file
+    >>> from ann2neo._files import complete_file
     >>> recording = ann2neo.Recording.from_activations([[1.0, 0.0], [1.0, 1.0]])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder, "network.nwb")

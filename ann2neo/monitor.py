@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ann2neo.analysis.counts import Counts
-from ann2neo.analysis.table import chosen_statistics
+from ann2neo.analysis.statistics import chosen_statistics
+from ann2neo.analysis.units.counts import Counts
 from ann2neo.errors import InputTypeError, InputValueError
-from ann2neo.probe.recorder import Probe
+from ann2neo.probe.record import Probe
 from ann2neo.raster import SpikeRaster
 
 __all__ = ["MONITORED", "SpikeMonitor"]

@@ -33,21 +33,20 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "Statistics of units and networks",
         "One row a unit, one row a network; [all columns](statistics.md).",
         (
-            "analysis.battery", "analysis.networks", "analysis.comparisons", "analysis.explanations",
-            "analysis.joint_permutation", "analysis.multiple_filter",
+            "analysis.units", "analysis.networks", "analysis.explain", "analysis.change_points",
         ),
     ),
     (
         "What units do together, and for what",
         "Correlations, complexity, selectivity and information.",
-        ("analysis.populations", "analysis.population_summary", "analysis.selectivity", "analysis.repeats"),
+        ("analysis.populations", "analysis.trials"),
     ),
     (
         "Surrogates, processes, simulation",
         "What a number would be if only some of the structure were there.",
-        ("analysis.significance", "analysis.surrogates", "analysis.processes", "analysis.simulate"),
+        ("analysis.surrogates", "analysis.models"),
     ),
-    ("Data sets", "Arrays with the same sum everywhere.", ("study",)),
+    ("Data sets", "Arrays with the same sum everywhere.", ("datasets",)),
     ("Errors", "Each says the value, the rule and the remedy.", ("errors",)),
 )  # fmt: skip
 """Heading, sentence and modules of each part of the reference."""
@@ -124,7 +123,7 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def unit_statistics() -> str:
     """The table of statistics, an entry a heading: null, validity, source and columns."""
-    from ann2neo.analysis.table import STATISTICS
+    from ann2neo.analysis.statistics import STATISTICS
 
     parts = []
     for entry in STATISTICS:
@@ -154,7 +153,7 @@ def _meaning_of_order(tests_order: bool, rejects_by_design: bool) -> str:
 
 def condition_columns() -> str:
     """What says which unit, phase and setting a row is about."""
-    from ann2neo.analysis.table import CONDITIONS
+    from ann2neo.analysis.statistics import CONDITIONS
 
     rows = [(f"`{c.name}`", c.description, _unit(c.unit)) for c in CONDITIONS]
     return markdown_table(("column", "meaning", "unit"), rows)
@@ -162,8 +161,8 @@ def condition_columns() -> str:
 
 def network_columns() -> str:
     """Columns of `summarize`, and the statistics of `network_test`."""
-    from ann2neo.analysis.joint_permutation import NETWORK_STATISTICS
-    from ann2neo.analysis.networks import NETWORK_COLUMNS
+    from ann2neo.analysis.networks.network_test import NETWORK_STATISTICS
+    from ann2neo.analysis.networks.summarize import NETWORK_COLUMNS
 
     rows = [(f"`{c.name}`", c.description, _unit(c.unit)) for c in NETWORK_COLUMNS]
     tested = [(f"`{name}`", about) for name, about in NETWORK_STATISTICS.items()]
@@ -178,7 +177,12 @@ def function_statistics() -> str:
     """Functions of the parts on populations and processes: what each does, and its references."""
     import ann2neo
 
-    of_tables = ("analysis.battery", "analysis.networks", "analysis.explanations", "analysis.joint_permutation")
+    of_tables = (
+        "analysis.units.analyze",
+        "analysis.networks.summarize",
+        "analysis.explain",
+        "analysis.networks.network_test",
+    )
     names = [
         name
         for name, module in public_names().items()
@@ -212,7 +216,7 @@ def _named_file(link: re.Match[str]) -> str:
 
 def nwb_columns() -> str:
     """Columns of units and presentations, with the descriptions that stand in the file."""
-    from ann2neo.io.layout import DESCRIPTIONS, stored_name
+    from ann2neo.io.nwb.layout import DESCRIPTIONS, stored_name
 
     rows = [(f"`{stored_name(name, DESCRIPTIONS)}`", about) for name, about in DESCRIPTIONS.items()]
     return markdown_table(("column", "meaning"), rows)

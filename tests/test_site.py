@@ -18,10 +18,10 @@ import typer
 
 import ann2neo
 import ann2neo.report
-from ann2neo.analysis.networks import NETWORK_COLUMNS
-from ann2neo.analysis.table import CONDITIONS, STATISTICS
+from ann2neo.analysis.networks.summarize import NETWORK_COLUMNS
+from ann2neo.analysis.statistics import CONDITIONS, STATISTICS
 from ann2neo.cli import app
-from ann2neo.io.layout import DESCRIPTIONS, stored_name
+from ann2neo.io.nwb.layout import DESCRIPTIONS, stored_name
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -49,7 +49,7 @@ def test_the_reference_lists_every_public_name_once():
 
 def test_a_name_of_an_unknown_module_is_refused(monkeypatch):
     """A public name whose module has no part in the reference stops the build, with its name."""
-    monkeypatch.setattr(pages, "public_names", lambda: {"listen": "ears.left", "analyze": "analysis.battery"})
+    monkeypatch.setattr(pages, "public_names", lambda: {"listen": "ears.left", "analyze": "analysis.units.analyze"})
     with pytest.raises(ValueError, match=r"listen.*SECTIONS"):
         pages.reference_page()
 

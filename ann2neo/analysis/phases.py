@@ -6,7 +6,7 @@ from typing import Any
 
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.recording import Recording
-from ann2neo.tables import Phase
+from ann2neo.recording.tables import Phase
 
 __all__ = ["one_phase", "phases_of"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ann2neo.analysis.counts import Counts, Train
+from ann2neo.analysis.units.counts import Counts, Train
 
 __all__ = ["BY_CONSTRUCTION", "Column", "Statistic", "reasons"]
 

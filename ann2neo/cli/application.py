@@ -67,7 +67,7 @@ def load_keras() -> None:
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         os.dup2(nowhere.fileno(), 2)
         try:
-            importlib.import_module("ann2neo.probe.recorder")
+            importlib.import_module("ann2neo.probe.record")
         finally:
             os.dup2(kept, 2)
             os.close(kept)

@@ -46,18 +46,18 @@ def record_model(
     unsafe: Annotated[bool, typer.Option("--unsafe", help="Allow a model that carries Python code.")] = False,
 ) -> None:
     """Record which units of a network spike, into an NWB file."""
-    from ann2neo.io.output import refuse_existing
+    from ann2neo._files import refuse_existing
 
     refuse_existing(out, overwrite=overwrite)
-    from ann2neo.io.metadata import checked_metadata
+    from ann2neo.io.nwb.metadata import checked_metadata
 
     facts = checked_metadata(metadata)
     x, y = _stimuli(data)
-    from ann2neo.io.nwb_writer import write_nwb
+    from ann2neo.io.nwb.writer import write_nwb
 
     load_keras()
-    from ann2neo.probe.model_files import load_model
-    from ann2neo.probe.recorder import record
+    from ann2neo.probe.keras.model_files import load_model
+    from ann2neo.probe.record import record
 
     recording = record(
         load_model(model, unsafe=unsafe),
@@ -103,7 +103,7 @@ def _threshold(text: str) -> float | str:
 @app.command()
 def info(path: Annotated[Path, typer.Argument(help="An NWB file.", show_default=False)]) -> None:
     """Say what an NWB file holds."""
-    from ann2neo.io.nwb_info import nwb_info
+    from ann2neo.io.nwb.info import nwb_info
 
     found = nwb_info(path)
     ours = "not written by ann2neo" if found.profile is None else f"ann2neo layout {found.layout_version}"
@@ -137,12 +137,12 @@ def analyze_file(
     """Compute the statistics of every unit, and show those of the network."""
     import quantities as pq
 
-    from ann2neo.analysis.battery import analyze
-    from ann2neo.analysis.explanations import column_descriptions
-    from ann2neo.analysis.networks import summarize
-    from ann2neo.analysis.readout import network_text
-    from ann2neo.io.nwb_analysis import append_analysis
-    from ann2neo.io.nwb_reader import read_nwb
+    from ann2neo.analysis.explain import column_descriptions
+    from ann2neo.analysis.networks.summarize import summarize
+    from ann2neo.analysis.networks.summary_text import network_text
+    from ann2neo.analysis.units.analyze import analyze
+    from ann2neo.io.nwb.analysis_tables import append_analysis
+    from ann2neo.io.nwb.reader import read_nwb
 
     recording = read_nwb(path, bin_size=None if bin_size is None else bin_size * pq.ms)
     units = analyze(recording, window=window, engine=engine)
@@ -156,7 +156,7 @@ def analyze_file(
 @app.command()
 def validate(paths: Annotated[list[Path], typer.Argument(help="NWB files.", show_default=False)]) -> None:
     """Ask every validator about NWB files; exit status 1 if there is more than a suggestion."""
-    from ann2neo.io.validation import findings_text, is_clean, validate_nwb
+    from ann2neo.io.nwb.validation import findings_text, is_clean, validate_nwb
 
     found = {path: validate_nwb(path) for path in paths}
     typer.echo("\n".join(findings_text(path, findings) for path, findings in found.items()))
@@ -171,8 +171,8 @@ def share_files(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files in it.")] = False,
 ) -> None:
     """Lay recordings out as a dandiset folder and validate each; exit status as that of validate."""
-    from ann2neo.io.sharing import CONTACT_FIRST, share
-    from ann2neo.io.validation import findings_text
+    from ann2neo.io.nwb.sharing import CONTACT_FIRST, share
+    from ann2neo.io.nwb.validation import findings_text
 
     shared = share(paths, out, overwrite=overwrite)
     typer.echo("\n".join(findings_text(path, findings) for path, findings in shared.findings.items()))
@@ -195,7 +195,7 @@ def report(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier page.")] = False,
 ) -> None:
     """Write one self-contained page about one or more recordings."""
-    from ann2neo.report.files import report_files
+    from ann2neo.report.from_files import report_files
     from ann2neo.study.results import load_results
 
     rows = None if study is None else load_results(study).table

@@ -17,7 +17,7 @@ app.add_typer(datasets_app, name="datasets")
 @datasets_app.command("list")
 def list_datasets() -> None:
     """List the data sets, and where each would come from."""
-    from ann2neo.study.datasets import status_of_datasets
+    from ann2neo.datasets import status_of_datasets
 
     for name, status in status_of_datasets():
         typer.echo(f"{name:<14} {status}")
@@ -26,7 +26,7 @@ def list_datasets() -> None:
 @datasets_app.command("fetch")
 def fetch_dataset(name: Annotated[str, typer.Argument(help="Name of the data set, as in 'datasets list'.")]) -> None:
     """Get a data set, check it, and keep it in the cache."""
-    from ann2neo.study.datasets import load_dataset
+    from ann2neo.datasets import load_dataset
 
     data = load_dataset(name)
     typer.echo(f"{data.name}: {len(data.x_train)} training and {len(data.x_test)} test samples, from {data.source}")

@@ -17,7 +17,7 @@ import quantities as pq
 from ann2neo.errors import InputValueError
 from ann2neo.raster import RasterBuilder, SpikeRaster
 from ann2neo.recording import Recording
-from ann2neo.tables import Phase, phase_table
+from ann2neo.recording.tables import Phase, phase_table
 
 __all__ = ["Observed", "SpikesLostWarning", "recording_from_spike_times"]
 

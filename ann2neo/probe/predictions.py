@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ann2neo.errors import InputValueError
-from ann2neo.probe.crossing import to_numpy
+from ann2neo.probe.keras.crossing import to_numpy
 
 __all__ = ["classes_of"]
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ann2neo.errors import InputValueError
-from ann2neo.probe.crossing import to_numpy
-from ann2neo.probe.forward import Forward, TapShape
+from ann2neo.probe.keras.crossing import to_numpy
+from ann2neo.probe.keras.forward import Forward, TapShape
 from ann2neo.probe.stimuli import ArrayStimuli, Stimuli
 from ann2neo.probe.thresholds import SKETCH_BYTES, quantile_of
 

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 
 from ann2neo.errors import InputTypeError, InputValueError
-from ann2neo.probe.forward import TapShape
-from ann2neo.probe.layers import fixed_batch_size
+from ann2neo.probe.keras.forward import TapShape
+from ann2neo.probe.keras.layers import fixed_batch_size
 from ann2neo.probe.stimuli import ArrayStimuli, Batch, Stimuli
 
 __all__ = ["check_fixed_batch", "check_run", "checked_seed", "samples_a_pass"]

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ann2neo.errors import LayerError
-from ann2neo.folder import UnfinishedFolder
-from ann2neo.probe.crossing import crossings, not_finite
-from ann2neo.probe.forward import Forward, Passed, Tap
-from ann2neo.probe.layout import Layout
+from ann2neo.probe.keras.crossing import crossings, not_finite
+from ann2neo.probe.keras.forward import Forward, Passed, Tap
 from ann2neo.probe.stimuli import ArrayStimuli, Batch, Stimuli
+from ann2neo.probe.unit_layout import Layout
 from ann2neo.raster import RasterBuilder
+from ann2neo.recording.folder import UnfinishedFolder
 
 __all__ = ["Answers", "Showing", "joined", "show_all"]
 

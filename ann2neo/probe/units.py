@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ann2neo.errors import InputTypeError, InputValueError
-from ann2neo.probe.forward import Tap
+from ann2neo.probe.keras.forward import Tap
 
 __all__ = ["chosen_units", "unit_table"]
 

@@ -7,6 +7,6 @@ The one place that knows how bits are packed: along time, first bin in the lowes
 from ann2neo.raster.builder import RasterBuilder
 from ann2neo.raster.permuter import BinPermuter
 from ann2neo.raster.spike_raster import SpikeRaster
-from ann2neo.raster.times import SPIKE_POSITION, to_seconds
+from ann2neo.raster.spike_times import SPIKE_POSITION, to_seconds
 
 __all__ = ["SPIKE_POSITION", "BinPermuter", "RasterBuilder", "SpikeRaster", "to_seconds"]

@@ -21,7 +21,7 @@ from ann2neo.raster.bits import (
     shifted_down,
 )
 from ann2neo.raster.joint import joint_counts
-from ann2neo.raster.times import SPIKE_POSITION, fifteen_digits, to_seconds
+from ann2neo.raster.spike_times import SPIKE_POSITION, fifteen_digits, to_seconds
 
 __all__ = ["SpikeRaster", "as_index"]
 

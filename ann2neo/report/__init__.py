@@ -5,17 +5,17 @@ Every figure is a function of a recording, of a table of units, or of a study's 
 """
 
 from ann2neo.report.page import render_report, write_report
-from ann2neo.report.populations import plot_correlations, plot_selectivity
-from ann2neo.report.rasters import plot_observed_and_simulated, plot_raster
-from ann2neo.report.rates import plot_fano_factors, plot_firing_rates
-from ann2neo.report.studies import (
+from ann2neo.report.population_figures import plot_correlations, plot_selectivity
+from ann2neo.report.raster_figures import plot_observed_and_simulated, plot_raster
+from ann2neo.report.rate_figures import plot_fano_factors, plot_firing_rates
+from ann2neo.report.study_figures import (
     plot_indicator_against_gap,
     plot_indicator_by_width,
     plot_place,
     plot_training,
 )
 from ann2neo.report.study_page import write_study_report
-from ann2neo.report.trains import plot_autocorrelation, plot_intervals
+from ann2neo.report.train_figures import plot_autocorrelation, plot_intervals
 
 __all__ = [
     "plot_autocorrelation",

@@ -11,23 +11,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ann2neo.analysis.battery import analyze
-from ann2neo.analysis.comparisons import SamenessWarning, compare
-from ann2neo.analysis.explanations import column_descriptions
-from ann2neo.analysis.networks import summarize
+from ann2neo._files import complete_text, output_path
+from ann2neo.analysis.explain import column_descriptions
+from ann2neo.analysis.networks.compare import SamenessWarning, compare
+from ann2neo.analysis.networks.summarize import summarize
+from ann2neo.analysis.units.analyze import analyze
 from ann2neo.errors import InputTypeError, InputValueError
-from ann2neo.io.output import complete_text, output_path
 from ann2neo.recording import Recording
-from ann2neo.report.populations import plot_correlations, plot_selectivity
-from ann2neo.report.rasters import plot_raster
-from ann2neo.report.rates import plot_fano_factors, plot_firing_rates
+from ann2neo.recording.tables import Phase
+from ann2neo.report.population_figures import plot_correlations, plot_selectivity
+from ann2neo.report.raster_figures import plot_raster
+from ann2neo.report.rate_figures import plot_fano_factors, plot_firing_rates
 from ann2neo.report.rendering import PageFigure, PageTable, page_table, rendered
-from ann2neo.report.studies import plot_place
+from ann2neo.report.study_figures import plot_place
 from ann2neo.report.style import grouped
 from ann2neo.report.svg import inline_svg
-from ann2neo.report.trains import plot_autocorrelation, plot_intervals
+from ann2neo.report.train_figures import plot_autocorrelation, plot_intervals
 from ann2neo.report.words import phase_title, phase_words, recording_facts, test_rows
-from ann2neo.tables import Phase
 
 __all__ = ["render_report", "write_report"]
 

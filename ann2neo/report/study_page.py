@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from ann2neo.analysis.explanations import column_descriptions
-from ann2neo.io.output import complete_text, output_path
-from ann2neo.report.rates import checked_table
+from ann2neo._files import complete_text, output_path
+from ann2neo.analysis.explain import column_descriptions
+from ann2neo.report.rate_figures import checked_table
 from ann2neo.report.rendering import PageFigure, page_table, rendered
-from ann2neo.report.studies import indicator_label, plot_indicator_against_gap, plot_indicator_by_width
+from ann2neo.report.study_figures import indicator_label, plot_indicator_against_gap, plot_indicator_by_width
 from ann2neo.report.style import grouped
 from ann2neo.report.svg import inline_svg
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ann2neo.analysis.explanations import explain
-from ann2neo.analysis.networks import TESTS
+from ann2neo.analysis.explain import explain
+from ann2neo.analysis.networks.summarize import TESTS
 from ann2neo.recording import Recording
+from ann2neo.recording.tables import Phase
 from ann2neo.report.style import grouped
-from ann2neo.tables import Phase
 
 __all__ = ["phase_title", "phase_words", "recording_facts", "test_rows"]
 

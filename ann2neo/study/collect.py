@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ann2neo._files import complete_text
 from ann2neo.errors import InputValueError, IntegrityError, OutputExistsError
-from ann2neo.io.nwb_reader import read_nwb
-from ann2neo.io.output import complete_text
+from ann2neo.io.nwb.reader import read_nwb
 from ann2neo.study.cells import Cell
 from ann2neo.study.results import (
     NETWORK_KEY,

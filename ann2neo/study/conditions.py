@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ann2neo.datasets import DataSet
 from ann2neo.errors import InputValueError
-from ann2neo.study.datasets import DataSet
 from ann2neo.study.networks import (
     HIDDEN_LAYER,
     PRECISIONS,

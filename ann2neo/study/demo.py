@@ -9,14 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from ann2neo.analysis.battery import analyze
-from ann2neo.analysis.networks import summarize
+from ann2neo.analysis.networks.summarize import summarize
+from ann2neo.analysis.units.analyze import analyze
+from ann2neo.datasets import load_dataset
 from ann2neo.errors import OutputError, OutputExistsError
-from ann2neo.io.nwb_writer import write_nwb
-from ann2neo.probe.recorder import Probe
+from ann2neo.io.nwb.writer import write_nwb
+from ann2neo.probe.record import Probe
 from ann2neo.recording import Recording
 from ann2neo.study.conditions import NetworkUnderStudy, TrainedNetwork
-from ann2neo.study.datasets import load_dataset
 from ann2neo.study.networks import HIDDEN_LAYER
 from ann2neo.study.runs import record_network
 

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ann2neo._files import complete_file
+from ann2neo.datasets import load_dataset
 from ann2neo.errors import InputValueError
-from ann2neo.io.output import complete_file
 from ann2neo.monitor import SpikeMonitor
 from ann2neo.study.conditions import NetworkUnderStudy
-from ann2neo.study.datasets import load_dataset
 from ann2neo.study.networks import HIDDEN_LAYER
 from ann2neo.study.results import SWITCHES, locked, open_folder
 from ann2neo.study.training import BATCH_SIZE, LEARNING_RATE

@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from ann2neo.study.agreement import rates_beside_paper
-from ann2neo.study.law import our_law, papers_law
+from ann2neo.study.bernoulli_law import our_law, papers_law
+from ann2neo.study.comparison import rates_beside_paper
 from ann2neo.study.paper_tables import compare_with_paper
 from ann2neo.study.results import ROW_KEY, Results
 
@@ -68,8 +68,8 @@ def figures_of(results: Results, areas: pd.DataFrame | None, curves: pd.DataFram
     list of ResultFigure
         In the order of the page.
     """
-    from ann2neo.report.studies import plot_indicator_against_gap, plot_indicator_by_width
-    from ann2neo.report.study_results import plot_areas, plot_beside_paper, plot_law, plot_switches
+    from ann2neo.report.paper_figures import plot_areas, plot_beside_paper, plot_law, plot_switches
+    from ann2neo.report.study_figures import plot_indicator_against_gap, plot_indicator_by_width
 
     beside = compare_with_paper(results)
     beside = beside[(beside["quantity"] == "mean_firing_rate") & beside["paper"].notna()]

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from ann2neo.errors import InputValueError
-from ann2neo.study.areas import area, area_interval
 from ann2neo.study.conditions import MEMORIZING
 from ann2neo.study.markdown import markdown_table
 from ann2neo.study.results import CLUSTER_KEY, Results
+from ann2neo.study.roc import area, area_interval
 
 __all__ = ["FROM_RATES", "INDICATORS", "indicators", "indicators_markdown", "with_derived"]
 

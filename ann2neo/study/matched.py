@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from ann2neo.study.areas import area, area_words, newcombe_interval
 from ann2neo.study.indicators import INDICATORS, with_derived
 from ann2neo.study.markdown import markdown_table
 from ann2neo.study.populations import population_intervals
+from ann2neo.study.roc import area, area_words, newcombe_interval
 
 __all__ = ["matched_findings", "matched_in_short", "matched_markdown", "moved_further"]
 

@@ -9,17 +9,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ann2neo._files import complete_text
 from ann2neo.errors import FileFormatError, InputValueError, IntegrityError
-from ann2neo.io.output import complete_text
-from ann2neo.study.agreement import differences_markdown, rates_in_short, rates_markdown
 from ann2neo.study.assumptions import assumptions_markdown
+from ann2neo.study.bernoulli_law import law_in_short, law_markdown, our_law, papers_law
 from ann2neo.study.claims import AGAINST, DIFFERS, SUPPORTED, Finding
 from ann2neo.study.collect import CURVES
+from ann2neo.study.comparison import differences_markdown, rates_in_short, rates_markdown
 from ann2neo.study.figures import ResultFigure, figures_of
-from ann2neo.study.holdings import holdings_markdown, missing_markdown
 from ann2neo.study.hypotheses import hypotheses_markdown, judge_hypotheses, without_short
 from ann2neo.study.indicators import indicators
-from ann2neo.study.law import law_in_short, law_markdown, our_law, papers_law
+from ann2neo.study.inventory import holdings_markdown, missing_markdown
+from ann2neo.study.label_switches import switches_markdown
 from ann2neo.study.matched import matched_in_short, matched_markdown
 from ann2neo.study.paired import paired_effect
 from ann2neo.study.paper_tables import TABLES, table_markdown
@@ -35,7 +36,6 @@ from ann2neo.study.separation import (
     telling,
     telling_markdown,
 )
-from ann2neo.study.switches import switches_markdown
 
 __all__ = ["check_page", "write_page"]
 

@@ -11,17 +11,17 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from ann2neo.analysis.population_summary import summarize_populations
-from ann2neo.analysis.selectivity import selectivity, single_stimulus_overlap
+from ann2neo._files import complete_file, output_path
+from ann2neo.analysis.populations.selectivity import selectivity, single_stimulus_overlap
+from ann2neo.analysis.populations.summarize_populations import summarize_populations
+from ann2neo.datasets import DataSet, load_dataset
 from ann2neo.errors import InputValueError
-from ann2neo.io.output import complete_file, output_path
 from ann2neo.recording import Recording
-from ann2neo.study.datasets import DataSet, load_dataset
 from ann2neo.study.networks import HIDDEN_LAYER, build_network, initial_weights
 from ann2neo.study.training import Trainer
 
 if TYPE_CHECKING:
-    from ann2neo.probe.recorder import Probe
+    from ann2neo.probe.record import Probe
 
 __all__ = ["matched_populations", "population_intervals", "run_populations"]
 
@@ -82,7 +82,7 @@ def matched_populations(
     InputValueError
         If a number is out of range.
     """
-    from ann2neo.probe.recorder import Probe
+    from ann2neo.probe.record import Probe
 
     data = load_dataset(dataset)
     if not 2 <= n_samples <= len(data.y_train):

@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from ann2neo._files import complete_file, complete_text
 from ann2neo.errors import FileFormatError, InputValueError, OutputError, OutputExistsError, OutputLockedError
-from ann2neo.io.output import complete_file, complete_text
 
 __all__ = [
     "CLUSTER_KEY",

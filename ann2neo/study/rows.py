@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from ann2neo.analysis.battery import analyze
-from ann2neo.analysis.joint_permutation import network_test
-from ann2neo.analysis.networks import summarize
-from ann2neo.analysis.population_summary import summarize_populations
+from ann2neo.analysis.networks.network_test import network_test
+from ann2neo.analysis.networks.summarize import summarize
+from ann2neo.analysis.populations.summarize_populations import summarize_populations
+from ann2neo.analysis.units.analyze import analyze
 from ann2neo.recording import Recording
 
 __all__ = ["JOINT_PERMUTATIONS", "LABEL_PERMUTATIONS", "POPULATION_COLUMNS", "ROWS_VERSION", "recording_rows"]

@@ -15,14 +15,14 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from ann2neo._files import complete_file
+from ann2neo.datasets import load_dataset
 from ann2neo.errors import InputValueError
-from ann2neo.io.nwb_writer import write_nwb
-from ann2neo.io.output import complete_file
-from ann2neo.probe.recorder import Probe
+from ann2neo.io.nwb.writer import write_nwb
+from ann2neo.probe.record import Probe
 from ann2neo.recording import Recording
 from ann2neo.study.cells import Cell
 from ann2neo.study.conditions import Checkpoint, NetworkUnderStudy, TrainedNetwork
-from ann2neo.study.datasets import load_dataset
 from ann2neo.study.networks import HIDDEN_LAYER, PRECISIONS, Weights
 from ann2neo.study.results import finished_cells, locked, open_folder, write_json, write_tables
 from ann2neo.study.rows import recording_rows

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ann2neo.study.areas import area_words
 from ann2neo.study.conditions import MEMORIZING
 from ann2neo.study.indicators import FROM_RATES, INDICATORS
 from ann2neo.study.markdown import markdown_table
 from ann2neo.study.paired import paired_effect
 from ann2neo.study.results import CLUSTER_KEY, NETWORK_KEY, Results
+from ann2neo.study.roc import area_words
 
 __all__ = [
     "accuracy_confound",

@@ -18,7 +18,7 @@ from ann2neo import (
     surrogate_test,
     surrogates,
 )
-from ann2neo.tables import phase_table
+from ann2neo.recording.tables import phase_table
 
 NO_UNITS = Recording.from_activations(np.zeros((5, 0)), labels=[0, 1, 0, 1, 1])
 ONE_BIN = Recording.from_activations(np.ones((1, 3)), labels=[0])

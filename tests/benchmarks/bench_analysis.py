@@ -95,7 +95,7 @@ def series_rows(report: Report) -> None:
 def null_rows(report: Report) -> None:
     """What the nulls of sparse units cost, once per length of recording."""
     from ann2neo import analyze
-    from ann2neo.analysis.nulls import LjungBoxNull, WindowNull
+    from ann2neo.analysis.units.nulls import LjungBoxNull, WindowNull
 
     windows = measure(lambda: WindowNull(600, 100).squares(200), repeat=1, warmup=0).best
     report.row("Monte Carlo nulls of dispersion, 600 windows of 100 bins, all counts to 200, once", windows)

@@ -20,7 +20,7 @@ from hdmf.common import ElementIdentifiers, VectorData, VectorIndex
 
 import ann2neo
 from ann2neo import Recording, SpikeRaster
-from ann2neo.tables import presentation_table
+from ann2neo.recording.tables import presentation_table
 
 N_UNITS, N_BINS = 512, 60_000
 N_CONVOLUTION = 21_632

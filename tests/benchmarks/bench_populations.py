@@ -34,7 +34,7 @@ def surrogate_rows(report: Report) -> None:
     from elephant.statistics import fanofactor
 
     from ann2neo import surrogate_test
-    from ann2neo.spiketrains import to_spiketrains
+    from ann2neo.raster.spiketrains import to_spiketrains
 
     recording = recording_of(N_UNITS, 10_000, 0)
     with warnings.catch_warnings():
@@ -79,7 +79,7 @@ def correlation_rows(report: Report) -> None:
     from elephant.spike_train_correlation import correlation_coefficient
 
     from ann2neo import correlation_matrix, correlations
-    from ann2neo.spiketrains import to_spiketrains
+    from ann2neo.raster.spiketrains import to_spiketrains
 
     for seed, rates in ((1, (0.05, 0.95)), (2, (0.0, 0.1))):
         recording = recording_of(N_UNITS, 60_000, seed, rates)

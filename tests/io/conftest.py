@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from ann2neo import Recording, SpikeRaster
-from ann2neo.tables import presentation_table
+from ann2neo.recording.tables import presentation_table
 
 METADATA = {"experimenter": "Noether, Emmy", "institution": "Georg-August-Universität Göttingen"}
 

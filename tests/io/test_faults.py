@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 import ann2neo
+from ann2neo._files import complete_file, partial_path
 from ann2neo.errors import OutputError, OutputExistsError, OutputLockedError
-from ann2neo.io.output import complete_file, partial_path
 
 SEED = 4
 # Loads everything, says so, waits for a line, and writes.
 WRITER = """
 import sys, numpy as np, pandas as pd, pynwb, ann2neo
-from ann2neo.io import nwb_objects
+from ann2neo.io.nwb import objects as nwb_objects
 rng = np.random.default_rng(7)
 raster = ann2neo.SpikeRaster.from_dense(rng.random((300, 20000)) < 0.4)
 units = pd.DataFrame({"layer": "hidden", "unit_in_layer": np.arange(300)})
@@ -30,7 +30,7 @@ print("done", flush=True)
 
 HOLDER = """
 import sys; from pathlib import Path
-from ann2neo.io.output import complete_file
+from ann2neo._files import complete_file
 with complete_file(Path(sys.argv[1]), overwrite=False) as partial:
     partial.write_text('first'); print('holding', flush=True); sys.stdin.readline()
 """

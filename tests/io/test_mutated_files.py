@@ -18,7 +18,7 @@ import quantities as pq
 
 import ann2neo
 from ann2neo import Recording, SpikeRaster
-from ann2neo.tables import presentation_table
+from ann2neo.recording.tables import presentation_table
 
 SEED = 20260101
 SECONDS = 60

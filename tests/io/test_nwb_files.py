@@ -13,8 +13,8 @@ import quantities as pq
 import ann2neo
 from ann2neo import Recording, SpikeRaster
 from ann2neo.errors import FileFormatError, InputTypeError, InputValueError, OutputError, OutputExistsError
-from ann2neo.io.metadata import Metadata, checked_metadata
-from ann2neo.io.nwb_series import OrientationWarning
+from ann2neo.io.nwb.metadata import Metadata, checked_metadata
+from ann2neo.io.nwb.series import OrientationWarning
 
 COMPATIBLE = Path(__file__).parents[2] / "data" / "layout-1.nwb"
 
@@ -109,7 +109,7 @@ def test_spikes_that_span_chunks_come_back(tmp_path, network_maker, profile):
 
 def test_without_isal_zlib_does_the_same(tmp_path, network, monkeypatch):
     """Files written by zlib and by isal hold the same recording, and each reads the other's."""
-    from ann2neo.io import spike_chunks
+    from ann2neo.io.nwb import spike_chunks
 
     if spike_chunks.isal_zlib is None:
         pytest.skip("isal is not installed")

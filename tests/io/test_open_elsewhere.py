@@ -9,9 +9,9 @@ import pynapple
 import pytest
 
 import ann2neo
-from ann2neo.analysis.explanations import column_descriptions
+from ann2neo.analysis.explain import column_descriptions
 from ann2neo.errors import OutputLockedError
-from ann2neo.io.sharing import share
+from ann2neo.io.nwb.sharing import share
 
 HOLDER = """
 import sys, h5py

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import ann2neo
 from ann2neo.cli import app
 from ann2neo.errors import FileFormatError, InputValueError, OutputExistsError
-from ann2neo.io.validation import Finding, is_clean
+from ann2neo.io.nwb.validation import Finding, is_clean
 
 
 def test_findings_name_severity_check_place_and_remedy(network, tmp_path):

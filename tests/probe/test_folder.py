@@ -49,7 +49,7 @@ def test_a_folder_holds_the_same_recording(tmp_path: Path) -> None:
 @pytest.mark.parametrize("batch_size", [16, 10])
 def test_an_interrupted_recording_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int) -> None:
     """After an interrupt in the middle, the same call finishes the recording, without showing again what was shown."""
-    monkeypatch.setattr("ann2neo.folder._SECONDS_BETWEEN_MARKS", 0.0)
+    monkeypatch.setattr("ann2neo.recording.folder._SECONDS_BETWEEN_MARKS", 0.0)
     shown = _interrupted(tmp_path / "rec", monkeypatch, after=200 // batch_size, batch_size=batch_size)
     with pytest.raises(FileFormatError, match="unfinished recording; record into it again"):
         ann2neo.Recording.open(tmp_path / "rec")
@@ -93,8 +93,8 @@ KILLED = """
 import sys, time
 import numpy as np, keras
 from keras import layers as kl
-import ann2neo, ann2neo.folder, ann2neo.probe.session as session
-ann2neo.folder._SECONDS_BETWEEN_MARKS = 0.0
+import ann2neo, ann2neo.recording.folder, ann2neo.probe.session as session
+ann2neo.recording.folder._SECONDS_BETWEEN_MARKS = 0.0
 sys.path.insert(0, {here!r})
 original = session._packed
 def slow(*arguments):
@@ -141,7 +141,7 @@ def test_a_killed_recording_resumes_to_the_same_bits(tmp_path: Path, after: int)
 
 def test_other_recordings_are_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder with another recording, unfinished, finished or foreign, is refused by name; so is a second writer."""
-    monkeypatch.setattr("ann2neo.folder._SECONDS_BETWEEN_MARKS", 0.0)
+    monkeypatch.setattr("ann2neo.recording.folder._SECONDS_BETWEEN_MARKS", 0.0)
     out = tmp_path / "rec"
     _interrupted(out, monkeypatch, after=5, batch_size=16)
     with pytest.raises(OutputExistsError, match=r"another unfinished recording: its seed is '5', not '6'"):

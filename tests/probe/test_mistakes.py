@@ -14,7 +14,7 @@ from keras import layers as kl
 
 import ann2neo
 from ann2neo.errors import InputTypeError, InputValueError, LayerError
-from ann2neo.probe.model_files import load_model
+from ann2neo.probe.keras.model_files import load_model
 
 X = np.random.default_rng(0).normal(size=(20, 4)).astype("float32")
 

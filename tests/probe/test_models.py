@@ -12,7 +12,7 @@ from keras import layers as kl
 
 import ann2neo
 from ann2neo.errors import ActivationError, LayerError
-from ann2neo.probe.layers import named_layers
+from ann2neo.probe.keras.layers import named_layers
 
 BACKEND = keras.backend.backend()
 N = 21

@@ -15,7 +15,7 @@ import quantities as pq
 from keras import layers as kl
 
 import ann2neo
-from ann2neo.probe.layers import named_layers
+from ann2neo.probe.keras.layers import named_layers
 from ann2neo.probe.thresholds import below_in_float32
 
 N = 44

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import ann2neo
 from ann2neo import InputValueError, Recording, SpikeRaster
-from ann2neo.tables import ORDERS, Phase, phase_table
+from ann2neo.recording.tables import ORDERS, Phase, phase_table
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 NAMES = st.sampled_from(["hidden", "block/conv:0", "Schicht ß", "層", "a.b", "", "dense_1"])

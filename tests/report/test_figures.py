@@ -21,7 +21,7 @@ from ann2neo.report import (
     plot_selectivity,
 )
 from ann2neo.report.style import CONDITION_STYLES
-from ann2neo.report.trains import autocorrelations
+from ann2neo.report.train_figures import autocorrelations
 
 OF_RECORDINGS = [plot_raster, plot_intervals, plot_autocorrelation, plot_correlations, plot_selectivity]
 OF_UNITS = [plot_firing_rates, plot_fano_factors]

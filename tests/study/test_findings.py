@@ -8,10 +8,9 @@ import pytest
 from scipy import stats
 
 from ann2neo.errors import InputValueError
-from ann2neo.study.agreement import comparable, differences_markdown
-from ann2neo.study.areas import area, area_interval, newcombe_interval
 from ann2neo.study.assumptions import assumptions_markdown
 from ann2neo.study.claims import AGAINST, DIFFERS, SUPPORTED, UNDECIDED
+from ann2neo.study.comparison import comparable, differences_markdown
 from ann2neo.study.dynamics import find_change, switches_table
 from ann2neo.study.hypotheses import hypotheses_markdown, judge_hypotheses, without_short
 from ann2neo.study.indicators import indicators, indicators_markdown
@@ -19,6 +18,7 @@ from ann2neo.study.paired import paired_effect
 from ann2neo.study.paper_tables import compare_with_paper, rate_tests, table_markdown
 from ann2neo.study.published import doubtful_cells, paper_table, target_accuracy
 from ann2neo.study.results import NETWORK_KEY, Results
+from ann2neo.study.roc import area, area_interval, newcombe_interval
 from ann2neo.study.separation import beside_the_rate
 
 RATES = {

@@ -13,12 +13,13 @@ from typer.testing import CliRunner
 from ann2neo import IntegrityError, read_nwb
 from ann2neo.cli import app
 from ann2neo.errors import InputValueError
-from ann2neo.report.study_results import plot_switches
+from ann2neo.report.paper_figures import plot_switches
 from ann2neo.report.svg import figure_text
-from ann2neo.study.agreement import rates_beside_paper, rates_markdown
+from ann2neo.study.bernoulli_law import law_markdown, papers_law
 from ann2neo.study.cells import Cell
-from ann2neo.study.holdings import holdings_markdown, missing_markdown
-from ann2neo.study.law import law_markdown, papers_law
+from ann2neo.study.comparison import rates_beside_paper, rates_markdown
+from ann2neo.study.inventory import holdings_markdown, missing_markdown
+from ann2neo.study.label_switches import steadiness, switches_markdown
 from ann2neo.study.matched import matched_findings, matched_in_short, matched_markdown
 from ann2neo.study.networks import PRECISIONS
 from ann2neo.study.page import check_page, write_page
@@ -27,7 +28,6 @@ from ann2neo.study.published import KEY, paper_table
 from ann2neo.study.results import NETWORK_KEY, ROW_KEY, Results, load_results, load_switches
 from ann2neo.study.rows import POPULATION_COLUMNS, ROWS_VERSION
 from ann2neo.study.separation import accuracy_confound, areas_markdown, fano_markdown, paired_markdown, telling_markdown
-from ann2neo.study.switches import steadiness, switches_markdown
 
 DATA = Path(__file__).parents[2] / "data"
 STUDY = DATA / "study"

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 import ann2neo
+from ann2neo.datasets import DataSet
 from ann2neo.errors import InputValueError
 from ann2neo.study import conditions, training
 from ann2neo.study.conditions import NetworkUnderStudy, conditions_of, epoch_limit
-from ann2neo.study.datasets import DataSet
 from ann2neo.study.networks import build_network, initial_weights, learning_twin, weights_of
 from ann2neo.study.training import Trainer
 

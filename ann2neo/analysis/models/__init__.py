@@ -1,0 +1,1 @@
+"""Stochastic processes: fitted to units, and simulated."""

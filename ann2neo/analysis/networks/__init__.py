@@ -1,0 +1,1 @@
+"""Statistics of whole networks, and comparisons between them."""

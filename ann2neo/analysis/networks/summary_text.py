@@ -1,0 +1,98 @@
+"""A summary of networks as text: every number beside what it must be held against."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from ann2neo.analysis.explain import true_by_construction
+from ann2neo.analysis.statistic import BY_CONSTRUCTION
+
+__all__ = ["network_text"]
+
+_NULLS = {
+    "dispersion": "dispersion is 1",
+    "ljung_box": "bins are independent (Ljung-Box)",
+    "trend": "the rate is the same throughout",
+    "fano": "counts are Poisson",
+    "adf": "a unit root (Dickey-Fuller)",
+}
+_BY_DESIGN = {
+    "fano": "expected of zeros and ones",
+    "adf": "expected of any long train",
+}
+_ORDERS = {"random": "in random order", "stored": "in stored order", "unknown": "in unknown order"}
+_MEANINGS = {
+    "random": f"* {BY_CONSTRUCTION}",
+    "stored": "* in stored order this describes the data set as the network sees it",
+    "unknown": "* this is about the order of the time bins; about a network only if its stimuli were not shuffled",
+}
+
+
+def network_text(network: pd.DataFrame) -> str:
+    """Write a table of networks as text.
+
+    Parameters
+    ----------
+    network : pandas.DataFrame
+        What `summarize` returned.
+
+    Returns
+    -------
+    str
+        One paragraph a row, with what follows from the rate alone beside each number, and marks on what a random order
+        of the stimuli makes true by construction.
+    """
+    return "\n\n".join("\n".join(_lines(row)) for row in network.to_dict("records"))
+
+
+def _lines(row: dict[str, Any]) -> Iterator[str]:
+    order = _ORDERS.get(row["order"], "in several orders")
+    units = "1 unit" if row["n_units"] == 1 else f"{row['n_units']:,} units"
+    windows = f"{_count(row['n_windows'])} windows of {_count(row['window'])} bins"
+    yield f"{row['phase'] or 'all phases'}: {units}, {_count(row['n_time_bins'])} time bins {order}, {windows}"
+    yield _line("mean firing rate", row["mean_firing_rate"], f" per bin; {_percent(row, 'cv_firing_rate')} over units")
+    yield _line("silent units", 100 * row["silent_share"], " %", digits=1)
+    yield _line("saturated units", 100 * row["saturated_share"], " %", digits=1)
+    rate_alone = row["mean_fano_factor_expected"]
+    expected = f"; {rate_alone:.3f} follows from the rates alone"
+    if math.isnan(rate_alone):
+        expected = " no spike in a complete window"
+    yield _line("mean Fano factor", row["mean_fano_factor"], expected, mark=_mark("mean_fano_factor"))
+    yield _line(
+        "mean dispersion", row["mean_dispersion"], "; 1 if spikes fall at random", mark=_mark("mean_dispersion")
+    )
+    yield f"  units that reject, after Benjamini-Hochberg at {100 * row['alpha']:g} %:"
+    for test, null in _NULLS.items():
+        tested = row[f"{test}_n_tested"]
+        if tested:
+            words = f" % of {tested:,} tested"
+            if test == "ljung_box":
+                words += f"; Pearson-combined p = {row['ljung_box_pearson_pvalue']:.2g}"
+            words += f"; {_BY_DESIGN[test]}" if test in _BY_DESIGN else ""
+            share = f"{test}_rejected_share"
+            yield _line(f"  {null}", 100 * row[share], words, digits=1, mark=_mark(share))
+        else:
+            yield _line(f"  {null}", float("nan"), " no unit could be tested")
+    yield f"  {_MEANINGS.get(row['order'], _MEANINGS['unknown'])}"
+
+
+def _line(name: str, value: float, words: str, *, digits: int = 3, mark: str = " ") -> str:
+    number = f"{'-':>10}" if math.isnan(value) else f"{value:10.{digits}f}"
+    return f"{mark} {name:<34}{number}{words}"
+
+
+def _mark(name: str) -> str:
+    return "*" if true_by_construction(name) else " "
+
+
+def _percent(row: dict[str, Any], name: str) -> str:
+    value = row[f"{name}_percent"]
+    return "no variation known" if math.isnan(value) else f"varies by {value:.0f} %"
+
+
+def _count(value: int) -> str:
+    return f"{value:,}" if value >= 0 else "several"

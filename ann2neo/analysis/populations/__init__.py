@@ -1,0 +1,1 @@
+"""What units do together, and what they are tuned to."""

@@ -1,0 +1,1 @@
+"""Surrogates, and tests against them."""

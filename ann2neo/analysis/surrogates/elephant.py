@@ -1,0 +1,118 @@
+"""Elephant's surrogates by name: global generators seeded and restored, spikes put back on the grid."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import quantities as pq
+
+from ann2neo.raster import SpikeRaster
+from ann2neo.raster.spiketrains import to_spiketrains
+
+__all__ = ["DITHERED", "ELEPHANT_METHODS", "elephant_drawer", "seeded_globals"]
+
+DITHERED = (
+    "dither_spikes",
+    "dither_spike_train",
+    "jitter_spikes",
+    "bin_shuffling",
+    "joint_isi_dithering",
+    "isi_dithering",
+)
+"""Methods that move spikes by no more than a given time."""
+ELEPHANT_METHODS = (*DITHERED, "randomise_spikes", "shuffle_isis")
+
+_EDGE = 1e-6
+"""Share of a bin by which a time before a bin's edge still counts as on it: sums of intervals round."""
+
+
+@contextmanager
+def _kept_globals() -> Iterator[None]:
+    """Restore NumPy's and Python's global generators, whatever happens."""
+    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002 - Elephant draws from these
+    try:
+        yield
+    finally:
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(python_state)
+
+
+@contextmanager
+def seeded_globals(seed: np.random.SeedSequence) -> Iterator[None]:
+    """Seed NumPy's and Python's global generators, and restore both, whatever happens.
+
+    Parameters
+    ----------
+    seed : numpy.random.SeedSequence
+        Where the two seeds come from.
+    """
+    words = [int(word) for word in seed.generate_state(2)]
+    with _kept_globals():
+        np.random.seed(words[0])  # noqa: NPY002
+        random.seed(words[1])
+        yield
+
+
+def elephant_drawer(
+    raster: SpikeRaster, method: str, dither: float
+) -> Callable[[np.random.SeedSequence], tuple[SpikeRaster, int]]:
+    """A function that draws surrogates of a raster with one of Elephant's methods.
+
+    Parameters
+    ----------
+    raster : SpikeRaster
+        The spikes of one phase.
+    method : str
+        One of `ELEPHANT_METHODS`.
+    dither : float
+        Time in seconds, for those of `DITHERED`.
+
+    Returns
+    -------
+    function of SeedSequence
+        Returns the surrogate on the grid, and the number of spikes that left it or fell into an occupied bin.
+    """
+    # Trains that start at 0: jitter_spikes adds t_start twice to the edges of its bins.
+    from_zero = SpikeRaster(raster.bits, *raster.shape, sampling_period=raster.sampling_period)
+    surrogate_of = [_surrogate_of(train, method, dither, raster) for train in to_spiketrains(from_zero)]
+    n_spikes = int(raster.spike_counts().sum())
+    period, n = raster.sampling_period_seconds, raster.n_time_bins
+
+    def draw(seed: np.random.SeedSequence) -> tuple[SpikeRaster, int]:
+        trains = []
+        with seeded_globals(seed):
+            for surrogate in surrogate_of:
+                seconds = surrogate().rescale("s").magnitude
+                bins = np.floor(seconds / period + _EDGE).astype(np.int64)
+                trains.append(bins[(bins >= 0) & (bins < n)])
+        drawn = SpikeRaster.from_spike_bins(trains, n, sampling_period=raster.sampling_period, t_start=raster.t_start)
+        return drawn, n_spikes - int(drawn.spike_counts().sum())
+
+    return draw
+
+
+def _surrogate_of(train: Any, method: str, dither: float, raster: SpikeRaster) -> Callable[[], Any]:
+    """Elephant's function of that name, called itself: its dispatcher drops arguments."""
+    with _kept_globals():  # from which importing Elephant draws, too
+        import elephant.spike_train_surrogates as elephant
+    if not len(train):
+        return lambda: train
+    by = dither * pq.s
+    if method in {"joint_isi_dithering", "isi_dithering"}:
+        prepared = elephant.JointISI(train, dither=by, isi_dithering=method == "isi_dithering")
+        return lambda: prepared.dithering(1)[0]
+    bins = max(1, round(dither / raster.sampling_period_seconds))
+    calls: dict[str, Callable[[], Any]] = {
+        "dither_spikes": lambda: elephant.dither_spikes(train, by),
+        "dither_spike_train": lambda: elephant.dither_spike_train(train, by),
+        "jitter_spikes": lambda: elephant.jitter_spikes(train, by),
+        "bin_shuffling": lambda: elephant.bin_shuffling(train, bins, bin_size=raster.sampling_period),
+        "randomise_spikes": lambda: elephant.randomise_spikes(train),
+        "shuffle_isis": lambda: elephant.shuffle_isis(train),
+    }
+    call = calls[method]
+    return lambda: call()[0]

@@ -1,0 +1,394 @@
+"""surrogate_test: how unusual is a statistic among surrogates of the same recording."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.stats import false_discovery_control
+
+from ann2neo.analysis.phases import phases_of
+from ann2neo.analysis.seeds import drawn_seed
+from ann2neo.analysis.statistics import STATISTICS, checked_lags, column_values, statistic_of, window_for
+from ann2neo.analysis.surrogates.surrogates import Drawer, phase_drawers
+from ann2neo.analysis.units.counts import Counts
+from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo.raster import SpikeRaster
+from ann2neo.recording import Recording
+
+__all__ = ["ALTERNATIVES", "SurrogateWarning", "surrogate_test", "window_draws"]
+
+ALTERNATIVES = ("two-sided", "greater", "less")
+LEVELS = ("unit", "network")
+_TIE = 1e-9
+_WINDOWED = ("fano_factor", "fano_factor_unbiased", "dispersion")
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+class SurrogateWarning(UserWarning):
+    """A surrogate test cannot say what it was asked: too few surrogates, or a statistic without a value.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from ann2neo.raster import SpikeRaster
+    >>> recording = Recording.from_raster(SpikeRaster.from_dense(np.random.default_rng(0).random((50, 200)) < 0.3))
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     result = surrogate_test(recording, "lv", n_surrogates=19, seed=0)  # 50 units ask for more
+    >>> [warning.category.__name__ for warning in caught]
+    ['SurrogateWarning']
+    """
+
+
+def surrogate_test(
+    recording: Recording,
+    statistic: str | Callable[[SpikeRaster], Any],
+    *,
+    method: str = "bin_permutation",
+    n_surrogates: int = 999,
+    joint: bool | None = None,
+    level: str = "unit",
+    alternative: str = "two-sided",
+    alpha: float = 0.05,
+    window: int | None = None,
+    lags: int = 10,
+    dither: Any = None,
+    seed: int | None = None,
+) -> pd.DataFrame:
+    """Compare a statistic with its values on surrogates.
+
+    Parameters
+    ----------
+    recording : Recording
+        The recording; each phase is tested on its own.
+    statistic : str or function of SpikeRaster
+        A statistic of the table of statistics (such as "ljung_box") or one of its columns (such as "cv2"); or a
+        function that takes the raster of a phase and returns one number for the network, or one a unit as an array
+        of shape (n_units,).
+    method : str, default "bin_permutation"
+        How to make surrogates, see `surrogates`.
+    n_surrogates : int, default 999
+        Number of surrogates.
+    joint : bool, optional
+        Whether all units are permuted alike. If not given: yes for the network's mean of a statistic of the table,
+        since units of one layer are not independent; else no.
+    level : {"unit", "network"}
+        Test each unit, or the mean over units.
+    alternative : {"two-sided", "greater", "less"}
+        Which values count as unusual; two-sided doubles the smaller tail.
+    alpha : float, default 0.05
+        False discovery rate that the number of surrogates has to allow (see Warns).
+    window, lags : int, optional
+        Settings of the statistics of the table, as in `analyze`.
+    dither : quantities.Quantity, time, optional
+        As in `surrogates`.
+    seed : int, optional
+        Seed; one is drawn and reported if not given.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per phase and unit (unit -1 for the network): ``unit, phase, statistic, observed, surrogate_mean,
+        surrogate_std, pvalue, pvalue_bh`` (Benjamini-Hochberg over the units of the phase), ``n_surrogates`` (draws
+        with a value), ``n_nan`` (draws without, excluded), ``share_lost`` (of spikes, by putting surrogates on the
+        grid), ``method, joint, alternative, seed`` and ``reason``, why there is no p-value.
+
+    Raises
+    ------
+    InputTypeError, InputValueError
+        If a name is unknown (the valid ones are listed), a number is out of range, labels are needed and missing, or
+        a function raises (the unit is named) or returns something else.
+
+    Warns
+    -----
+    SurrogateWarning
+        If no p-value can be small enough for Benjamini-Hochberg at `alpha` over the units tested, with the number of
+        surrogates that is needed; or if a function returns NaN for some units, which are named.
+
+    Notes
+    -----
+    p = (k + 1) / (n + 1), with k of n surrogates at least as extreme, ties included. For Fano factor and dispersion
+    of units under bin_permutation, spikes are thrown into the windows themselves: their counts are multivariate
+    hypergeometric, and one sweep through a random order of the bins gives the value for every number of spikes, hence
+    for every unit.
+
+    References
+    ----------
+    Phipson, B. and Smyth, G. K. (2010). Permutation p-values should never be zero: calculating exact p-values when
+    permutations are randomly drawn. Stat. Appl. Genet. Mol. Biol. 9.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ann2neo import SpikeRaster
+    >>> bits = np.arange(1000) % 100 < np.array([[50], [10]])
+    >>> test = surrogate_test(Recording.from_raster(SpikeRaster.from_dense(bits)), "cv_isi", n_surrogates=199, seed=0)
+    >>> test["pvalue"].to_list()
+    [0.01, 0.01]
+    """
+    phases = phases_of(recording, "surrogate_test")
+    _check_choice(alternative, ALTERNATIVES, "alternative")
+    _check_choice(level, LEVELS, "level")
+    if n_surrogates < 1:
+        raise InputValueError(f"n_surrogates must be at least 1, got {n_surrogates}")
+    if not 0 < alpha < 1:
+        raise InputValueError(f"alpha must lie between 0 and 1, got {alpha}")
+    column = None if callable(statistic) else _column_of(statistic)
+    together = (level == "network" and column is not None) if joint is None else joint
+    drawers = phase_drawers(recording, method, joint=together, dither=dither)
+    lags, seed = checked_lags(lags), drawn_seed(seed)
+    tables, n_tested = [], 0
+    for number, (phase, draw) in enumerate(zip(phases, drawers, strict=True)):
+        raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
+        length = window_for(window, raster.n_time_bins)
+        measure = _of_table(column, length, lags) if column is not None else _of_user(statistic)
+        observed = measure(raster, "")
+        if level == "network" and observed.ndim:
+            measure, observed = _mean_of(measure), _mean(observed)
+        if column is None:
+            _warn_of_missing(observed, phase.phase)
+        if method == "bin_permutation" and column in _WINDOWED and level == "unit":
+            draws = window_draws(raster, length, column, _seeds(seed, number, n_surrogates))
+        else:
+            draws = _generic_draws(draw, measure, _seeds(seed, number, n_surrogates))
+        tally = _Tally(np.atleast_1d(observed))
+        for values, lost in draws:
+            tally.add(np.atleast_1d(values), lost)
+        units = np.arange(len(observed)) if observed.ndim else np.array([-1])
+        table = tally.table(alternative, int(raster.spike_counts().sum()))
+        table.insert(0, "unit", units)
+        table.insert(1, "phase", pd.array([phase.phase] * len(table), dtype="str"))
+        tables.append(table)
+        n_tested = max(n_tested, int(table["pvalue"].notna().sum()))
+    _warn_of_few(n_surrogates, n_tested, alternative, alpha)
+    result = pd.concat(tables, ignore_index=True)
+    result.insert(2, "statistic", column or getattr(statistic, "__name__", repr(statistic)))
+    return result.assign(method=method, joint=together, alternative=alternative, seed=seed)
+
+
+def _check_choice(value: str, valid: tuple[str, ...], name: str) -> None:
+    if value not in valid:
+        raise InputValueError(f"{name} must be one of {', '.join(valid)}, got {value!r}")
+
+
+def _seeds(seed: int, phase: int, n: int) -> Iterator[np.random.SeedSequence]:
+    # The same as in `surrogates`, so that its surrogate k is the k-th one tested here.
+    return (np.random.SeedSequence([seed, turn, phase]) for turn in range(n))
+
+
+# -- statistics ------------------------------------------------------------------------------------------------------
+
+Measure = Callable[[SpikeRaster, str], FloatArray]
+"""Values of a raster, shape (n_units,) or (); the string says which surrogate it is, for messages."""
+
+
+def _column_of(name: Any) -> str:
+    if not isinstance(name, str):
+        msg = f"a statistic is a name or a function of a SpikeRaster, got {name!r}"
+        raise InputTypeError(msg + "; see ann2neo.analysis.statistics.STATISTICS for the names")
+    for entry in STATISTICS:
+        if entry.name == name:
+            return entry.columns[0].name
+    statistic_of(name)
+    return name
+
+
+def _of_table(column: str, window: int, lags: int) -> Measure:
+    def measure(raster: SpikeRaster, which: str) -> FloatArray:
+        del which
+        return column_values(Counts(raster, window, lags), column)
+
+    return measure
+
+
+def _of_user(function: Any) -> Measure:
+    name = getattr(function, "__name__", repr(function))
+
+    def measure(raster: SpikeRaster, which: str) -> FloatArray:
+        try:
+            values = np.asarray(function(raster))
+        except Exception as error:
+            place = which + _where_it_fails(function, raster)
+            msg = f"the statistic {name} raised {type(error).__name__}: {error}{place}; it must return a number (NaN "
+            raise InputValueError(msg + "where it has no value) for every unit") from error
+        if values.dtype.kind not in "fiub" or values.shape not in {(), (raster.n_units,)}:
+            msg = f"the statistic {name} must return one number or an array of shape ({raster.n_units},), got "
+            raise InputValueError(msg + f"{values.dtype} of shape {values.shape}")
+        return values.astype(np.float64)
+
+    return measure
+
+
+def _where_it_fails(function: Any, raster: SpikeRaster) -> str:
+    """The first unit that makes a function fail on its own."""
+    for unit in range(raster.n_units):
+        try:
+            function(raster.take(units=[unit]))
+        except Exception:  # noqa: BLE001 - whatever a user's function raises
+            return f" (unit {unit}, {int(raster.spike_counts()[unit])} spikes in {raster.n_time_bins} bins)"
+    return ""
+
+
+def _mean_of(measure: Measure) -> Measure:
+    return lambda raster, which: _mean(measure(raster, which))
+
+
+def _mean(values: FloatArray) -> FloatArray:
+    valid = values[~np.isnan(values)]
+    return np.asarray(valid.mean() if valid.size else np.nan)
+
+
+# -- surrogates ------------------------------------------------------------------------------------------------------
+
+
+def _generic_draws(
+    draw: Drawer, measure: Measure, seeds: Iterator[np.random.SeedSequence]
+) -> Iterator[tuple[FloatArray, int]]:
+    for turn, seed in enumerate(seeds):
+        raster, lost = draw(seed)
+        yield measure(raster, f" in surrogate {turn}"), lost
+
+
+def window_draws(
+    raster: SpikeRaster, window: int, column: str, seeds: Iterator[np.random.SeedSequence]
+) -> Iterator[tuple[FloatArray, int]]:
+    """Fano factor or dispersion of units whose spikes fall into random bins, without making a train.
+
+    Parameters
+    ----------
+    raster : SpikeRaster
+        The units.
+    window : int
+        Length of a window, in bins.
+    column : {"fano_factor", "fano_factor_unbiased", "dispersion"}
+        What to draw.
+    seeds : iterator of SeedSequence
+        One a draw.
+
+    Yields
+    ------
+    values : ndarray of float64, shape (n_units,)
+        One draw for each unit; its distribution over draws is exact, while units of one draw share the order of bins.
+    lost : int
+        0.
+    """
+    n_bins, spikes = raster.n_time_bins, raster.spike_counts()
+    n = n_bins // window
+    inside = n * window
+    # In the order of throwing, the j-th bin of a window that is hit raises its squared count by 2 j + 1.
+    rises = np.tile(2 * np.arange(window, dtype=np.int64) + 1, n)
+    rise = np.zeros(n_bins + 1, np.int64)
+    hits = np.zeros(n_bins + 1, np.int64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for seed in seeds:
+            order = np.random.default_rng(seed).permutation(n_bins) + 1
+            thrown = np.sort(order[:inside].reshape(n, window), axis=1).reshape(inside)
+            rise[1:], hits[1:] = 0, 0
+            rise[thrown], hits[thrown] = rises, 1
+            squares, counted = np.cumsum(rise)[spikes], np.cumsum(hits)[spikes]
+            yield _from_squares(squares, counted, n, window, column), 0
+
+
+def _from_squares(squares: IntArray, counted: IntArray, n: int, window: int, column: str) -> FloatArray:
+    missing = np.full(len(counted), np.nan)
+    if n < 2:
+        return missing
+    spread = n * squares - counted**2
+    if column == "dispersion":
+        bins = n * window
+        # X2 = (S - K'^2 / n) / (w p' (1 - p')), with w p' (1 - p') = K' (N' - K') / (n N').
+        values = (spread / n) * (n * bins) / (counted * (bins - counted)) / (n - 1) * (bins - 1) / bins
+        return np.where((counted > 0) & (counted < bins) & (window >= 2), values, missing)
+    unbiased = spread / (n * (n - 1)) / (counted / n)
+    values = unbiased if column == "fano_factor_unbiased" else unbiased * (n - 1) / n
+    return np.where(counted > 0, values, missing)
+
+
+class _Tally:
+    """Counts surrogates above and below what was observed."""
+
+    def __init__(self, observed: FloatArray) -> None:
+        self._observed = observed
+        self._margin = _TIE * np.maximum(1.0, np.abs(observed))
+        zeros = np.zeros(len(observed), np.int64)
+        self._above, self._below, self._valid = zeros, zeros.copy(), zeros.copy()
+        self._sum, self._squares = np.zeros(len(observed)), np.zeros(len(observed))
+        self._draws = self._lost = 0
+
+    def add(self, values: FloatArray, lost: int) -> None:
+        valid = ~np.isnan(values)
+        self._valid += valid
+        with np.errstate(invalid="ignore"):
+            self._above += values >= self._observed - self._margin
+            self._below += values <= self._observed + self._margin
+        # Summed as deviations from what was observed, so that a small spread is not lost.
+        deviation = np.where(valid & ~np.isnan(self._observed), values - np.nan_to_num(self._observed), 0.0)
+        self._sum += deviation
+        self._squares += deviation**2
+        self._draws += 1
+        self._lost += lost
+
+    def table(self, alternative: str, n_spikes: int) -> pd.DataFrame:
+        known = ~np.isnan(self._observed)
+        tested = known & (self._valid > 0)
+        upper, lower = (self._above + 1) / (self._valid + 1), (self._below + 1) / (self._valid + 1)
+        both = np.minimum(1.0, 2.0 * np.minimum(upper, lower))
+        pvalue = np.where(tested, {"two-sided": both, "greater": upper, "less": lower}[alternative], np.nan)
+        adjusted = pvalue.copy()
+        if tested.any():
+            adjusted[tested] = false_discovery_control(pvalue[tested])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = np.where(tested, self._sum / self._valid, np.nan)
+            variance = np.where(tested, self._squares / self._valid, np.nan) - mean**2
+        reason = np.where(known, np.where(tested, "", "no surrogate has a value"), "the observed value is NaN")
+        return pd.DataFrame(
+            {
+                "observed": self._observed,
+                "surrogate_mean": self._observed + mean,
+                "surrogate_std": np.sqrt(np.maximum(0.0, variance)),
+                "pvalue": pvalue,
+                "pvalue_bh": adjusted,
+                "n_surrogates": self._valid,
+                "n_nan": self._draws - self._valid,
+                "share_lost": self._lost / max(1, n_spikes * self._draws),
+                "reason": pd.array(reason.tolist(), dtype="str"),
+            }
+        )
+
+
+# -- warnings --------------------------------------------------------------------------------------------------------
+
+
+def _warn_of_missing(observed: FloatArray, phase: str) -> None:
+    units = np.flatnonzero(np.isnan(np.atleast_1d(observed)))
+    if units.size:
+        named = ", ".join(map(str, units[:10])) + (" and more" if units.size > 10 else "")
+        where = f"for units {named} ({units.size} of {observed.size})" if observed.ndim else "for the network"
+        warnings.warn(
+            f"the statistic is NaN in phase {phase!r} {where}; they get no p-value: leave them out with "
+            "recording.select(units=...), or return a number",
+            SurrogateWarning,
+            stacklevel=3,
+        )
+
+
+def _warn_of_few(n_surrogates: int, n_tested: int, alternative: str, alpha: float) -> None:
+    tails = 2 if alternative == "two-sided" else 1
+    needed = math.ceil(tails * n_tested / alpha) - 1
+    if n_surrogates < needed:
+        smallest = tails / (n_surrogates + 1)
+        warnings.warn(
+            f"{n_surrogates} surrogates cannot give a p-value below {smallest:.2g}, and Benjamini-Hochberg at "
+            f"{alpha:g} over {n_tested} tests needs {alpha / n_tested:.2g} where only one unit differs; ask for "
+            f"n_surrogates={needed} or more, or test the network",
+            SurrogateWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,359 @@
+"""Data sets: a registry, checked by SHA-256 whatever the source, kept in the user's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ann2neo._dataset_sources import SOURCES, Arrays, Source, SourceError
+from ann2neo.errors import DataSetUnavailableError, FileFormatError, InputTypeError, InputValueError
+
+__all__ = ["DataSet", "cache_folder", "load_dataset", "register_dataset", "status_of_datasets"]
+
+_log = logging.getLogger(__name__)
+
+_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+
+_SHA256: Mapping[str, Mapping[str, str]] = {
+    "digits": {},
+    "mnist": {
+        "x_train": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
+        "y_train": "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
+        "x_test": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
+        "y_test": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
+    },
+    "fashion_mnist": {
+        "x_train": "2e487a6c89124f78f2d7521542223cafe96f7123c3ca13d447772ac6ecbb3012",
+        "y_train": "657fbd221bfc9f4198cc14b5619cc33ec57c58dd0e47af4d99d6650759e869a7",
+        "x_test": "c867c93ff95360594e8ec3287995350b824dd110b11595c0e13d5423f621867a",
+        "y_test": "3d0e6c6ea990b53b6f8f500a41cac93881d981b315f84578b7d915342ade01e9",
+    },
+    "cifar10": {
+        "x_train": "47af8b02cfcfb6cdf3dbbd1969ad7f1b70f4413f6f80f437b020ee4e5bc8304a",
+        "y_train": "2b7cd2f24487317614016b72ffd53071c3062f592f0eb300c18a770d41ae1253",
+        "x_test": "f9b1e2130bab680db56eb06d886f7f1ad0f1183907ceff4659d1735c890f5b04",
+        "y_test": "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5",
+    },
+}
+"""Sums of the arrays' bytes (uint8, C order); none for what scikit-learn carries inside itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """Images, or any inputs, with class labels, split into training and test samples.
+
+    Parameters
+    ----------
+    name : str
+        What it is called.
+    x_train, x_test : ndarray, shape (n_samples, ...)
+        Inputs as they came: images of shape (row, col) or (row, col, channel), or features.
+    y_train, y_test : ndarray of int32, shape (n_samples,)
+        Classes, 0 to ``n_classes - 1``.
+    scale : float
+        The input value that becomes 1.
+    source : str
+        Where the arrays came from.
+
+    Examples
+    --------
+    >>> digits = load_dataset("digits")
+    >>> digits.inputs("test").shape[1:], digits.n_classes
+    ((8, 8, 1), 10)
+    """
+
+    name: str
+    x_train: npt.NDArray[Any]
+    y_train: npt.NDArray[np.int32]
+    x_test: npt.NDArray[Any]
+    y_test: npt.NDArray[np.int32]
+    scale: float
+    source: str
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return int(max(self.y_train.max(), self.y_test.max())) + 1
+
+    def inputs(self, split: str) -> npt.NDArray[np.float32]:
+        """Inputs of a split, divided by `scale`, images with a channel axis.
+
+        Parameters
+        ----------
+        split : {"train", "test"}
+            Which samples.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_samples, n_rows, n_cols, n_channels) or (n_samples, n_features)
+            Values from 0 to 1 where the data run from 0 to `scale`.
+        """
+        x = {"train": self.x_train, "test": self.x_test}[split]
+        scaled = np.asarray(x, np.float32) / np.float32(self.scale)
+        return scaled[..., None] if scaled.ndim == 3 else scaled
+
+    def labels(self, split: str) -> npt.NDArray[np.int32]:
+        """Classes of a split, shape (n_samples,)."""
+        return {"train": self.y_train, "test": self.y_test}[split]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    sources: tuple[Source, ...]
+    sha256: Mapping[str, str]
+    cached: bool
+    scale: float | None
+
+
+_registry: dict[str, _Entry] = {
+    name: _Entry(sources, _SHA256[name], name != "digits", 16.0 if name == "digits" else 255.0)
+    for name, sources in SOURCES.items()
+}
+
+
+def load_dataset(name: str | os.PathLike[str]) -> DataSet:
+    """Load a data set: from the cache, else from the first source that can be reached.
+
+    Parameters
+    ----------
+    name : str or path
+        ``"digits"`` (embedded, needs no network), ``"mnist"``, ``"fashion_mnist"``, ``"cifar10"``, a name given to
+        `register_dataset`, or the path of a ``.npz`` file with the arrays x_train, y_train, x_test and y_test.
+
+    Returns
+    -------
+    DataSet
+        The arrays and where they came from.
+
+    Raises
+    ------
+    InputValueError
+        If there is no data set of that name.
+    DataSetUnavailableError
+        If no source can be reached; what was tried is listed, with where to place a file by hand.
+    FileFormatError
+        If a file does not hold the arrays, or they are not those of the data set.
+
+    Examples
+    --------
+    >>> digits = load_dataset("digits")
+    >>> digits.x_train.shape, digits.x_test.shape, digits.source
+    ((1437, 8, 8), (360, 8, 8), 'scikit-learn')
+    """
+    text = os.fspath(name)
+    if text.endswith(".npz"):
+        path = Path(text)
+        return _checked(path.stem, _read_npz(path), None, f"the file {path.name}")
+    entry = _known(text)
+    if entry.cached:
+        cached = _from_cache(text, entry)
+        if cached is not None:
+            return cached
+    tried = []
+    for source in entry.sources:
+        try:
+            arrays = source.load()
+            _verify(arrays, entry.sha256)
+        except SourceError as error:
+            tried.append(f"{source.name} ({error})")
+            _log.info("%s: not from %s: %s", text, source.name, error)
+            continue
+        data = _checked(text, arrays, entry.scale, source.name)
+        if entry.cached:
+            _keep(text, arrays)
+            _log.info("%s: fetched from %s", text, source.name)
+        return data
+    raise DataSetUnavailableError(
+        f"no source of the data set {text!r} could be used: {'; '.join(tried)}. Place a NumPy file with the arrays "
+        f"{', '.join(_ARRAYS)} (uint8) at {_cache_path(text)}, or name another .npz file instead of {text!r}"
+    )
+
+
+def register_dataset(
+    name: str,
+    load: Callable[[], Any],
+    *,
+    scale: float | None = None,
+    sha256: Mapping[str, str] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Give a data set of one's own a name, for `load_dataset` and the study.
+
+    Parameters
+    ----------
+    name : str
+        What to call it.
+    load : callable
+        Returns ``(x_train, y_train), (x_test, y_test)``, as `keras.datasets` do, or a mapping of these names. Inputs
+        are images of shape (sample, row, col[, channel]) or features (sample, feature), labels are classes.
+    scale : float, optional
+        The input value that becomes 1; the largest training value if not given.
+    sha256 : mapping of str to str, optional
+        Sums of the arrays' bytes (C order) by name, checked at every loading.
+    overwrite : bool, default False
+        Replace a data set of that name.
+
+    Raises
+    ------
+    InputTypeError, InputValueError
+        If `load` cannot be called, the name is taken or ends in ``.npz``, or `scale` is not positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> x, y = rng.random((40, 5)), np.arange(40) % 4
+    >>> register_dataset("mine", lambda: ((x[:30], y[:30]), (x[30:], y[30:])), scale=1.0)
+    >>> load_dataset("mine").n_classes
+    4
+    """
+    if not callable(load):
+        raise InputTypeError(f"load must be a function that returns the arrays, got {type(load).__name__}")
+    if not name or name.endswith(".npz") or "/" in name or "\\" in name:
+        raise InputValueError(f"a data set's name must be a word without slashes or '.npz', got {name!r}")
+    if name in _registry and not overwrite:
+        raise InputValueError(f"there is a data set {name!r} already; choose another name or pass overwrite=True")
+    if scale is not None and not scale > 0:
+        raise InputValueError(f"scale must be positive, got {scale}; it is the input value that becomes 1")
+
+    def arrays() -> Arrays:
+        loaded = load()
+        if isinstance(loaded, Mapping):
+            return loaded
+        (x_train, y_train), (x_test, y_test) = loaded
+        return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+
+    _registry[name] = _Entry(
+        (Source(f"the function registered as {name!r}", arrays),), dict(sha256 or {}), False, scale
+    )
+
+
+def status_of_datasets() -> list[tuple[str, str]]:
+    """Each data set's name, and where it is or would come from."""
+    rows = []
+    for name, entry in _registry.items():
+        if entry.cached and _cache_path(name).exists():
+            rows.append((name, f"in the cache, {_cache_path(name)}"))
+        else:
+            rows.append((name, "from " + ", else ".join(source.name for source in entry.sources)))
+    return rows
+
+
+def cache_folder() -> Path:
+    """Folder that keeps fetched data sets: ``$ANN2NEO_CACHE``, else the platform's cache folder."""
+    given = os.environ.get("ANN2NEO_CACHE")
+    if given:
+        return Path(given).expanduser()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "ann2neo"
+
+
+def _cache_path(name: str) -> Path:
+    return cache_folder() / "datasets" / f"{name}.npz"
+
+
+def _known(name: str) -> _Entry:
+    if name not in _registry:
+        msg = f"unknown data set {name!r}; there are {', '.join(_registry)}, and paths that end in .npz"
+        raise InputValueError(msg)
+    return _registry[name]
+
+
+def _from_cache(name: str, entry: _Entry) -> DataSet | None:
+    path = _cache_path(name)
+    if not path.exists():
+        return None
+    try:
+        arrays = _read_npz(path)
+        _verify(arrays, entry.sha256)
+    except (FileFormatError, SourceError) as error:
+        _log.warning("%s: the file %s is left aside: %s", name, path, error)
+        return None
+    return _checked(name, arrays, entry.scale, "the cache")
+
+
+def _keep(name: str, arrays: Arrays) -> None:
+    """Write the cache's file under its name only when it is whole; a cache that cannot be written is no error."""
+    path = _cache_path(name)
+    named: dict[str, Any] = {key: arrays[key] for key in _ARRAYS}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{name}.", suffix=".partial", delete=False) as file:
+            partial = Path(file.name)
+            try:
+                np.savez(file, **named)
+                file.flush()
+                os.fsync(file.fileno())
+                partial.chmod(0o644)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
+        partial.replace(path)
+    except OSError as error:
+        _log.warning("%s: could not be kept in %s: %s", name, path, error)
+
+
+def _read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            missing = [key for key in _ARRAYS if key not in file]
+            if missing:
+                msg = f"{path} must hold the arrays {', '.join(_ARRAYS)}; it lacks {', '.join(missing)}"
+                raise FileFormatError(msg)
+            return {key: file[key] for key in _ARRAYS}
+    except FileNotFoundError as error:
+        raise InputValueError(f"there is no file {path}; give a .npz file with {', '.join(_ARRAYS)}") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, FileFormatError):
+            raise
+        raise FileFormatError(f"{path} is not a NumPy .npz file of plain arrays: {error}") from error
+
+
+def _verify(arrays: Arrays, sha256: Mapping[str, str]) -> None:
+    """Compare the arrays' bytes with the known sums."""
+    for key, wanted in sha256.items():
+        if key not in arrays:
+            raise SourceError(f"{key} is missing")
+        found = hashlib.sha256(np.ascontiguousarray(arrays[key]).data).hexdigest()
+        if found != wanted:
+            raise SourceError(f"{key} is not the published array: SHA-256 {found[:12]}..., not {wanted[:12]}...")
+
+
+def _checked(name: str, arrays: Arrays, scale: float | None, source: str) -> DataSet:
+    """Build a data set from arrays that make sense together."""
+    missing = [key for key in _ARRAYS if key not in arrays]
+    if missing:
+        raise FileFormatError(f"{name}: a data set needs {', '.join(_ARRAYS)}; {', '.join(missing)} is missing")
+    x_train, y_train, x_test, y_test = (np.asarray(arrays[key]) for key in _ARRAYS)
+    # Keras gives the classes of cifar10 as a column.
+    y_train, y_test = (y.reshape(-1) if y.ndim == 2 and y.shape[1] == 1 else y for y in (y_train, y_test))
+    for split, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
+        if len(x) == 0 or y.shape != x.shape[:1]:
+            msg = f"{name}: y_{split} must have one class per sample, shape ({len(x)},), got {y.shape}"
+            raise FileFormatError(msg + "; one-hot rows become classes with argmax(axis=1)")
+        if not 2 <= x.ndim <= 4 or x.dtype.kind not in "fiub" or x.shape[1:] != x_train.shape[1:]:
+            msg = f"{name}: x_{split} must be numbers of shape (sample, row, col[, channel]) or (sample, feature), got "
+            raise FileFormatError(msg + f"{x.dtype} of shape {x.shape}")
+        if y.dtype.kind not in "iu" or y.min() < 0:
+            raise FileFormatError(
+                f"{name}: y_{split} must hold classes 0, 1, 2 and so on, got {y.dtype} from {y.min()}"
+            )
+    if scale is None:
+        scale = float(x_train.max()) or 1.0
+    return DataSet(name, x_train, y_train.astype(np.int32), x_test, y_test.astype(np.int32), scale, source)

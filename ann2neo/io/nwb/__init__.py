@@ -1,0 +1,1 @@
+"""NWB files: the only place that imports pynwb."""

@@ -1,0 +1,152 @@
+"""NWB files that ann2neo did not write: sessions with real neurons."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ann2neo.errors import FileFormatError, InputValueError
+from ann2neo.io.binning import Observed, recording_from_spike_times
+from ann2neo.io.nwb.hdf5_tables import Table, read_table
+from ann2neo.raster import to_seconds
+from ann2neo.recording import Recording
+
+__all__ = ["read_session"]
+
+_SKIPPED = ("spike_times", "obs_intervals", "start_time", "stop_time")
+
+
+def read_session(handle: Any, path: Path, bin_size: Any, t_start: Any, t_stop: Any) -> Recording:
+    """Bin the units of an open NWB file; arguments as in `read_nwb`."""
+    if bin_size is None:
+        msg = f"{path} was not written by ann2neo, so it needs bin_size, the length of a time bin"
+        raise InputValueError(msg + "; try read_nwb(path, bin_size=1 * pq.ms), --bin-size 1 on the command line")
+    step = to_seconds(bin_size, "bin_size", positive=True)
+    start = None if t_start is None else to_seconds(t_start, "t_start")
+    stop = None if t_stop is None else to_seconds(t_stop, "t_stop")
+    if "units" not in handle:
+        raise FileFormatError(f"{path} has no units (no /units table); spikes must be sorted before they can be read")
+    table = read_table(handle, "units")
+    if "spike_times" not in table:
+        raise FileFormatError(f"{path} has units without spike times; spikes must be sorted before they can be read")
+    dataset, counts = table.ragged("spike_times")
+    times = np.asarray(dataset[()], np.float64)
+    spikes = np.split(times, np.cumsum(counts)[:-1]) if len(counts) else []
+    return recording_from_spike_times(
+        spikes,
+        _observed(table, start, stop, path),
+        bin_size=step,
+        t_start=start,
+        t_stop=stop,
+        units=_plain_columns(table, unit_ids=True),
+        presentations=_trials(handle),
+        provenance=_provenance(handle, path),
+        identifier=_text(handle, "identifier"),
+        session_start_time=_session_start(handle),
+    )
+
+
+def _observed(table: Table, start: float | None, stop: float | None, path: Path) -> list[Observed]:
+    """Stretches in which all units were observed, merged where they touch."""
+    if "obs_intervals" not in table:
+        if stop is None:
+            msg = f"{path} does not say when its units were observed (no obs_intervals), so it needs t_stop"
+            raise InputValueError(
+                msg + ", the end of the recording; try read_nwb(path, bin_size=..., t_stop=60 * pq.s)"
+            )
+        return [Observed("recording", 0.0 if start is None else start, stop)]
+    dataset, counts = table.ragged("obs_intervals")
+    intervals = np.asarray(dataset[()], np.float64)
+    if intervals.ndim != 2 or intervals.shape[1] != 2 or not np.isfinite(intervals).all():
+        raise FileFormatError(f"{dataset.name} must hold pairs of times, got shape {intervals.shape}")
+    each = np.split(intervals, np.cumsum(counts)[:-1])
+    odd = next((unit for unit, own in enumerate(each) if not np.array_equal(own, each[0])), None)
+    if odd is not None or not len(each[0]):
+        msg = f"units of {path} were observed at different times (unit {odd or 0} differs from unit 0), and a raster "
+        msg += "has one time for all; select units with the same obs_intervals, for example by writing them to a file "
+        raise InputValueError(msg + "of their own with pynwb")
+    merged: list[list[float]] = []
+    for first, last in each[0][np.argsort(each[0][:, 0], kind="stable")].tolist():
+        if merged and first <= merged[-1][1]:
+            merged[-1][1] = max(last, merged[-1][1])
+        else:
+            merged.append([first, last])
+    if len(merged) == 1:
+        return [Observed("recording", *merged[0])]
+    return [Observed(f"recording {i}", first, last) for i, (first, last) in enumerate(merged)]
+
+
+def _plain_columns(table: Table, *, unit_ids: bool) -> pd.DataFrame:
+    """Columns with one string, number or boolean a row."""
+    columns: dict[str, Any] = {}
+    if unit_ids:
+        columns["unit_id"] = table.group["id"][()].astype(np.int64)
+    for name in table.colnames:
+        if name in _SKIPPED or f"{name}_index" in table.group or name not in table.group:
+            continue
+        values = _plain_cells(table, name)
+        if values is not None and len(values) == len(table):
+            columns["label" if name == "label" else name] = values
+    return pd.DataFrame(columns, index=pd.RangeIndex(len(table)))
+
+
+def _plain_cells(table: Table, name: str) -> npt.NDArray[Any] | None:
+    dataset = table.group[name]
+    if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 1:
+        return None
+    if h5py.check_string_dtype(dataset.dtype) is not None:
+        return table.texts(name)
+    if dataset.dtype.kind not in "iufb":
+        return None
+    values = table.numbers(name)
+    if name in {"label", "prediction"} and values.dtype.kind not in "i":
+        return values.astype("U").astype(object)
+    if values.dtype.kind == "u":
+        fits = not len(values) or values.max() <= np.iinfo(np.int64).max
+        return values.astype(np.int64 if fits else np.float64)
+    return values
+
+
+def _trials(handle: Any) -> pd.DataFrame:
+    if "intervals/trials" not in handle:
+        return pd.DataFrame({"start_time": np.zeros(0), "stop_time": np.zeros(0)})
+    table = read_table(handle, "intervals/trials")
+    shown = _plain_columns(table, unit_ids=False)
+    if "phase" in shown:
+        shown = shown.rename(columns={"phase": "phase_in_file"})
+    return shown.assign(start_time=table.numbers("start_time"), stop_time=table.numbers("stop_time"))
+
+
+def _provenance(handle: Any, path: Path) -> dict[str, str]:
+    notes = {"source": "NWB file", "source_file": path.name, "nwb_version": str(handle.attrs["nwb_version"])}
+    for name in ("session_description", "general/session_id", "general/institution", "general/lab"):
+        text = _text(handle, name)
+        if text:
+            notes[name.rpartition("/")[2]] = text
+    subject = handle.get("general/subject", {})
+    for name in ("subject_id", "species", "sex", "age", "strain"):
+        text = _text(subject, name)
+        if text:
+            notes[f"subject_{name.removeprefix('subject_')}"] = text
+    return notes
+
+
+def _text(group: Any, name: str) -> str | None:
+    if name not in group:
+        return None
+    value = group[name][()]
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+
+
+def _session_start(handle: Any) -> datetime | None:
+    text = _text(handle, "session_start_time")
+    if text is None:
+        return None
+    started = datetime.fromisoformat(text)
+    return started if started.tzinfo else started.astimezone()

@@ -1,0 +1,1 @@
+"""The adapter for Keras networks, on TensorFlow or JAX."""

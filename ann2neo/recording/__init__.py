@@ -1,0 +1,5 @@
+"""Recordings: spikes with their units, presentations and phases, in memory or in a folder."""
+
+from ann2neo.recording.recording import Recording
+
+__all__ = ["Recording"]

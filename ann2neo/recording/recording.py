@@ -1,0 +1,681 @@
+"""Recording: one raster, its units, its presentations and phases, and where it came from."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import quantities as pq
+
+from ann2neo.errors import ActivationError, InputTypeError, InputValueError
+from ann2neo.raster import RasterBuilder, SpikeRaster
+from ann2neo.recording.tables import (
+    Phase,
+    checked_phases,
+    checked_presentations,
+    checked_units,
+    phase_table,
+    presentation_table,
+    same_table,
+    shifted,
+)
+
+__all__ = ["Recording"]
+
+IndexLike = npt.ArrayLike
+Choice = IndexLike | Callable[[pd.DataFrame], Any]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Recording:
+    """What a network's (or a brain's) units did while stimuli were presented.
+
+    Parameters
+    ----------
+    raster : SpikeRaster
+        Spikes, axes (unit, time_bin).
+    units : pandas.DataFrame, n_units rows
+        One row a unit; for a network the columns of `UNIT_TYPES`, else whatever the source knows.
+    presentations : pandas.DataFrame
+        One row per interval in which one stimulus was shown: ``start_bin``, ``stop_bin`` (half-open), ``phase``, and
+        where known ``stimulus_id``, ``label``, ``prediction``, ``is_correct`` and columns of the user's.
+    phases : pandas.DataFrame
+        One row per stretch of bins that belong together: ``phase``, ``start_bin``, ``stop_bin``, ``order`` (one of
+        `ORDERS`). Bins in no phase are unobserved: no statistic sees them.
+    provenance : mapping of str to str, optional
+        Where the recording came from: versions, seed, hash of the weights, data set.
+    identifier : str, optional
+        Identifies the recording; a new UUID if not given.
+    session_start_time : datetime, optional
+        When it was recorded, with time zone; now if not given.
+
+    Raises
+    ------
+    InputTypeError, InputValueError
+        If a table does not fit the raster, phases overlap or share a name, a presentation crosses a phase, or a
+        column has a type that files cannot keep.
+
+    Notes
+    -----
+    Column types are fixed, so that a round trip through a file can be exact: string, bool, int64 with -1 where there
+    is none, float64; label and prediction are int32 or string. Tables are handed out as copies.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> recording = Recording.from_activations(np.array([[0.5, 0.0], [1.2, -3.0]]), labels=[7, 3])
+    >>> recording.raster.spike_counts()
+    array([2, 0])
+    >>> recording.presentations["label"].to_list()
+    [7, 3]
+    """
+
+    raster: SpikeRaster
+    _units: pd.DataFrame
+    _presentations: pd.DataFrame
+    _phases: pd.DataFrame
+    provenance: Mapping[str, str]
+    identifier: str
+    session_start_time: datetime
+
+    def __init__(
+        self,
+        raster: SpikeRaster,
+        units: pd.DataFrame,
+        presentations: pd.DataFrame,
+        phases: pd.DataFrame,
+        provenance: Mapping[str, str] | None = None,
+        identifier: str | None = None,
+        session_start_time: datetime | None = None,
+    ) -> None:
+        start = datetime.now().astimezone() if session_start_time is None else session_start_time
+        if start.tzinfo is None:
+            raise InputValueError(f"session_start_time must carry a time zone, got {start}; use .astimezone()")
+        phases = checked_phases(phases, raster.n_time_bins)
+        fields = {
+            "raster": raster,
+            "_units": checked_units(units, raster.n_units),
+            "_phases": phases,
+            "_presentations": checked_presentations(presentations, phases),
+            "provenance": {str(key): str(value) for key, value in (provenance or {}).items()},
+            "identifier": str(uuid.uuid4()) if identifier is None else identifier,
+            "session_start_time": start,
+        }
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+    # -- construction ------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_raster(
+        cls,
+        raster: SpikeRaster,
+        units: pd.DataFrame | None = None,
+        presentations: pd.DataFrame | None = None,
+        *,
+        phase: str = "recording",
+        order: str = "unknown",
+        provenance: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Wrap any spikes at all.
+
+        Parameters
+        ----------
+        raster : SpikeRaster
+            The spikes.
+        units : pandas.DataFrame, optional
+            One row a unit.
+        presentations : pandas.DataFrame, optional
+            ``start_bin``, ``stop_bin`` and what is known of the stimuli; none if not given.
+        phase : str, default "recording"
+            Name of the one phase, which spans all bins.
+        order : {"unknown", "random", "stored"}
+            Order of the presentations.
+        provenance : mapping of str to str, optional
+            Where the spikes came from.
+
+        Returns
+        -------
+        Recording
+            The recording.
+
+        Examples
+        --------
+        >>> recording = Recording.from_raster(SpikeRaster.from_dense([[1, 0, 1], [0, 0, 1]]))
+        >>> recording.n_units, recording.n_time_bins
+        (2, 3)
+        """
+        units = pd.DataFrame(index=pd.RangeIndex(raster.n_units)) if units is None else units
+        if presentations is None:
+            presentations = pd.DataFrame({"start_bin": np.zeros(0, np.int64), "stop_bin": np.zeros(0, np.int64)})
+        if "phase" not in presentations:
+            presentations = presentations.assign(phase=pd.Series(phase, presentations.index, dtype="str"))
+        phases = phase_table([Phase(phase, 0, raster.n_time_bins, order)])
+        return cls(raster, units, presentations, phases, provenance)
+
+    @classmethod
+    def from_activations(
+        cls,
+        activations: npt.ArrayLike,
+        threshold: float | npt.ArrayLike = 0.0,
+        *,
+        labels: npt.ArrayLike | None = None,
+        predictions: npt.ArrayLike | None = None,
+        stimulus_id: npt.ArrayLike | None = None,
+        units: pd.DataFrame | None = None,
+        layer: str = "activations",
+        phase: str = "recording",
+        order: str = "unknown",
+        sampling_period: Any = 1 * pq.ms,
+        t_start: Any = None,
+        provenance: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Threshold activations of any framework: activation > threshold is a spike, one presentation is a time bin.
+
+        Parameters
+        ----------
+        activations : array_like, shape (n_presentations, ...), dimensionless
+            One row a presentation; further axes are flattened into units in C order.
+        threshold : float or array_like of float, shape (n_units,), default 0.0
+            A unit spikes where its activation is strictly above this.
+        labels, predictions, stimulus_id : array_like, shape (n_presentations,), optional
+            What was shown and what the network said; integers or strings.
+        units : pandas.DataFrame, optional
+            One row a unit; layer and coordinates if not given.
+        layer : str, default "activations"
+            Name of the layer, where `units` is not given.
+        phase, order, provenance
+            As in `from_raster`.
+        sampling_period, t_start : quantities.Quantity, time
+            As in `SpikeRaster`.
+
+        Returns
+        -------
+        Recording
+            The recording.
+
+        Raises
+        ------
+        ActivationError
+            If an activation is NaN or infinite; presentation and unit are named.
+        InputValueError
+            If there are no presentations, or a length does not fit.
+
+        Examples
+        --------
+        >>> recording = Recording.from_activations([[0.9, -0.2], [0.4, 0.7]], threshold=0.5, labels=["cat", "dog"])
+        >>> recording.raster.to_dense().astype(int)  # axes (unit, time_bin)
+        array([[1, 0],
+               [0, 1]])
+        >>> recording.presentations["label"].to_list()
+        ['cat', 'dog']
+        """
+        values = np.asarray(activations)
+        if values.ndim == 0 or values.dtype.kind not in "fiub":
+            msg = f"activations must be numbers of shape (n_presentations, n_units), got {values.dtype} of shape "
+            raise InputTypeError(msg + f"{values.shape}")
+        if values.ndim == 1:
+            msg = f"activations must have the axes (presentation, unit), got shape {values.shape}"
+            raise InputValueError(msg + "; for one unit pass activations[:, None]")
+        n_presentations = len(values)
+        if n_presentations == 0:
+            raise InputValueError(f"activations hold no presentation (shape {values.shape}); record at least one")
+        values = values.reshape(n_presentations, -1)
+        finite = np.isfinite(values)
+        if not finite.all():
+            row, unit = (int(i) for i in np.argwhere(~finite)[0])
+            msg = f"activations must be finite, got {values[row, unit]} at presentation {row}, unit {unit}"
+            raise ActivationError(msg + "; look for a diverged network or unscaled input")
+        limits = np.asarray(threshold, np.float64)
+        if limits.shape not in {(), (values.shape[1],)}:
+            msg = f"threshold must be a number or one per unit, shape ({values.shape[1]},), got shape {limits.shape}"
+            raise InputValueError(msg)
+        builder = RasterBuilder(values.shape[1], n_presentations)
+        builder.write(0, np.ascontiguousarray(values > limits))
+        if units is None:
+            index = np.arange(values.shape[1])
+            units = pd.DataFrame({"layer": layer, "unit_in_layer": index, "threshold": limits}, index=index)
+        presentations = presentation_table(
+            n_presentations, phase, labels=labels, predictions=predictions, stimulus_id=stimulus_id
+        )
+        raster = builder.build(sampling_period=sampling_period, t_start=t_start)
+        phases = phase_table([Phase(phase, 0, n_presentations, order)])
+        return cls(raster, units, presentations, phases, provenance)
+
+    @classmethod
+    def open(cls, folder: str | Path, *, verify: bool = True) -> Self:
+        """Open a recording that was made with ``record(..., out=folder)``; the bits stay on disk until used.
+
+        Parameters
+        ----------
+        folder : str or Path
+            The folder.
+        verify : bool, default True
+            Compare raster and tables with the sums written beside them, which reads all bits once.
+
+        Returns
+        -------
+        Recording
+            The recording.
+
+        Raises
+        ------
+        InputValueError
+            If there is no such folder.
+        FileFormatError, IntegrityError
+            If it is no recording, an unfinished one, or damaged.
+
+        Examples
+        --------
+        >>> import ann2neo, keras, tempfile
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="hidden"), keras.layers.Dense(2)])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     made = ann2neo.record(model, [[1.0] * 4] * 5, layers="hidden", seed=0, out=f"{folder}/recording")
+        ...     Recording.open(f"{folder}/recording").equals(made)
+        True
+        """
+        from ann2neo.recording.folder import read_folder
+
+        return cls(*read_folder(folder, verify=verify))
+
+    # -- tables ------------------------------------------------------------------------------------------------------
+
+    @property
+    def units(self) -> pd.DataFrame:
+        """One row a unit."""
+        return self._units.copy(deep=False)
+
+    @property
+    def presentations(self) -> pd.DataFrame:
+        """One row per interval in which one stimulus was shown, in order of time."""
+        return self._presentations.copy(deep=False)
+
+    @property
+    def phases(self) -> pd.DataFrame:
+        """One row per stretch of bins that belong together, in order of time."""
+        return self._phases.copy(deep=False)
+
+    @property
+    def n_units(self) -> int:
+        """Number of units."""
+        return self.raster.n_units
+
+    @property
+    def n_time_bins(self) -> int:
+        """Number of time bins."""
+        return self.raster.n_time_bins
+
+    @property
+    def sampling_period(self) -> Any:
+        """Length of a time bin, in ms."""
+        return self.raster.sampling_period
+
+    @property
+    def t_start(self) -> Any:
+        """Left edge of the first bin, in ms."""
+        return self.raster.t_start
+
+    @property
+    def t_stop(self) -> Any:
+        """Right edge of the last bin, in ms."""
+        return self.raster.t_stop
+
+    def phase_raster(self, phase: str) -> SpikeRaster:
+        """Raster of one phase.
+
+        Parameters
+        ----------
+        phase : str
+            Name of the phase.
+
+        Returns
+        -------
+        SpikeRaster
+            Its bins, all units.
+
+        Raises
+        ------
+        InputValueError
+            If there is no such phase; the valid ones are listed.
+        """
+        self._known_phase(phase)
+        found = next(row for row in self.iter_phases() if row.phase == phase)
+        return self.raster.slice(found.start_bin, found.stop_bin)
+
+    def iter_phases(self) -> Iterator[Phase]:
+        """Phases in order of time, as ``Phase(phase, start_bin, stop_bin, order)``."""
+        for name, start, stop, order in self._phases[list(Phase._fields)].to_numpy(object):
+            yield Phase(name, int(start), int(stop), order)
+
+    def _known_phase(self, phase: str) -> str:
+        names = self._phases["phase"].to_list()
+        if phase not in names:
+            raise InputValueError(f"unknown phase {phase!r}; this recording has {', '.join(map(repr, names))}")
+        return phase
+
+    def __repr__(self) -> str:
+        """Size, phases and time base."""
+        phases = ", ".join(f"{row.phase!r} ({row.n_time_bins} bins, {row.order} order)" for row in self.iter_phases())
+        return (
+            f"Recording({self.n_units} units x {self.n_time_bins} time bins of {self.sampling_period}, "
+            f"{len(self._presentations)} presentations, phases: {phases or 'none'})"
+        )
+
+    # -- selecting and joining ---------------------------------------------------------------------------------------
+
+    def select(
+        self,
+        *,
+        units: Choice | None = None,
+        phase: str | Sequence[str] | None = None,
+        label: Any = None,
+        presentations: Choice | None = None,
+    ) -> Recording:
+        """Keep some units, phases or presentations.
+
+        Parameters
+        ----------
+        units : array_like of int or bool, or function of the unit table, optional
+            Units to keep, in the order given. A function gets `units` and returns a mask or indices.
+        phase : str or sequence of str, optional
+            Phases to keep.
+        label : scalar or sequence, optional
+            Keep the presentations with such a label.
+        presentations : array_like of int or bool, or function of the presentation table, optional
+            Presentations to keep; the order stays that of time.
+
+        Returns
+        -------
+        Recording
+            The selection, with an identifier derived from this one's. The bins of one whole phase keep their place in
+            time; chosen presentations are set side by side, starting at `t_start`, and bins of none are dropped.
+
+        Raises
+        ------
+        InputValueError
+            If a phase, label or index does not exist, nothing is left, or presentations overlap.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> recording = Recording.from_activations(np.eye(3), labels=[0, 1, 1])
+        >>> recording.select(label=1).raster.to_dense().astype(int)
+        array([[0, 0],
+               [1, 0],
+               [0, 1]])
+        """
+        chosen = self
+        if units is not None:
+            chosen = chosen._select_units(units)
+        if phase is not None:
+            chosen = chosen._select_phases([phase] if isinstance(phase, str) else list(phase))
+        if label is not None or presentations is not None:
+            chosen = chosen._select_presentations(label, presentations)
+        return chosen
+
+    def _select_units(self, units: Choice) -> Recording:
+        index = _choice(units, self._units, "units")
+        raster = self.raster.take(units=index)
+        return self._derived(raster, units=self._units.iloc[index], by=("units", index))
+
+    def _select_phases(self, names: list[str]) -> Recording:
+        wanted = {self._known_phase(name) for name in names}
+        parts, moved, shifts, position = [], [], {}, 0
+        for phase in self.iter_phases():
+            if phase.phase in wanted:
+                parts.append(self.raster.slice(phase.start_bin, phase.stop_bin))
+                moved.append(phase._replace(start_bin=position, stop_bin=position + phase.n_time_bins))
+                shifts[phase.phase] = position - phase.start_bin
+                position += phase.n_time_bins
+        shown = self._presentations[self._presentations["phase"].isin(wanted)]
+        presentations = shifted(shown, shown["phase"].map(shifts).to_numpy(np.int64))
+        phases = phase_table(moved)
+        raster = SpikeRaster.concatenate(parts)
+        return self._derived(raster, presentations=presentations, phases=phases, by=("phases", *names))
+
+    def _select_presentations(self, label: Any, presentations: Choice | None) -> Recording:
+        table = self._presentations
+        keep = np.ones(len(table), np.bool_)
+        if label is not None:
+            if "label" not in table:
+                raise InputValueError("this recording has no labels; record it with labels=, or select presentations=")
+            labels = [label] if np.isscalar(label) else list(label)
+            known = set(table["label"])
+            missing = [value for value in labels if value not in known]
+            if missing:
+                valid = ", ".join(map(repr, sorted(known)[:20]))
+                raise InputValueError(f"no presentation has the label {missing[0]!r}; there are {valid}")
+            keep &= table["label"].isin(labels).to_numpy()
+        if presentations is not None:
+            mask = np.zeros(len(table), np.bool_)
+            mask[_choice(presentations, table, "presentations")] = True
+            keep &= mask
+        if not keep.any():
+            raise InputValueError("no presentation is left by this selection; loosen it")
+        return self._in_order(np.flatnonzero(keep), self._phases["order"].to_list(), "presentations")
+
+    def in_stimulus_order(self) -> Recording:
+        """Undo the shuffling, so that two networks' recordings of the same stimuli align.
+
+        Returns
+        -------
+        Recording
+            The presentations of each phase sorted by ``stimulus_id``, with order "stored".
+
+        Raises
+        ------
+        InputValueError
+            If there is no ``stimulus_id``, or presentations overlap.
+
+        Examples
+        --------
+        >>> shown = Recording.from_activations([[0.0], [1.0], [1.0]], stimulus_id=[2, 0, 1], order="random")
+        >>> shown.in_stimulus_order().raster.to_dense().astype(int)
+        array([[1, 1, 0]])
+        """
+        if "stimulus_id" not in self._presentations:
+            raise InputValueError("this recording has no stimulus_id, so its order cannot be undone")
+        rank = self._presentations["phase"].map({name: i for i, name in enumerate(self._phases["phase"])})
+        order = np.lexsort((self._presentations["stimulus_id"].to_numpy(), rank.to_numpy()))
+        return self._in_order(order, ["stored"] * len(self._phases), "stimulus order")
+
+    def _in_order(self, index: npt.NDArray[np.intp], orders: list[str], by: str) -> Recording:
+        """Set the presentations of `index`, grouped by phase, side by side."""
+        table = self._presentations.iloc[index].reset_index(drop=True)
+        start, stop = table["start_bin"].to_numpy(), table["stop_bin"].to_numpy()
+        length = stop - start
+        edges = np.concatenate([[0], np.cumsum(length)])
+        bins = np.repeat(start - edges[:-1], length) + np.arange(edges[-1])
+        if len(np.unique(bins)) != len(bins):
+            raise InputValueError("presentations overlap in time, so they cannot be set side by side; select phases")
+        table = table.assign(start_bin=edges[:-1], stop_bin=edges[1:])
+        rows = []
+        for name, order in zip(self._phases["phase"], orders, strict=True):
+            here = table.loc[table["phase"] == name]
+            if len(here):
+                rows.append(Phase(name, int(here["start_bin"].iloc[0]), int(here["stop_bin"].iloc[-1]), order))
+        phases = phase_table(rows)
+        raster = self.raster.take(bins=bins)
+        return self._derived(raster, presentations=table, phases=phases, by=(by, bins))
+
+    @classmethod
+    def concatenate(cls, recordings: Iterable[Recording]) -> Recording:
+        """Set recordings of the same units one after another in time.
+
+        Parameters
+        ----------
+        recordings : iterable of Recording
+            Same units and sampling period, phases of different names.
+
+        Returns
+        -------
+        Recording
+            All phases in turn; times count from the first recording's `t_start`. Provenance on which they differ is
+            kept once per phase, as ``key [phase]``.
+
+        Raises
+        ------
+        InputValueError
+            If there is none, units or sampling periods differ, or two phases share a name.
+
+        Examples
+        --------
+        >>> parts = [Recording.from_activations([[1.0], [0.0]], phase=phase) for phase in ("train", "test")]
+        >>> [(p.phase, p.start_bin, p.stop_bin) for p in Recording.concatenate(parts).iter_phases()]
+        [('train', 0, 2), ('test', 2, 4)]
+        """
+        parts = list(recordings)
+        if not parts:
+            raise InputValueError("concatenate needs at least one recording, got none")
+        first = parts[0]
+        for other in parts[1:]:
+            if not first._units.equals(other._units):
+                raise InputValueError(
+                    "recordings to concatenate need the same unit tables; record the same layers with the same "
+                    "thresholds, or select matching units first"
+                )
+        names = [name for part in parts for name in part._phases["phase"]]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            msg = f"two recordings have a phase named {twice!r}; rename one with recording.with_phase_names"
+            raise InputValueError(msg + f"({{{twice!r}: 'another name'}})")
+        offsets = np.cumsum([0] + [part.n_time_bins for part in parts[:-1]])
+        tables = {
+            name: pd.concat(
+                [shifted(getattr(p, name), o) for p, o in zip(parts, offsets, strict=True)], ignore_index=True
+            )
+            for name in ("_presentations", "_phases")
+        }
+        missing = [c for c in tables["_presentations"] if any(c not in p._presentations for p in parts)]
+        if missing:
+            msg = f"only some recordings have the presentation column {missing[0]!r}; give it to all or to none"
+            raise InputValueError(msg)
+        return cls(
+            SpikeRaster.concatenate([part.raster for part in parts]),
+            first._units,
+            tables["_presentations"],
+            tables["_phases"],
+            _joined_provenance(parts),
+            _derived_identifier([part.identifier for part in parts], "concatenate"),
+            first.session_start_time,
+        )
+
+    def with_phase_names(self, names: Mapping[str, str]) -> Recording:
+        """Rename phases.
+
+        Parameters
+        ----------
+        names : mapping of str to str
+            New name of each phase to rename.
+
+        Returns
+        -------
+        Recording
+            The same recording under the new names.
+
+        Raises
+        ------
+        InputValueError
+            If a phase is unknown or two would share a name.
+
+        Examples
+        --------
+        >>> recording = Recording.from_activations([[1.0], [0.0]])
+        >>> recording.with_phase_names({"recording": "test"}).phases["phase"].to_list()
+        ['test']
+        """
+        for name in names:
+            self._known_phase(name)
+        presentations = self._presentations.assign(phase=self._presentations["phase"].replace(dict(names)))
+        phases = self._phases.assign(phase=self._phases["phase"].replace(dict(names)))
+        return self._derived(self.raster, presentations=presentations, phases=phases, by=("names", *names.values()))
+
+    def _derived(
+        self,
+        raster: SpikeRaster,
+        *,
+        by: tuple[Any, ...],
+        units: pd.DataFrame | None = None,
+        presentations: pd.DataFrame | None = None,
+        phases: pd.DataFrame | None = None,
+    ) -> Recording:
+        return Recording(
+            raster,
+            self._units if units is None else units,
+            self._presentations if presentations is None else presentations,
+            self._phases if phases is None else phases,
+            self.provenance,
+            _derived_identifier([self.identifier], *by),
+            self.session_start_time,
+        )
+
+    # -- comparing ---------------------------------------------------------------------------------------------------
+
+    def equals(self, other: object, *, identity: bool = True) -> bool:
+        """Whether another recording is the same in every bit, cell and type.
+
+        Parameters
+        ----------
+        other : object
+            What to compare with.
+        identity : bool, default True
+            Also compare identifier and session start time, which two recordings of the same thing differ in.
+
+        Returns
+        -------
+        bool
+            True if nothing differs.
+        """
+        if not isinstance(other, Recording):
+            return False
+        same_tables = all(
+            same_table(getattr(self, name), getattr(other, name)) for name in ("_units", "_presentations", "_phases")
+        )
+        same_identity = not identity or (
+            self.identifier == other.identifier and self.session_start_time == other.session_start_time
+        )
+        same_provenance = dict(self.provenance) == dict(other.provenance)
+        return same_tables and same_identity and same_provenance and self.raster.equals(other.raster)
+
+
+def _choice(chosen: Choice, table: pd.DataFrame, name: str) -> npt.NDArray[np.int64]:
+    index = np.asarray(chosen(table.copy(deep=False)) if callable(chosen) else chosen)
+    if index.dtype == np.bool_:
+        if index.shape != (len(table),):
+            raise InputValueError(f"a mask of {name} needs {len(table)} entries, got shape {index.shape}")
+        return np.flatnonzero(index)
+    if index.size and (index.dtype.kind not in "iu" or index.ndim != 1):
+        raise InputTypeError(f"{name} must be integers, a mask, or a function that returns them, got {chosen!r}")
+    if index.size and (index.min() < -len(table) or index.max() >= len(table)):
+        raise InputValueError(f"{name} run from {index.min()} to {index.max()}, but there are {len(table)}")
+    index = index.astype(np.int64)
+    return np.where(index < 0, index + len(table), index)
+
+
+def _joined_provenance(parts: Sequence[Recording]) -> dict[str, str]:
+    joined = {}
+    for key in dict.fromkeys(key for part in parts for key in part.provenance):
+        values = [part.provenance.get(key) for part in parts]
+        if all(value == values[0] for value in values):
+            joined[key] = str(values[0])
+            continue
+        for part, value in zip(parts, values, strict=True):
+            if value is not None:
+                joined[f"{key} [{', '.join(part._phases['phase'])}]"] = value
+    return joined
+
+
+def _derived_identifier(parents: Sequence[str], *by: Any) -> str:
+    """An identifier that the same operation on the same recordings always gives."""
+    digest = hashlib.sha256()
+    for part in (*parents, *by):
+        digest.update(part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode())
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, digest.hexdigest()))

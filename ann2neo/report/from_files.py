@@ -1,0 +1,67 @@
+"""From NWB files to a page, as the command line does it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import quantities as pq
+
+from ann2neo._files import refuse_existing
+from ann2neo.errors import InputValueError
+from ann2neo.io.nwb.reader import read_nwb
+from ann2neo.report.page import write_report
+
+__all__ = ["report_files"]
+
+
+def report_files(
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    bin_size_ms: float | None = None,
+    title: str | None = None,
+    study: pd.DataFrame | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Read recordings and write a page about them.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        NWB files, ours or of real sessions. Chapters are called by file names; by paths where names repeat.
+    out : Path
+        The HTML file to write.
+    bin_size_ms : float, optional
+        Length of a time bin, in ms, for files that ann2neo did not write.
+    title : str, optional
+        Heading of the page.
+    study : pandas.DataFrame, optional
+        Rows of a study, among which each recording's place is shown.
+    overwrite : bool, default False
+        Whether an existing page may be replaced.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    InputValueError
+        If there is no file, or one is given twice.
+    OutputExistsError
+        If the page exists already; nothing is read then.
+    """
+    if not paths:
+        raise InputValueError("a report needs at least one NWB file, got none")
+    names = Counter(path.name for path in paths)
+    chapters = {path: path.name if names[path.name] == 1 else str(path) for path in paths}
+    if len(chapters) < len(paths):
+        raise InputValueError(f"each file can be in a report once, got {', '.join(map(str, paths))}")
+    refuse_existing(out, overwrite=overwrite)
+    bin_size = None if bin_size_ms is None else bin_size_ms * pq.ms
+    recordings = {name: read_nwb(path, bin_size) for path, name in chapters.items()}
+    return write_report(recordings, out, title=title, study=study, overwrite=overwrite)

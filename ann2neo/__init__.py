@@ -1,7 +1,7 @@
 """ann2neo: record artificial neural networks like brains.
 
-Every public name is listed in ``__init__.pyi`` and loaded when it is first used, so that importing ann2neo loads
-neither Keras nor any other heavy library.
+Every public name is listed in ``__init__.pyi`` and loaded when it is first used, so
+that importing ann2neo loads neither Keras nor any other heavy library.
 """
 
 import lazy_loader

@@ -14,12 +14,18 @@ from .analysis.populations.correlations import complexity as complexity
 from .analysis.populations.correlations import correlation_matrix as correlation_matrix
 from .analysis.populations.correlations import correlations as correlations
 from .analysis.populations.selectivity import selectivity as selectivity
-from .analysis.populations.selectivity import single_stimulus_overlap as single_stimulus_overlap
-from .analysis.populations.summarize_populations import summarize_populations as summarize_populations
+from .analysis.populations.selectivity import (
+    single_stimulus_overlap as single_stimulus_overlap,
+)
+from .analysis.populations.summarize_populations import (
+    summarize_populations as summarize_populations,
+)
 from .analysis.surrogates.surrogate_test import SurrogateWarning as SurrogateWarning
 from .analysis.surrogates.surrogate_test import surrogate_test as surrogate_test
 from .analysis.surrogates.surrogates import surrogates as surrogates
-from .analysis.trials.variability_over_repeats import variability_over_repeats as variability_over_repeats
+from .analysis.trials.variability_over_repeats import (
+    variability_over_repeats as variability_over_repeats,
+)
 from .analysis.units.analyze import analyze as analyze
 from .datasets import DataSet as DataSet
 from .datasets import load_dataset as load_dataset

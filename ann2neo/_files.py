@@ -19,12 +19,21 @@ from ann2neo.errors import (
     OutputLockedError,
 )
 
-__all__ = ["complete_file", "complete_text", "output_path", "partial_path", "refuse_existing"]
+__all__ = [
+    "complete_file",
+    "complete_text",
+    "output_path",
+    "partial_path",
+    "refuse_existing",
+]
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space or write elsewhere",
     errno.EDQUOT: "the disk quota is used up; free some space or write elsewhere",
-    errno.EFBIG: "the file would be larger than is allowed here; raise the limit or write elsewhere",
+    errno.EFBIG: (
+        "the file would be larger than is allowed here; raise the limit or write"
+        " elsewhere"
+    ),
     errno.EACCES: "permission is missing; choose a folder you may write to",
     errno.EPERM: "permission is missing; choose a folder you may write to",
     errno.EROFS: "the file system is read-only; choose another folder",
@@ -66,7 +75,9 @@ def output_path(path: str | os.PathLike[str], suffix: str, *, overwrite: bool) -
         As `refuse_existing`.
     """
     if not isinstance(path, (str, os.PathLike)):
-        raise InputTypeError(f"path must be a path, got {path!r} ({type(path).__name__})")
+        raise InputTypeError(
+            f"path must be a path, got {path!r} ({type(path).__name__})"
+        )
     target = Path(path)
     if not target.name:
         raise InputValueError("path must not be empty")
@@ -97,7 +108,10 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
     if path.is_dir():
         raise OutputError(errno.EISDIR, _REMEDIES[errno.EISDIR], str(path))
     if path.exists() and not overwrite:
-        msg = f"{path} exists already; pass overwrite=True (--overwrite) to replace it, or choose another name"
+        msg = (
+            f"{path} exists already; pass overwrite=True (--overwrite) to replace it,"
+            " or choose another name"
+        )
         raise OutputExistsError(msg)
 
 
@@ -110,7 +124,8 @@ def complete_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
     path : Path
         Where the complete file shall stand.
     overwrite : bool
-        Whether an existing file may be replaced. It stays whole until the new one is complete.
+        Whether an existing file may be replaced. It stays whole until the new one is
+        complete.
 
     Yields
     ------
@@ -124,7 +139,8 @@ def complete_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
     OutputLockedError
         If somebody else is writing the same file now.
     OutputError
-        If the folder, the disk or a permission does not allow it; an old file is still there, whole.
+        If the folder, the disk or a permission does not allow it; an old file is still
+        there, whole.
     """
     refuse_existing(path, overwrite=overwrite)
     partial = partial_path(path)
@@ -142,7 +158,8 @@ def complete_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
         partial.replace(path)
         _sync_folder(path.parent)
     except BaseException as error:
-        # Held under the lock, the partial file is ours to remove; where that is not possible, the next run reuses it.
+        # Held under the lock, the partial file is ours to remove; where that is not
+        # possible, the next run reuses it.
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         number = _errno_of(error)
@@ -166,9 +183,13 @@ def _locked(partial: Path, path: Path) -> int:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(handle)
-            msg = f"another process is writing {path} now; wait for it, or choose another name"
+            msg = (
+                f"another process is writing {path} now; wait for it, or choose another"
+                " name"
+            )
             raise OutputLockedError(msg) from error
-        # Between opening and locking, the former writer may have moved the file to its final name: then it is not ours.
+        # Between opening and locking, the former writer may have moved the file to its
+        # final name: then it is not ours.
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(handle), partial.stat()):
                 return handle
@@ -184,7 +205,9 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _errno_of(error: BaseException | None) -> int | None:
-    """Errno of the operating system's error behind an exception; HDF5 has it in the text only."""
+    """Errno of the operating system's error behind an exception; HDF5 has it in the
+    text only.
+    """
     while error is not None:
         if isinstance(error, OSError) and error.errno in _REMEDIES:
             return error.errno

@@ -1,4 +1,6 @@
-"""Data sets: a registry, checked by SHA-256 whatever the source, kept in the user's cache."""
+"""Data sets: a registry, checked by SHA-256 whatever the source, kept in the user's
+cache.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,20 @@ import numpy as np
 import numpy.typing as npt
 
 from ann2neo._dataset_sources import SOURCES, Arrays, Source, SourceError
-from ann2neo.errors import DataSetUnavailableError, FileFormatError, InputTypeError, InputValueError
+from ann2neo.errors import (
+    DataSetUnavailableError,
+    FileFormatError,
+    InputTypeError,
+    InputValueError,
+)
 
-__all__ = ["DataSet", "cache_folder", "load_dataset", "register_dataset", "status_of_datasets"]
+__all__ = [
+    "DataSet",
+    "cache_folder",
+    "load_dataset",
+    "register_dataset",
+    "status_of_datasets",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +59,9 @@ _SHA256: Mapping[str, Mapping[str, str]] = {
         "y_test": "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5",
     },
 }
-"""Sums of the arrays' bytes (uint8, C order); none for what scikit-learn carries inside itself."""
+"""Sums of the arrays' bytes (uint8, C order); none for what scikit-learn carries inside
+itself.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +73,8 @@ class DataSet:
     name : str
         What it is called.
     x_train, x_test : ndarray, shape (n_samples, ...)
-        Inputs as they came: images of shape (row, col) or (row, col, channel), or features.
+        Inputs as they came: images of shape (row, col) or (row, col, channel), or
+        features.
     y_train, y_test : ndarray of int32, shape (n_samples,)
         Classes, 0 to ``n_classes - 1``.
     scale : float
@@ -96,7 +112,8 @@ class DataSet:
 
         Returns
         -------
-        ndarray of float32, shape (n_samples, n_rows, n_cols, n_channels) or (n_samples, n_features)
+        ndarray of float32, shape (n_samples, n_rows, n_cols, n_channels) or
+        (n_samples, n_features)
             Values from 0 to 1 where the data run from 0 to `scale`.
         """
         x = {"train": self.x_train, "test": self.x_test}[split]
@@ -117,7 +134,9 @@ class _Entry:
 
 
 _registry: dict[str, _Entry] = {
-    name: _Entry(sources, _SHA256[name], name != "digits", 16.0 if name == "digits" else 255.0)
+    name: _Entry(
+        sources, _SHA256[name], name != "digits", 16.0 if name == "digits" else 255.0
+    )
     for name, sources in SOURCES.items()
 }
 
@@ -128,8 +147,9 @@ def load_dataset(name: str | os.PathLike[str]) -> DataSet:
     Parameters
     ----------
     name : str or path
-        ``"digits"`` (embedded, needs no network), ``"mnist"``, ``"fashion_mnist"``, ``"cifar10"``, a name given to
-        `register_dataset`, or the path of a ``.npz`` file with the arrays x_train, y_train, x_test and y_test.
+        ``"digits"`` (embedded, needs no network), ``"mnist"``, ``"fashion_mnist"``,
+        ``"cifar10"``, a name given to `register_dataset`, or the path of a ``.npz``
+        file with the arrays x_train, y_train, x_test and y_test.
 
     Returns
     -------
@@ -141,7 +161,8 @@ def load_dataset(name: str | os.PathLike[str]) -> DataSet:
     InputValueError
         If there is no data set of that name.
     DataSetUnavailableError
-        If no source can be reached; what was tried is listed, with where to place a file by hand.
+        If no source can be reached; what was tried is listed, with where to place a
+        file by hand.
     FileFormatError
         If a file does not hold the arrays, or they are not those of the data set.
 
@@ -175,8 +196,9 @@ def load_dataset(name: str | os.PathLike[str]) -> DataSet:
             _log.info("%s: fetched from %s", text, source.name)
         return data
     raise DataSetUnavailableError(
-        f"no source of the data set {text!r} could be used: {'; '.join(tried)}. Place a NumPy file with the arrays "
-        f"{', '.join(_ARRAYS)} (uint8) at {_cache_path(text)}, or name another .npz file instead of {text!r}"
+        f"no source of the data set {text!r} could be used: {'; '.join(tried)}. Place a"
+        f" NumPy file with the arrays {', '.join(_ARRAYS)} (uint8) at"
+        f" {_cache_path(text)}, or name another .npz file instead of {text!r}"
     )
 
 
@@ -195,8 +217,9 @@ def register_dataset(
     name : str
         What to call it.
     load : callable
-        Returns ``(x_train, y_train), (x_test, y_test)``, as `keras.datasets` do, or a mapping of these names. Inputs
-        are images of shape (sample, row, col[, channel]) or features (sample, feature), labels are classes.
+        Returns ``(x_train, y_train), (x_test, y_test)``, as `keras.datasets` do, or a
+        mapping of these names. Inputs are images of shape (sample, row, col[, channel])
+        or features (sample, feature), labels are classes.
     scale : float, optional
         The input value that becomes 1; the largest training value if not given.
     sha256 : mapping of str to str, optional
@@ -207,35 +230,56 @@ def register_dataset(
     Raises
     ------
     InputTypeError, InputValueError
-        If `load` cannot be called, the name is taken or ends in ``.npz``, or `scale` is not positive.
+        If `load` cannot be called, the name is taken or ends in ``.npz``, or `scale` is
+        not positive.
 
     Examples
     --------
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> x, y = rng.random((40, 5)), np.arange(40) % 4
-    >>> register_dataset("mine", lambda: ((x[:30], y[:30]), (x[30:], y[30:])), scale=1.0)
+    >>> register_dataset(
+    ...     "mine", lambda: ((x[:30], y[:30]), (x[30:], y[30:])), scale=1.0
+    ... )
     >>> load_dataset("mine").n_classes
     4
     """
     if not callable(load):
-        raise InputTypeError(f"load must be a function that returns the arrays, got {type(load).__name__}")
+        raise InputTypeError(
+            "load must be a function that returns the arrays, got"
+            f" {type(load).__name__}"
+        )
     if not name or name.endswith(".npz") or "/" in name or "\\" in name:
-        raise InputValueError(f"a data set's name must be a word without slashes or '.npz', got {name!r}")
+        raise InputValueError(
+            f"a data set's name must be a word without slashes or '.npz', got {name!r}"
+        )
     if name in _registry and not overwrite:
-        raise InputValueError(f"there is a data set {name!r} already; choose another name or pass overwrite=True")
+        raise InputValueError(
+            f"there is a data set {name!r} already; choose another name or pass"
+            " overwrite=True"
+        )
     if scale is not None and not scale > 0:
-        raise InputValueError(f"scale must be positive, got {scale}; it is the input value that becomes 1")
+        raise InputValueError(
+            f"scale must be positive, got {scale}; it is the input value that becomes 1"
+        )
 
     def arrays() -> Arrays:
         loaded = load()
         if isinstance(loaded, Mapping):
             return loaded
         (x_train, y_train), (x_test, y_test) = loaded
-        return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+        return {
+            "x_train": x_train,
+            "y_train": y_train,
+            "x_test": x_test,
+            "y_test": y_test,
+        }
 
     _registry[name] = _Entry(
-        (Source(f"the function registered as {name!r}", arrays),), dict(sha256 or {}), False, scale
+        (Source(f"the function registered as {name!r}", arrays),),
+        dict(sha256 or {}),
+        False,
+        scale,
     )
 
 
@@ -246,12 +290,19 @@ def status_of_datasets() -> list[tuple[str, str]]:
         if entry.cached and _cache_path(name).exists():
             rows.append((name, f"in the cache, {_cache_path(name)}"))
         else:
-            rows.append((name, "from " + ", else ".join(source.name for source in entry.sources)))
+            rows.append(
+                (
+                    name,
+                    "from " + ", else ".join(source.name for source in entry.sources),
+                )
+            )
     return rows
 
 
 def cache_folder() -> Path:
-    """Folder that keeps fetched data sets: ``$ANN2NEO_CACHE``, else the platform's cache folder."""
+    """Folder that keeps fetched data sets: ``$ANN2NEO_CACHE``, else the platform's
+    cache folder.
+    """
     given = os.environ.get("ANN2NEO_CACHE")
     if given:
         return Path(given).expanduser()
@@ -270,7 +321,10 @@ def _cache_path(name: str) -> Path:
 
 def _known(name: str) -> _Entry:
     if name not in _registry:
-        msg = f"unknown data set {name!r}; there are {', '.join(_registry)}, and paths that end in .npz"
+        msg = (
+            f"unknown data set {name!r}; there are {', '.join(_registry)}, and paths"
+            " that end in .npz"
+        )
         raise InputValueError(msg)
     return _registry[name]
 
@@ -289,12 +343,16 @@ def _from_cache(name: str, entry: _Entry) -> DataSet | None:
 
 
 def _keep(name: str, arrays: Arrays) -> None:
-    """Write the cache's file under its name only when it is whole; a cache that cannot be written is no error."""
+    """Write the cache's file under its name only when it is whole; a cache that cannot
+    be written is no error.
+    """
     path = _cache_path(name)
     named: dict[str, Any] = {key: arrays[key] for key in _ARRAYS}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{name}.", suffix=".partial", delete=False) as file:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{name}.", suffix=".partial", delete=False
+        ) as file:
             partial = Path(file.name)
             try:
                 np.savez(file, **named)
@@ -314,15 +372,22 @@ def _read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
         with np.load(path, allow_pickle=False) as file:
             missing = [key for key in _ARRAYS if key not in file]
             if missing:
-                msg = f"{path} must hold the arrays {', '.join(_ARRAYS)}; it lacks {', '.join(missing)}"
+                msg = (
+                    f"{path} must hold the arrays {', '.join(_ARRAYS)}; it lacks"
+                    f" {', '.join(missing)}"
+                )
                 raise FileFormatError(msg)
             return {key: file[key] for key in _ARRAYS}
     except FileNotFoundError as error:
-        raise InputValueError(f"there is no file {path}; give a .npz file with {', '.join(_ARRAYS)}") from error
+        raise InputValueError(
+            f"there is no file {path}; give a .npz file with {', '.join(_ARRAYS)}"
+        ) from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         if isinstance(error, FileFormatError):
             raise
-        raise FileFormatError(f"{path} is not a NumPy .npz file of plain arrays: {error}") from error
+        raise FileFormatError(
+            f"{path} is not a NumPy .npz file of plain arrays: {error}"
+        ) from error
 
 
 def _verify(arrays: Arrays, sha256: Mapping[str, str]) -> None:
@@ -332,28 +397,58 @@ def _verify(arrays: Arrays, sha256: Mapping[str, str]) -> None:
             raise SourceError(f"{key} is missing")
         found = hashlib.sha256(np.ascontiguousarray(arrays[key]).data).hexdigest()
         if found != wanted:
-            raise SourceError(f"{key} is not the published array: SHA-256 {found[:12]}..., not {wanted[:12]}...")
+            raise SourceError(
+                f"{key} is not the published array: SHA-256 {found[:12]}..., not"
+                f" {wanted[:12]}..."
+            )
 
 
 def _checked(name: str, arrays: Arrays, scale: float | None, source: str) -> DataSet:
     """Build a data set from arrays that make sense together."""
     missing = [key for key in _ARRAYS if key not in arrays]
     if missing:
-        raise FileFormatError(f"{name}: a data set needs {', '.join(_ARRAYS)}; {', '.join(missing)} is missing")
+        raise FileFormatError(
+            f"{name}: a data set needs {', '.join(_ARRAYS)}; {', '.join(missing)} is"
+            " missing"
+        )
     x_train, y_train, x_test, y_test = (np.asarray(arrays[key]) for key in _ARRAYS)
     # Keras gives the classes of cifar10 as a column.
-    y_train, y_test = (y.reshape(-1) if y.ndim == 2 and y.shape[1] == 1 else y for y in (y_train, y_test))
+    y_train, y_test = (
+        y.reshape(-1) if y.ndim == 2 and y.shape[1] == 1 else y
+        for y in (y_train, y_test)
+    )
     for split, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
         if len(x) == 0 or y.shape != x.shape[:1]:
-            msg = f"{name}: y_{split} must have one class per sample, shape ({len(x)},), got {y.shape}"
-            raise FileFormatError(msg + "; one-hot rows become classes with argmax(axis=1)")
-        if not 2 <= x.ndim <= 4 or x.dtype.kind not in "fiub" or x.shape[1:] != x_train.shape[1:]:
-            msg = f"{name}: x_{split} must be numbers of shape (sample, row, col[, channel]) or (sample, feature), got "
+            msg = (
+                f"{name}: y_{split} must have one class per sample, shape ({len(x)},),"
+                f" got {y.shape}"
+            )
+            raise FileFormatError(
+                msg + "; one-hot rows become classes with argmax(axis=1)"
+            )
+        if (
+            not 2 <= x.ndim <= 4
+            or x.dtype.kind not in "fiub"
+            or x.shape[1:] != x_train.shape[1:]
+        ):
+            msg = (
+                f"{name}: x_{split} must be numbers of shape (sample, row, col[,"
+                " channel]) or (sample, feature), got "
+            )
             raise FileFormatError(msg + f"{x.dtype} of shape {x.shape}")
         if y.dtype.kind not in "iu" or y.min() < 0:
             raise FileFormatError(
-                f"{name}: y_{split} must hold classes 0, 1, 2 and so on, got {y.dtype} from {y.min()}"
+                f"{name}: y_{split} must hold classes 0, 1, 2 and so on, got {y.dtype}"
+                f" from {y.min()}"
             )
     if scale is None:
         scale = float(x_train.max()) or 1.0
-    return DataSet(name, x_train, y_train.astype(np.int32), x_test, y_test.astype(np.int32), scale, source)
+    return DataSet(
+        name,
+        x_train,
+        y_train.astype(np.int32),
+        x_test,
+        y_test.astype(np.int32),
+        scale,
+        source,
+    )

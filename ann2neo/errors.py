@@ -3,17 +3,17 @@
 ::
 
     Ann2NeoError
-    ├── InputTypeError          (TypeError)    an argument of the wrong type
-    ├── InputValueError         (ValueError)   an argument of the right type with a wrong value
-    │   ├── LayerError                         unknown, ambiguous or never reached layer
-    │   └── ActivationError                    NaN or infinite activations, no batch axis
-    ├── FileFormatError         (ValueError)   a file that is not what it should be
-    │   └── IntegrityError                     our own file, damaged
+    ├── InputTypeError          (TypeError)        wrong type of an argument
+    ├── InputValueError         (ValueError)       right type, wrong value
+    │   ├── LayerError                             unknown, ambiguous or never run
+    │   └── ActivationError                        NaN, infinite, or no batch axis
+    ├── FileFormatError         (ValueError)       a file that is not what it should be
+    │   └── IntegrityError                         our own file, damaged
     ├── OutputExistsError       (FileExistsError)  nothing is replaced unasked
-    ├── OutputLockedError       (OSError)      somebody else is writing there
-    ├── OutputError             (OSError)      a place that cannot be written
-    ├── DataSetUnavailableError (OSError)      no source of a data set could be reached
-    └── MissingExtraError       (ImportError)  an optional dependency is not installed
+    ├── OutputLockedError       (OSError)          somebody else is writing there
+    ├── OutputError             (OSError)          a place that cannot be written
+    ├── DataSetUnavailableError (OSError)          no source could be reached
+    └── MissingExtraError       (ImportError)      an optional dependency is missing
 
 A message says the value, the rule and the remedy.
 """
@@ -56,7 +56,7 @@ class InputTypeError(Ann2NeoError, TypeError):
     >>> import ann2neo
     >>> ann2neo.summarize([0.1, 0.2])
     Traceback (most recent call last):
-    ann2neo.errors.InputTypeError: summarize needs the table that analyze returns, got list
+    ann2neo.errors.InputTypeError: summarize needs the table that analyze returns, ...
     """
 
 
@@ -68,7 +68,7 @@ class InputValueError(Ann2NeoError, ValueError):
     >>> import ann2neo
     >>> ann2neo.explain("firing_rate", order="sorted")
     Traceback (most recent call last):
-    ann2neo.errors.InputValueError: order must be one of random, stored, unknown, got 'sorted'
+    ann2neo.errors.InputValueError: order must be one of random, stored, unknown, ...
     """
 
 
@@ -78,7 +78,13 @@ class LayerError(InputValueError):
     Examples
     --------
     >>> import ann2neo, keras
-    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="hidden"), keras.layers.Dense(2)])
+    >>> model = keras.Sequential(
+    ...     [
+    ...         keras.Input((4,)),
+    ...         keras.layers.Dense(3, name="hidden"),
+    ...         keras.layers.Dense(2),
+    ...     ]
+    ... )
     >>> ann2neo.Probe(model, layers="hiden")
     Traceback (most recent call last):
     ann2neo.errors.LayerError: ...'hiden'...
@@ -180,8 +186,8 @@ class DataSetUnavailableError(Ann2NeoError, OSError):
     Examples
     --------
     >>> import ann2neo
-    >>> try:
-    ...     data = ann2neo.load_dataset("digits")  # comes with scikit-learn; "mnist" needs a network or a cached copy
+    >>> try:  # digits come with scikit-learn; mnist needs a network or a cached copy
+    ...     data = ann2neo.load_dataset("digits")
     ... except ann2neo.DataSetUnavailableError as error:
     ...     print(error)
     >>> data.name

@@ -18,22 +18,31 @@ from ann2neo.raster import SpikeRaster
 
 __all__ = ["MONITORED", "SpikeMonitor"]
 
-MONITORED = ("mean_firing_rate", "cv_firing_rate_percent", "mean_fano_factor", "silent_share")
+MONITORED = (
+    "mean_firing_rate",
+    "cv_firing_rate_percent",
+    "mean_fano_factor",
+    "silent_share",
+)
 """What is put into the logs, as ``spike_<column>``."""
 
 
 class SpikeMonitor(keras.callbacks.Callback):
-    """Watch the spikes of a small probe set during training, as the paper's figure 5 does.
+    """Watch the spikes of a small probe set during training, as the paper's figure 5
+    does.
 
-    At the end of every epoch the probe set is recorded, and mean firing rate, its coefficient of variation over units,
-    mean Fano factor and the share of silent units go into the logs as ``spike_mean_firing_rate`` and so on; of `x_val`
-    as ``val_spike_...``; of several layers as ``spike_..._<layer>``. Put it before callbacks that read the logs:
-    ``EarlyStopping(monitor="spike_mean_firing_rate")``, ``CSVLogger``, ``TensorBoard``.
+    At the end of every epoch the probe set is recorded, and mean firing rate, its
+    coefficient of variation over units, mean Fano factor and the share of silent units
+    go into the logs as ``spike_mean_firing_rate`` and so on; of `x_val` as
+    ``val_spike_...``; of several layers as ``spike_..._<layer>``. Put it before
+    callbacks that read the logs: ``EarlyStopping(monitor="spike_mean_firing_rate")``,
+    ``CSVLogger``, ``TensorBoard``.
 
     Parameters
     ----------
     x : array_like, or list or dict of arrays, shape (n_presentations, ...)
-        Stimuli, best of the training set, as the model takes them; `n_samples` of them, chosen at random, are shown.
+        Stimuli, best of the training set, as the model takes them; `n_samples` of them,
+        chosen at random, are shown.
     x_val : array_like, or list or dict of arrays, optional
         Stimuli that were not trained on.
     layers, threshold
@@ -45,24 +54,27 @@ class SpikeMonitor(keras.callbacks.Callback):
     every : {"epoch", "batch"}
         Record at the end of every epoch, or of every batch too.
     seed : int, default 0
-        Seeds the choice of samples and their order, which stay the same from epoch to epoch.
+        Seeds the choice of samples and their order, which stay the same from epoch to
+        epoch.
 
     Attributes
     ----------
     history : pandas.DataFrame
-        One row per recording, split and layer: ``epoch``, ``batch`` (-1 at the end of an epoch), ``split`` ("train" or
-        "val"), ``layer`` and the monitored columns.
+        One row per recording, split and layer: ``epoch``, ``batch`` (-1 at the end of
+        an epoch), ``split`` ("train" or "val"), ``layer`` and the monitored columns.
 
     Raises
     ------
     InputTypeError, InputValueError
-        If there are no samples, fewer than two windows of them, or `every` is unknown; from the first recording on
-        whatever `Probe` raises.
+        If there are no samples, fewer than two windows of them, or `every` is unknown;
+        from the first recording on whatever `Probe` raises.
 
     Examples
     --------
     >>> import keras, numpy as np
-    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(2)])
+    >>> model = keras.Sequential(
+    ...     [keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(2)]
+    ... )
     >>> model.compile("sgd", "mse")
     >>> x, y = np.random.default_rng(0).normal(size=(200, 4)), np.zeros((200, 2))
     >>> monitor = SpikeMonitor(x)
@@ -87,24 +99,35 @@ class SpikeMonitor(keras.callbacks.Callback):
         if every not in {"epoch", "batch"}:
             raise InputValueError(f"every must be 'epoch' or 'batch', got {every!r}")
         if window < 1 or n_samples < 2 * window:
-            msg = f"the Fano factor needs at least two windows: n_samples >= 2 * window, got {n_samples} and {window}"
+            msg = (
+                "the Fano factor needs at least two windows: n_samples >= 2 * window,"
+                f" got {n_samples} and {window}"
+            )
             raise InputValueError(msg)
         self._sets = {"train": _sample(x, n_samples, window, seed, "x")}
         if x_val is not None:
             self._sets["val"] = _sample(x_val, n_samples, window, seed, "x_val")
-        self._layers, self._threshold, self._window, self._seed = layers, threshold, window, seed
+        self._layers, self._threshold, self._window, self._seed = (
+            layers,
+            threshold,
+            window,
+            seed,
+        )
         self._fano = chosen_statistics(["fano"])[0]
         self._probe: Probe | None = None
         self._epoch = 0
         self._rows: list[dict[str, Any]] = []
         if every == "batch":
-            # Keras skips the batches of callbacks that do not define this hook, which costs nothing then.
+            # Keras skips the batches of callbacks that do not define this hook, which
+            # costs nothing then.
             self.on_train_batch_end = self._watch_batch
 
     @property
     def history(self) -> pd.DataFrame:
         """One row per recording, split and layer."""
-        return pd.DataFrame(self._rows, columns=["epoch", "batch", "split", "layer", *MONITORED])
+        return pd.DataFrame(
+            self._rows, columns=["epoch", "batch", "split", "layer", *MONITORED]
+        )
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Forget an earlier training."""
@@ -130,7 +153,8 @@ class SpikeMonitor(keras.callbacks.Callback):
     def _watch(self, epoch: int, batch: int) -> dict[str, float]:
         """Record every probe set; returns what goes into the logs."""
         if hasattr(self.model, "jax_state_sync"):
-            # With JAX the trained values live in the training loop until they are asked for.
+            # With JAX the trained values live in the training loop until they are asked
+            # for.
             self.model.jax_state_sync()
         if self._probe is None:
             self._probe = Probe(self.model, self._layers, self._threshold)
@@ -139,10 +163,20 @@ class SpikeMonitor(keras.callbacks.Callback):
             parts = list(_by_layer(*self._probe.spikes(stimuli, seed=self._seed)))
             for layer, raster in parts:
                 values = self._statistics(raster)
-                self._rows.append({"epoch": epoch, "batch": batch, "split": split, "layer": layer, **values})
+                self._rows.append(
+                    {
+                        "epoch": epoch,
+                        "batch": batch,
+                        "split": split,
+                        "layer": layer,
+                        **values,
+                    }
+                )
                 prefix = "spike_" if split == "train" else "val_spike_"
                 suffix = f"_{layer}" if len(parts) > 1 else ""
-                found.update({f"{prefix}{name}{suffix}": value for name, value in values.items()})
+                found.update(
+                    {f"{prefix}{name}{suffix}": value for name, value in values.items()}
+                )
         return found
 
     def _statistics(self, raster: SpikeRaster) -> dict[str, float]:
@@ -154,13 +188,17 @@ class SpikeMonitor(keras.callbacks.Callback):
         mean = float(rates.mean())
         return {
             "mean_firing_rate": mean,
-            "cv_firing_rate_percent": float(100 * rates.std() / mean) if mean else float("nan"),
+            "cv_firing_rate_percent": (
+                float(100 * rates.std() / mean) if mean else float("nan")
+            ),
             "mean_fano_factor": float(fano.mean()) if len(fano) else float("nan"),
             "silent_share": float(1 - active.mean()),
         }
 
 
-def _by_layer(raster: SpikeRaster, units: pd.DataFrame) -> Iterator[tuple[str, SpikeRaster]]:
+def _by_layer(
+    raster: SpikeRaster, units: pd.DataFrame
+) -> Iterator[tuple[str, SpikeRaster]]:
     names = units["layer"]
     for name in names.unique():
         chosen = (names == name).to_numpy()
@@ -171,13 +209,27 @@ def _sample(x: Any, n_samples: int, window: int, seed: int, name: str) -> Any:
     """A seeded choice of samples, with the structure of `x` kept."""
     leaves = keras.tree.flatten(x)
     lengths = {len(leaf) for leaf in leaves if hasattr(leaf, "__len__")}
-    if not leaves or len(lengths) != 1 or not all(hasattr(leaf, "__getitem__") for leaf in leaves):
-        msg = f"{name} must be an array, or a list or dict of arrays of equal length, got {type(x).__name__}"
-        raise InputTypeError(msg + "; take a few batches out of a data set and stack them")
+    if (
+        not leaves
+        or len(lengths) != 1
+        or not all(hasattr(leaf, "__getitem__") for leaf in leaves)
+    ):
+        msg = (
+            f"{name} must be an array, or a list or dict of arrays of equal length, got"
+            f" {type(x).__name__}"
+        )
+        raise InputTypeError(
+            msg + "; take a few batches out of a data set and stack them"
+        )
     n = lengths.pop()
     if n < 2 * window:
-        raise InputValueError(f"{name} must hold at least two windows of {window} samples, got {n} samples")
+        raise InputValueError(
+            f"{name} must hold at least two windows of {window} samples, got {n}"
+            " samples"
+        )
     chosen: npt.NDArray[np.int64] = np.arange(n)
     if n > n_samples:
-        chosen = np.sort(np.random.default_rng(seed).choice(n, n_samples, replace=False))
+        chosen = np.sort(
+            np.random.default_rng(seed).choice(n, n_samples, replace=False)
+        )
     return keras.tree.map_structure(lambda leaf: np.asarray(leaf)[chosen], x)

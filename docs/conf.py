@@ -1,4 +1,6 @@
-"""How the site is built: ``python -m sphinx -W --keep-going -n docs docs/_build/html``."""
+"""How the site is built: ``python -m sphinx -W --keep-going -n docs
+docs/_build/html``.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ extensions = [
 toc_object_entries_show_parents = "hide"
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "generated"]
-# A name in single backticks is a link where there is a page of it, and an emphasised word (an argument) where not.
+# A name in single backticks is a link where there is a page of it, and an emphasised
+# word (an argument) where not.
 default_role = "py:obj"
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!ann2neo).*")]
@@ -44,9 +47,12 @@ numpydoc_xref_param_type = False
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-# Notebooks that the README's line has run are shown as they came out, the others are executed.
+# Notebooks that the README's line has run are shown as they came out, the others are
+# executed.
 nb_execution_mode = "auto"
-nb_execution_excludepatterns = [f"notebooks/{path.name}" for path in executed_notebooks()]
+nb_execution_excludepatterns = [
+    f"notebooks/{path.name}" for path in executed_notebooks()
+]
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
 # TensorFlow greets every kernel on the standard error stream.
@@ -60,7 +66,16 @@ html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_sidebars: dict[str, list[str]] = {
-    page: [] for page in ("index", "commands", "statistics", "nwb", "frameworks", "study", "benchmarks")
+    page: []
+    for page in (
+        "index",
+        "commands",
+        "statistics",
+        "nwb",
+        "frameworks",
+        "study",
+        "benchmarks",
+    )
 }
 html_context = {"default_mode": "auto"}
 html_theme_options = {

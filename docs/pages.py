@@ -1,7 +1,8 @@
-"""The pages of the site that are made from the code: the reference, the command line, the tables, the notebooks.
+"""The pages of the site that are made from the code: the reference, the command line,
+the tables, the notebooks.
 
-Each ``..._page`` function returns text; `write_pages` puts all of them where Sphinx finds them. What is written does
-not go under version control.
+Each ``..._page`` function returns text; `write_pages` puts all of them where Sphinx
+finds them. What is written does not go under version control.
 """
 
 from __future__ import annotations
@@ -27,13 +28,20 @@ from ann2neo.report import *"""
 
 SECTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Record a network", "From a Keras network to a recording.", ("probe", "monitor")),
-    ("Recordings", "The data: one bit a unit and time bin, with what was shown when.", ("raster", "recording")),
+    (
+        "Recordings",
+        "The data: one bit a unit and time bin, with what was shown when.",
+        ("raster", "recording"),
+    ),
     ("Neo and NWB", "There and back, and what others need to use a file.", ("io",)),
     (
         "Statistics of units and networks",
         "One row a unit, one row a network; [all columns](statistics.md).",
         (
-            "analysis.units", "analysis.networks", "analysis.explain", "analysis.change_points",
+            "analysis.units",
+            "analysis.networks",
+            "analysis.explain",
+            "analysis.change_points",
         ),
     ),
     (
@@ -48,7 +56,7 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     ("Data sets", "Arrays with the same sum everywhere.", ("datasets",)),
     ("Errors", "Each says the value, the rule and the remedy.", ("errors",)),
-)  # fmt: skip
+)
 """Heading, sentence and modules of each part of the reference."""
 
 
@@ -71,11 +79,13 @@ def figure_names() -> list[str]:
 
 
 def reference_page() -> str:
-    """The reference: every public name in its part; a name whose module is in no part is an error."""
+    """The reference: every public name in its part; a name whose module is in no part
+    is an error.
+    """
     left = {name: module for name, module in public_names().items() if module}
     about = (
-        "Everything public, by topic. Every example on these pages is run by the tests; all start from\n\n"
-        f"```python\n{IMPORTS}\n```\n"
+        "Everything public, by topic. Every example on these pages is run by the"
+        f" tests; all start from\n\n```python\n{IMPORTS}\n```\n"
     )
     parts = ["# Reference\n", about]
     for title, about, modules in SECTIONS:
@@ -83,9 +93,18 @@ def reference_page() -> str:
         left = {name: module for name, module in left.items() if name not in names}
         parts.append(f"## {title}\n\n{about}\n\n{_summary('ann2neo', names)}")
     if left:
-        raise ValueError(f"these public names are in no part of the reference: {left}; add their modules to SECTIONS")
-    about = "Figures return Axes; pages are files. They need `pip install 'ann2neo[report]'`."
-    parts.append(f"## Figures and pages\n\n{about}\n\n{_summary('ann2neo.report', figure_names())}")
+        raise ValueError(
+            f"these public names are in no part of the reference: {left}; add their"
+            " modules to SECTIONS"
+        )
+    about = (
+        "Figures return Axes; pages are files. They need `pip install"
+        " 'ann2neo[report]'`."
+    )
+    parts.append(
+        "## Figures and"
+        f" pages\n\n{about}\n\n{_summary('ann2neo.report', figure_names())}"
+    )
     return "\n".join(parts)
 
 
@@ -95,7 +114,10 @@ def _is_of(module: str, modules: Iterable[str]) -> bool:
 
 def _summary(module: str, names: Sequence[str]) -> str:
     listed = "\n".join(f"   {name}" for name in names)
-    directive = f".. currentmodule:: {module}\n\n.. autosummary::\n   :toctree: api\n   :nosignatures:\n\n{listed}"
+    directive = (
+        f".. currentmodule:: {module}\n\n.. autosummary::\n   :toctree: api\n  "
+        f" :nosignatures:\n\n{listed}"
+    )
     return f"```{{eval-rst}}\n{directive}\n```\n"
 
 
@@ -107,35 +129,61 @@ def commands_page() -> str:
     from ann2neo.cli import app
 
     command = typer.main.get_command(app)
-    text = get_docs_for_click(obj=command, ctx=typer.Context(command), name="ann2neo", title="Command line")
+    text = get_docs_for_click(
+        obj=command, ctx=typer.Context(command), name="ann2neo", title="Command line"
+    )
     for group in (command, *command.commands.values()):
         for sub in getattr(group, "commands", {}).values():
-            text = text.replace(f"* `{sub.name}`: {sub.get_short_help_str()}\n", f"* `{sub.name}`: {sub.help}\n")
+            text = text.replace(
+                f"* `{sub.name}`: {sub.get_short_help_str()}\n",
+                f"* `{sub.name}`: {sub.help}\n",
+            )
     # Typer's own switches for shells are not ours to document.
-    return "\n".join(line for line in text.splitlines() if "-completion`" not in line) + "\n"
+    return (
+        "\n".join(line for line in text.splitlines() if "-completion`" not in line)
+        + "\n"
+    )
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Rows as a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+    return (
+        "\n".join(
+            "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |"
+            for line in lines
+        )
+        + "\n"
+    )
 
 
 def unit_statistics() -> str:
-    """The table of statistics, an entry a heading: null, validity, source and columns."""
+    """The table of statistics, an entry a heading: null, validity, source and
+    columns.
+    """
     from ann2neo.analysis.statistics import STATISTICS
 
     parts = []
     for entry in STATISTICS:
         facts = [
-            f"**Null hypothesis** of `{entry.pvalue}`: {entry.null}." if entry.null else "",
-            f"**Valid** for: {entry.validity}; elsewhere NaN, and `{entry.reason_column.name}` says why.",
+            (
+                f"**Null hypothesis** of `{entry.pvalue}`: {entry.null}."
+                if entry.null
+                else ""
+            ),
+            (
+                f"**Valid** for: {entry.validity}; elsewhere NaN, and"
+                f" `{entry.reason_column.name}` says why."
+            ),
             _meaning_of_order(entry.tests_order, entry.rejects_by_design),
             f"**Source**: {entry.source}",
         ]
         columns = [(f"`{c.name}`", c.description, _unit(c.unit)) for c in entry.columns]
+        heads = ("column", "meaning", "unit")
         told = "\n\n".join(fact for fact in facts if fact)
-        parts.append(f"### `{entry.name}`\n\n{markdown_table(('column', 'meaning', 'unit'), columns)}\n{told}\n")
+        parts.append(
+            f"### `{entry.name}`\n\n{markdown_table(heads, columns)}\n{told}\n"
+        )
     return "\n".join(parts)
 
 
@@ -145,9 +193,15 @@ def _unit(unit: str) -> str:
 
 def _meaning_of_order(tests_order: bool, rejects_by_design: bool) -> str:
     if rejects_by_design:
-        return "**In random order**: a number about the shuffle; a train of zeros and ones rejects by design."
+        return (
+            "**In random order**: a number about the shuffle; a train of zeros and ones"
+            " rejects by design."
+        )
     if tests_order:
-        return "**In random order**: true by construction; a rejection points to a fault in the pipeline."
+        return (
+            "**In random order**: true by construction; a rejection points to a fault"
+            " in the pipeline."
+        )
     return ""
 
 
@@ -167,14 +221,17 @@ def network_columns() -> str:
     rows = [(f"`{c.name}`", c.description, _unit(c.unit)) for c in NETWORK_COLUMNS]
     tested = [(f"`{name}`", about) for name, about in NETWORK_STATISTICS.items()]
     return (
-        f"{markdown_table(('column', 'meaning', 'unit'), rows)}\n### Tests of a whole network\n\n"
-        "Units of one layer are not independent, so {py:obj}`ann2neo.network_test` permutes the time bins for all "
-        f"units alike.\n\n{markdown_table(('statistic', 'what it is sensitive to'), tested)}"
+        f"{markdown_table(('column', 'meaning', 'unit'), rows)}\n### Tests of a whole"
+        " network\n\nUnits of one layer are not independent, so"
+        " {py:obj}`ann2neo.network_test` permutes the time bins for all units"
+        f" alike.\n\n{markdown_table(('statistic', 'what it is sensitive to'), tested)}"
     )
 
 
 def function_statistics() -> str:
-    """Functions of the parts on populations and processes: what each does, and its references."""
+    """Functions of the parts on populations and processes: what each does, and its
+    references.
+    """
     import ann2neo
 
     of_tables = (
@@ -186,24 +243,40 @@ def function_statistics() -> str:
     names = [
         name
         for name, module in public_names().items()
-        if _is_of(module, ["analysis"]) and not _is_of(module, of_tables) and inspect.isfunction(getattr(ann2neo, name))
+        if _is_of(module, ["analysis"])
+        and not _is_of(module, of_tables)
+        and inspect.isfunction(getattr(ann2neo, name))
     ]
     rows = []
     for name in names:
         text = inspect.getdoc(getattr(ann2neo, name)) or ""
-        references = re.search(r"^References\n-+\n(.*?)(?=\n\n\w[^\n]*\n-+\n|\Z)", text, re.DOTALL | re.MULTILINE)
+        references = re.search(
+            r"^References\n-+\n(.*?)(?=\n\n\w[^\n]*\n-+\n|\Z)",
+            text,
+            re.DOTALL | re.MULTILINE,
+        )
         source = " ".join(references[1].split()) if references else "by definition"
-        rows.append((f"{{py:obj}}`ann2neo.{name}`", " ".join(text.partition("\n\n")[0].split()), source))
+        rows.append(
+            (
+                f"{{py:obj}}`ann2neo.{name}`",
+                " ".join(text.partition("\n\n")[0].split()),
+                source,
+            )
+        )
     return markdown_table(("function", "what it does", "source"), rows)
 
 
 def study_results() -> str:
-    """The study's results as their own page in the project says them, a heading lower, its files by their names."""
+    """The study's results as their own page in the project says them, a heading lower,
+    its files by their names.
+    """
     folder = ROOT / "data" / "study"
     text = (folder / "README.md").read_text(encoding="utf-8")
     blocks = re.split(r"(^```.*?^```$)", text, flags=re.MULTILINE | re.DOTALL)
     # Every second part is a block of code, whose lines may start with the same sign.
-    blocks[::2] = [re.sub(r"^(#+ )", r"#\1", part, flags=re.MULTILINE) for part in blocks[::2]]
+    blocks[::2] = [
+        re.sub(r"^(#+ )", r"#\1", part, flags=re.MULTILINE) for part in blocks[::2]
+    ]
     text = "".join(blocks)
     text = re.sub(r"!\[([^\]]*)\]\((?!\w+:)([^)]+)\)", r"![\1](../data/study/\2)", text)
     return re.sub(r"(?<!!)\[([^\]]*)\]\((?!\w+:|#)([^)]+)\)", _named_file, text)
@@ -215,10 +288,15 @@ def _named_file(link: re.Match[str]) -> str:
 
 
 def nwb_columns() -> str:
-    """Columns of units and presentations, with the descriptions that stand in the file."""
+    """Columns of units and presentations, with the descriptions that stand in
+    the file.
+    """
     from ann2neo.io.nwb.layout import DESCRIPTIONS, stored_name
 
-    rows = [(f"`{stored_name(name, DESCRIPTIONS)}`", about) for name, about in DESCRIPTIONS.items()]
+    rows = [
+        (f"`{stored_name(name, DESCRIPTIONS)}`", about)
+        for name, about in DESCRIPTIONS.items()
+    ]
     return markdown_table(("column", "meaning"), rows)
 
 
@@ -244,7 +322,10 @@ def write_pages(docs: Path) -> None:
             left.unlink()
     executed = {path.name: path for path in executed_notebooks()}
     for path in stored_notebooks():
-        _write(docs / "notebooks" / path.name, executed.get(path.name, path).read_text(encoding="utf-8"))
+        _write(
+            docs / "notebooks" / path.name,
+            executed.get(path.name, path).read_text(encoding="utf-8"),
+        )
 
 
 def stored_notebooks() -> list[Path]:
@@ -253,9 +334,15 @@ def stored_notebooks() -> list[Path]:
 
 
 def executed_notebooks() -> list[Path]:
-    """Notebooks that the README's line has run and whose cells are still those of the stored ones."""
+    """Notebooks that the README's line has run and whose cells are still those of the
+    stored ones.
+    """
     copies = [EXECUTED / path.name for path in stored_notebooks()]
-    return [copy for copy in copies if copy.is_file() and _cells(copy) == _cells(ROOT / "notebooks" / copy.name)]
+    return [
+        copy
+        for copy in copies
+        if copy.is_file() and _cells(copy) == _cells(ROOT / "notebooks" / copy.name)
+    ]
 
 
 def _cells(notebook: Path) -> list[tuple[str, str]]:
@@ -264,7 +351,9 @@ def _cells(notebook: Path) -> list[tuple[str, str]]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a page unless it is there already: Sphinx reads a page again when its file is new."""
+    """Write a page unless it is there already: Sphinx reads a page again when its file
+    is new.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")

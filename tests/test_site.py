@@ -1,4 +1,6 @@
-"""The site: what its pages take from the code is complete, and what they say about files is so."""
+"""The site: what its pages take from the code is complete, and what they say about
+files is so.
+"""
 
 import ast
 import builtins
@@ -42,21 +44,33 @@ EXAMPLES += [f"report.{name}" for name in ann2neo.report.__all__]
 
 
 def test_the_reference_lists_every_public_name_once():
-    """The names in the reference are those of ann2neo and of ann2neo.report, each once."""
+    """The names in the reference are those of ann2neo and of ann2neo.report,
+    each once.
+    """
     listed = re.findall(r"^   (\w+)$", pages.reference_page(), re.MULTILINE)
-    assert sorted(listed) == sorted([*(set(ann2neo.__all__) - {"report"}), *ann2neo.report.__all__])
+    assert sorted(listed) == sorted(
+        [*(set(ann2neo.__all__) - {"report"}), *ann2neo.report.__all__]
+    )
 
 
 def test_a_name_of_an_unknown_module_is_refused(monkeypatch):
-    """A public name whose module has no part in the reference stops the build, with its name."""
-    monkeypatch.setattr(pages, "public_names", lambda: {"listen": "ears.left", "analyze": "analysis.units.analyze"})
+    """A public name whose module has no part in the reference stops the build, with its
+    name.
+    """
+    monkeypatch.setattr(
+        pages,
+        "public_names",
+        lambda: {"listen": "ears.left", "analyze": "analysis.units.analyze"},
+    )
     with pytest.raises(ValueError, match=r"listen.*SECTIONS"):
         pages.reference_page()
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_every_public_name_has_an_example_that_runs(name):
-    """Its own docstring has an Examples section with a prompt, and stands in a module whose doctests are collected."""
+    """Its own docstring has an Examples section with a prompt, and stands in a module
+    whose doctests are collected.
+    """
     value = operator.attrgetter(name)(ann2neo)
     text = value.__doc__ or ""
     assert re.search(r"\n\s*Examples\n\s*-+\n\s*>>> ", text)
@@ -66,24 +80,50 @@ def test_every_public_name_has_an_example_that_runs(name):
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_needs_only_what_the_reference_says(name):
-    """Names that an example uses without making them are built in, or come with the imports that the page shows."""
-    given = set(dir(builtins)) | {"np", "pd", "pq", *ann2neo.__all__, *ann2neo.report.__all__}
+    """Names that an example uses without making them are built in, or come with the
+    imports that the page shows.
+    """
+    given = set(dir(builtins)) | {
+        "np",
+        "pd",
+        "pq",
+        *ann2neo.__all__,
+        *ann2neo.report.__all__,
+    }
     assert pages.IMPORTS in pages.reference_page()
     value = operator.attrgetter(name)(ann2neo)
     for test in doctest.DocTestFinder().find(value, name, module=False):
         code = ast.parse("".join(example.source for example in test.examples))
         nodes = list(ast.walk(code))
-        made = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-        made |= {alias.asname or alias.name for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)
-                 for alias in node.names}  # fmt: skip
-        made |= {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ExceptHandler) and node.name}
+        made = {
+            node.id
+            for node in nodes
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        }
+        made |= {
+            alias.asname or alias.name
+            for node in nodes
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for alias in node.names
+        }
+        made |= {
+            node.name
+            for node in nodes
+            if isinstance(node, ast.FunctionDef | ast.ExceptHandler) and node.name
+        }
         made |= {node.arg for node in nodes if isinstance(node, ast.arg)}
-        used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+        used = {
+            node.id
+            for node in nodes
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+        }
         assert used <= given | made, test.name
 
 
 def test_every_command_is_on_its_page():
-    """The page has a heading for each command and group of the command line, and names each of their options."""
+    """The page has a heading for each command and group of the command line, and names
+    each of their options.
+    """
     text = pages.commands_page()
 
     def check(command, words):
@@ -102,7 +142,9 @@ def test_every_command_is_on_its_page():
 
 
 def test_every_statistic_has_its_source_and_columns_on_its_page():
-    """Each entry of the table has a heading, a source, its null and validity, and every column with its words."""
+    """Each entry of the table has a heading, a source, its null and validity, and every
+    column with its words.
+    """
     text = pages.unit_statistics()
     for entry, part in zip(STATISTICS, text.split("\n### ")[0:], strict=True):
         assert part.removeprefix("### ").startswith(f"`{entry.name}`\n")
@@ -114,13 +156,17 @@ def test_every_statistic_has_its_source_and_columns_on_its_page():
         for column in entry.columns:
             assert f"| `{column.name}` | {column.description} |" in part
     for column in CONDITIONS:
-        assert f"| `{column.name}` | {column.description} |" in pages.condition_columns()
+        assert (
+            f"| `{column.name}` | {column.description} |" in pages.condition_columns()
+        )
     for column in NETWORK_COLUMNS:
         assert f"| `{column.name}` | {column.description} |" in pages.network_columns()
 
 
 def test_functions_of_statistics_bring_their_references():
-    """Sources come from the docstrings' own References sections, whole, without the section after them."""
+    """Sources come from the docstrings' own References sections, whole, without the
+    section after them.
+    """
     text = pages.function_statistics()
     (line,) = (line for line in text.splitlines() if "`ann2neo.complexity`" in line)
     assert "Grün, S., Abeles, M. and Diesmann, M. (2008)" in line
@@ -129,51 +175,88 @@ def test_functions_of_statistics_bring_their_references():
         assert f"`ann2neo.{name}`" in text
     defined = [line for line in text.splitlines() if line.endswith("| by definition |")]
     names = [re.search(r"`ann2neo\.(\w+)`", line)[1] for line in defined]
-    assert sorted(names) == ["correlation_matrix", "counting_processes", "single_stimulus_overlap"]
+    assert sorted(names) == [
+        "correlation_matrix",
+        "counting_processes",
+        "single_stimulus_overlap",
+    ]
 
 
 def test_pages_of_names_that_are_no_more_go(tmp_path):
-    """What an earlier build made for a name or a notebook that is gone is removed; the rest stays."""
+    """What an earlier build made for a name or a notebook that is gone is removed; the
+    rest stays.
+    """
     pages.write_pages(tmp_path)
-    kept, gone = tmp_path / "api" / "ann2neo.analyze.rst", tmp_path / "api" / "ann2neo.listen.rst"
-    figure, notebook = tmp_path / "api" / "ann2neo.report.plot_raster.rst", tmp_path / "notebooks" / "07_more.ipynb"
+    kept, gone = (
+        tmp_path / "api" / "ann2neo.analyze.rst",
+        tmp_path / "api" / "ann2neo.listen.rst",
+    )
+    figure, notebook = (
+        tmp_path / "api" / "ann2neo.report.plot_raster.rst",
+        tmp_path / "notebooks" / "07_more.ipynb",
+    )
     kept.parent.mkdir()
     for path in (kept, gone, figure, notebook):
         path.write_text("as it was", encoding="utf-8")
     pages.write_pages(tmp_path)
-    assert [path.exists() for path in (kept, gone, figure, notebook)] == [True, False, True, False]
+    assert [path.exists() for path in (kept, gone, figure, notebook)] == [
+        True,
+        False,
+        True,
+        False,
+    ]
     assert len(list((tmp_path / "notebooks").glob("*.ipynb"))) == 6
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with network.nwb, written from a recorded network with all columns, and neo.nwb of the other profile."""
+    """A folder with network.nwb, written from a recorded network with all columns, and
+    neo.nwb of the other profile.
+    """
     import keras
 
     keras.utils.set_random_seed(0)
     model = keras.Sequential(
-        [keras.Input((4,)), keras.layers.Dense(6, activation="relu", name="hidden"), keras.layers.Dense(2)]
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(6, activation="relu", name="hidden"),
+            keras.layers.Dense(2),
+        ]
     )
     x = np.random.default_rng(0).normal(size=(40, 4))
     parts = [
-        ann2neo.record(model, x, layers="hidden", labels=np.arange(40) % 2, seed=seed, phase=phase)
+        ann2neo.record(
+            model, x, layers="hidden", labels=np.arange(40) % 2, seed=seed, phase=phase
+        )
         for seed, phase in enumerate(("train", "test"))
     ]
     recording = ann2neo.Recording.concatenate(parts)
     made = tmp_path_factory.mktemp("site")
-    active = np.concatenate([part.raster.to_dense().T for part in parts]).astype(np.float32)
+    active = np.concatenate([part.raster.to_dense().T for part in parts]).astype(
+        np.float32
+    )
     ann2neo.write_nwb(
-        recording, made / "network.nwb", stimuli={"train": x, "test": x}, activations={"hidden": [active]}
+        recording,
+        made / "network.nwb",
+        stimuli={"train": x, "test": x},
+        activations={"hidden": [active]},
     )
     ann2neo.write_nwb(recording, made / "neo.nwb", profile="neo")
     units = ann2neo.analyze(recording)
     network = ann2neo.summarize(units)
-    ann2neo.append_analysis(made / "network.nwb", units, ann2neo.column_descriptions(units, network), network)
+    ann2neo.append_analysis(
+        made / "network.nwb",
+        units,
+        ann2neo.column_descriptions(units, network),
+        network,
+    )
     return made
 
 
 def test_what_the_nwb_page_places_is_there(folder):
-    """Every place in the tables of the NWB page is in a file, as are the tables and series it names."""
+    """Every place in the tables of the NWB page is in a file, as are the tables and
+    series it names.
+    """
     places = re.findall(r"^\| `(/[^`]+)`", NWB_PAGE, re.MULTILINE)
     assert len(places) >= 10
     with h5py.File(folder / "network.nwb") as file:
@@ -191,7 +274,9 @@ def test_what_the_nwb_page_places_is_there(folder):
 
 
 def test_the_columns_of_the_nwb_page_are_the_ones_in_the_file(folder):
-    """A recorded network's file has the columns that the page's table lists, with those descriptions, and no others."""
+    """A recorded network's file has the columns that the page's table lists, with those
+    descriptions, and no others.
+    """
     described = {}
     with h5py.File(folder / "network.nwb") as file:
         for table in ("units", "intervals/trials", "intervals/phases"):
@@ -199,7 +284,9 @@ def test_the_columns_of_the_nwb_page_are_the_ones_in_the_file(folder):
                 described[name] = file[table][name].attrs["description"]
     for name in ("spike_times", "obs_intervals", "start_time", "stop_time"):
         del described[name]
-    expected = {stored_name(name, DESCRIPTIONS): about for name, about in DESCRIPTIONS.items()}
+    expected = {
+        stored_name(name, DESCRIPTIONS): about for name, about in DESCRIPTIONS.items()
+    }
     assert described == expected
     for name, about in expected.items():
         assert f"| `{name}` | {about} |" in pages.nwb_columns()
@@ -207,8 +294,14 @@ def test_the_columns_of_the_nwb_page_are_the_ones_in_the_file(folder):
 
 @pytest.mark.parametrize("tool", ["pynwb", "pynapple", "spikeinterface"])
 def test_the_code_of_the_nwb_page_runs(folder, tool, tmp_path, monkeypatch):
-    """The page's lines for a tool run as they stand, and give the spikes that were written."""
-    (code,) = (code for code in re.findall(r"```python\n(.*?)```", NWB_PAGE, re.DOTALL) if tool in code)
+    """The page's lines for a tool run as they stand, and give the spikes that were
+    written.
+    """
+    (code,) = (
+        code
+        for code in re.findall(r"```python\n(.*?)```", NWB_PAGE, re.DOTALL)
+        if tool in code
+    )
     shutil.copy(folder / "network.nwb", tmp_path)
     monkeypatch.chdir(tmp_path)
     recording = ann2neo.read_nwb("network.nwb")
@@ -227,17 +320,26 @@ def test_the_code_of_the_nwb_page_runs(folder, tool, tmp_path, monkeypatch):
 
 
 def test_the_lines_for_matlab_name_what_is_there(folder):
-    """The datasets that the MATLAB lines read exist, and the index ends each unit's spikes."""
+    """The datasets that the MATLAB lines read exist, and the index ends each unit's
+    spikes.
+    """
     names = re.findall(r"h5read\('network.nwb', '([^']+)'\)", NWB_PAGE)
     assert len(names) == 2
     with h5py.File(folder / "network.nwb") as file:
         times, ends = (file[name][:] for name in names)
     recording = ann2neo.read_nwb(folder / "network.nwb")
-    assert np.array_equal(times[: ends[0]], recording.raster.spike_time_seconds(recording.raster.spike_bins(0)))
+    assert np.array_equal(
+        times[: ends[0]],
+        recording.raster.spike_time_seconds(recording.raster.spike_bins(0)),
+    )
 
 
-def test_executed_notebooks_are_shown_only_with_the_cells_of_today(tmp_path, monkeypatch):
-    """An executed copy stands for its notebook where all cells agree; one with an older cell does not."""
+def test_executed_notebooks_are_shown_only_with_the_cells_of_today(
+    tmp_path, monkeypatch
+):
+    """An executed copy stands for its notebook where all cells agree; one with an older
+    cell does not.
+    """
     monkeypatch.setattr(pages, "EXECUTED", tmp_path)
     first, second = pages.stored_notebooks()[:2]
     notebook = json.loads(first.read_text(encoding="utf-8"))
@@ -251,14 +353,22 @@ def test_executed_notebooks_are_shown_only_with_the_cells_of_today(tmp_path, mon
 
 
 def test_the_study_page_brings_the_results_with_their_files(tmp_path, monkeypatch):
-    """The results' page comes a heading lower, its pictures from where they lie, its files by their names."""
+    """The results' page comes a heading lower, its pictures from where they lie, its
+    files by their names.
+    """
     study = tmp_path / "data" / "study"
     study.mkdir(parents=True)
-    text = "# Results\n\nSee [rates](mlp/rates.csv), [`law.csv`](law.csv), ![gap](gap.svg) and [Neo](https://neo.readthedocs.io).\n\n"
+    text = (
+        "# Results\n\nSee [rates](mlp/rates.csv), [`law.csv`](law.csv), ![gap](gap.svg)"
+        " and [Neo](https://neo.readthedocs.io).\n\n"
+    )
     text += "```bash\n# all of it\nann2neo study page\n```\n"
     (study / "README.md").write_text(text, encoding="utf-8")
     monkeypatch.setattr(pages, "ROOT", tmp_path)
-    assert pages.study_results() == (
-        "## Results\n\nSee rates (`data/study/mlp/rates.csv`), `data/study/law.csv`, ![gap](../data/study/gap.svg) and "
-        "[Neo](https://neo.readthedocs.io).\n\n```bash\n# all of it\nann2neo study page\n```\n"
+    assert (
+        pages.study_results()
+        == "## Results\n\nSee rates (`data/study/mlp/rates.csv`), `data/study/law.csv`,"
+        " ![gap](../data/study/gap.svg) and"
+        " [Neo](https://neo.readthedocs.io).\n\n```bash\n# all of it\nann2neo study"
+        " page\n```\n"
     )

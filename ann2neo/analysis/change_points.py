@@ -21,8 +21,9 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 MIN_EXPECTED_SPIKES = 150
-"""Spikes a window must be expected to hold: with fewer, the test rejects a constant rate too often (where 5 % are asked
-for, 9 % at 150 spikes, 11 % at 50, 33 % at 10)."""
+"""Spikes a window must be expected to hold: with fewer, the test rejects a constant
+rate too often (where 5 % are asked for, 9 % at 150 spikes, 11 % at 50, 33 % at 10).
+"""
 
 _STEPS_PER_WINDOW = 20
 
@@ -34,13 +35,15 @@ class ChangePoints:
     Parameters
     ----------
     points : pandas.DataFrame
-        One row a change point, in order of phase, unit and time: ``unit``, ``phase``, ``order``, ``time_bin`` (the
-        first bin of the new rate, counted from the start of the recording), ``time_s`` and ``window`` (the shortest
-        window that found it, in bins).
+        One row a change point, in order of phase, unit and time: ``unit``, ``phase``,
+        ``order``, ``time_bin`` (the first bin of the new rate, counted from the start
+        of the recording), ``time_s`` and ``window`` (the shortest window that found it,
+        in bins).
     units : pandas.DataFrame
-        One row per unit and phase: ``unit``, ``phase``, ``order``, ``n_change_points`` (-1 where not tested),
-        ``statistic`` (the largest value of the normalised filter processes), ``threshold`` (what it must exceed),
-        ``windows`` and ``reason`` (why it was not tested, else empty).
+        One row per unit and phase: ``unit``, ``phase``, ``order``, ``n_change_points``
+        (-1 where not tested), ``statistic`` (the largest value of the normalised filter
+        processes), ``threshold`` (what it must exceed), ``windows`` and ``reason`` (why
+        it was not tested, else empty).
     alpha : float
         Probability that a unit of constant rate has a change point.
     n_surrogates : int
@@ -53,7 +56,11 @@ class ChangePoints:
     >>> from ann2neo.raster import SpikeRaster
     >>> rng = np.random.default_rng(0)
     >>> dense = rng.random((1, 20_000)) < np.repeat([0.2, 0.6], 10_000)
-    >>> found = change_points(Recording.from_raster(SpikeRaster.from_dense(dense)), windows=[1000, 2000], seed=0)
+    >>> found = change_points(
+    ...     Recording.from_raster(SpikeRaster.from_dense(dense)),
+    ...     windows=[1000, 2000],
+    ...     seed=0,
+    ... )
     >>> found.units["n_change_points"].to_list()
     [1]
     >>> abs(int(found.points["time_bin"][0]) - 10_000) < 100
@@ -78,21 +85,26 @@ def change_points(
 ) -> ChangePoints:
     """Find where the firing rate of each unit changes.
 
-    Windows to the left and right of every time are compared; the largest normalised difference over several lengths
-    of window is held against its distribution for a constant rate (Messer et al. 2014, Ann Appl Stat 8:2027). Results
-    are those of `elephant.change_point_detection.multiple_filter_test` for spike times counted in bins.
+    Windows to the left and right of every time are compared; the largest normalised
+    difference over several lengths of window is held against its distribution for a
+    constant rate (Messer et al. 2014, Ann Appl Stat 8:2027). Results are those of
+    `elephant.change_point_detection.multiple_filter_test` for spike times counted in
+    bins.
 
     Parameters
     ----------
     recording : Recording
         What to search, phase by phase.
     windows : sequence of int, optional
-        Lengths of the windows in bins, each less than half of every phase. If not given: the shortest window in which
-        the median active unit is expected to spike `MIN_EXPECTED_SPIKES` times, doubled up to a quarter of the phase.
+        Lengths of the windows in bins, each less than half of every phase. If not
+        given: the shortest window in which the median active unit is expected to spike
+        `MIN_EXPECTED_SPIKES` times, doubled up to a quarter of the phase.
     alpha : float, default 0.05
-        Probability of finding a change point where there is none; 0.05 is Elephant's ``alpha=5``, in percent there.
+        Probability of finding a change point where there is none; 0.05 is Elephant's
+        ``alpha=5``, in percent there.
     step : int, optional
-        Bins between the times looked at, a divisor of every window; a twentieth of the shortest window if not given.
+        Bins between the times looked at, a divisor of every window; a twentieth of the
+        shortest window if not given.
     n_surrogates : int, default 1000
         Limit processes to simulate for the threshold.
     seed : int, default 0
@@ -106,18 +118,20 @@ def change_points(
     Raises
     ------
     InputTypeError, InputValueError
-        If an argument is not what it should be, or a window is longer than half of a phase.
+        If an argument is not what it should be, or a window is longer than half of a
+        phase.
 
     Notes
     -----
-    In random order a constant rate is true by construction: a change point points to a fault in the pipeline. Units
-    expected to spike less than `MIN_EXPECTED_SPIKES` times in the shortest window are not tested, and say so. Where the
-    intervals in a window do not vary at all, no difference counts there.
+    In random order a constant rate is true by construction: a change point points to a
+    fault in the pipeline. Units expected to spike less than `MIN_EXPECTED_SPIKES` times
+    in the shortest window are not tested, and say so. Where the intervals in a window
+    do not vary at all, no difference counts there.
 
     References
     ----------
-    Messer, M. et al. (2014). A multiple filter test for the detection of rate changes in renewal processes with
-    varying variance. Ann. Appl. Stat. 8.
+    Messer, M. et al. (2014). A multiple filter test for the detection of rate changes
+    in renewal processes with varying variance. Ann. Appl. Stat. 8.
 
     Examples
     --------
@@ -125,17 +139,25 @@ def change_points(
     >>> from ann2neo import SpikeRaster
     >>> rate = np.repeat([0.2, 0.6], 5000)
     >>> dense = np.random.default_rng(0).random((1, 10_000)) < rate
-    >>> found = change_points(Recording.from_raster(SpikeRaster.from_dense(dense)), windows=[1000, 2000])
+    >>> found = change_points(
+    ...     Recording.from_raster(SpikeRaster.from_dense(dense)), windows=[1000, 2000]
+    ... )
     >>> found.points["time_bin"].to_list()
     [5000]
     """
     if not isinstance(recording, Recording):
-        raise InputTypeError(f"change_points needs a Recording, got {type(recording).__name__}")
+        raise InputTypeError(
+            f"change_points needs a Recording, got {type(recording).__name__}"
+        )
     if not 0 < alpha <= 0.5:
         msg = f"alpha must lie between 0 and 0.5, got {alpha}"
-        raise InputValueError(msg + "; it is a probability, 0.05 where Elephant takes 5 percent")
+        raise InputValueError(
+            msg + "; it is a probability, 0.05 where Elephant takes 5 percent"
+        )
     if n_surrogates < 1:
-        raise InputValueError(f"n_surrogates must be at least 1, got {n_surrogates}; 1000 is usual")
+        raise InputValueError(
+            f"n_surrogates must be at least 1, got {n_surrogates}; 1000 is usual"
+        )
     seed = drawn_seed(seed)
     found: list[dict[str, Any]] = []
     tested: list[dict[str, Any]] = []
@@ -144,38 +166,70 @@ def change_points(
         counts = raster.spike_counts()
         lengths, stride, why = _windows(windows, step, counts, raster.n_time_bins)
         threshold, means, deviations = (
-            _null(raster.n_time_bins, lengths, stride, alpha, n_surrogates, seed) if not why else (np.nan, (), ())
+            _null(raster.n_time_bins, lengths, stride, alpha, n_surrogates, seed)
+            if not why
+            else (np.nan, (), ())
         )
         for unit in range(raster.n_units):
-            expected = counts[unit] * lengths[0] / raster.n_time_bins if lengths else 0.0
+            expected = (
+                counts[unit] * lengths[0] / raster.n_time_bins if lengths else 0.0
+            )
             reason = why
             if not why and expected < MIN_EXPECTED_SPIKES:
-                reason = f"{expected:.0f} spikes expected in {lengths[0]} bins; needs {MIN_EXPECTED_SPIKES}"
+                reason = (
+                    f"{expected:.0f} spikes expected in {lengths[0]} bins; needs"
+                    f" {MIN_EXPECTED_SPIKES}"
+                )
             largest, points = float("nan"), []
             if not reason:
-                processes = _filter_processes(raster.spike_bins(unit), raster.n_time_bins, lengths, stride)
-                scaled = [(p - m) / d for p, m, d in zip(processes, means, deviations, strict=True)]
+                processes = _filter_processes(
+                    raster.spike_bins(unit), raster.n_time_bins, lengths, stride
+                )
+                scaled = [
+                    (p - m) / d
+                    for p, m, d in zip(processes, means, deviations, strict=True)
+                ]
                 largest = max(float(process.max()) for process in scaled)
                 points = _points(scaled, threshold, lengths, stride)
             tested.append(
                 {
-                    "unit": unit, "phase": phase.phase, "order": phase.order,
-                    "n_change_points": -1 if reason else len(points), "statistic": largest, "threshold": threshold,
-                    "windows": " ".join(map(str, lengths)), "reason": reason,
+                    "unit": unit,
+                    "phase": phase.phase,
+                    "order": phase.order,
+                    "n_change_points": -1 if reason else len(points),
+                    "statistic": largest,
+                    "threshold": threshold,
+                    "windows": " ".join(map(str, lengths)),
+                    "reason": reason,
                 }
-            )  # fmt: skip
+            )
             for time_bin, window in sorted(points):
                 place = phase.start_bin + time_bin
                 found.append(
                     {
-                        "unit": unit, "phase": phase.phase, "order": phase.order, "time_bin": place,
-                        "time_s": recording.raster.bin_edge_seconds(place), "window": window,
+                        "unit": unit,
+                        "phase": phase.phase,
+                        "order": phase.order,
+                        "time_bin": place,
+                        "time_s": recording.raster.bin_edge_seconds(place),
+                        "window": window,
                     }
-                )  # fmt: skip
-    points_table = pd.DataFrame(found, columns=["unit", "phase", "order", "time_bin", "time_s", "window"])
+                )
+    points_table = pd.DataFrame(
+        found, columns=["unit", "phase", "order", "time_bin", "time_s", "window"]
+    )
     units_table = pd.DataFrame(
         tested,
-        columns=["unit", "phase", "order", "n_change_points", "statistic", "threshold", "windows", "reason"],
+        columns=[
+            "unit",
+            "phase",
+            "order",
+            "n_change_points",
+            "statistic",
+            "threshold",
+            "windows",
+            "reason",
+        ],
     )
     return ChangePoints(points_table, units_table, alpha, n_surrogates, seed)
 
@@ -187,8 +241,13 @@ def _windows(
     if asked is not None:
         lengths = tuple(sorted({int(length) for length in asked}))
         if not lengths or lengths[0] < 1 or 2 * lengths[-1] >= n_time_bins:
-            msg = f"windows must last at least one bin and less than half of each phase ({n_time_bins} bins), got "
-            raise InputValueError(msg + f"{list(asked)}; shorten them, or leave them out")
+            msg = (
+                "windows must last at least one bin and less than half of each phase"
+                f" ({n_time_bins} bins), got "
+            )
+            raise InputValueError(
+                msg + f"{list(asked)}; shorten them, or leave them out"
+            )
     else:
         active = n_spikes[n_spikes > 0]
         if not len(active):
@@ -196,35 +255,61 @@ def _windows(
         shortest = MIN_EXPECTED_SPIKES * n_time_bins / float(np.median(active))
         first = _STEPS_PER_WINDOW * int(np.ceil(shortest / _STEPS_PER_WINDOW))
         if 4 * first > n_time_bins:
-            return (), 1, f"{n_time_bins} time bins are less than four windows of {MIN_EXPECTED_SPIKES} spikes"
-        lengths = tuple(first * 2**power for power in range(32) if 4 * first * 2**power <= n_time_bins)
+            return (
+                (),
+                1,
+                (
+                    f"{n_time_bins} time bins are less than four windows of"
+                    f" {MIN_EXPECTED_SPIKES} spikes"
+                ),
+            )
+        lengths = tuple(
+            first * 2**power
+            for power in range(32)
+            if 4 * first * 2**power <= n_time_bins
+        )
     stride = max(1, lengths[0] // _STEPS_PER_WINDOW) if step is None else step
     uneven = [length for length in lengths if stride < 1 or length % stride]
     if uneven:
-        msg = f"every window must be a multiple of the step, got a window of {uneven[0]} bins and a step of {stride}"
+        msg = (
+            f"every window must be a multiple of the step, got a window of {uneven[0]}"
+            f" bins and a step of {stride}"
+        )
         raise InputValueError(msg + "; pass step=, a common divisor of the windows")
     return lengths, stride, ""
 
 
-def _filter_processes(spike_bins: IntArray, n_time_bins: int, windows: Sequence[int], step: int) -> list[FloatArray]:
-    """Absolute difference of the counts right and left of each time, over its standard deviation, for each window."""
+def _filter_processes(
+    spike_bins: IntArray, n_time_bins: int, windows: Sequence[int], step: int
+) -> list[FloatArray]:
+    """Absolute difference of the counts right and left of each time, over its standard
+    deviation, for each window.
+    """
     steps = np.diff(spike_bins, prepend=spike_bins[:1])
     squares = np.concatenate([[0], np.cumsum(steps * steps)])
     processes = []
     for window in windows:
         times = np.arange(window, n_time_bins - window, step)
-        left, middle, right = (np.searchsorted(spike_bins, times + shift) for shift in (-window, 0, window))
+        left, middle, right = (
+            np.searchsorted(spike_bins, times + shift) for shift in (-window, 0, window)
+        )
         variance = _count_variance(spike_bins, squares, left, middle, window)
         other = _count_variance(spike_bins, squares, middle, right, window)
         difference = np.abs((right - middle) - (middle - left))
         both = (variance > 0) & (other > 0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            processes.append(np.where(both, difference / np.sqrt(variance + other), 0.0))
+            processes.append(
+                np.where(both, difference / np.sqrt(variance + other), 0.0)
+            )
     return processes
 
 
-def _count_variance(bins: IntArray, squares: IntArray, first: IntArray, stop: IntArray, window: int) -> FloatArray:
-    """Variance of the spikes in a window of a renewal process with the intervals found there; 0 if they do not vary."""
+def _count_variance(
+    bins: IntArray, squares: IntArray, first: IntArray, stop: IntArray, window: int
+) -> FloatArray:
+    """Variance of the spikes in a window of a renewal process with the intervals found
+    there; 0 if they do not vary.
+    """
     n_intervals = stop - first - 1
     enough = n_intervals >= 1
     begin, last = np.where(enough, first, 0), np.where(enough, stop - 1, 0)
@@ -255,10 +340,18 @@ def _points(
 
 @lru_cache(maxsize=64)
 def _null(
-    n_time_bins: int, windows: tuple[int, ...], step: int, alpha: float, n_surrogates: int, seed: int
+    n_time_bins: int,
+    windows: tuple[int, ...],
+    step: int,
+    alpha: float,
+    n_surrogates: int,
+    seed: int,
 ) -> tuple[float, tuple[float, ...], tuple[float, ...]]:
-    """Threshold, and means and standard deviations of the limit processes' maxima, from simulated Brownian motion."""
-    # Elephant draws from this generator, seeded so by np.random.seed: with the same numbers comes the same threshold.
+    """Threshold, and means and standard deviations of the limit processes' maxima, from
+    simulated Brownian motion.
+    """
+    # Elephant draws from this generator, seeded so by np.random.seed: with the same
+    # numbers comes the same threshold.
     rng = np.random.RandomState(seed)
     maxima = np.empty((n_surrogates, len(windows)))
     for draw in range(n_surrogates):
@@ -268,5 +361,9 @@ def _null(
             bend = np.abs(motion[2 * lag :] + motion[: -2 * lag] - 2 * motion[lag:-lag])
             maxima[draw, index] = bend.max() / np.sqrt(2 * window)
     means, deviations = maxima.mean(axis=0), np.sqrt(maxima.var(axis=0))
-    threshold = float(np.percentile(((maxima - means) / deviations).max(axis=1), 100.0 - 100.0 * alpha))
+    threshold = float(
+        np.percentile(
+            ((maxima - means) / deviations).max(axis=1), 100.0 - 100.0 * alpha
+        )
+    )
     return threshold, tuple(means.tolist()), tuple(deviations.tolist())

@@ -39,7 +39,9 @@ def phases_of(recording: Any, caller: str) -> list[Phase]:
     phases = list(recording.iter_phases())
     if not phases or not all(phase.n_time_bins for phase in phases):
         msg = f"{caller} needs a phase with at least one time bin, got "
-        raise InputValueError(msg + f"{recording}; give the recording a table of phases")
+        raise InputValueError(
+            msg + f"{recording}; give the recording a table of phases"
+        )
     return phases
 
 
@@ -67,7 +69,9 @@ def one_phase(recording: Any, phase: str | None, caller: str) -> Phase:
     names = ", ".join(repr(row.phase) for row in phases)
     if phase is None:
         if len(phases) != 1:
-            raise InputValueError(f"say which phase, as phase=...; this recording has {names}")
+            raise InputValueError(
+                f"say which phase, as phase=...; this recording has {names}"
+            )
         return phases[0]
     for row in phases:
         if row.phase == phase:

@@ -13,7 +13,8 @@ __all__ = ["drawn_seed"]
 
 
 def drawn_seed(seed: Any) -> int:
-    """A seed as an int; one drawn at random where there is none, small enough for every generator.
+    """A seed as an int; one drawn at random where there is none, small enough for every
+    generator.
 
     Parameters
     ----------
@@ -42,7 +43,9 @@ def drawn_seed(seed: Any) -> int:
             raise TypeError
         number = operator.index(seed)
     except TypeError:
-        msg = f"seed must be a whole number or None, got {seed!r} ({type(seed).__name__})"
+        msg = (
+            f"seed must be a whole number or None, got {seed!r} ({type(seed).__name__})"
+        )
         raise InputTypeError(msg) from None
     if not 0 <= number < 2**32:
         raise InputValueError(f"seed must lie in 0 .. 2^32 - 1, got {number}")

@@ -1,4 +1,6 @@
-"""What a statistic is: its columns, its null, where it is valid, and one function for each engine."""
+"""What a statistic is: its columns, its null, where it is valid, and one function for
+each engine.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from ann2neo.analysis.units.counts import Counts, Train
 __all__ = ["BY_CONSTRUCTION", "Column", "Statistic", "reasons"]
 
 BY_CONSTRUCTION = "true by construction: a rejection points to a fault in the pipeline"
-"""What a test of order says about a network whose stimuli were shown in random order."""
+"""What a test of order says about a network whose stimuli were shown in random order.
+"""
 
 Values = Mapping[str, npt.NDArray[Any]]
 
@@ -63,15 +66,18 @@ class Statistic:
     source : str
         Who proposed it, and the library function it agrees with.
     reason : function of Counts
-        Why each unit has no value: ndarray of str, shape (n_units,), "" where the statistic is valid.
+        Why each unit has no value: ndarray of str, shape (n_units,), "" where the
+        statistic is valid.
     fast : function of Counts
-        Columns of a block of units, each of shape (n_units,); what it gives for invalid units is not looked at.
+        Columns of a block of units, each of shape (n_units,); what it gives for invalid
+        units is not looked at.
     reference : function of Train
         Columns of one valid unit, from Elephant, SciPy and statsmodels.
     pvalue : str
         Column with the p-value; "" if there is none.
     tests_order : bool
-        Whether it speaks of the order of the bins, which a random order of the stimuli settles.
+        Whether it speaks of the order of the bins, which a random order of the stimuli
+        settles.
     rejects_by_design : bool
         Whether its null is false for trains of zeros and ones, whatever their order.
     """
@@ -91,7 +97,12 @@ class Statistic:
     @property
     def reason_column(self) -> Column:
         """The column that says why a value is missing."""
-        return Column(f"{self.name}_reason", f"Why {self.name} is missing; empty where it is valid.", "", "str")
+        return Column(
+            f"{self.name}_reason",
+            f"Why {self.name} is missing; empty where it is valid.",
+            "",
+            "str",
+        )
 
 
 def reasons(counts: Counts, *rules: tuple[Any, str]) -> npt.NDArray[Any]:
@@ -102,7 +113,8 @@ def reasons(counts: Counts, *rules: tuple[Any, str]) -> npt.NDArray[Any]:
     counts : Counts
         The block of units.
     *rules : (condition, reason)
-        Conditions are bool, or ndarray of bool of shape (n_units,); the first that holds gives its reason.
+        Conditions are bool, or ndarray of bool of shape (n_units,); the first that
+        holds gives its reason.
 
     Returns
     -------

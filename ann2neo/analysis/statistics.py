@@ -1,4 +1,6 @@
-"""The table of statistics: the one list that battery, surrogate tests, files, docs and reports read."""
+"""The table of statistics: the one list that battery, surrogate tests, files, docs and
+reports read.
+"""
 
 from __future__ import annotations
 
@@ -32,16 +34,31 @@ __all__ = [
     "window_for",
 ]
 
-STATISTICS: tuple[Statistic, ...] = (FIRING_RATE, FANO, DISPERSION, CV_ISI, CV2, LV, LJUNG_BOX, ADF, TREND)
+STATISTICS: tuple[Statistic, ...] = (
+    FIRING_RATE,
+    FANO,
+    DISPERSION,
+    CV_ISI,
+    CV2,
+    LV,
+    LJUNG_BOX,
+    ADF,
+    TREND,
+)
 """Every statistic of a unit, in the order of the columns."""
 
 CONDITIONS: tuple[Column, ...] = (
     Column("unit", "Index of the unit in the recording.", "1", "int64"),
-    Column("phase", "Stretch of the recording (for example train or test) the row is about.", "", "str"),
+    Column(
+        "phase",
+        "Stretch of the recording (for example train or test) the row is about.",
+        "",
+        "str",
+    ),
     Column(
         "order",
-        "Order of the stimuli: random (then tests of order are true by construction), stored (they describe the data "
-        "set as the network sees it) or unknown.",
+        "Order of the stimuli: random (then tests of order are true by construction),"
+        " stored (they describe the data set as the network sees it) or unknown.",
         "",
         "str",
     ),
@@ -50,10 +67,16 @@ CONDITIONS: tuple[Column, ...] = (
     Column("window", "Length of a counting window, in time bins.", "1", "int64"),
     Column("n_windows", "Complete windows in the phase, n.", "1", "int64"),
     Column("lags", "Lags of the Ljung-Box test.", "1", "int64"),
-    Column("engine", "fast (from the bits) or reference (Elephant, SciPy, statsmodels).", "", "str"),
+    Column(
+        "engine",
+        "fast (from the bits) or reference (Elephant, SciPy, statsmodels).",
+        "",
+        "str",
+    ),
     Column(
         "status",
-        "active; silent (no spike); saturated (a spike in every bin); too_short (fewer than 4 time bins).",
+        "active; silent (no spike); saturated (a spike in every bin); too_short (fewer"
+        " than 4 time bins).",
         "",
         "str",
     ),
@@ -80,7 +103,11 @@ def unit_columns(statistics: Iterable[Statistic] = STATISTICS) -> tuple[Column, 
     tuple of Column
         Conditions, then the columns of each statistic, then its reason.
     """
-    of_statistics = [column for entry in statistics for column in (*entry.columns, entry.reason_column)]
+    of_statistics = [
+        column
+        for entry in statistics
+        for column in (*entry.columns, entry.reason_column)
+    ]
     return (*CONDITIONS, *of_statistics)
 
 
@@ -107,12 +134,16 @@ def chosen_statistics(names: Sequence[str] | None) -> tuple[Statistic, ...]:
     if names is None:
         return STATISTICS
     if isinstance(names, str):
-        raise InputTypeError(f"statistics must be a list of names, got {names!r}; pass [{names!r}]")
+        raise InputTypeError(
+            f"statistics must be a list of names, got {names!r}; pass [{names!r}]"
+        )
     known = {entry.name for entry in STATISTICS}
     for name in names:
         if name not in known:
             valid = ", ".join(entry.name for entry in STATISTICS)
-            raise InputValueError(f"unknown statistic {name!r}; the valid ones are {valid}")
+            raise InputValueError(
+                f"unknown statistic {name!r}; the valid ones are {valid}"
+            )
     return tuple(entry for entry in STATISTICS if entry.name in set(names))
 
 
@@ -139,9 +170,13 @@ def statistic_of(column: str) -> Statistic:
     >>> statistic_of("adf_pvalue").null
     'a unit root'
     """
-    numbers = {c.name: entry for entry in STATISTICS for c in entry.columns if c.dtype != "str"}
+    numbers = {
+        c.name: entry for entry in STATISTICS for c in entry.columns if c.dtype != "str"
+    }
     if column not in numbers:
-        raise InputValueError(f"unknown column {column!r}; the valid ones are {', '.join(numbers)}")
+        raise InputValueError(
+            f"unknown column {column!r}; the valid ones are {', '.join(numbers)}"
+        )
     return numbers[column]
 
 
@@ -210,8 +245,9 @@ def window_for(window: int | None, n_time_bins: int) -> int:
     n_windows = n_time_bins // length
     if n_windows < _FEWEST_WINDOWS:
         warnings.warn(
-            f"a window of {length} bins leaves {n_windows} windows in {n_time_bins} bins; Fano factor and dispersion "
-            f"say little below {_FEWEST_WINDOWS} windows: shorten the window, or leave it out",
+            f"a window of {length} bins leaves {n_windows} windows in {n_time_bins}"
+            f" bins; Fano factor and dispersion say little below {_FEWEST_WINDOWS}"
+            " windows: shorten the window, or leave it out",
             FewWindowsWarning,
             stacklevel=3,
         )
@@ -229,7 +265,10 @@ def _positive(value: Any, name: str, noun: str) -> int:
             raise TypeError
         number = operator.index(value)
     except TypeError:
-        msg = f"{name} must be a whole number of {noun}, got {value!r} ({type(value).__name__})"
+        msg = (
+            f"{name} must be a whole number of {noun}, got {value!r}"
+            f" ({type(value).__name__})"
+        )
         raise InputTypeError(msg) from None
     if number < 1:
         raise InputValueError(f"{name} must be at least 1, got {number}")

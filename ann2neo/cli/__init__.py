@@ -1,6 +1,7 @@
 """The command line: ``ann2neo --help``.
 
-Heavy libraries are imported inside the commands that need them, so that help and small commands are quick.
+Heavy libraries are imported inside the commands that need them, so that help and small
+commands are quick.
 """
 
 from ann2neo.cli import commands, datasets, study

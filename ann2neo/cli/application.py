@@ -35,7 +35,10 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Record artificial neural networks like brains: Keras activations as Neo spike trains and NWB files.",
+    help=(
+        "Record artificial neural networks like brains: Keras activations as Neo spike"
+        " trains and NWB files."
+    ),
 )
 
 
@@ -49,19 +52,31 @@ def _show_version(wanted: bool) -> None:
 def _prepare(
     *,
     show_version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+        bool,
+        typer.Option(
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            help="Show the version and exit.",
+        ),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what was asked for, and errors.")] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", help="Say only what was asked for, and errors."),
+    ] = False,
 ) -> None:
     del show_version
-    # TensorFlow greets every user with its build options; it reads this before it is loaded.
+    # TensorFlow greets every user with its build options; it reads this before it is
+    # loaded.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("ann2neo").setLevel(logging.WARNING if quiet else logging.INFO)
 
 
 def load_keras() -> None:
-    """Load the modules that need Keras, without the greeting that TensorFlow writes whatever its settings say."""
+    """Load the modules that need Keras, without the greeting that TensorFlow writes
+    whatever its settings say.
+    """
     sys.stderr.flush()
     kept = os.dup(2)
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
@@ -75,7 +90,11 @@ def load_keras() -> None:
 
 def words(text: str | None) -> list[str] | None:
     """Words separated by commas."""
-    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
+    return (
+        None
+        if text is None
+        else [word.strip() for word in text.split(",") if word.strip()]
+    )
 
 
 def numbers(name: str, text: str | None) -> list[int] | None:
@@ -83,4 +102,7 @@ def numbers(name: str, text: str | None) -> list[int] | None:
     try:
         return None if text is None else [int(word) for word in words(text) or []]
     except ValueError as error:
-        raise InputValueError(f"a {name} must be a whole number, several separated by commas, got {text!r}") from error
+        raise InputValueError(
+            f"a {name} must be a whole number, several separated by commas, got"
+            f" {text!r}"
+        ) from error

@@ -16,10 +16,19 @@ __all__: list[str] = []
 @app.command()
 def demo(
     *,
-    dataset: Annotated[str, typer.Option(help="Data set: digits (embedded), mnist, ... or a .npz file.")] = "digits",
-    out: Annotated[Path, typer.Option(help="Folder for the NWB files.")] = Path("ann2neo-demo"),
-    seed: Annotated[int, typer.Option(min=0, help="Seeds weights, labels and orders.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the files of an earlier run.")] = False,
+    dataset: Annotated[
+        str,
+        typer.Option(help="Data set: digits (embedded), mnist, ... or a .npz file."),
+    ] = "digits",
+    out: Annotated[Path, typer.Option(help="Folder for the NWB files.")] = Path(
+        "ann2neo-demo"
+    ),
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seeds weights, labels and orders.")
+    ] = 0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the files of an earlier run.")
+    ] = False,
 ) -> None:
     """Train three small networks, record them, and show what their spikes say."""
     load_keras()
@@ -30,20 +39,42 @@ def demo(
 
 @app.command("record")
 def record_model(
-    model: Annotated[Path, typer.Argument(help="A Keras model, MODEL.keras.", show_default=False)],
+    model: Annotated[
+        Path, typer.Argument(help="A Keras model, MODEL.keras.", show_default=False)
+    ],
     *,
-    data: Annotated[Path, typer.Option(help="A .npz file: x, the stimuli, and y, their labels, if known.")],
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="A .npz file: x, the stimuli, and y, their labels, if known."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="The NWB file to write.")],
     layer: Annotated[
-        list[str] | None, typer.Option(help="Layer to record, a name, path or glob; may be repeated. [last hidden]")
+        list[str] | None,
+        typer.Option(
+            help="Layer to record, a name, path or glob; may be repeated. [last hidden]"
+        ),
     ] = None,
     threshold: Annotated[str, typer.Option(help="A number, or quantile:q.")] = "0",
-    phase: Annotated[str, typer.Option(help="Name of this stretch of the recording.")] = "recording",
-    seed: Annotated[int | None, typer.Option(min=0, help="Seeds the order of the stimuli. [drawn]")] = None,
-    shuffle: Annotated[bool, typer.Option(help="Show the stimuli in a random order.")] = True,
-    metadata: Annotated[Path | None, typer.Option(help="YAML with facts for the NWB file.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
-    unsafe: Annotated[bool, typer.Option("--unsafe", help="Allow a model that carries Python code.")] = False,
+    phase: Annotated[
+        str, typer.Option(help="Name of this stretch of the recording.")
+    ] = "recording",
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seeds the order of the stimuli. [drawn]")
+    ] = None,
+    shuffle: Annotated[
+        bool, typer.Option(help="Show the stimuli in a random order.")
+    ] = True,
+    metadata: Annotated[
+        Path | None, typer.Option(help="YAML with facts for the NWB file.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file.")
+    ] = False,
+    unsafe: Annotated[
+        bool, typer.Option("--unsafe", help="Allow a model that carries Python code.")
+    ] = False,
 ) -> None:
     """Record which units of a network spike, into an NWB file."""
     from ann2neo._files import refuse_existing
@@ -80,16 +111,32 @@ def _stimuli(path: Path) -> tuple[Any, Any]:
     import numpy as np
 
     if not path.is_file():
-        raise InputValueError(f"there is no file {path}; save the stimuli with numpy.savez('{path}', x=x, y=y)")
+        raise InputValueError(
+            f"there is no file {path}; save the stimuli with numpy.savez('{path}', x=x,"
+            " y=y)"
+        )
     try:
         with np.load(path, allow_pickle=False) as file:
             if "x" not in file:
-                raise FileFormatError(f"{path} holds {', '.join(file) or 'nothing'}; it must hold x, and y if known")
+                raise FileFormatError(
+                    f"{path} holds {', '.join(file) or 'nothing'}; it must hold x, and"
+                    " y if known"
+                )
             return file["x"], file.get("y")
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        AttributeError,
+        TypeError,
+        zipfile.BadZipFile,
+    ) as error:
         if isinstance(error, FileFormatError):
             raise
-        msg = f"{path} is not a NumPy .npz file of plain arrays ({error}); save one with numpy.savez"
+        msg = (
+            f"{path} is not a NumPy .npz file of plain arrays ({error}); save one with"
+            " numpy.savez"
+        )
         raise FileFormatError(msg) from error
 
 
@@ -101,25 +148,40 @@ def _threshold(text: str) -> float | str:
 
 
 @app.command()
-def info(path: Annotated[Path, typer.Argument(help="An NWB file.", show_default=False)]) -> None:
+def info(
+    path: Annotated[Path, typer.Argument(help="An NWB file.", show_default=False)],
+) -> None:
     """Say what an NWB file holds."""
     from ann2neo.io.nwb.info import nwb_info
 
     found = nwb_info(path)
-    ours = "not written by ann2neo" if found.profile is None else f"ann2neo layout {found.layout_version}"
+    ours = (
+        "not written by ann2neo"
+        if found.profile is None
+        else f"ann2neo layout {found.layout_version}"
+    )
     rows = {
-        "file": f"{path}, {found.n_bytes / 1e6:.1f} MB, NWB {found.nwb_version}, {ours}",
+        "file": (
+            f"{path}, {found.n_bytes / 1e6:.1f} MB, NWB {found.nwb_version}, {ours}"
+        ),
         "units": f"{found.n_units:,}, with {found.n_spikes:,} spikes",
         **{key.replace("_", " "): value for key, value in found.session.items()},
         "results": ", ".join(found.analysis) or "none",
     }
     recording = found.recording
     if recording is not None:
-        phases = [f"{p.phase} ({p.n_time_bins:,} bins, {p.order} order)" for p in recording.iter_phases()]
+        phases = [
+            f"{p.phase} ({p.n_time_bins:,} bins, {p.order} order)"
+            for p in recording.iter_phases()
+        ]
         rows["phases"] = ", ".join(phases)
         rows["time bin"] = f"{recording.sampling_period.item():g} ms"
-        rows["presentations"] = f"{len(recording.presentations):,}: {', '.join(recording.presentations)}"
-        rows |= {key.replace("_", " "): value for key, value in recording.provenance.items()}
+        rows["presentations"] = (
+            f"{len(recording.presentations):,}: {', '.join(recording.presentations)}"
+        )
+        rows |= {
+            key.replace("_", " "): value for key, value in recording.provenance.items()
+        }
     for name, value in rows.items():
         typer.echo(f"{name:<24} {value}")
 
@@ -128,11 +190,19 @@ def info(path: Annotated[Path, typer.Argument(help="An NWB file.", show_default=
 def analyze_file(
     path: Annotated[Path, typer.Argument(help="An NWB file.", show_default=False)],
     *,
-    window: Annotated[int | None, typer.Option(help="Bins in a counting window. [by length]")] = None,
+    window: Annotated[
+        int | None, typer.Option(help="Bins in a counting window. [by length]")
+    ] = None,
     engine: Annotated[str, typer.Option(help="fast or reference.")] = "fast",
-    bin_size: Annotated[float | None, typer.Option(help="Time bin in ms, for files that are not ours.")] = None,
-    csv: Annotated[bool, typer.Option("--csv", help="Print every unit's row as CSV.")] = False,
-    append: Annotated[bool, typer.Option("--append", help="Write the tables into the file.")] = False,
+    bin_size: Annotated[
+        float | None, typer.Option(help="Time bin in ms, for files that are not ours.")
+    ] = None,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Print every unit's row as CSV.")
+    ] = False,
+    append: Annotated[
+        bool, typer.Option("--append", help="Write the tables into the file.")
+    ] = False,
 ) -> None:
     """Compute the statistics of every unit, and show those of the network."""
     import quantities as pq
@@ -149,17 +219,27 @@ def analyze_file(
     network = summarize(units)
     if append:
         append_analysis(path, units, column_descriptions(units, network), network)
-        typer.echo(f"{path}: the tables of {len(units)} rows and of the network are in /analysis", err=True)
+        typer.echo(
+            f"{path}: the tables of {len(units)} rows and of the network are in"
+            " /analysis",
+            err=True,
+        )
     typer.echo(units.to_csv(index=False) if csv else network_text(network), nl=not csv)
 
 
 @app.command()
-def validate(paths: Annotated[list[Path], typer.Argument(help="NWB files.", show_default=False)]) -> None:
-    """Ask every validator about NWB files; exit status 1 if there is more than a suggestion."""
+def validate(
+    paths: Annotated[list[Path], typer.Argument(help="NWB files.", show_default=False)],
+) -> None:
+    """Ask every validator about NWB files; exit status 1 if there is more than a
+    suggestion.
+    """
     from ann2neo.io.nwb.validation import findings_text, is_clean, validate_nwb
 
     found = {path: validate_nwb(path) for path in paths}
-    typer.echo("\n".join(findings_text(path, findings) for path, findings in found.items()))
+    typer.echo(
+        "\n".join(findings_text(path, findings) for path, findings in found.items())
+    )
     raise typer.Exit(0 if all(map(is_clean, found.values())) else 1)
 
 
@@ -167,37 +247,68 @@ def validate(paths: Annotated[list[Path], typer.Argument(help="NWB files.", show
 def share_files(
     paths: Annotated[list[Path], typer.Argument(help="NWB files.", show_default=False)],
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The dandiset folder.")] = Path("dandiset"),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files in it.")] = False,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The dandiset folder.")
+    ] = Path("dandiset"),
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files in it.")
+    ] = False,
 ) -> None:
-    """Lay recordings out as a dandiset folder and validate each; exit status as that of validate."""
+    """Lay recordings out as a dandiset folder and validate each; exit status as that of
+    validate.
+    """
     from ann2neo.io.nwb.sharing import CONTACT_FIRST, share
     from ann2neo.io.nwb.validation import findings_text
 
     shared = share(paths, out, overwrite=overwrite)
-    typer.echo("\n".join(findings_text(path, findings) for path, findings in shared.findings.items()))
+    typer.echo(
+        "\n".join(
+            findings_text(path, findings) for path, findings in shared.findings.items()
+        )
+    )
     typer.echo(CONTACT_FIRST)
     raise typer.Exit(0 if shared.is_clean else 1)
 
 
 @app.command()
 def report(
-    paths: Annotated[list[Path], typer.Argument(help="NWB files, each a chapter of the page.", show_default=False)],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            help="NWB files, each a chapter of the page.", show_default=False
+        ),
+    ],
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file to write.")] = Path("report.html"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The HTML file to write.")
+    ] = Path("report.html"),
     bin_size: Annotated[
-        float | None, typer.Option(help="Time bin in ms, for files that ann2neo did not write.", show_default=False)
+        float | None,
+        typer.Option(
+            help="Time bin in ms, for files that ann2neo did not write.",
+            show_default=False,
+        ),
     ] = None,
-    title: Annotated[str | None, typer.Option(help="Heading of the page.", show_default=False)] = None,
+    title: Annotated[
+        str | None, typer.Option(help="Heading of the page.", show_default=False)
+    ] = None,
     study: Annotated[
-        Path | None, typer.Option(help="Folder of a study; shows where recordings lie in it.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Folder of a study; shows where recordings lie in it.",
+            show_default=False,
+        ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier page.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier page.")
+    ] = False,
 ) -> None:
     """Write one self-contained page about one or more recordings."""
     from ann2neo.report.from_files import report_files
     from ann2neo.study.results import load_results
 
     rows = None if study is None else load_results(study).table
-    page = report_files(paths, out, bin_size_ms=bin_size, title=title, study=rows, overwrite=overwrite)
+    page = report_files(
+        paths, out, bin_size_ms=bin_size, title=title, study=rows, overwrite=overwrite
+    )
     typer.echo(f"wrote {page}")

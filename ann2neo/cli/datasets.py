@@ -10,7 +10,9 @@ from ann2neo.cli.application import app
 
 __all__: list[str] = []
 
-datasets_app = typer.Typer(no_args_is_help=True, help="Data sets to train and record networks on.")
+datasets_app = typer.Typer(
+    no_args_is_help=True, help="Data sets to train and record networks on."
+)
 app.add_typer(datasets_app, name="datasets")
 
 
@@ -24,9 +26,16 @@ def list_datasets() -> None:
 
 
 @datasets_app.command("fetch")
-def fetch_dataset(name: Annotated[str, typer.Argument(help="Name of the data set, as in 'datasets list'.")]) -> None:
+def fetch_dataset(
+    name: Annotated[
+        str, typer.Argument(help="Name of the data set, as in 'datasets list'.")
+    ],
+) -> None:
     """Get a data set, check it, and keep it in the cache."""
     from ann2neo.datasets import load_dataset
 
     data = load_dataset(name)
-    typer.echo(f"{data.name}: {len(data.x_train)} training and {len(data.x_test)} test samples, from {data.source}")
+    typer.echo(
+        f"{data.name}: {len(data.x_train)} training and {len(data.x_test)} test"
+        f" samples, from {data.source}"
+    )

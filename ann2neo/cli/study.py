@@ -11,26 +11,50 @@ from ann2neo.cli.application import app, load_keras, numbers, words
 
 __all__: list[str] = []
 
-study_app = typer.Typer(no_args_is_help=True, help="Rerun the paper: does a network generalize or memorize?")
+study_app = typer.Typer(
+    no_args_is_help=True, help="Rerun the paper: does a network generalize or memorize?"
+)
 app.add_typer(study_app, name="study")
 
-_Results = Annotated[Path, typer.Argument(help="Folder that 'ann2neo study run --out' wrote.", show_default=False)]
+_Results = Annotated[
+    Path,
+    typer.Argument(
+        help="Folder that 'ann2neo study run --out' wrote.", show_default=False
+    ),
+]
 _Csv = Annotated[bool, typer.Option("--csv", help="Print CSV instead of Markdown.")]
 
 
 @study_app.command("run")
 def run_study_command(
     *,
-    out: Annotated[Path, typer.Option(help="Folder for results; a run that was cut goes on there.")],
-    profile: Annotated[str, typer.Option(help="quick: all of it on digits. paper: the paper's cells.")] = "paper",
-    dataset: Annotated[str | None, typer.Option(help="Data sets, separated by commas. [the profile's]")] = None,
-    network: Annotated[str | None, typer.Option(help="MLP, CNN, DenseNet121. [the profile's]")] = None,
-    width: Annotated[str | None, typer.Option(help="Widths of the observed layer. [the profile's]")] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder for results; a run that was cut goes on there.")
+    ],
+    profile: Annotated[
+        str, typer.Option(help="quick: all of it on digits. paper: the paper's cells.")
+    ] = "paper",
+    dataset: Annotated[
+        str | None, typer.Option(help="Data sets, separated by commas. [the profile's]")
+    ] = None,
+    network: Annotated[
+        str | None, typer.Option(help="MLP, CNN, DenseNet121. [the profile's]")
+    ] = None,
+    width: Annotated[
+        str | None, typer.Option(help="Widths of the observed layer. [the profile's]")
+    ] = None,
     condition: Annotated[str | None, typer.Option(help="Conditions. [all]")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Seeds, such as 0,1,2. [the profile's]")] = None,
-    max_epochs: Annotated[int | None, typer.Option(help="Most epochs a network. [the profile's]")] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Seeds, such as 0,1,2. [the profile's]")
+    ] = None,
+    max_epochs: Annotated[
+        int | None, typer.Option(help="Most epochs a network. [the profile's]")
+    ] = None,
     precision: Annotated[
-        str, typer.Option(help="What to train in, float32 or mixed_bfloat16; recorded in float32.")
+        str,
+        typer.Option(
+            help="What to train in, float32 or mixed_bfloat16; recorded in float32."
+        ),
     ] = "float32",
 ) -> None:
     """Train, record and analyse networks, cell by cell."""
@@ -50,16 +74,26 @@ def run_study_command(
     limit = PROFILES[profile].max_epochs if max_epochs is None else max_epochs
     table = run_study(cells, out, max_epochs=limit, precision=precision)
     typer.echo(f"{out}: {len(table)} rows in results.csv")
-    typer.echo(f"Next: ann2neo study tables {out}, study hypotheses {out}, study indicators {out}")
+    typer.echo(
+        f"Next: ann2neo study tables {out}, study hypotheses {out}, study indicators"
+        f" {out}"
+    )
 
 
 @study_app.command("collect")
 def study_collect(
-    sources: Annotated[list[Path], typer.Argument(help="Folders of 'ann2neo study run'.", show_default=False)],
+    sources: Annotated[
+        list[Path],
+        typer.Argument(help="Folders of 'ann2neo study run'.", show_default=False),
+    ],
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the tables of all of them.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for the tables of all of them.")
+    ],
 ) -> None:
-    """Bring finished cells of runs together, rows of older versions made anew from their recordings."""
+    """Bring finished cells of runs together, rows of older versions made anew from
+    their recordings.
+    """
     from ann2neo.study.collect import collect_results
 
     table = collect_results(sources, out)
@@ -68,13 +102,21 @@ def study_collect(
 
 @study_app.command("page")
 def study_page(
-    results: Annotated[Path, typer.Argument(help="Folder that 'study collect' wrote.", show_default=False)],
+    results: Annotated[
+        Path,
+        typer.Argument(help="Folder that 'study collect' wrote.", show_default=False),
+    ],
     *,
     check: Annotated[
-        bool, typer.Option("--check", help="Change nothing; fail if the page is not that of its rows.")
+        bool,
+        typer.Option(
+            "--check", help="Change nothing; fail if the page is not that of its rows."
+        ),
     ] = False,
 ) -> None:
-    """Write README.md and figures of a folder of results: every number beside the paper's."""
+    """Write README.md and figures of a folder of results: every number beside the
+    paper's.
+    """
     from ann2neo.study.page import check_page, write_page
 
     if check:
@@ -94,20 +136,32 @@ def study_tables(results: _Results, *, csv: _Csv = False) -> None:
     if csv:
         typer.echo(compare_with_paper(found).to_csv(index=False), nl=False)
     else:
-        typer.echo("\n".join(table_markdown(found, number) for number in TABLES), nl=False)
+        typer.echo(
+            "\n".join(table_markdown(found, number) for number in TABLES), nl=False
+        )
 
 
 @study_app.command("hypotheses")
 def study_hypotheses(results: _Results, *, csv: _Csv = False) -> None:
     """Test the paper's eight hypotheses on trained networks."""
-    from ann2neo.study.hypotheses import findings_table, hypotheses_markdown, judge_hypotheses, without_short
+    from ann2neo.study.hypotheses import (
+        findings_table,
+        hypotheses_markdown,
+        judge_hypotheses,
+        without_short,
+    )
     from ann2neo.study.results import load_results, load_switches
 
     found, switches = load_results(results), load_switches(results)
     findings, whole = judge_hypotheses(found, switches), without_short(found)
     reached = None if whole is None else judge_hypotheses(whole, switches)
     typer.echo(
-        findings_table(findings).to_csv(index=False) if csv else hypotheses_markdown(findings, reached), nl=False
+        (
+            findings_table(findings).to_csv(index=False)
+            if csv
+            else hypotheses_markdown(findings, reached)
+        ),
+        nl=False,
     )
 
 
@@ -115,7 +169,9 @@ def study_hypotheses(results: _Results, *, csv: _Csv = False) -> None:
 def study_indicators(
     results: _Results,
     *,
-    split: Annotated[str, typer.Option(help="Samples the statistics are of, test or train.")] = "test",
+    split: Annotated[
+        str, typer.Option(help="Samples the statistics are of, test or train.")
+    ] = "test",
     csv: _Csv = False,
 ) -> None:
     """Show how well each statistic tells memorizing from generalizing networks."""
@@ -123,15 +179,21 @@ def study_indicators(
     from ann2neo.study.results import load_results
 
     table = indicators(load_results(results), split)
-    typer.echo(table.to_csv(index=False) if csv else indicators_markdown(table), nl=False)
+    typer.echo(
+        table.to_csv(index=False) if csv else indicators_markdown(table), nl=False
+    )
 
 
 @study_app.command("report")
 def study_report(
     results: _Results,
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file to write.")] = Path("study.html"),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier page.")] = False,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The HTML file to write.")
+    ] = Path("study.html"),
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier page.")
+    ] = False,
 ) -> None:
     """Write one self-contained page about the study's networks."""
     from ann2neo.report.study_page import write_study_report
@@ -139,8 +201,13 @@ def study_report(
     from ann2neo.study.results import load_results, load_switches
 
     found = load_results(results)
-    tables = {"Hypotheses": findings_table(judge_hypotheses(found, load_switches(results)))}
-    typer.echo(f"wrote {write_study_report(found.table, out, tables=tables, overwrite=overwrite)}")
+    tables = {
+        "Hypotheses": findings_table(judge_hypotheses(found, load_switches(results)))
+    }
+    typer.echo(
+        "wrote"
+        f" {write_study_report(found.table, out, tables=tables, overwrite=overwrite)}"
+    )
 
 
 @study_app.command("dynamics")
@@ -153,9 +220,13 @@ def study_dynamics(
     seeds: Annotated[str, typer.Option(help="Seeds, such as 0,1,2.")] = "0",
     true_epochs: Annotated[int, typer.Option(help="Epochs on true labels.")] = 10,
     random_epochs: Annotated[int, typer.Option(help="Epochs on random labels.")] = 100,
-    retrain: Annotated[str, typer.Option(help="What random labels train, all or last.")] = "all",
+    retrain: Annotated[
+        str, typer.Option(help="What random labels train, all or last.")
+    ] = "all",
 ) -> None:
-    """Follow firing rates batch by batch while labels switch from true to random, and find the switch."""
+    """Follow firing rates batch by batch while labels switch from true to random, and
+    find the switch.
+    """
     load_keras()
     from ann2neo.study.dynamics import run_dynamics
 
@@ -175,16 +246,25 @@ def study_dynamics(
 @study_app.command("populations")
 def study_populations(
     *,
-    out: Annotated[Path, typer.Option(help="CSV file of the comparison; OUT_networks.csv holds each network.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="CSV file of the comparison; OUT_networks.csv holds each network."
+        ),
+    ],
     dataset: Annotated[str, typer.Option(help="Data set.")] = "mnist",
     network: Annotated[str, typer.Option(help="MLP, CNN or DenseNet121.")] = "MLP",
     width: Annotated[int, typer.Option(help="Width of the observed layer.")] = 64,
     samples: Annotated[int, typer.Option(help="Training images of each seed.")] = 2000,
-    accuracy: Annotated[float, typer.Option(help="Training accuracy at which both kinds stop.")] = 0.99,
+    accuracy: Annotated[
+        float, typer.Option(help="Training accuracy at which both kinds stop.")
+    ] = 0.99,
     seeds: Annotated[str, typer.Option(help="Seeds, such as 0,1,2.")] = "0,1,2",
     overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
 ) -> None:
-    """Compare what units do together in generalizing and memorizing networks of the same training accuracy."""
+    """Compare what units do together in generalizing and memorizing networks of the
+    same training accuracy.
+    """
     load_keras()
     from ann2neo.study.populations import run_populations
 

@@ -38,23 +38,33 @@ def to_neo(recording: Recording) -> Any:
     Returns
     -------
     neo.Block
-        One segment per phase, named after it. Each holds one `neo.SpikeTrain` per unit, in unit order, with
-        ``t_start``, ``t_stop`` and ``sampling_rate``, annotated with the unit's row of the table; and one `neo.Epoch`
-        named "presentations", whose labels are the stimuli's labels (else their ids) and whose array annotations are
-        the columns of the table. Bins in no phase get a segment of their own, "in no phase", only where they hold
-        spikes. `from_neo` gives the recording back, equal in every bit and cell.
+        One segment per phase, named after it. Each holds one `neo.SpikeTrain` per unit,
+        in unit order, with ``t_start``, ``t_stop`` and ``sampling_rate``, annotated
+        with the unit's row of the table; and one `neo.Epoch` named "presentations",
+        whose labels are the stimuli's labels (else their ids) and whose array
+        annotations are the columns of the table. Bins in no phase get a segment of
+        their own, "in no phase", only where they hold spikes. `from_neo` gives the
+        recording back, equal in every bit and cell.
 
     Examples
     --------
     >>> import numpy as np
-    >>> block = to_neo(Recording.from_activations(np.eye(2), labels=[3, 1], phase="test"))
+    >>> block = to_neo(
+    ...     Recording.from_activations(np.eye(2), labels=[3, 1], phase="test")
+    ... )
     >>> [segment.name for segment in block.segments]
     ['test']
     >>> block.segments[0].epochs[0].labels.tolist()
     ['3', '1']
     """
-    units, presentations, raster = recording.units, recording.presentations, recording.raster
-    block = neo.Block(name=recording.identifier, rec_datetime=recording.session_start_time)
+    units, presentations, raster = (
+        recording.units,
+        recording.presentations,
+        recording.raster,
+    )
+    block = neo.Block(
+        name=recording.identifier, rec_datetime=recording.session_start_time
+    )
     block.annotate(
         **{
             LAYOUT: LAYOUT_VERSION,
@@ -74,14 +84,18 @@ def to_neo(recording: Recording) -> Any:
     for stretch in stretches(recording):
         part = raster.slice(stretch.start_bin, stretch.stop_bin)
         segment = neo.Segment(name=stretch.name)
-        segment.annotate(order=stretch.order, is_phase=stretch.is_phase, n_time_bins=part.n_time_bins)
+        segment.annotate(
+            order=stretch.order, is_phase=stretch.is_phase, n_time_bins=part.n_time_bins
+        )
         segment.annotate(t_start_seconds=raster.bin_edge_seconds(stretch.start_bin))
         trains = to_spiketrains(part, annotations=rows)
         for train, name in zip(trains, names, strict=True):
             train.name = name
         segment.spiketrains.extend(trains)
         if stretch.is_phase:
-            segment.epochs.append(_epoch(presentations[presentations["phase"] == stretch.name], raster))
+            segment.epochs.append(
+                _epoch(presentations[presentations["phase"] == stretch.name], raster)
+            )
         block.segments.append(segment)
     block.check_relationships()
     return block
@@ -95,7 +109,10 @@ def _unit_rows(units: pd.DataFrame) -> list[dict[str, Any]]:
     if not len(units.columns):
         return [{} for _ in range(len(units))]
     columns = [units[name].to_list() for name in units]
-    return [dict(zip(units.columns, cells, strict=True)) for cells in zip(*columns, strict=True)]
+    return [
+        dict(zip(units.columns, cells, strict=True))
+        for cells in zip(*columns, strict=True)
+    ]
 
 
 def _unit_name(row: Mapping[str, Any], position: int) -> str:
@@ -109,8 +126,12 @@ def _epoch(shown: pd.DataFrame, raster: SpikeRaster) -> Any:
     stop = raster.bin_edge_seconds(shown["stop_bin"].to_numpy())
     kept = [name for name in shown if name not in {"start_bin", "stop_bin", "phase"}]
     cells = {name: _plain(shown[name]) for name in kept}
-    named = next((cells[name] for name in ("label", "stimulus_id") if name in cells), np.arange(len(shown)))
-    # Neo takes columns of the presentations as keyword arguments, so they are annotated after construction.
+    named = next(
+        (cells[name] for name in ("label", "stimulus_id") if name in cells),
+        np.arange(len(shown)),
+    )
+    # Neo takes columns of the presentations as keyword arguments, so they are annotated
+    # after construction.
     epoch = neo.Epoch(
         times=start * pq.s,
         durations=(stop - start) * pq.s,
@@ -123,97 +144,142 @@ def _epoch(shown: pd.DataFrame, raster: SpikeRaster) -> Any:
 
 
 def _plain(column: pd.Series) -> npt.NDArray[Any]:
-    """Cells as an array of a type that Neo and HDF5 know; strings as fixed-width Unicode."""
+    """Cells as an array of a type that Neo and HDF5 know; strings as fixed-width
+    Unicode.
+    """
     cells = column.to_numpy(object if column.dtype == "str" else None)
     if column.dtype != "str":
         return np.asarray(cells)
     text = cells.astype("U")
     if not (text == cells).all():
-        msg = f"strings of {str(column.name)!r} end in a NUL character, which Neo's arrays drop; strip it"
+        msg = (
+            f"strings of {str(column.name)!r} end in a NUL character, which Neo's"
+            " arrays drop; strip it"
+        )
         raise InputValueError(msg)
     return np.asarray(text)
 
 
-def from_neo(block: Any, bin_size: Any = None, t_start: Any = None, t_stop: Any = None) -> Recording:
+def from_neo(
+    block: Any, bin_size: Any = None, t_start: Any = None, t_stop: Any = None
+) -> Recording:
     """Turn a Neo block into a recording.
 
     Parameters
     ----------
     block : neo.Block
-        A block that `to_neo` made, or one from any Neo IO, with spike trains in its segments.
+        A block that `to_neo` made, or one from any Neo IO, with spike trains in its
+        segments.
     bin_size : quantities.Quantity, time, optional
-        Length of a time bin; needed for blocks that `to_neo` did not make, whose sampling rate says nothing about
-        spikes (Neo's default is 1 Hz). At most one spike a bin is kept; the share lost is in
-        ``provenance["spikes_lost_share"]``, with a warning above 1 %.
+        Length of a time bin; needed for blocks that `to_neo` did not make, whose
+        sampling rate says nothing about spikes (Neo's default is 1 Hz). At most one
+        spike a bin is kept; the share lost is in ``provenance["spikes_lost_share"]``,
+        with a warning above 1 %.
     t_start, t_stop : quantities.Quantity, time, optional
-        Extent to read, half-open; from the earliest ``t_start`` to the latest ``t_stop`` of the spike trains if not
-        given.
+        Extent to read, half-open; from the earliest ``t_start`` to the latest
+        ``t_stop`` of the spike trains if not given.
 
     Returns
     -------
     Recording
-        For a block of `to_neo`: the recording it was made from. Else one phase per segment, named after it; units are
-        matched by their order in the segments; annotations that all trains carry become columns of the units, epochs
-        become presentations.
+        For a block of `to_neo`: the recording it was made from. Else one phase per
+        segment, named after it; units are matched by their order in the segments;
+        annotations that all trains carry become columns of the units, epochs become
+        presentations.
 
     Raises
     ------
     InputTypeError, InputValueError
-        If it is not a block, holds no spike trains, lacks `bin_size`, or its segments overlap in time or differ in
-        their number of spike trains.
+        If it is not a block, holds no spike trains, lacks `bin_size`, or its segments
+        overlap in time or differ in their number of spike trains.
     FileFormatError
-        If a block of `to_neo` was changed so that its spikes no longer lie in its time bins.
+        If a block of `to_neo` was changed so that its spikes no longer lie in its time
+        bins.
 
     Examples
     --------
     >>> import neo, quantities as pq
     >>> block = neo.Block()
     >>> block.segments.append(neo.Segment(name="session"))
-    >>> block.segments[0].spiketrains.append(neo.SpikeTrain([1.5, 3.2] * pq.ms, t_stop=5 * pq.ms))
+    >>> block.segments[0].spiketrains.append(
+    ...     neo.SpikeTrain([1.5, 3.2] * pq.ms, t_stop=5 * pq.ms)
+    ... )
     >>> from_neo(block, bin_size=1 * pq.ms).raster.spike_bins(0)
     array([1, 3])
     """
     if not isinstance(block, neo.Block):
         msg = f"from_neo needs a neo.Block, got {type(block).__name__}"
-        raise InputTypeError(msg + "; put a Segment into a Block with block.segments.append(segment)")
+        raise InputTypeError(
+            msg + "; put a Segment into a Block with block.segments.append(segment)"
+        )
     if LAYOUT not in block.annotations:
         return _from_any_block(block, bin_size, t_start, t_stop)
     if bin_size is not None or t_start is not None or t_stop is not None:
-        msg = "bin_size, t_start and t_stop are for blocks that to_neo did not make; this one has its own bins of "
-        raise InputValueError(msg + f"{block.annotations.get('sampling_period_seconds')} s; leave them out")
+        msg = (
+            "bin_size, t_start and t_stop are for blocks that to_neo did not make; this"
+            " one has its own bins of "
+        )
+        raise InputValueError(
+            msg
+            + f"{block.annotations.get('sampling_period_seconds')} s; leave them out"
+        )
     return _from_our_block(block)
 
 
 def _from_our_block(block: Any) -> Recording:
     notes = block.annotations
     if notes[LAYOUT] != LAYOUT_VERSION:
-        msg = f"this block has the layout {notes[LAYOUT]!r}, this ann2neo reads {LAYOUT_VERSION}; update ann2neo"
+        msg = (
+            f"this block has the layout {notes[LAYOUT]!r}, this ann2neo reads"
+            f" {LAYOUT_VERSION}; update ann2neo"
+        )
         raise FileFormatError(msg)
     try:
         n_units, n_time_bins = int(notes["n_units"]), int(notes["n_time_bins"])
-        period, start = float(notes["sampling_period_seconds"]), float(notes["t_start_seconds"])
-        unit_columns, presentation_columns = dict(notes["unit_columns"]), dict(notes["presentation_columns"])
+        period, start = (
+            float(notes["sampling_period_seconds"]),
+            float(notes["t_start_seconds"]),
+        )
+        unit_columns, presentation_columns = (
+            dict(notes["unit_columns"]),
+            dict(notes["presentation_columns"]),
+        )
         session_start = datetime.fromisoformat(notes["session_start_time"])
         identifier, provenance = str(notes["identifier"]), dict(notes["provenance"])
         stretches = [
-            (segment, round((float(segment.annotations["t_start_seconds"]) - start) / period))
+            (
+                segment,
+                round((float(segment.annotations["t_start_seconds"]) - start) / period),
+            )
             for segment in block.segments
         ]
-        lengths = [int(segment.annotations["n_time_bins"]) for segment in block.segments]
+        lengths = [
+            int(segment.annotations["n_time_bins"]) for segment in block.segments
+        ]
     except (KeyError, TypeError, ValueError) as error:
-        msg = f"a block of ann2neo lacks or broke an annotation ({error!r}); keep the annotations of to_neo"
+        msg = (
+            f"a block of ann2neo lacks or broke an annotation ({error!r}); keep the"
+            " annotations of to_neo"
+        )
         raise FileFormatError(msg) from error
-    time_base = SpikeRaster.from_spike_bins([], n_time_bins, sampling_period=period * pq.s, t_start=start * pq.s)
+    time_base = SpikeRaster.from_spike_bins(
+        [], n_time_bins, sampling_period=period * pq.s, t_start=start * pq.s
+    )
     bins: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(n_units)]
     phases, tables = [], []
     for (segment, first), length in zip(stretches, lengths, strict=True):
         if len(segment.spiketrains) != n_units:
-            msg = f"segment {segment.name!r} has {len(segment.spiketrains)} spike trains, its block says {n_units}"
+            msg = (
+                f"segment {segment.name!r} has {len(segment.spiketrains)} spike trains,"
+                f" its block says {n_units}"
+            )
             raise FileFormatError(msg + "; select units with recording.select instead")
         for unit, train in enumerate(segment.spiketrains):
             bins[unit].append(spike_bins(train, time_base, first, first + length))
         if segment.annotations["is_phase"]:
-            phases.append(Phase(segment.name, first, first + length, segment.annotations["order"]))
+            phases.append(
+                Phase(segment.name, first, first + length, segment.annotations["order"])
+            )
             tables.append(_presentations_of(segment, time_base, presentation_columns))
     raster = SpikeRaster.from_spike_bins(
         [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in bins],
@@ -223,67 +289,123 @@ def _from_our_block(block: Any) -> Recording:
     )
     trains = block.segments[0].spiketrains if block.segments else []
     units = _units_of(trains, unit_columns, n_units)
-    empty = pd.DataFrame({name: pd.array([], dtype=kind) for name, kind in presentation_columns.items()})
-    presentations = pd.concat([table for table in tables if len(table)] or [empty], ignore_index=True)
-    return Recording(raster, units, presentations, phase_table(phases), provenance, identifier, session_start)
+    empty = pd.DataFrame(
+        {name: pd.array([], dtype=kind) for name, kind in presentation_columns.items()}
+    )
+    presentations = pd.concat(
+        [table for table in tables if len(table)] or [empty], ignore_index=True
+    )
+    return Recording(
+        raster,
+        units,
+        presentations,
+        phase_table(phases),
+        provenance,
+        identifier,
+        session_start,
+    )
 
 
 def _units_of(trains: Any, columns: Mapping[str, str], n_units: int) -> pd.DataFrame:
     if n_units and columns and not trains:
-        raise FileFormatError("a block of ann2neo without segments has lost its units; keep the segments of to_neo")
+        raise FileFormatError(
+            "a block of ann2neo without segments has lost its units; keep the segments"
+            " of to_neo"
+        )
     try:
-        cells = {name: [train.annotations[name] for train in trains] for name in columns}
+        cells = {
+            name: [train.annotations[name] for train in trains] for name in columns
+        }
     except KeyError as error:
-        msg = f"a spike train lacks the annotation {error} of its unit; keep the annotations of to_neo"
+        msg = (
+            f"a spike train lacks the annotation {error} of its unit; keep the"
+            " annotations of to_neo"
+        )
         raise FileFormatError(msg) from error
-    series = {name: pd.Series(values, dtype=columns[name]) for name, values in cells.items()}
+    series = {
+        name: pd.Series(values, dtype=columns[name]) for name, values in cells.items()
+    }
     return pd.DataFrame(series, index=pd.RangeIndex(n_units))
 
 
-def _presentations_of(segment: Any, time_base: SpikeRaster, columns: Mapping[str, str]) -> pd.DataFrame:
+def _presentations_of(
+    segment: Any, time_base: SpikeRaster, columns: Mapping[str, str]
+) -> pd.DataFrame:
     found = [epoch for epoch in segment.epochs if epoch.name == PRESENTATIONS]
     if len(found) != 1:
-        msg = f"segment {segment.name!r} has {len(found)} epochs named {PRESENTATIONS!r}, one is needed"
+        msg = (
+            f"segment {segment.name!r} has {len(found)} epochs named {PRESENTATIONS!r},"
+            " one is needed"
+        )
         raise FileFormatError(msg + "; keep the epoch that to_neo made")
     epoch = found[0]
     period, start = time_base.sampling_period_seconds, time_base.t_start_seconds
     times = epoch.times.rescale("s").magnitude
     first = np.rint((times - start) / period).astype(np.int64)
-    last = np.rint((times + epoch.durations.rescale("s").magnitude - start) / period).astype(np.int64)
-    known: dict[str, Any] = {"start_bin": first, "stop_bin": last, "phase": np.full(len(first), segment.name, object)}
+    last = np.rint(
+        (times + epoch.durations.rescale("s").magnitude - start) / period
+    ).astype(np.int64)
+    known: dict[str, Any] = {
+        "start_bin": first,
+        "stop_bin": last,
+        "phase": np.full(len(first), segment.name, object),
+    }
     cells = {}
     for name, kind in columns.items():
         if name not in known and name not in epoch.array_annotations:
-            msg = f"the presentations of segment {segment.name!r} lack the array annotation {name!r}"
+            msg = (
+                f"the presentations of segment {segment.name!r} lack the array"
+                f" annotation {name!r}"
+            )
             raise FileFormatError(msg + "; keep those that to_neo made")
         values = known[name] if name in known else epoch.array_annotations[name]
-        cells[name] = pd.array(np.asarray(values).astype(object) if kind == "str" else np.asarray(values), dtype=kind)
+        cells[name] = pd.array(
+            np.asarray(values).astype(object) if kind == "str" else np.asarray(values),
+            dtype=kind,
+        )
     return pd.DataFrame(cells)
 
 
-# -- blocks of others --------------------------------------------------------------------------------------------------
+# -- blocks of others
+# --------------------------------------------------------------------------------------
 
 
 def _from_any_block(block: Any, bin_size: Any, t_start: Any, t_stop: Any) -> Recording:
     if bin_size is None:
-        msg = "this block was not made by to_neo, so it needs bin_size, the length of a time bin"
+        msg = (
+            "this block was not made by to_neo, so it needs bin_size, the length of a"
+            " time bin"
+        )
         raise InputValueError(msg + "; try from_neo(block, bin_size=1 * pq.ms)")
     segments = [segment for segment in block.segments if len(segment.spiketrains)]
     if not segments:
-        raise InputValueError("this block has no segment with spike trains; read one with spikes, or sort them first")
+        raise InputValueError(
+            "this block has no segment with spike trains; read one with spikes, or sort"
+            " them first"
+        )
     counts = {len(segment.spiketrains) for segment in segments}
     if len(counts) > 1:
-        msg = f"segments have different numbers of spike trains, {sorted(counts)}, so units cannot be matched"
+        msg = (
+            f"segments have different numbers of spike trains, {sorted(counts)}, so"
+            " units cannot be matched"
+        )
         raise InputValueError(msg + "; keep the segments with the same units")
     segments.sort(key=lambda segment: _edges(segment)[0])
-    names = _unique_names([segment.name or f"segment {i}" for i, segment in enumerate(segments)])
-    observed = [Observed(name, *_edges(segment)) for name, segment in zip(names, segments, strict=True)]
+    names = _unique_names(
+        [segment.name or f"segment {i}" for i, segment in enumerate(segments)]
+    )
+    observed = [
+        Observed(name, *_edges(segment))
+        for name, segment in zip(names, segments, strict=True)
+    ]
     spikes = [
         np.concatenate([train.times.rescale("s").magnitude for train in trains])
         for trains in zip(*[segment.spiketrains for segment in segments], strict=True)
     ]
     shown = [_shown(segment) for segment in segments]
-    presentations = pd.concat([table for table in shown if len(table)] or shown[:1], ignore_index=True)
+    presentations = pd.concat(
+        [table for table in shown if len(table)] or shown[:1], ignore_index=True
+    )
     started = block.rec_datetime or segments[0].rec_datetime
     if isinstance(started, datetime) and started.tzinfo is None:
         started = started.astimezone()
@@ -301,7 +423,11 @@ def _from_any_block(block: Any, bin_size: Any, t_start: Any, t_stop: Any) -> Rec
 
 
 def _source(block: Any) -> dict[str, str]:
-    given = {"source_name": block.name, "source_description": block.description, "source_file": block.file_origin}
+    given = {
+        "source_name": block.name,
+        "source_description": block.description,
+        "source_file": block.file_origin,
+    }
     return {key: str(value) for key, value in given.items() if value}
 
 
@@ -321,14 +447,20 @@ def _unique_names(names: list[str]) -> list[str]:
 
 
 def _common_annotations(trains: Any) -> pd.DataFrame:
-    """Annotations of one plain type that every train carries; names where all have one."""
+    """Annotations of one plain type that every train carries; names where all
+    have one.
+    """
     columns: dict[str, Any] = {}
     if all(train.name for train in trains):
         columns["name"] = [str(train.name) for train in trains]
     for key in trains[0].annotations:
         cells = [train.annotations.get(key) for train in trains]
         for kind in (bool, int, float, str):
-            accepted = (bool, np.bool_) if kind is bool else (kind, np.integer if kind is int else kind)
+            accepted = (
+                (bool, np.bool_)
+                if kind is bool
+                else (kind, np.integer if kind is int else kind)
+            )
             if all(isinstance(cell, accepted) for cell in cells):
                 columns.setdefault(str(key), [kind(cell) for cell in cells])
                 break
@@ -343,13 +475,24 @@ def _shown(segment: Any) -> pd.DataFrame:
                 "start_time": epoch.times.rescale("s").magnitude,
                 "stop_time": (epoch.times + epoch.durations).rescale("s").magnitude,
                 "epoch": pd.Series([epoch.name or ""] * len(epoch), dtype="str"),
-                "label": pd.Series([str(label) for label in epoch.labels], dtype="str")
-                if len(epoch.labels) == len(epoch)
-                else pd.Series([""] * len(epoch), dtype="str"),
+                "label": (
+                    pd.Series([str(label) for label in epoch.labels], dtype="str")
+                    if len(epoch.labels) == len(epoch)
+                    else pd.Series([""] * len(epoch), dtype="str")
+                ),
             }
         )
         for epoch in segment.epochs
     ]
-    columns = {"start_time": "float64", "stop_time": "float64", "epoch": "str", "label": "str"}
-    empty = pd.DataFrame({name: pd.array([], dtype=kind) for name, kind in columns.items()})
-    return pd.concat([part for part in parts if len(part)] or [empty], ignore_index=True)
+    columns = {
+        "start_time": "float64",
+        "stop_time": "float64",
+        "epoch": "str",
+        "label": "str",
+    }
+    empty = pd.DataFrame(
+        {name: pd.array([], dtype=kind) for name, kind in columns.items()}
+    )
+    return pd.concat(
+        [part for part in parts if len(part)] or [empty], ignore_index=True
+    )

@@ -1,1 +1,3 @@
-"""Record networks: layers, thresholds, capture. With study and monitor the only place that imports Keras."""
+"""Record networks: layers, thresholds, capture. With study and monitor the only place
+that imports Keras.
+"""

@@ -1,4 +1,6 @@
-"""Predictions: the class a network names for each stimulus, where its output is one score a class."""
+"""Predictions: the class a network names for each stimulus, where its output is one
+score a class.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from ann2neo.probe.keras.crossing import to_numpy
 __all__ = ["classes_of"]
 
 
-def classes_of(model: Any, output: Any, *, required: bool) -> npt.NDArray[np.int32] | None:
+def classes_of(
+    model: Any, output: Any, *, required: bool
+) -> npt.NDArray[np.int32] | None:
     """Read classes from a model's output.
 
     Parameters
@@ -29,7 +33,8 @@ def classes_of(model: Any, output: Any, *, required: bool) -> npt.NDArray[np.int
     Returns
     -------
     ndarray of int32, shape (n_samples,), or None
-        The largest score of each sample, or whether a single sigmoid is above 0.5. None if the output is neither.
+        The largest score of each sample, or whether a single sigmoid is above 0.5. None
+        if the output is neither.
 
     Raises
     ------
@@ -47,8 +52,9 @@ def classes_of(model: Any, output: Any, *, required: bool) -> npt.NDArray[np.int
         return None
     shapes = [tuple(leaf.shape) for leaf in leaves]
     raise InputValueError(
-        f"the output of {model.name!r}, {shapes}, is neither one score a class (batch, n_classes) nor a single "
-        "sigmoid, so it names no class; leave predictions=True out"
+        f"the output of {model.name!r}, {shapes}, is neither one score a class (batch,"
+        " n_classes) nor a single sigmoid, so it names no class; leave"
+        " predictions=True out"
     )
 
 
@@ -57,4 +63,7 @@ def _ends_in_sigmoid(model: Any) -> bool:
     if len(outputs) != 1:
         return False
     last = outputs[0]._keras_history.operation
-    return isinstance(last, keras.layers.Layer) and getattr(last, "activation", None) is keras.activations.sigmoid
+    return (
+        isinstance(last, keras.layers.Layer)
+        and getattr(last, "activation", None) is keras.activations.sigmoid
+    )

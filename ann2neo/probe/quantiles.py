@@ -45,14 +45,17 @@ def limits_by_quantile(
     batch_size : int
         Samples in a forward pass.
     training : bool
-        Whether the network is stochastic; its noise is then seeded apart from the recording's.
+        Whether the network is stochastic; its noise is then seeded apart from the
+        recording's.
 
     Returns
     -------
     list of ndarray
-        One a recorded output. A quantile is the smallest activation that at least the share q of the samples does not
-        exceed, one a unit: over all samples if their activations take at most `SKETCH_BYTES`, else over as many as do,
-        drawn at random without replacement. With k of them its rank is off by about sqrt(q (1 - q) / k) of the samples.
+        One a recorded output. A quantile is the smallest activation that at least the
+        share q of the samples does not exceed, one a unit: over all samples if their
+        activations take at most `SKETCH_BYTES`, else over as many as do, drawn at
+        random without replacement. With k of them its rank is off by about sqrt(q (1 -
+        q) / k) of the samples.
 
     Raises
     ------
@@ -65,14 +68,16 @@ def limits_by_quantile(
         return limits
     if not isinstance(stimuli, ArrayStimuli):
         raise InputValueError(
-            "a quantile threshold needs a first pass over the stimuli, and these can be read only as they come; pass "
-            "arrays, or thresholds as numbers"
+            "a quantile threshold needs a first pass over the stimuli, and these can be"
+            " read only as they come; pass arrays, or thresholds as numbers"
         )
     n_units = sum(math.prod(shapes[i].shape) for i in wanted)
     n = min(stimuli.n_samples, SKETCH_BYTES // max(1, 4 * n_units))
     if n < min(100, stimuli.n_samples):
         msg = f"quantiles of {n_units} units from {n} samples would be no quantiles"
-        raise InputValueError(f"{msg}; record fewer layers at once, or pass thresholds as numbers")
+        raise InputValueError(
+            f"{msg}; record fewer layers at once, or pass thresholds as numbers"
+        )
     rng = np.random.default_rng((seed, 1))
     chosen = np.sort(rng.choice(stimuli.n_samples, n, replace=False))
     values = [np.empty((math.prod(shapes[i].shape), n), np.float32) for i in wanted]
@@ -83,8 +88,12 @@ def limits_by_quantile(
         state = passed.state
         size = len(batch.stimulus_id)
         for store, i in zip(values, wanted, strict=True):
-            store[:, done : done + size] = to_numpy(passed.activations[i]).reshape(size, -1).T
+            store[:, done : done + size] = (
+                to_numpy(passed.activations[i]).reshape(size, -1).T
+            )
         done += size
     for store, (i, q) in zip(values, wanted.items(), strict=True):
-        limits[i] = np.quantile(store, q, axis=1, method="inverted_cdf", overwrite_input=True).astype(np.float64)
+        limits[i] = np.quantile(
+            store, q, axis=1, method="inverted_cdf", overwrite_input=True
+        ).astype(np.float64)
     return limits

@@ -1,4 +1,6 @@
-"""Session: stimuli shown to a network batch by batch, and its spikes written into a raster."""
+"""Session: stimuli shown to a network batch by batch, and its spikes written into a
+raster.
+"""
 
 from __future__ import annotations
 
@@ -45,9 +47,11 @@ class Showing:
     shuffle : bool
         Whether the order is random.
     noisy : bool
-        Whether to seed stochastic layers, batch by batch, so that a batch does not depend on those before it.
+        Whether to seed stochastic layers, batch by batch, so that a batch does not
+        depend on those before it.
     read_classes : callable or None
-        Reads classes from the model's output, or None where it holds none; None where no predictions are wanted.
+        Reads classes from the model's output, or None where it holds none; None where
+        no predictions are wanted.
     """
 
     forward: Forward
@@ -62,7 +66,9 @@ class Showing:
 
     @property
     def n_time_bins(self) -> int | None:
-        """Bins of the whole recording; None where only the end of the stimuli will tell."""
+        """Bins of the whole recording; None where only the end of the stimuli will
+        tell.
+        """
         n = self.stimuli.n_samples
         return None if n is None else n * self.n_repeats
 
@@ -86,7 +92,9 @@ class Answers:
     predictions: IntArray | None
 
 
-def show_all(showing: Showing, folder: UnfinishedFolder | None, progress: Any) -> tuple[RasterBuilder, list[Answers]]:
+def show_all(
+    showing: Showing, folder: UnfinishedFolder | None, progress: Any
+) -> tuple[RasterBuilder, list[Answers]]:
     """Show everything, one presentation a bin, repeat after repeat.
 
     Parameters
@@ -94,7 +102,8 @@ def show_all(showing: Showing, folder: UnfinishedFolder | None, progress: Any) -
     showing : Showing
         What is shown, and how.
     folder : UnfinishedFolder or None
-        Keeps the bits and how far the recording got, and may know where to go on; None keeps them in memory.
+        Keeps the bits and how far the recording got, and may know where to go on; None
+        keeps them in memory.
     progress : tqdm.tqdm
         Moved along.
 
@@ -121,7 +130,12 @@ def show_all(showing: Showing, folder: UnfinishedFolder | None, progress: Any) -
 
 
 def _show_once(
-    showing: Showing, repeat: int, begin: int, builder: RasterBuilder, folder: UnfinishedFolder | None, progress: Any
+    showing: Showing,
+    repeat: int,
+    begin: int,
+    builder: RasterBuilder,
+    folder: UnfinishedFolder | None,
+    progress: Any,
 ) -> Answers:
     n_done = 0 if folder is None else max(0, folder.n_done - begin)
     ids, classes, batches = _what_is_left(showing, repeat, begin, n_done, folder)
@@ -131,22 +145,33 @@ def _show_once(
     position = begin + len(ids[0])
     stage = _Stage(showing.layout, builder)
 
-    def keep(passed: Passed, first_bin: int, n_bins: int, named: IntArray | None) -> None:
+    def keep(
+        passed: Passed, first_bin: int, n_bins: int, named: IntArray | None
+    ) -> None:
         builder.extend(first_bin + n_bins)
         stage.write(first_bin, n_bins, _packed(passed, showing.layout, first_bin))
-        # A network that carries a state from batch to batch could not be taken up in between.
+        # A network that carries a state from batch to batch could not be taken up in
+        # between.
         if folder is not None and (showing.noisy or not passed.state):
             folder.keep(first_bin + n_bins, named, stage.flush)
 
     with _OneBehind() as behind:
         for number, batch in batches:
             n_bins = len(batch.stimulus_id)
-            rng = np.random.default_rng((showing.seed, repeat, number)) if showing.noisy else None
+            rng = (
+                np.random.default_rng((showing.seed, repeat, number))
+                if showing.noisy
+                else None
+            )
             passed = showing.forward(batch.data, state, rng)
             state = passed.state
             ids.append(batch.stimulus_id)
             labels.append(batch.labels)
-            classes.append(None if showing.read_classes is None else showing.read_classes(passed.output))
+            classes.append(
+                None
+                if showing.read_classes is None
+                else showing.read_classes(passed.output)
+            )
             behind.start(keep, passed, position, n_bins, classes[-1])
             position += n_bins
             progress.update(n_bins)
@@ -155,7 +180,9 @@ def _show_once(
 
 
 class _OneBehind:
-    """Works in a thread of its own on one batch while the next is computed; what goes wrong is raised at the next."""
+    """Works in a thread of its own on one batch while the next is computed; what goes
+    wrong is raised at the next.
+    """
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "ann2neo-packing")
@@ -175,7 +202,8 @@ class _OneBehind:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # An error of the batch before is the first there was, whatever happened to the one after it.
+        # An error of the batch before is the first there was, whatever happened to the
+        # one after it.
         try:
             self._wait()
         finally:
@@ -183,33 +211,54 @@ class _OneBehind:
 
 
 def _what_is_left(
-    showing: Showing, repeat: int, begin: int, n_done: int, folder: UnfinishedFolder | None
-) -> tuple[list[npt.NDArray[np.int64]], list[IntArray | None], Iterator[tuple[int, Batch]]]:
-    """What an earlier run has shown already of a repeat, and the numbered batches still to be shown."""
+    showing: Showing,
+    repeat: int,
+    begin: int,
+    n_done: int,
+    folder: UnfinishedFolder | None,
+) -> tuple[
+    list[npt.NDArray[np.int64]], list[IntArray | None], Iterator[tuple[int, Batch]]
+]:
+    """What an earlier run has shown already of a repeat, and the numbered batches still
+    to be shown.
+    """
     stimuli = showing.stimuli
     if not isinstance(stimuli, ArrayStimuli):
         return [np.zeros(0, np.int64)], [], enumerate(stimuli.batches())
     n = stimuli.n_samples
-    order = np.random.default_rng((showing.seed, repeat)).permutation(n) if showing.shuffle else np.arange(n)
+    order = (
+        np.random.default_rng((showing.seed, repeat)).permutation(n)
+        if showing.shuffle
+        else np.arange(n)
+    )
     n_done = min(n_done, n)
     shown = order[:n_done]
     classes: list[IntArray | None] = []
     if n_done and folder is not None:
         kept = np.array(folder.predictions[begin : begin + n_done])
         classes = [kept if (kept >= 0).all() else None]
-    batches = stimuli.batches(order if showing.shuffle else None, showing.batch_size, n_done)
+    batches = stimuli.batches(
+        order if showing.shuffle else None, showing.batch_size, n_done
+    )
     return [shown], classes, enumerate(batches, start=-(-n_done // showing.batch_size))
 
 
 class _Stage:
-    """Collects packed batches until rows of the raster can be written in whole cache lines: twice as fast."""
+    """Collects packed batches until rows of the raster can be written in whole cache
+    lines: twice as fast.
+    """
 
     def __init__(self, layout: Layout, builder: RasterBuilder) -> None:
         self._layout, self._builder = layout, builder
-        self._waiting = [np.empty((_STAGED_BYTES, strip.n_units), np.uint8) for strip in layout.strips]
+        self._waiting = [
+            np.empty((_STAGED_BYTES, strip.n_units), np.uint8)
+            for strip in layout.strips
+        ]
         self._first_bin = self._n_bytes = 0
 
-    def write(self, first_bin: int, n_bins: int, packed: list[npt.NDArray[np.uint8]]) -> None:
+    def write(
+        self, first_bin: int, n_bins: int, packed: list[npt.NDArray[np.uint8]]
+    ) -> None:
         """Take the spikes of one batch, a block a strip."""
         n_bytes = -(-n_bins // 8)
         if self._n_bytes + n_bytes > _STAGED_BYTES:
@@ -227,30 +276,51 @@ class _Stage:
     def flush(self) -> None:
         """Write what waits into the raster."""
         if self._n_bytes:
-            self._put(self._first_bin, 8 * self._n_bytes, [waiting[: self._n_bytes] for waiting in self._waiting])
+            self._put(
+                self._first_bin,
+                8 * self._n_bytes,
+                [waiting[: self._n_bytes] for waiting in self._waiting],
+            )
             self._n_bytes = 0
 
-    def _put(self, first_bin: int, n_bins: int, packed: list[npt.NDArray[np.uint8]]) -> None:
+    def _put(
+        self, first_bin: int, n_bins: int, packed: list[npt.NDArray[np.uint8]]
+    ) -> None:
         for strip, block in zip(self._layout.strips, packed, strict=True):
             self._builder.write_packed(first_bin, block, n_bins, strip.first_unit)
 
 
 def joined(parts: Sequence[npt.NDArray[Any] | None]) -> npt.NDArray[Any] | None:
-    """Parts one after another, the only one as it is; None if one of them is not known."""
+    """Parts one after another, the only one as it is; None if one of them is
+    not known.
+    """
     if len(parts) == 1:
         return parts[0]
     known = [part for part in parts if part is not None]
     return np.concatenate(known) if known and len(known) == len(parts) else None
 
 
-def _packed(passed: Passed, layout: Layout, position: int) -> list[npt.NDArray[np.uint8]]:
+def _packed(
+    passed: Passed, layout: Layout, position: int
+) -> list[npt.NDArray[np.uint8]]:
     """Spikes of a batch, a packed block a strip."""
     if passed.taps != layout.taps:
-        odd = next(tap for tap in (*layout.taps, *passed.taps) if (tap in layout.taps) != (tap in passed.taps))
+        odd = next(
+            tap
+            for tap in (*layout.taps, *passed.taps)
+            if (tap in layout.taps) != (tap in passed.taps)
+        )
         calls = {tap.call_index for tap in passed.taps if tap.layer == odd.layer}
-        msg = f"the layer {odd.layer.key!r} ran {len(calls)} times at presentation {position}, and not as often before"
-        raise LayerError(f"{msg}; only layers that run alike on every batch can be recorded")
-    activations: dict[Tap, Any] = dict(zip(passed.taps, passed.activations, strict=True))
+        msg = (
+            f"the layer {odd.layer.key!r} ran {len(calls)} times at presentation"
+            f" {position}, and not as often before"
+        )
+        raise LayerError(
+            f"{msg}; only layers that run alike on every batch can be recorded"
+        )
+    activations: dict[Tap, Any] = dict(
+        zip(passed.taps, passed.activations, strict=True)
+    )
     blocks = []
     for strip in layout.strips:
         packed, finite = crossings(activations[strip.tap], strip.limits, strip.index)

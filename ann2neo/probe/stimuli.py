@@ -12,11 +12,20 @@ import numpy.typing as npt
 
 from ann2neo.errors import InputTypeError, InputValueError
 
-__all__ = ["ArrayStimuli", "Batch", "Stimuli", "StreamedStimuli", "as_stimuli", "class_labels"]
+__all__ = [
+    "ArrayStimuli",
+    "Batch",
+    "Stimuli",
+    "StreamedStimuli",
+    "as_stimuli",
+    "class_labels",
+]
 
 
 class Batch(NamedTuple):
-    """Some samples: a nest of arrays with equal first axes, their numbers in the data, and labels that came along."""
+    """Some samples: a nest of arrays with equal first axes, their numbers in the data,
+    and labels that came along.
+    """
 
     data: Any
     stimulus_id: npt.NDArray[np.int64]
@@ -24,12 +33,14 @@ class Batch(NamedTuple):
 
 
 class ArrayStimuli:
-    """Stimuli that can be indexed: an array, or a list or dict of arrays with equal first axes.
+    """Stimuli that can be indexed: an array, or a list or dict of arrays with equal
+    first axes.
 
     Parameters
     ----------
     data : nest of array
-        Anything with a shape and fancy indexing along the first axis: NumPy, memory maps, pandas, tensors, HDF5.
+        Anything with a shape and fancy indexing along the first axis: NumPy, memory
+        maps, pandas, tensors, HDF5.
     """
 
     def __init__(self, data: Any) -> None:
@@ -38,26 +49,35 @@ class ArrayStimuli:
         lengths = [len(leaf) for leaf in leaves]
         if not leaves or lengths[0] == 0:
             raise InputValueError(
-                f"there are no stimuli to show (shapes {[leaf.shape for leaf in leaves]}); pass at least one"
+                "there are no stimuli to show (shapes"
+                f" {[leaf.shape for leaf in leaves]}); pass at least one"
             )
         if len(set(lengths)) > 1:
             msg = f"all inputs need the same number of samples, got {lengths}"
-            raise InputValueError(f"{msg}; one sample is one entry along the first axis of every input")
+            raise InputValueError(
+                f"{msg}; one sample is one entry along the first axis of every input"
+            )
         self.n_samples: int = lengths[0]
 
     def first(self, n_samples: int | None) -> Batch:
         """A few samples, from which shapes and types are seen."""
         return next(self.batches(None, n_samples or min(8, self.n_samples)))
 
-    def batches(self, order: npt.NDArray[np.int64] | None, batch_size: int, start: int = 0) -> Iterator[Batch]:
-        """Batches in an order, from the presentation `start` on; None stands for the order of the data."""
+    def batches(
+        self, order: npt.NDArray[np.int64] | None, batch_size: int, start: int = 0
+    ) -> Iterator[Batch]:
+        """Batches in an order, from the presentation `start` on; None stands for the
+        order of the data.
+        """
         n = self.n_samples if order is None else len(order)
         for first in range(start, n, batch_size):
             stop = min(first + batch_size, n)
             ids = np.arange(first, stop) if order is None else order[first:stop]
             rows = slice(first, stop) if order is None else ids
             yield Batch(
-                keras.tree.map_structure(lambda leaf, rows=rows: _for_keras(_rows_of(leaf, rows)), self._data),
+                keras.tree.map_structure(
+                    lambda leaf, rows=rows: _for_keras(_rows_of(leaf, rows)), self._data
+                ),
                 ids,
                 None,
             )
@@ -69,20 +89,28 @@ class StreamedStimuli:
     Parameters
     ----------
     batches : iterable
-        Yields batches: stimuli, or tuples of stimuli and labels. An iterator can be read once, anything else again.
+        Yields batches: stimuli, or tuples of stimuli and labels. An iterator can be
+        read once, anything else again.
     n_samples : int or None
         How many samples to take; all if None.
     lists_are_pairs : bool
-        Whether a list is stimuli and labels (as torch's loaders give) rather than several inputs.
+        Whether a list is stimuli and labels (as torch's loaders give) rather than
+        several inputs.
     """
 
-    def __init__(self, batches: Iterable[Any], n_samples: int | None, *, lists_are_pairs: bool) -> None:
-        self._batches, self.n_samples, self._lists_are_pairs = batches, n_samples, lists_are_pairs
+    def __init__(
+        self, batches: Iterable[Any], n_samples: int | None, *, lists_are_pairs: bool
+    ) -> None:
+        self._batches, self.n_samples, self._lists_are_pairs = (
+            batches,
+            n_samples,
+            lists_are_pairs,
+        )
         self.read_once = isinstance(batches, Iterator)
         self._peeked: tuple[Iterator[Any], list[Any]] | None = None
 
-    def first(self, n_samples: int | None) -> Batch:  # noqa: ARG002 - a batch comes as it is
-        """The first batch, which the next reading still gives."""
+    def first(self, n_samples: int | None) -> Batch:  # noqa: ARG002
+        """The first batch as it comes, which the next reading still gives."""
         items = iter(self._batches)
         taken = list(itertools.islice(items, 1))
         self._peeked = items, taken
@@ -101,30 +129,53 @@ class StreamedStimuli:
             data = keras.tree.map_structure(_as_array, data)
             lengths = {len(leaf) for leaf in keras.tree.flatten(data)}
             if len(lengths) != 1:
-                raise InputValueError(f"all inputs of a batch need the same number of samples, got {sorted(lengths)}")
+                raise InputValueError(
+                    "all inputs of a batch need the same number of samples, got"
+                    f" {sorted(lengths)}"
+                )
             n = lengths.pop()
             if n_samples is not None:
                 n = min(n, n_samples - shown)
             if labels is not None and len(labels) < n:
-                raise InputValueError(f"a batch of {n} samples came with {len(labels)} labels; give one a sample")
+                raise InputValueError(
+                    f"a batch of {n} samples came with {len(labels)} labels; give one a"
+                    " sample"
+                )
             if n:
-                cut = keras.tree.map_structure(lambda leaf, n=n: _for_keras(leaf[:n]), data)
+                cut = keras.tree.map_structure(
+                    lambda leaf, n=n: _for_keras(leaf[:n]), data
+                )
                 # A copy: loaders may fill the same array anew for every batch.
-                yield Batch(cut, np.arange(shown, shown + n), None if labels is None else labels[:n].copy())
+                yield Batch(
+                    cut,
+                    np.arange(shown, shown + n),
+                    None if labels is None else labels[:n].copy(),
+                )
             shown += n
             if shown == n_samples:
                 return
         if not shown:
-            raise InputValueError("there are no stimuli to show: the data ended before the first sample")
+            raise InputValueError(
+                "there are no stimuli to show: the data ended before the first sample"
+            )
         if n_samples is not None:
             msg = f"the stimuli ended after {shown} of {n_samples} samples"
-            raise InputValueError(f"{msg}; pass n_samples={shown}, or data that does not end early")
+            raise InputValueError(
+                f"{msg}; pass n_samples={shown}, or data that does not end early"
+            )
 
     def _split(self, item: Any) -> tuple[Any, npt.NDArray[Any] | None]:
-        if isinstance(item, tuple) or (self._lists_are_pairs and isinstance(item, list)):
+        if isinstance(item, tuple) or (
+            self._lists_are_pairs and isinstance(item, list)
+        ):
             if len(item) not in {1, 2, 3}:
-                msg = f"a batch must be stimuli or a tuple (stimuli, labels[, weights]), got a tuple of {len(item)}"
-                raise InputValueError(f"{msg}; pass several inputs as a list or dict inside the tuple")
+                msg = (
+                    "a batch must be stimuli or a tuple (stimuli, labels[, weights]),"
+                    f" got a tuple of {len(item)}"
+                )
+                raise InputValueError(
+                    f"{msg}; pass several inputs as a list or dict inside the tuple"
+                )
             labels = item[1] if len(item) > 1 else None
             return item[0], None if labels is None else class_labels(labels)
         return item, None
@@ -157,22 +208,36 @@ def as_stimuli(x: Any, n_samples: int | None, *, n_inputs: int | None) -> Stimul
     """
     if n_samples is not None and n_samples < 1:
         raise InputValueError(f"n_samples must be at least 1, got {n_samples}")
-    if _is_array(x) or isinstance(x, Mapping) or (isinstance(x, (list, tuple)) and not _holds_batches(x)):
+    if (
+        _is_array(x)
+        or isinstance(x, Mapping)
+        or (isinstance(x, (list, tuple)) and not _holds_batches(x))
+    ):
         stimuli = ArrayStimuli(x if _is_array(x) or _is_nest(x) else np.asarray(x))
         if n_samples not in {None, stimuli.n_samples}:
-            msg = f"n_samples={n_samples} is for data that comes in batches; these stimuli are {stimuli.n_samples}"
+            msg = (
+                f"n_samples={n_samples} is for data that comes in batches; these"
+                f" stimuli are {stimuli.n_samples}"
+            )
             raise InputValueError(f"{msg}: pass x[:{n_samples}] to show fewer")
         return stimuli
     if isinstance(x, keras.utils.PyDataset):
         return StreamedStimuli(_Indexed(x), n_samples, lists_are_pairs=False)
     if not isinstance(x, Iterable):
-        msg = f"stimuli must be arrays, a list or dict of them, or an iterable of batches, got {type(x).__name__}"
+        msg = (
+            "stimuli must be arrays, a list or dict of them, or an iterable of"
+            f" batches, got {type(x).__name__}"
+        )
         raise InputTypeError(f"{msg}; convert them with numpy.asarray")
-    return StreamedStimuli(x, n_samples, lists_are_pairs=hasattr(x, "collate_fn") or n_inputs == 1)
+    return StreamedStimuli(
+        x, n_samples, lists_are_pairs=hasattr(x, "collate_fn") or n_inputs == 1
+    )
 
 
 class _Indexed:
-    """Batches of a PyDataset, which has a length and numbered batches but need not be iterable."""
+    """Batches of a PyDataset, which has a length and numbered batches but need not be
+    iterable.
+    """
 
     def __init__(self, dataset: Any) -> None:
         self._dataset = dataset
@@ -182,11 +247,18 @@ class _Indexed:
 
 
 def class_labels(labels: Any) -> npt.NDArray[Any] | None:
-    """Labels as one class a sample: columns of one flattened, one-hot rows made indices; None for other targets."""
+    """Labels as one class a sample: columns of one flattened, one-hot rows made
+    indices; None for other targets.
+    """
     array = _as_array(labels)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
-    if array.ndim == 2 and array.size and np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all():
+    if (
+        array.ndim == 2
+        and array.size
+        and np.isin(array, (0, 1)).all()
+        and (array.sum(axis=1) == 1).all()
+    ):
         array = array.argmax(axis=1)
     if array.dtype == np.bool_:
         array = array.astype(np.int32)
@@ -203,11 +275,18 @@ def _is_nest(x: Any) -> bool:
 
 def _holds_batches(x: Any) -> bool:
     """Whether a list is one of batches: tuples of stimuli and labels."""
-    return bool(x) and isinstance(x, list) and all(isinstance(item, tuple) for item in x) and _is_array(x[0][0])
+    return (
+        bool(x)
+        and isinstance(x, list)
+        and all(isinstance(item, tuple) for item in x)
+        and _is_array(x[0][0])
+    )
 
 
 def _as_array(leaf: Any) -> Any:
-    """A leaf of the data as something NumPy indexes; torch, TensorFlow and JAX tensors and pandas are converted."""
+    """A leaf of the data as something NumPy indexes; torch, TensorFlow and JAX tensors
+    and pandas are converted.
+    """
     if isinstance(leaf, np.ndarray):
         return leaf
     if hasattr(leaf, "to_numpy"):
@@ -221,12 +300,17 @@ def _as_array(leaf: Any) -> Any:
         return leaf
     array = np.asarray(leaf)
     if array.ndim == 0:
-        raise InputTypeError(f"stimuli must be arrays with one sample per entry of the first axis, got {leaf!r}")
+        raise InputTypeError(
+            "stimuli must be arrays with one sample per entry of the first axis, got"
+            f" {leaf!r}"
+        )
     return array
 
 
 def _rows_of(leaf: Any, rows: Any) -> npt.NDArray[Any]:
-    """Samples of a leaf; of an array on disk in ascending order, which HDF5 insists on."""
+    """Samples of a leaf; of an array on disk in ascending order, which HDF5
+    insists on.
+    """
     if isinstance(leaf, np.ndarray) or isinstance(rows, slice):
         return np.asarray(leaf[rows])
     ascending, places = np.unique(rows, return_inverse=True)

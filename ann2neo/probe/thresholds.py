@@ -11,7 +11,14 @@ import numpy.typing as npt
 
 from ann2neo.errors import InputTypeError, InputValueError
 
-__all__ = ["SKETCH_BYTES", "below_in_float32", "checked_threshold", "limits_of", "quantile_of", "rule_in_words"]
+__all__ = [
+    "SKETCH_BYTES",
+    "below_in_float32",
+    "checked_threshold",
+    "limits_of",
+    "quantile_of",
+    "rule_in_words",
+]
 
 SKETCH_BYTES = 1 << 28
 """Most memory that the activations from which quantiles are taken may use."""
@@ -25,8 +32,8 @@ def checked_threshold(threshold: Any, keys: Sequence[str]) -> dict[str, Any]:
     Parameters
     ----------
     threshold : float, str, array_like, mapping or sequence
-        A number; ``"quantile:q"``; an array, one number a unit; or one of those for each layer, as a mapping from
-        layer names or a list in the order of the layers.
+        A number; ``"quantile:q"``; an array, one number a unit; or one of those for
+        each layer, as a mapping from layer names or a list in the order of the layers.
     keys : sequence of str
         Names of the recorded layers.
 
@@ -44,15 +51,28 @@ def checked_threshold(threshold: Any, keys: Sequence[str]) -> dict[str, Any]:
         unknown = [key for key in threshold if key not in keys]
         missing = [key for key in keys if key not in threshold]
         if unknown or missing:
-            problem = f"names {unknown[0]!r}, which is not recorded" if unknown else f"has none for {missing[0]!r}"
-            msg = f"threshold {problem}; give one for each of {', '.join(map(repr, keys))}"
+            problem = (
+                f"names {unknown[0]!r}, which is not recorded"
+                if unknown
+                else f"has none for {missing[0]!r}"
+            )
+            msg = (
+                f"threshold {problem}; give one for each of"
+                f" {', '.join(map(repr, keys))}"
+            )
             raise InputValueError(msg)
         return {key: _checked_one(threshold[key], key) for key in keys}
     if isinstance(threshold, (list, tuple)) and len(keys) > 1:
         if len(threshold) != len(keys):
-            msg = f"threshold lists {len(threshold)} values for {len(keys)} layers; give one for each of "
+            msg = (
+                f"threshold lists {len(threshold)} values for {len(keys)} layers; give"
+                " one for each of "
+            )
             raise InputValueError(msg + ", ".join(map(repr, keys)))
-        return {key: _checked_one(value, key) for key, value in zip(keys, threshold, strict=True)}
+        return {
+            key: _checked_one(value, key)
+            for key, value in zip(keys, threshold, strict=True)
+        }
     return {key: _checked_one(threshold, key) for key in keys}
 
 
@@ -62,7 +82,9 @@ def quantile_of(rule: Any) -> float | None:
 
 
 def rule_in_words(rule: Any) -> float | str:
-    """A checked threshold as provenance keeps it: the number, the quantile, or that each unit has its own."""
+    """A checked threshold as provenance keeps it: the number, the quantile, or that
+    each unit has its own.
+    """
     if isinstance(rule, str):
         return rule
     return float(rule) if rule.ndim == 0 else "one a unit"
@@ -76,16 +98,25 @@ def _checked_one(rule: Any, key: str) -> Any:
         except ValueError:
             q = math.nan
         if not 0 <= q <= 1:
-            msg = f"a threshold in words must be 'quantile:q' with q from 0 to 1, such as 'quantile:0.9', got {rule!r}"
+            msg = (
+                "a threshold in words must be 'quantile:q' with q from 0 to 1, such as"
+                f" 'quantile:0.9', got {rule!r}"
+            )
             raise InputValueError(msg)
         return rule
     try:
         values = np.asarray(rule, np.float64)
     except (TypeError, ValueError) as error:
-        msg = f"the threshold of {key!r} must be a number, one number a unit, or 'quantile:q', got {rule!r}"
+        msg = (
+            f"the threshold of {key!r} must be a number, one number a unit, or"
+            f" 'quantile:q', got {rule!r}"
+        )
         raise InputTypeError(msg) from error
     if isinstance(rule, bool) or not np.isfinite(values).all():
-        raise InputValueError(f"the threshold of {key!r} must be finite numbers, got {rule!r}; pass for example 0.0")
+        raise InputValueError(
+            f"the threshold of {key!r} must be finite numbers, got {rule!r}; pass for"
+            " example 0.0"
+        )
     return values
 
 
@@ -114,15 +145,20 @@ def limits_of(rule: Any, key: str, shape: tuple[int, ...]) -> FloatArray:
     values: FloatArray = np.asarray(rule, np.float64)
     n_units = math.prod(shape)
     if values.shape not in {(), (n_units,), shape}:
-        msg = f"the threshold of {key!r} must be a number or one per unit, shape ({n_units},) or {shape}"
+        msg = (
+            f"the threshold of {key!r} must be a number or one per unit, shape"
+            f" ({n_units},) or {shape}"
+        )
         raise InputValueError(f"{msg}, got shape {values.shape}")
     return values.reshape(-1) if values.ndim else values
 
 
 def below_in_float32(limits: FloatArray) -> npt.NDArray[np.float32]:
-    """The largest float32 not above each limit: float32 a > limit exactly where a > this.
+    """The largest float32 not above each limit: float32 a > limit exactly where a >
+    this.
 
-    Rounding to nearest would let ``a > 0.1`` depend on which side of 0.1 its float32 neighbour lies.
+    Rounding to nearest would let ``a > 0.1`` depend on which side of 0.1 its float32
+    neighbour lies.
 
     Examples
     --------
@@ -132,4 +168,6 @@ def below_in_float32(limits: FloatArray) -> npt.NDArray[np.float32]:
     """
     rounded = limits.astype(np.float32)
     lower = np.nextafter(rounded, np.float32(-np.inf))
-    return np.where(rounded.astype(np.float64) > limits, lower, rounded).astype(np.float32)
+    return np.where(rounded.astype(np.float64) > limits, lower, rounded).astype(
+        np.float32
+    )

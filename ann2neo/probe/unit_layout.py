@@ -1,4 +1,6 @@
-"""Layout: which units a recording has, where they lie in the raster, and what their thresholds are."""
+"""Layout: which units a recording has, where they lie in the raster, and what their
+thresholds are.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ class Strip:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Units of a recording, the strips they lie in, and all that the recorded layers give."""
+    """Units of a recording, the strips they lie in, and all that the recorded layers
+    give.
+    """
 
     units: pd.DataFrame
     strips: tuple[Strip, ...]
@@ -49,7 +53,11 @@ class Layout:
 
 
 def make_layout(
-    shapes: list[TapShape], limits: list[npt.NDArray[np.float64]], only: Tap | None, choice: Any, seed: int
+    shapes: list[TapShape],
+    limits: list[npt.NDArray[np.float64]],
+    only: Tap | None,
+    choice: Any,
+    seed: int,
 ) -> Layout:
     """Lay out the units of recorded outputs.
 
@@ -72,8 +80,15 @@ def make_layout(
         The chosen units with the coordinates they have in the whole layer.
     """
     taps = tuple(shape.tap for shape in shapes)
-    kept_shapes = [(shape, limit) for shape, limit in zip(shapes, limits, strict=True) if only in {None, shape.tap}]
-    flat = [(shape, limits_of(limit, shape.tap.layer.key, shape.shape)) for shape, limit in kept_shapes]
+    kept_shapes = [
+        (shape, limit)
+        for shape, limit in zip(shapes, limits, strict=True)
+        if only in {None, shape.tap}
+    ]
+    flat = [
+        (shape, limits_of(limit, shape.tap.layer.key, shape.shape))
+        for shape, limit in kept_shapes
+    ]
     tables = [unit_table(shape.tap, shape.shape, limit) for shape, limit in flat]
     units = pd.concat(tables, ignore_index=True)
     edges = np.cumsum([0, *map(len, tables)])
@@ -86,7 +101,15 @@ def make_layout(
         chosen = limit[index] if index is not None and limit.ndim else limit
         exact = chosen if shape.dtype == "float64" else below_in_float32(chosen)
         n_units = int(stop - first) if index is None else len(index)
-        strips.append(Strip(shape.tap, first_unit, n_units, exact, None if index is None else index.astype(np.int32)))
+        strips.append(
+            Strip(
+                shape.tap,
+                first_unit,
+                n_units,
+                exact,
+                None if index is None else index.astype(np.int32),
+            )
+        )
         first_unit += n_units
     units = units if kept is None else units.iloc[kept].reset_index(drop=True)
     return Layout(units, tuple(strips), taps)

@@ -24,7 +24,9 @@ _AXES = {
 }
 
 
-def unit_table(tap: Tap, shape: tuple[int, ...], limits: npt.NDArray[np.float64]) -> pd.DataFrame:
+def unit_table(
+    tap: Tap, shape: tuple[int, ...], limits: npt.NDArray[np.float64]
+) -> pd.DataFrame:
     """Table of the units of one output.
 
     Parameters
@@ -39,12 +41,15 @@ def unit_table(tap: Tap, shape: tuple[int, ...], limits: npt.NDArray[np.float64]
     Returns
     -------
     pandas.DataFrame
-        One row a unit, in C order of the shape, with the columns of `UNIT_TYPES`; -1 where a unit has no such axis.
+        One row a unit, in C order of the shape, with the columns of `UNIT_TYPES`; -1
+        where a unit has no such axis.
     """
     n_units = math.prod(shape)
     names = _axis_names(tap.layer.layer, len(shape))
     places = (
-        np.unravel_index(np.arange(n_units), shape) if shape and n_units else [np.zeros(n_units, np.int64)] * len(shape)
+        np.unravel_index(np.arange(n_units), shape)
+        if shape and n_units
+        else [np.zeros(n_units, np.int64)] * len(shape)
     )
     coordinates = dict(zip(names, places, strict=False))
     none = np.full(n_units, -1, np.int64)
@@ -55,16 +60,23 @@ def unit_table(tap: Tap, shape: tuple[int, ...], limits: npt.NDArray[np.float64]
         "call_index": np.full(n_units, tap.call_index, np.int64),
         "output_index": np.full(n_units, tap.output_index, np.int64),
         "unit_in_layer": np.arange(n_units, dtype=np.int64),
-        **{axis: coordinates.get(axis, none) for axis in ("channel", "row", "col", "step", "depth")},
+        **{
+            axis: coordinates.get(axis, none)
+            for axis in ("channel", "row", "col", "step", "depth")
+        },
         "threshold": np.broadcast_to(limits, n_units),
     }
     return pd.DataFrame(columns)
 
 
 def _axis_names(layer: Any, n_axes: int) -> tuple[str, ...]:
-    """Names of the axes of an output without its batch; none for a plain vector or more axes than have names."""
+    """Names of the axes of an output without its batch; none for a plain vector or more
+    axes than have names.
+    """
     names: tuple[str, ...] = _AXES.get(n_axes, ())
-    if n_axes == 4 and (hasattr(layer, "return_sequences") or type(layer).__name__ == "TimeDistributed"):
+    if n_axes == 4 and (
+        hasattr(layer, "return_sequences") or type(layer).__name__ == "TimeDistributed"
+    ):
         names = ("step", *names[1:])
     if getattr(layer, "data_format", None) == "channels_first" and names:
         # A recurrent layer's steps stay in front of the channels.
@@ -73,7 +85,9 @@ def _axis_names(layer: Any, n_axes: int) -> tuple[str, ...]:
     return names
 
 
-def chosen_units(units: pd.DataFrame, choice: Any, seed: int) -> npt.NDArray[np.int64] | None:
+def chosen_units(
+    units: pd.DataFrame, choice: Any, seed: int
+) -> npt.NDArray[np.int64] | None:
     """Find the units to keep.
 
     Parameters
@@ -81,10 +95,11 @@ def chosen_units(units: pd.DataFrame, choice: Any, seed: int) -> npt.NDArray[np.
     units : pandas.DataFrame
         Table of all units of the recorded layers.
     choice : int, mapping, predicate or None
-        A number of units of each layer, drawn at random; a mapping from layer names to such a number or to a mapping
-        from columns to the values or slices to keep, as in ``{"conv": {"channel": [0, 3], "row": slice(4, 8)}}``
-        (layers that it does not name are kept whole); a function of the unit table that returns a mask or row
-        numbers; None for all units.
+        A number of units of each layer, drawn at random; a mapping from layer names to
+        such a number or to a mapping from columns to the values or slices to keep, as
+        in ``{"conv": {"channel": [0, 3], "row": slice(4, 8)}}`` (layers that it does
+        not name are kept whole); a function of the unit table that returns a mask or
+        row numbers; None for all units.
     seed : int
         Seed of the draw.
 
@@ -106,19 +121,33 @@ def chosen_units(units: pd.DataFrame, choice: Any, seed: int) -> npt.NDArray[np.
         layers = units["layer"].to_numpy()
         unknown = [name for name in choice if name not in set(layers)]
         if unknown:
-            msg = f"units names the layer {unknown[0]!r}, which is not recorded; recorded are "
+            msg = (
+                f"units names the layer {unknown[0]!r}, which is not recorded; recorded"
+                " are "
+            )
             raise InputValueError(msg + ", ".join(map(repr, dict.fromkeys(layers))))
         mask = ~np.isin(layers, list(choice))
         for number, (name, rule) in enumerate(sorted(choice.items())):
-            mask |= _of_layer(units, np.flatnonzero(layers == name), name, rule, (seed, number))
+            mask |= _of_layer(
+                units, np.flatnonzero(layers == name), name, rule, (seed, number)
+            )
         kept = np.flatnonzero(mask)
     elif isinstance(choice, (int, np.integer)) and not isinstance(choice, bool):
-        return chosen_units(units, dict.fromkeys(units["layer"].unique(), int(choice)), seed)
+        return chosen_units(
+            units, dict.fromkeys(units["layer"].unique(), int(choice)), seed
+        )
     else:
-        msg = f"units must be a number, a mapping from layers, or a function of the unit table, got {choice!r}"
-        raise InputTypeError(f"{msg}; for example units=200 or units={{'conv': {{'channel': 3}}}}")
+        msg = (
+            "units must be a number, a mapping from layers, or a function of the unit"
+            f" table, got {choice!r}"
+        )
+        raise InputTypeError(
+            f"{msg}; for example units=200 or units={{'conv': {{'channel': 3}}}}"
+        )
     if not len(kept):
-        raise InputValueError("units chooses no unit; loosen it, or leave it out to record all")
+        raise InputValueError(
+            "units chooses no unit; loosen it, or leave it out to record all"
+        )
     return kept
 
 
@@ -126,31 +155,57 @@ def _from_predicate(answer: Any, n_units: int) -> npt.NDArray[np.int64]:
     kept = np.asarray(answer)
     if kept.dtype == np.bool_ and kept.shape == (n_units,):
         return np.flatnonzero(kept)
-    if kept.ndim != 1 or kept.dtype.kind not in "iu" or (len(kept) and not 0 <= kept.min() <= kept.max() < n_units):
-        msg = f"the function given as units must return a mask of {n_units} units or row numbers below {n_units}"
+    if (
+        kept.ndim != 1
+        or kept.dtype.kind not in "iu"
+        or (len(kept) and not 0 <= kept.min() <= kept.max() < n_units)
+    ):
+        msg = (
+            f"the function given as units must return a mask of {n_units} units or row"
+            f" numbers below {n_units}"
+        )
         raise InputValueError(f"{msg}, got {kept.dtype} of shape {kept.shape}")
     return np.unique(kept.astype(np.int64))
 
 
 def _of_layer(
-    units: pd.DataFrame, rows: npt.NDArray[np.int64], name: str, rule: Any, seed: tuple[int, int]
+    units: pd.DataFrame,
+    rows: npt.NDArray[np.int64],
+    name: str,
+    rule: Any,
+    seed: tuple[int, int],
 ) -> npt.NDArray[np.bool_]:
     mask = np.zeros(len(units), np.bool_)
     if isinstance(rule, Mapping):
         inside = np.ones(len(rows), np.bool_)
         for axis, wanted in rule.items():
             if axis not in units or axis == "layer":
-                msg = f"units of {name!r} are chosen by {axis!r}, which is no column; use one of "
-                raise InputValueError(msg + "channel, row, col, step, depth, unit_in_layer, call_index, output_index")
+                msg = (
+                    f"units of {name!r} are chosen by {axis!r}, which is no column; use"
+                    " one of "
+                )
+                raise InputValueError(
+                    msg + "channel, row, col, step, depth, unit_in_layer, call_index,"
+                    " output_index"
+                )
             values = units[axis].to_numpy()[rows]
             places = np.arange(values.max() + 1)
-            inside &= np.isin(values, places[wanted] if isinstance(wanted, slice) else np.atleast_1d(wanted))
+            inside &= np.isin(
+                values,
+                places[wanted] if isinstance(wanted, slice) else np.atleast_1d(wanted),
+            )
         mask[rows[inside]] = True
         return mask
     if not isinstance(rule, (int, np.integer)) or isinstance(rule, bool):
-        msg = f"units of {name!r} must be a number or a mapping such as {{'channel': 3}}, got {rule!r}"
+        msg = (
+            f"units of {name!r} must be a number or a mapping such as {{'channel': 3}},"
+            f" got {rule!r}"
+        )
         raise InputTypeError(msg)
     if not 0 < rule <= len(rows):
-        raise InputValueError(f"units asks for {rule} of the {len(rows)} units of {name!r}; ask for 1 to {len(rows)}")
+        raise InputValueError(
+            f"units asks for {rule} of the {len(rows)} units of {name!r}; ask for 1 to"
+            f" {len(rows)}"
+        )
     mask[np.random.default_rng(seed).choice(rows, int(rule), replace=False)] = True
     return mask

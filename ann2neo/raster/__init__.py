@@ -1,7 +1,8 @@
 """Rasters: which unit spiked in which time bin, at one bit a cell.
 
-The one place that knows how bits are packed: along time, first bin in the lowest bit, every row zero-padded to whole
-64-bit words, so that counting is a matter of AND, shift and popcount.
+The one place that knows how bits are packed: along time, first bin in the lowest bit,
+every row zero-padded to whole 64-bit words, so that counting is a matter of AND, shift
+and popcount.
 """
 
 from ann2neo.raster.builder import RasterBuilder
@@ -9,4 +10,10 @@ from ann2neo.raster.permuter import BinPermuter
 from ann2neo.raster.spike_raster import SpikeRaster
 from ann2neo.raster.spike_times import SPIKE_POSITION, to_seconds
 
-__all__ = ["SPIKE_POSITION", "BinPermuter", "RasterBuilder", "SpikeRaster", "to_seconds"]
+__all__ = [
+    "SPIKE_POSITION",
+    "BinPermuter",
+    "RasterBuilder",
+    "SpikeRaster",
+    "to_seconds",
+]

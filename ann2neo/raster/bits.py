@@ -1,4 +1,6 @@
-"""Bits in words: packed along time, first bin in the lowest bit, rows zero-padded to whole words of 64 bits."""
+"""Bits in words: packed along time, first bin in the lowest bit, rows zero-padded to
+whole words of 64 bits.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ __all__ = [
 
 WORD_BITS = 64
 UINT16_WORDS = 1023
-"""The most words whose set bits a uint16 can count, which sums six times faster than int64."""
+"""The most words whose set bits a uint16 can count, which sums six times faster than
+int64.
+"""
 DENSE_BYTES = 1 << 26
 """Most bytes of unpacked cells to hold at once."""
 
@@ -50,8 +54,12 @@ def shifted_down(words: npt.NDArray[np.uint64], bins: int) -> npt.NDArray[np.uin
     return out
 
 
-def or_words_at(out: npt.NDArray[np.uint64], words: npt.NDArray[np.uint64], position: int) -> None:
-    """OR rows of words into `out`, `position` bins from its start; what lies beyond `out` is padding."""
+def or_words_at(
+    out: npt.NDArray[np.uint64], words: npt.NDArray[np.uint64], position: int
+) -> None:
+    """OR rows of words into `out`, `position` bins from its start; what lies beyond
+    `out` is padding.
+    """
     first, shift = divmod(position, WORD_BITS)
     room = out.shape[1] - first
     n = min(words.shape[1], room)
@@ -67,8 +75,11 @@ def pack_rows(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Pack every eight rows of 0/1 bytes into one row, first row in the lowest bit."""
     n_rows, n_columns = rows.shape
     groups = rows.reshape(n_rows // 8, 8, n_columns)
-    # Bytes hold 0 or 1, so shifting whole 64-bit lanes by up to seven never carries into a neighbour.
-    lanes: npt.NDArray[Any] = groups.view(np.uint64) if n_columns % 8 == 0 and n_columns else groups
+    # Bytes hold 0 or 1, so shifting whole 64-bit lanes by up to seven never carries
+    # into a neighbour.
+    lanes: npt.NDArray[Any] = (
+        groups.view(np.uint64) if n_columns % 8 == 0 and n_columns else groups
+    )
     packed = lanes[:, 0].copy()
     shifted = np.empty_like(packed)
     for row in range(1, 8):
@@ -78,8 +89,14 @@ def pack_rows(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def transposed_bits(blocks: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Transpose 8 x 8 bits held in each word, in place (Warren 2012, Hacker's Delight, section 7-3)."""
-    for shift, mask in ((7, 0x00AA00AA00AA00AA), (14, 0x0000CCCC0000CCCC), (28, 0x00000000F0F0F0F0)):
+    """Transpose 8 x 8 bits held in each word, in place (Warren 2012, Hacker's Delight,
+    section 7-3).
+    """
+    for shift, mask in (
+        (7, 0x00AA00AA00AA00AA),
+        (14, 0x0000CCCC0000CCCC),
+        (28, 0x00000000F0F0F0F0),
+    ):
         moved = blocks >> np.uint64(shift)
         moved ^= blocks
         moved &= np.uint64(mask)

@@ -16,14 +16,16 @@ __all__ = ["RasterBuilder"]
 
 
 class RasterBuilder:
-    """Fills a raster batch by batch from activity whose axes are (time_bin, unit), as networks give it.
+    """Fills a raster batch by batch from activity whose axes are (time_bin, unit), as
+    networks give it.
 
     Parameters
     ----------
     n_units, n_time_bins : int
         Shape of the raster to fill.
     bits : ndarray of uint8, optional
-        Where to keep the bits, for example a memory map, of the shape `bits_shape` gives; zeros if not given.
+        Where to keep the bits, for example a memory map, of the shape `bits_shape`
+        gives; zeros if not given.
 
     Examples
     --------
@@ -36,19 +38,34 @@ class RasterBuilder:
            [0, 1, 1]])
     """
 
-    def __init__(self, n_units: int, n_time_bins: int, bits: npt.NDArray[np.uint8] | None = None) -> None:
+    def __init__(
+        self, n_units: int, n_time_bins: int, bits: npt.NDArray[np.uint8] | None = None
+    ) -> None:
         self.n_units, self.n_time_bins = n_units, n_time_bins
-        self._bits = np.zeros(self.bits_shape(n_units, n_time_bins), np.uint8) if bits is None else bits
-        if self._bits.shape != self.bits_shape(n_units, n_time_bins) or self._bits.dtype != np.uint8:
-            msg = f"bits must be uint8 of shape {self.bits_shape(n_units, n_time_bins)}, "
-            raise InputValueError(msg + f"got {self._bits.dtype} of shape {self._bits.shape}")
+        self._bits = (
+            np.zeros(self.bits_shape(n_units, n_time_bins), np.uint8)
+            if bits is None
+            else bits
+        )
+        if (
+            self._bits.shape != self.bits_shape(n_units, n_time_bins)
+            or self._bits.dtype != np.uint8
+        ):
+            msg = (
+                f"bits must be uint8 of shape {self.bits_shape(n_units, n_time_bins)}, "
+            )
+            raise InputValueError(
+                msg + f"got {self._bits.dtype} of shape {self._bits.shape}"
+            )
 
     @staticmethod
     def bits_shape(n_units: int, n_time_bins: int) -> tuple[int, int]:
         """Shape of the packed bits, (n_units, n_bytes)."""
         return n_units, row_bytes(n_time_bins)
 
-    def write(self, first_bin: int, active: npt.NDArray[np.bool_], first_unit: int = 0) -> None:
+    def write(
+        self, first_bin: int, active: npt.NDArray[np.bool_], first_unit: int = 0
+    ) -> None:
         """Set a block of cells, which must not have been set before.
 
         Parameters
@@ -72,15 +89,23 @@ class RasterBuilder:
             rows[:n_bins] = active
         self.write_packed(first_bin, pack_rows(rows), n_bins, first_unit)
 
-    def write_packed(self, first_bin: int, packed: npt.NDArray[np.uint8], n_bins: int, first_unit: int = 0) -> None:
-        """Set a block of cells, which must not have been set before, from bits packed along time.
+    def write_packed(
+        self,
+        first_bin: int,
+        packed: npt.NDArray[np.uint8],
+        n_bins: int,
+        first_unit: int = 0,
+    ) -> None:
+        """Set a block of cells, which must not have been set before, from bits packed
+        along time.
 
         Parameters
         ----------
         first_bin : int
             Time bin of the first bit; fastest at a multiple of 8.
         packed : ndarray of uint8, shape (ceil(n_bins / 8), n_units_of_block)
-            Eight bins a byte, first bin in the lowest bit; bits beyond `n_bins` must be 0.
+            Eight bins a byte, first bin in the lowest bit; bits beyond `n_bins` must be
+            0.
         n_bins : int
             Number of bins.
         first_unit : int, default 0
@@ -92,8 +117,15 @@ class RasterBuilder:
             If the block does not lie in the raster.
         """
         n_units = packed.shape[1]
-        if first_bin < 0 or first_bin + n_bins > self.n_time_bins or first_unit + n_units > self.n_units:
-            msg = f"a block of {n_units} units x {n_bins} bins at ({first_unit}, {first_bin}) does not fit a raster of "
+        if (
+            first_bin < 0
+            or first_bin + n_bins > self.n_time_bins
+            or first_unit + n_units > self.n_units
+        ):
+            msg = (
+                f"a block of {n_units} units x {n_bins} bins at ({first_unit},"
+                f" {first_bin}) does not fit a raster of "
+            )
             raise InputValueError(msg + f"{self.n_units} x {self.n_time_bins}")
         byte, skipped = divmod(first_bin, 8)
         n_bytes = -(-(skipped + n_bins) // 8)
@@ -109,17 +141,32 @@ class RasterBuilder:
             target[first : first + 256] = packed[:, first : first + 256].T
 
     def extend(self, n_time_bins: int) -> None:
-        """Make room for at least this many bins, for sources whose length shows only at their end.
+        """Make room for at least this many bins, for sources whose length shows only at
+        their end.
 
-        Room is doubled when it runs out, so that growing bin by bin costs two copies of the raster at most.
+        Room is doubled when it runs out, so that growing bin by bin costs two copies of
+        the raster at most.
         """
         self.n_time_bins = max(self.n_time_bins, n_time_bins)
         if row_bytes(self.n_time_bins) > self._bits.shape[1]:
-            grown = np.zeros((self.n_units, max(row_bytes(n_time_bins), 2 * self._bits.shape[1])), np.uint8)
+            grown = np.zeros(
+                (self.n_units, max(row_bytes(n_time_bins), 2 * self._bits.shape[1])),
+                np.uint8,
+            )
             grown[:, : self._bits.shape[1]] = self._bits
             self._bits = grown
 
-    def build(self, *, sampling_period: Any = 1 * pq.ms, t_start: Any = None) -> SpikeRaster:
-        """Return the raster; it shares the builder's bits, which must not be written any more."""
+    def build(
+        self, *, sampling_period: Any = 1 * pq.ms, t_start: Any = None
+    ) -> SpikeRaster:
+        """Return the raster; it shares the builder's bits, which must not be written
+        any more.
+        """
         bits = self._bits[:, : row_bytes(self.n_time_bins)]
-        return SpikeRaster(bits, self.n_units, self.n_time_bins, sampling_period=sampling_period, t_start=t_start)
+        return SpikeRaster(
+            bits,
+            self.n_units,
+            self.n_time_bins,
+            sampling_period=sampling_period,
+            t_start=t_start,
+        )

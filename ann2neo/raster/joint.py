@@ -1,4 +1,6 @@
-"""Joint counts: in how many bins two units both spiked, for all pairs of rows of bits."""
+"""Joint counts: in how many bins two units both spiked, for all pairs of rows
+of bits.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ __all__ = ["joint_counts"]
 _TILE_UNITS = 48
 
 
-def joint_counts(ours: npt.NDArray[np.uint64], theirs: npt.NDArray[np.uint64] | None) -> npt.NDArray[np.int64]:
+def joint_counts(
+    ours: npt.NDArray[np.uint64], theirs: npt.NDArray[np.uint64] | None
+) -> npt.NDArray[np.int64]:
     """Count the bits that rows share.
 
     Parameters
@@ -53,7 +57,8 @@ def joint_counts(ours: npt.NDArray[np.uint64], theirs: npt.NDArray[np.uint64] | 
             counts[: columns.stop, columns] = found
             counts[columns, :first] = found[:first].T
 
-    # NumPy and NumKong let go of the interpreter in these loops, so threads share the tiles, long ones first.
+    # NumPy and NumKong let go of the interpreter in these loops, so threads share the
+    # tiles, long ones first.
     with ThreadPoolExecutor(3) as pool:
         others = [pool.submit(fill) for _ in range(min(3, (os.cpu_count() or 1) - 1))]
         fill()
@@ -62,8 +67,12 @@ def joint_counts(ours: npt.NDArray[np.uint64], theirs: npt.NDArray[np.uint64] | 
     return counts
 
 
-def _shared_bits(left: npt.NDArray[np.uint64], right: npt.NDArray[np.uint64]) -> npt.NDArray[Any]:
-    """Bits that rows of one matrix share with rows of another, as integers of some width."""
+def _shared_bits(
+    left: npt.NDArray[np.uint64], right: npt.NDArray[np.uint64]
+) -> npt.NDArray[Any]:
+    """Bits that rows of one matrix share with rows of another, as integers of some
+    width.
+    """
     if numkong is not None and left.size and right.size:
         packed = numkong.dots_pack(right.view(np.uint8), dtype="uint1")
         return np.asarray(numkong.dots_packed(left.view(np.uint8), packed))

@@ -13,9 +13,11 @@ __all__ = ["BinPermuter"]
 
 
 class BinPermuter:
-    """Reorders the time bins of all units alike, again and again: many times faster than `SpikeRaster.take`.
+    """Reorders the time bins of all units alike, again and again: many times faster
+    than `SpikeRaster.take`.
 
-    The bits are kept bin by bin, so that a new order copies whole bins of all units, and turned back unit by unit.
+    The bits are kept bin by bin, so that a new order copies whole bins of all units,
+    and turned back unit by unit.
 
     Parameters
     ----------
@@ -24,7 +26,9 @@ class BinPermuter:
 
     Examples
     --------
-    >>> permuter = BinPermuter(SpikeRaster.from_dense([[True, False, False], [True, True, False]]))
+    >>> permuter = BinPermuter(
+    ...     SpikeRaster.from_dense([[True, False, False], [True, True, False]])
+    ... )
     >>> permuter.permuted([2, 1, 0]).to_dense().astype(int)
     array([[0, 0, 1],
            [0, 1, 1]])
@@ -36,7 +40,9 @@ class BinPermuter:
         self._bins = np.zeros((n_time_bins, -(-n_units // 8)), np.uint8)
         rows = 8 * max(1, DENSE_BYTES // (8 * max(1, n_time_bins)))
         for first in range(0, n_units, rows):
-            dense = raster.take(units=range(first, min(first + rows, n_units))).to_dense()
+            dense = raster.take(
+                units=range(first, min(first + rows, n_units))
+            ).to_dense()
             packed = np.packbits(dense.T, axis=1, bitorder="little")
             self._bins[:, first // 8 : first // 8 + packed.shape[1]] = packed
 
@@ -56,12 +62,16 @@ class BinPermuter:
         Raises
         ------
         InputValueError
-            If `order` does not name as many bins as there are, or bins outside the raster.
+            If `order` does not name as many bins as there are, or bins outside the
+            raster.
         """
         n_units, n_time_bins = self._raster.shape
         index = as_index(order, n_time_bins, "bins")
         if len(index) != n_time_bins:
-            raise InputValueError(f"order must name each of the {n_time_bins} bins once, got {len(index)} bins")
+            raise InputValueError(
+                f"order must name each of the {n_time_bins} bins once, got {len(index)}"
+                " bins"
+            )
         if not n_units:
             return self._raster
         n_bytes, width = row_bytes(n_time_bins), self._bins.shape[1]
@@ -70,9 +80,21 @@ class BinPermuter:
         out = np.empty((width, 8, n_bytes), np.uint8)
         # In strips, so that a strip stays in cache while its bits are turned.
         for first in range(0, n_bytes, 512):
-            strip = bins[8 * first : 8 * (first + 512)].reshape(-1, 8, width).transpose(2, 0, 1)
+            strip = (
+                bins[8 * first : 8 * (first + 512)]
+                .reshape(-1, 8, width)
+                .transpose(2, 0, 1)
+            )
             turned = transposed_bits(np.ascontiguousarray(strip).view("<u8")[:, :, 0])
-            out[:, :, first : first + 512] = turned.view(np.uint8).reshape(width, -1, 8).transpose(0, 2, 1)
+            out[:, :, first : first + 512] = (
+                turned.view(np.uint8).reshape(width, -1, 8).transpose(0, 2, 1)
+            )
         bits = out.reshape(8 * width, n_bytes)[:n_units]
         raster = self._raster
-        return SpikeRaster(bits, n_units, n_time_bins, sampling_period=raster.sampling_period, t_start=raster.t_start)
+        return SpikeRaster(
+            bits,
+            n_units,
+            n_time_bins,
+            sampling_period=raster.sampling_period,
+            t_start=raster.t_start,
+        )

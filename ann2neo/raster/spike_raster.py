@@ -32,15 +32,17 @@ BoolArray = npt.NDArray[np.bool_]
 
 
 class SpikeRaster:
-    """Spikes of units in time bins: an immutable binary matrix, axes (unit, time_bin), one bit a cell.
+    """Spikes of units in time bins: an immutable binary matrix, axes (unit, time_bin),
+    one bit a cell.
 
     Build one with `from_dense`, `from_packed`, `from_spike_bins` or a `RasterBuilder`.
 
     Parameters
     ----------
     bits : ndarray of uint8, shape (n_units, n_bytes), or a function that returns it
-        Bits packed along time, first bin lowest, rows zero-padded to a multiple of eight bytes. An array or a memory
-        map; a function is called when the bits are first needed.
+        Bits packed along time, first bin lowest, rows zero-padded to a multiple of
+        eight bytes. An array or a memory map; a function is called when the bits are
+        first needed.
     n_units, n_time_bins : int
         Shape of the raster.
     sampling_period : quantities.Quantity, time
@@ -77,7 +79,9 @@ class SpikeRaster:
         self._period = to_seconds(sampling_period, "sampling_period", positive=True)
         self._start = 0.0 if t_start is None else to_seconds(t_start, "t_start")
         if n_units < 0 or n_time_bins < 0:
-            raise InputValueError(f"a raster needs a shape of two counts, got ({n_units}, {n_time_bins})")
+            raise InputValueError(
+                f"a raster needs a shape of two counts, got ({n_units}, {n_time_bins})"
+            )
         self._n_units, self._n_time_bins = int(n_units), int(n_time_bins)
         self._bits: npt.NDArray[np.uint8] | None = None
         self._load: Callable[[], npt.NDArray[np.uint8]] = _nothing_to_load
@@ -89,17 +93,27 @@ class SpikeRaster:
     def _checked(self, bits: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         expected = (self._n_units, row_bytes(self._n_time_bins))
         if bits.dtype != np.uint8 or bits.shape != expected:
-            msg = f"packed bits must be uint8 of shape {expected}, got {bits.dtype} of shape {bits.shape}"
+            msg = (
+                f"packed bits must be uint8 of shape {expected}, got {bits.dtype} of"
+                f" shape {bits.shape}"
+            )
             raise InputValueError(msg + "; use SpikeRaster.from_packed or from_dense")
         # A view, so that freezing it does not freeze the caller's array.
         frozen = bits.view()
         frozen.flags.writeable = False
         return frozen
 
-    # -- construction ------------------------------------------------------------------------------------------------
+    # -- construction
+    # ----------------------------------------------------------------------------------
 
     @classmethod
-    def from_dense(cls, dense: npt.ArrayLike, *, sampling_period: Any = 1 * pq.ms, t_start: Any = None) -> Self:
+    def from_dense(
+        cls,
+        dense: npt.ArrayLike,
+        *,
+        sampling_period: Any = 1 * pq.ms,
+        t_start: Any = None,
+    ) -> Self:
         """Pack a matrix of zeros and ones.
 
         Parameters
@@ -126,19 +140,26 @@ class SpikeRaster:
         """
         array = np.asarray(dense)
         if array.ndim != 2:
-            msg = f"a raster has the axes (unit, time_bin), got an array of shape {array.shape}"
-            raise InputValueError(msg + "; add the missing axis with array[np.newaxis, :]")
+            msg = (
+                "a raster has the axes (unit, time_bin), got an array of shape"
+                f" {array.shape}"
+            )
+            raise InputValueError(
+                msg + "; add the missing axis with array[np.newaxis, :]"
+            )
         if array.dtype != np.bool_:
             if array.size and not np.isin(array, (0, 1)).all():
                 raise InputValueError(
-                    "a raster holds only 0 and 1 (at most one spike a bin); threshold activations first, "
-                    "for example with Recording.from_activations"
+                    "a raster holds only 0 and 1 (at most one spike a bin); threshold"
+                    " activations first, for example with Recording.from_activations"
                 )
             array = array.astype(np.bool_)
         n_units, n_time_bins = array.shape
         bits = np.zeros((n_units, row_bytes(n_time_bins)), np.uint8)
         bits[:, : -(-n_time_bins // 8)] = np.packbits(array, axis=1, bitorder="little")
-        return cls(bits, n_units, n_time_bins, sampling_period=sampling_period, t_start=t_start)
+        return cls(
+            bits, n_units, n_time_bins, sampling_period=sampling_period, t_start=t_start
+        )
 
     @classmethod
     def from_packed(
@@ -149,7 +170,8 @@ class SpikeRaster:
         sampling_period: Any = 1 * pq.ms,
         t_start: Any = None,
     ) -> Self:
-        """Take over bits packed as ``np.packbits(dense, axis=1, bitorder="little")`` does.
+        """Take over bits packed as ``np.packbits(dense, axis=1, bitorder="little")``
+        does.
 
         Parameters
         ----------
@@ -173,12 +195,23 @@ class SpikeRaster:
         packed = np.asarray(packed)
         n_bytes = -(-n_time_bins // 8)
         if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != n_bytes:
-            msg = f"packed bits of {n_time_bins} bins must be uint8 of shape (n_units, {n_bytes}), "
-            raise InputValueError(msg + f"got {packed.dtype} of shape {packed.shape}; pack along time")
+            msg = (
+                f"packed bits of {n_time_bins} bins must be uint8 of shape (n_units,"
+                f" {n_bytes}), "
+            )
+            raise InputValueError(
+                msg + f"got {packed.dtype} of shape {packed.shape}; pack along time"
+            )
         bits = np.zeros((len(packed), row_bytes(n_time_bins)), np.uint8)
         bits[:, :n_bytes] = packed
         clear_padding(bits, n_time_bins)
-        return cls(bits, len(packed), n_time_bins, sampling_period=sampling_period, t_start=t_start)
+        return cls(
+            bits,
+            len(packed),
+            n_time_bins,
+            sampling_period=sampling_period,
+            t_start=t_start,
+        )
 
     @classmethod
     def from_spike_bins(
@@ -221,24 +254,42 @@ class SpikeRaster:
             index = np.asarray(bins, np.int64)
             if index.size and (index.min() < 0 or index.max() >= n_time_bins):
                 msg = (
-                    f"spike bins of unit {unit} run from {index.min()} to {index.max()}, outside 0 .. {n_time_bins - 1}"
+                    f"spike bins of unit {unit} run from {index.min()} to"
+                    f" {index.max()}, outside 0 .. {n_time_bins - 1}"
                 )
                 raise InputValueError(msg + "; raise n_time_bins or drop those spikes")
             row[:] = False
             row[index] = True
             packed = np.packbits(row, bitorder="little")
             bits[unit, : len(packed)] = packed
-        return cls(bits, len(spike_bins), n_time_bins, sampling_period=sampling_period, t_start=t_start)
+        return cls(
+            bits,
+            len(spike_bins),
+            n_time_bins,
+            sampling_period=sampling_period,
+            t_start=t_start,
+        )
 
-    def _like(self, bits: npt.NDArray[np.uint8], n_time_bins: int, t_start: float | None = None) -> SpikeRaster:
-        """A raster of other bits on the same time base, whose times need no checking again."""
+    def _like(
+        self,
+        bits: npt.NDArray[np.uint8],
+        n_time_bins: int,
+        t_start: float | None = None,
+    ) -> SpikeRaster:
+        """A raster of other bits on the same time base, whose times need no checking
+        again.
+        """
         raster = object.__new__(SpikeRaster)
-        raster._period, raster._start = self._period, self._start if t_start is None else t_start
+        raster._period, raster._start = (
+            self._period,
+            (self._start if t_start is None else t_start),
+        )
         raster._n_units, raster._n_time_bins = len(bits), n_time_bins
         raster._bits, raster._load = raster._checked(bits), _nothing_to_load
         return raster
 
-    # -- shape and time ----------------------------------------------------------------------------------------------
+    # -- shape and time
+    # ----------------------------------------------------------------------------------
 
     @property
     def n_units(self) -> int:
@@ -286,25 +337,32 @@ class SpikeRaster:
         return self._n_units * row_bytes(self._n_time_bins)
 
     def bin_edge_seconds(self, time_bin: Any) -> Any:
-        """Left edge of a bin in seconds, ``t_start + time_bin * sampling_period``; scalars or arrays."""
+        """Left edge of a bin in seconds, ``t_start + time_bin * sampling_period``;
+        scalars or arrays.
+        """
         return self._start + time_bin * self._period
 
     def spike_time_seconds(self, time_bin: Any) -> Any:
-        """Time of a spike in a bin in seconds, a quarter of the way through it; scalars or arrays."""
+        """Time of a spike in a bin in seconds, a quarter of the way through it; scalars
+        or arrays.
+        """
         return self._start + (time_bin + SPIKE_POSITION) * self._period
 
     def __repr__(self) -> str:
         """Shape and time base."""
         return (
-            f"SpikeRaster({self._n_units} units x {self._n_time_bins} time bins of {self.sampling_period}, "
-            f"t_start={self.t_start})"
+            f"SpikeRaster({self._n_units} units x {self._n_time_bins} time bins of"
+            f" {self.sampling_period}, t_start={self.t_start})"
         )
 
-    # -- reading -----------------------------------------------------------------------------------------------------
+    # -- reading
+    # ----------------------------------------------------------------------------------
 
     @property
     def bits(self) -> npt.NDArray[np.uint8]:
-        """Packed bits, read-only, shape (n_units, n_bytes), rows zero-padded to a multiple of eight bytes."""
+        """Packed bits, read-only, shape (n_units, n_bytes), rows zero-padded to a
+        multiple of eight bytes.
+        """
         if self._bits is None:
             self._bits = self._checked(self._load())
             self._load = _nothing_to_load
@@ -341,7 +399,9 @@ class SpikeRaster:
         set_bits = np.bitwise_count(self._words)
         counts = np.zeros(self._n_units, np.int64)
         for first in range(0, set_bits.shape[1], UINT16_WORDS):
-            counts += set_bits[:, first : first + UINT16_WORDS].sum(axis=1, dtype=np.uint16)
+            counts += set_bits[:, first : first + UINT16_WORDS].sum(
+                axis=1, dtype=np.uint16
+            )
         return counts
 
     def cumulative_counts(self, time_bins: npt.ArrayLike) -> IntArray:
@@ -359,7 +419,10 @@ class SpikeRaster:
         """
         edges = np.asarray(time_bins, np.int64)
         if edges.size and (edges.min() < 0 or edges.max() > self._n_time_bins):
-            raise InputValueError(f"bins must lie in 0 .. {self._n_time_bins}, got {edges.min()} .. {edges.max()}")
+            raise InputValueError(
+                f"bins must lie in 0 .. {self._n_time_bins}, got {edges.min()} .."
+                f" {edges.max()}"
+            )
         words = self._words
         before = np.zeros((self._n_units, words.shape[1] + 1), np.int64)
         np.cumsum(np.bitwise_count(words), axis=1, dtype=np.int64, out=before[:, 1:])
@@ -372,7 +435,8 @@ class SpikeRaster:
         return counts
 
     def window_counts(self, window: int) -> IntArray:
-        """Count spikes in consecutive windows; bins after the last complete window are left out.
+        """Count spikes in consecutive windows; bins after the last complete window are
+        left out.
 
         Parameters
         ----------
@@ -424,7 +488,9 @@ class SpikeRaster:
             for lag in range(min(max_lag, self._n_time_bins - 1) + 1):
                 shifted = shifted_down(block, lag)
                 np.bitwise_and(shifted, block[:, : shifted.shape[1]], out=shifted)
-                counts[first : first + rows, lag] = np.bitwise_count(shifted).sum(axis=1, dtype=np.int64)
+                counts[first : first + rows, lag] = np.bitwise_count(shifted).sum(
+                    axis=1, dtype=np.int64
+                )
         return counts
 
     def bin_counts(self) -> IntArray:
@@ -444,7 +510,8 @@ class SpikeRaster:
         return counts
 
     def joint_counts(self, other: SpikeRaster | None = None) -> IntArray:
-        """Count the time bins in which a unit of this raster and a unit of another both spiked.
+        """Count the time bins in which a unit of this raster and a unit of another both
+        spiked.
 
         Parameters
         ----------
@@ -454,7 +521,8 @@ class SpikeRaster:
         Returns
         -------
         ndarray of int64, shape (n_units, other.n_units)
-            ``sum over t of x_i(t) y_j(t)``; without `other` symmetric, with the spike counts on the diagonal.
+            ``sum over t of x_i(t) y_j(t)``; without `other` symmetric, with the spike
+            counts on the diagonal.
 
         Raises
         ------
@@ -469,20 +537,29 @@ class SpikeRaster:
         """
         right = self if other is None else other
         if right._n_time_bins != self._n_time_bins:
-            msg = f"joint counts need the same time bins, got {self._n_time_bins} and {right._n_time_bins}"
+            msg = (
+                f"joint counts need the same time bins, got {self._n_time_bins} and"
+                f" {right._n_time_bins}"
+            )
             raise InputValueError(msg + "; slice both rasters to the same phase")
         return joint_counts(self._words, None if other is None else right._words)
 
     def head(self, k: int) -> BoolArray:
-        """First `k` bins (or all, if fewer), unpacked: ndarray of bool, shape (n_units, min(k, n_time_bins))."""
+        """First `k` bins (or all, if fewer), unpacked: ndarray of bool, shape (n_units,
+        min(k, n_time_bins)).
+        """
         return self._unpack(self.bits, 0, min(k, self._n_time_bins))
 
     def tail(self, k: int) -> BoolArray:
-        """Last `k` bins (or all, if fewer), unpacked: ndarray of bool, shape (n_units, min(k, n_time_bins))."""
+        """Last `k` bins (or all, if fewer), unpacked: ndarray of bool, shape (n_units,
+        min(k, n_time_bins)).
+        """
         return self._unpack(self.bits, max(0, self._n_time_bins - k), self._n_time_bins)
 
     def spike_bins(self, unit: int) -> IntArray:
-        """Bins in which one unit spiked, ascending: ndarray of int64, shape (n_spikes,)."""
+        """Bins in which one unit spiked, ascending: ndarray of int64, shape
+        (n_spikes,).
+        """
         row = np.unpackbits(self.bits[unit], bitorder="little", count=self._n_time_bins)
         return np.flatnonzero(row.view(np.bool_))
 
@@ -492,7 +569,8 @@ class SpikeRaster:
         Parameters
         ----------
         max_bytes : int
-            Most memory that the bits of a block may take (a block has at least one unit).
+            Most memory that the bits of a block may take (a block has at least one
+            unit).
 
         Yields
         ------
@@ -506,7 +584,8 @@ class SpikeRaster:
             units = slice(first, min(first + rows, self._n_units))
             yield units, self._like(self.bits[units], self._n_time_bins)
 
-    # -- selecting and joining ---------------------------------------------------------------------------------------
+    # -- selecting and joining
+    # ----------------------------------------------------------------------------------
 
     def slice(self, start: int, stop: int) -> SpikeRaster:
         """Cut out consecutive bins; `t_start` moves along.
@@ -514,7 +593,8 @@ class SpikeRaster:
         Parameters
         ----------
         start, stop : int
-            First bin, and the bin after the last, ``0 <= start <= stop <= n_time_bins``.
+            First bin, and the bin after the last, ``0 <= start <= stop <=
+            n_time_bins``.
 
         Returns
         -------
@@ -527,18 +607,27 @@ class SpikeRaster:
             If the bins do not lie in the raster.
         """
         if not 0 <= start <= stop <= self._n_time_bins:
-            raise InputValueError(f"bins must satisfy 0 <= start <= stop <= {self._n_time_bins}, got {start}, {stop}")
+            raise InputValueError(
+                f"bins must satisfy 0 <= start <= stop <= {self._n_time_bins}, got"
+                f" {start}, {stop}"
+            )
         if (start, stop) == (0, self._n_time_bins):
             return self
         n_time_bins = stop - start
         n_words = -(-n_time_bins // WORD_BITS)
         first, shift = divmod(start, WORD_BITS)
-        words = shifted_down(self._words[:, first : first + n_words + (shift > 0)], shift)[:, :n_words]
+        words = shifted_down(
+            self._words[:, first : first + n_words + (shift > 0)], shift
+        )[:, :n_words]
         bits = np.ascontiguousarray(words).view(np.uint8)
         clear_padding(bits, n_time_bins)
-        return self._like(bits, n_time_bins, fifteen_digits(self.bin_edge_seconds(start)))
+        return self._like(
+            bits, n_time_bins, fifteen_digits(self.bin_edge_seconds(start))
+        )
 
-    def take(self, units: npt.ArrayLike | None = None, bins: npt.ArrayLike | None = None) -> SpikeRaster:
+    def take(
+        self, units: npt.ArrayLike | None = None, bins: npt.ArrayLike | None = None
+    ) -> SpikeRaster:
         """Pick units and bins, in the order given.
 
         Parameters
@@ -569,7 +658,9 @@ class SpikeRaster:
         rows = max(1, DENSE_BYTES // max(1, self._n_time_bins))
         for first in range(0, len(bits), rows):
             dense = self._unpack(bits[first : first + rows], 0, self._n_time_bins)
-            out[first : first + rows, :n_bytes] = np.packbits(dense[:, index], axis=1, bitorder="little")
+            out[first : first + rows, :n_bytes] = np.packbits(
+                dense[:, index], axis=1, bitorder="little"
+            )
         return self._like(out, len(index))
 
     @classmethod
@@ -579,7 +670,8 @@ class SpikeRaster:
         Parameters
         ----------
         rasters : sequence of SpikeRaster
-            At least one; equal numbers of units and sampling periods. `t_start` is the first one's.
+            At least one; equal numbers of units and sampling periods. `t_start` is the
+            first one's.
 
         Returns
         -------
@@ -596,7 +688,10 @@ class SpikeRaster:
         first = rasters[0]
         for other in rasters[1:]:
             if other._n_units != first._n_units or other._period != first._period:
-                msg = "rasters to concatenate need the same units and sampling period, got "
+                msg = (
+                    "rasters to concatenate need the same units and sampling period,"
+                    " got "
+                )
                 raise InputValueError(msg + f"{first} and {other}")
         n_time_bins = sum(raster._n_time_bins for raster in rasters)
         out = np.zeros((first._n_units, row_bytes(n_time_bins) // 8), "<u8")
@@ -613,7 +708,8 @@ class SpikeRaster:
         Parameters
         ----------
         rasters : sequence of SpikeRaster
-            At least one; equal numbers of time bins and sampling periods. `t_start` is the first one's.
+            At least one; equal numbers of time bins and sampling periods. `t_start` is
+            the first one's.
 
         Returns
         -------
@@ -629,13 +725,19 @@ class SpikeRaster:
             raise InputValueError("stack needs at least one raster, got none")
         first = rasters[0]
         for other in rasters[1:]:
-            if other._n_time_bins != first._n_time_bins or other._period != first._period:
-                msg = "rasters to stack need the same time bins and sampling period, got "
+            if (
+                other._n_time_bins != first._n_time_bins
+                or other._period != first._period
+            ):
+                msg = (
+                    "rasters to stack need the same time bins and sampling period, got "
+                )
                 raise InputValueError(msg + f"{first} and {other}")
         bits = np.concatenate([raster.bits for raster in rasters])
         return first._like(bits, first._n_time_bins)
 
-    # -- comparing ---------------------------------------------------------------------------------------------------
+    # -- comparing
+    # ----------------------------------------------------------------------------------
 
     def equals(self, other: object) -> bool:
         """Whether `other` is a raster with the same spikes, shape and time base."""
@@ -653,8 +755,9 @@ class SpikeRaster:
         Returns
         -------
         str
-            SHA-256, in hex, of little-endian int64 (n_units, n_time_bins) followed by the rows in unit order, each
-            packed along time, first bin in the lowest bit, zero-padded to whole bytes.
+            SHA-256, in hex, of little-endian int64 (n_units, n_time_bins) followed by
+            the rows in unit order, each packed along time, first bin in the lowest bit,
+            zero-padded to whole bytes.
         """
         digest = hashlib.sha256(np.array(self.shape, "<i8").tobytes())
         n_bytes = -(-self._n_time_bins // 8)
@@ -668,17 +771,26 @@ def _nothing_to_load() -> npt.NDArray[np.uint8]:
 
 
 def as_index(chosen: npt.ArrayLike, length: int, name: str) -> IntArray:
-    """A list of places or a mask of shape (length,) as places from 0 on, or an error that calls them `name`."""
+    """A list of places or a mask of shape (length,) as places from 0 on, or an error
+    that calls them `name`.
+    """
     index = np.asarray(chosen)
     if index.dtype == np.bool_:
         if index.shape != (length,):
-            raise InputValueError(f"a mask of {name} needs shape ({length},), got {index.shape}")
+            raise InputValueError(
+                f"a mask of {name} needs shape ({length},), got {index.shape}"
+            )
         return np.flatnonzero(index)
     if index.size == 0:
         return np.zeros(0, np.int64)
     if index.dtype.kind not in "iu" or index.ndim != 1:
-        raise InputTypeError(f"{name} must be a list of integers or a mask, got {index.dtype} of shape {index.shape}")
+        raise InputTypeError(
+            f"{name} must be a list of integers or a mask, got {index.dtype} of shape"
+            f" {index.shape}"
+        )
     if index.min() < -length or index.max() >= length:
-        raise InputValueError(f"{name} run from {index.min()} to {index.max()}, outside 0 .. {length - 1}")
+        raise InputValueError(
+            f"{name} run from {index.min()} to {index.max()}, outside 0 .. {length - 1}"
+        )
     index = index.astype(np.int64)
     return np.where(index < 0, index + length, index)

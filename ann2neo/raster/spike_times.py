@@ -12,15 +12,16 @@ from ann2neo.errors import InputTypeError, InputValueError
 __all__ = ["SPIKE_POSITION", "fifteen_digits", "to_seconds"]
 
 SPIKE_POSITION = 0.25
-"""Where in its bin a spike lies, in bins: the one place Elephant, Neo, SpikeInterface and the NWB Inspector all
-read exactly."""
+"""Where in its bin a spike lies, in bins: the one place Elephant, Neo, SpikeInterface
+and the NWB Inspector all read exactly.
+"""
 
 
 def to_seconds(value: Any, name: str, *, positive: bool = False) -> float:
     """Return a time as seconds, kept to 15 significant digits.
 
-    Fifteen digits survive every change of unit and every file, so that a period given in milliseconds comes back
-    from a file in seconds as the same number.
+    Fifteen digits survive every change of unit and every file, so that a period given
+    in milliseconds comes back from a file in seconds as the same number.
 
     Parameters
     ----------
@@ -51,21 +52,33 @@ def to_seconds(value: Any, name: str, *, positive: bool = False) -> float:
     """
     kind = "positive time" if positive else "time"
     if not isinstance(value, pq.Quantity):
-        msg = f"{name} must be a {kind} such as 1 * pq.ms, got {value!r} ({type(value).__name__}, no unit)"
+        msg = (
+            f"{name} must be a {kind} such as 1 * pq.ms, got {value!r}"
+            f" ({type(value).__name__}, no unit)"
+        )
         raise InputTypeError(msg)
     if value.dimensionality.simplified != pq.s.dimensionality:
-        msg = f"{name} must be a {kind} such as 1 * pq.ms, got {value}; {value.dimensionality} is not a unit of time"
+        msg = (
+            f"{name} must be a {kind} such as 1 * pq.ms, got {value};"
+            f" {value.dimensionality} is not a unit of time"
+        )
         raise InputTypeError(msg)
     if value.size != 1:
         raise InputValueError(
-            f"{name} must be one {kind}, got an array of {value.size}; pass a scalar such as 1 * pq.ms"
+            f"{name} must be one {kind}, got an array of {value.size}; pass a scalar"
+            " such as 1 * pq.ms"
         )
     seconds = float(value.rescale("s").magnitude.reshape(()))
     if not math.isfinite(seconds) or (positive and seconds <= 0):
-        raise InputValueError(f"{name} must be a finite {kind}, got {value}; pass something like 1 * pq.ms")
+        raise InputValueError(
+            f"{name} must be a finite {kind}, got {value}; pass something like 1 *"
+            " pq.ms"
+        )
     return fifteen_digits(seconds)
 
 
 def fifteen_digits(value: float) -> float:
-    """A number rounded to the 15 significant digits that survive every change of unit."""
+    """A number rounded to the 15 significant digits that survive every change
+    of unit.
+    """
     return float(f"{value:.15g}")

@@ -20,7 +20,9 @@ _TOLERANCE = 1e-3
 
 
 def to_spiketrains(
-    raster: SpikeRaster, units: Sequence[int] | None = None, annotations: Sequence[dict[str, Any]] | None = None
+    raster: SpikeRaster,
+    units: Sequence[int] | None = None,
+    annotations: Sequence[dict[str, Any]] | None = None,
 ) -> list[Any]:
     """Turn rows of a raster into spike trains.
 
@@ -36,8 +38,8 @@ def to_spiketrains(
     Returns
     -------
     list of neo.SpikeTrain
-        One a unit, times in seconds, a quarter of the way through each bin with a spike, with ``t_start``, ``t_stop``
-        and ``sampling_rate``.
+        One a unit, times in seconds, a quarter of the way through each bin with a
+        spike, with ``t_start``, ``t_stop`` and ``sampling_rate``.
 
     Examples
     --------
@@ -46,19 +48,30 @@ def to_spiketrains(
     array([0.25, 2.25]) * ms
     """
     chosen = range(raster.n_units) if units is None else units
-    t_start, t_stop = raster.t_start_seconds, raster.bin_edge_seconds(raster.n_time_bins)
+    t_start, t_stop = (
+        raster.t_start_seconds,
+        raster.bin_edge_seconds(raster.n_time_bins),
+    )
     sampling_rate = (1.0 / raster.sampling_period_seconds) * pq.Hz
     trains = []
     for position, unit in enumerate(chosen):
         times = raster.spike_time_seconds(raster.spike_bins(unit))
-        train = neo.SpikeTrain(times, units="s", t_start=t_start, t_stop=t_stop, sampling_rate=sampling_rate)
+        train = neo.SpikeTrain(
+            times,
+            units="s",
+            t_start=t_start,
+            t_stop=t_stop,
+            sampling_rate=sampling_rate,
+        )
         if annotations is not None:
             train.annotate(**annotations[position])
         trains.append(train)
     return trains
 
 
-def spike_bins(train: Any, raster: SpikeRaster, start: int, stop: int) -> npt.NDArray[np.int64]:
+def spike_bins(
+    train: Any, raster: SpikeRaster, start: int, stop: int
+) -> npt.NDArray[np.int64]:
     """Find the time bins of a spike train that `to_spiketrains` made.
 
     Parameters
@@ -87,15 +100,20 @@ def spike_bins(train: Any, raster: SpikeRaster, start: int, stop: int) -> npt.ND
     array([0, 2])
     """
     times = train.times.rescale("s").magnitude
-    exact = (times - raster.t_start_seconds) / raster.sampling_period_seconds - SPIKE_POSITION
+    exact = (
+        times - raster.t_start_seconds
+    ) / raster.sampling_period_seconds - SPIKE_POSITION
     bins = np.rint(exact)
     wrong = ~((np.abs(exact - bins) <= _TOLERANCE) & (bins >= start) & (bins < stop))
     if wrong.any():
         time = times[int(np.argmax(wrong))]
         msg = (
-            f"the spike at {time} s of {train.name or 'a spike train'} is not a quarter of the way through one of the "
+            f"the spike at {time} s of {train.name or 'a spike train'} is not a quarter"
+            " of the way through one of the "
         )
         raise FileFormatError(
-            msg + f"bins {start} .. {stop - 1} of {raster.sampling_period}; give bin_size for spikes of another origin"
+            msg
+            + f"bins {start} .. {stop - 1} of {raster.sampling_period}; give bin_size"
+            " for spikes of another origin"
         )
     return np.sort(bins.astype(np.int64))

@@ -1,4 +1,6 @@
-"""Recordings: spikes with their units, presentations and phases, in memory or in a folder."""
+"""Recordings: spikes with their units, presentations and phases, in memory or in a
+folder.
+"""
 
 from ann2neo.recording.recording import Recording
 

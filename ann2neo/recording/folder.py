@@ -1,8 +1,10 @@
-"""Folders: recordings larger than memory, as memory-mapped bits beside a description, resumable while unfinished.
+"""Folders: recordings larger than memory, as memory-mapped bits beside a description,
+resumable while unfinished.
 
-``bits.npy`` holds the packed bits of a `SpikeRaster`, (n_units, n_bytes) of uint8. ``recording.json`` describes a
-finished recording, with the SHA-256 of the raster and its own; until it is there, ``progress.json`` says what is being
-recorded and how far it got, and ``predictions.npy`` keeps the classes named so far.
+``bits.npy`` holds the packed bits of a `SpikeRaster`, (n_units, n_bytes) of uint8.
+``recording.json`` describes a finished recording, with the SHA-256 of the raster and
+its own; until it is there, ``progress.json`` says what is being recorded and how far it
+got, and ``predictions.npy`` keeps the classes named so far.
 """
 
 from __future__ import annotations
@@ -36,7 +38,12 @@ from ann2neo.raster import RasterBuilder, SpikeRaster
 __all__ = ["FolderContent", "UnfinishedFolder", "read_folder", "unfinished_plan"]
 
 _LAYOUT_VERSION = 1
-_BITS, _PREDICTIONS, _PROGRESS, _RECORDING = "bits.npy", "predictions.npy", "progress.json", "recording.json"
+_BITS, _PREDICTIONS, _PROGRESS, _RECORDING = (
+    "bits.npy",
+    "predictions.npy",
+    "progress.json",
+    "recording.json",
+)
 _TABLES = ("units", "presentations", "phases")
 _SECONDS_BETWEEN_MARKS = 2.0
 
@@ -61,7 +68,8 @@ class UnfinishedFolder:
     path : str or Path
         The folder; made if it is not there.
     plan : mapping of str to str
-        Everything the recording depends on. An unfinished folder is taken up only for the same plan.
+        Everything the recording depends on. An unfinished folder is taken up only for
+        the same plan.
     n_units, n_time_bins : int
         Shape of the raster.
 
@@ -79,14 +87,17 @@ class UnfinishedFolder:
     Raises
     ------
     OutputExistsError
-        If the folder holds a finished recording, another unfinished one, or other files.
+        If the folder holds a finished recording, another unfinished one, or other
+        files.
     OutputLockedError
         If another process is writing there.
     OutputError
         If the folder cannot be written.
     """
 
-    def __init__(self, path: str | Path, plan: Mapping[str, str], n_units: int, n_time_bins: int) -> None:
+    def __init__(
+        self, path: str | Path, plan: Mapping[str, str], n_units: int, n_time_bins: int
+    ) -> None:
         self.path = Path(path)
         shape = RasterBuilder.bits_shape(n_units, n_time_bins)
         resumed = unfinished_plan(self.path) is not None
@@ -101,12 +112,18 @@ class UnfinishedFolder:
             else:
                 self._begin(plan, shape, n_time_bins)
             self.bits = np.lib.format.open_memmap(self.path / _BITS, mode="r+")
-            self.predictions = np.lib.format.open_memmap(self.path / _PREDICTIONS, mode="r+")
+            self.predictions = np.lib.format.open_memmap(
+                self.path / _PREDICTIONS, mode="r+"
+            )
         except PermissionError as error:
-            raise OutputError(f"{self.path} cannot be written ({error.strerror}); choose another folder") from error
+            raise OutputError(
+                f"{self.path} cannot be written ({error.strerror}); choose another"
+                " folder"
+            ) from error
         if self.bits.shape != shape:
             raise IntegrityError(
-                f"{self.path / _BITS} has shape {self.bits.shape}, expected {shape}; delete the folder"
+                f"{self.path / _BITS} has shape {self.bits.shape}, expected {shape};"
+                " delete the folder"
             )
         self._marked = time.monotonic()
 
@@ -114,32 +131,60 @@ class UnfinishedFolder:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            msg = f"another process is recording into {self.path}; wait for it, or choose another folder"
+            msg = (
+                f"another process is recording into {self.path}; wait for it, or choose"
+                " another folder"
+            )
             raise OutputLockedError(msg) from error
 
-    def _begin(self, plan: Mapping[str, str], shape: tuple[int, int], n_time_bins: int) -> None:
+    def _begin(
+        self, plan: Mapping[str, str], shape: tuple[int, int], n_time_bins: int
+    ) -> None:
         # A sparse file of zeros: pages take room when they are written.
-        np.lib.format.open_memmap(self.path / _BITS, mode="w+", dtype=np.uint8, shape=shape)
-        classes = np.lib.format.open_memmap(self.path / _PREDICTIONS, mode="w+", dtype=np.int32, shape=(n_time_bins,))
+        np.lib.format.open_memmap(
+            self.path / _BITS, mode="w+", dtype=np.uint8, shape=shape
+        )
+        classes = np.lib.format.open_memmap(
+            self.path / _PREDICTIONS, mode="w+", dtype=np.int32, shape=(n_time_bins,)
+        )
         classes[:] = -1
         self.n_done = 0
-        self.identifier, self.session_start_time = str(uuid.uuid4()), datetime.now().astimezone()
+        self.identifier, self.session_start_time = (
+            str(uuid.uuid4()),
+            datetime.now().astimezone(),
+        )
         self._plan = dict(plan)
         self._mark()
 
     def _resume(self, plan: Mapping[str, str]) -> None:
         progress = json.loads((self.path / _PROGRESS).read_text())
-        different = [key for key in {**progress["plan"], **plan} if progress["plan"].get(key) != plan.get(key)]
+        different = [
+            key
+            for key in {**progress["plan"], **plan}
+            if progress["plan"].get(key) != plan.get(key)
+        ]
         if different:
             key = sorted(different)[0]
-            msg = f"{self.path} holds another unfinished recording: its {key} is {progress['plan'].get(key)!r}, not "
-            raise OutputExistsError(f"{msg}{plan.get(key)!r}; resume that one, choose another folder, or delete it")
+            msg = (
+                f"{self.path} holds another unfinished recording: its {key} is"
+                f" {progress['plan'].get(key)!r}, not "
+            )
+            raise OutputExistsError(
+                f"{msg}{plan.get(key)!r}; resume that one, choose another folder, or"
+                " delete it"
+            )
         self._plan, self.n_done = dict(plan), progress["n_done"]
         self.identifier = progress["identifier"]
         self.session_start_time = datetime.fromisoformat(progress["session_start_time"])
 
-    def keep(self, position: int, classes: npt.NDArray[np.int32] | None, flush: Callable[[], None]) -> None:
-        """Note that the bins before `position` are recorded, every few seconds also on disk.
+    def keep(
+        self,
+        position: int,
+        classes: npt.NDArray[np.int32] | None,
+        flush: Callable[[], None],
+    ) -> None:
+        """Note that the bins before `position` are recorded, every few seconds also on
+        disk.
 
         Parameters
         ----------
@@ -152,7 +197,10 @@ class UnfinishedFolder:
         """
         if classes is not None:
             self.predictions[position - len(classes) : position] = classes
-        if position % 8 == 0 and time.monotonic() - self._marked >= _SECONDS_BETWEEN_MARKS:
+        if (
+            position % 8 == 0
+            and time.monotonic() - self._marked >= _SECONDS_BETWEEN_MARKS
+        ):
             flush()
             self.bits.flush()
             self.predictions.flush()
@@ -191,7 +239,9 @@ class UnfinishedFolder:
             "raster_sha256": content.raster.sha256(),
             **{name: _as_columns(table) for name, table in tables.items()},
         }
-        _write_json(self.path / _RECORDING, {**description, "sha256": _sum_of(description)})
+        _write_json(
+            self.path / _RECORDING, {**description, "sha256": _sum_of(description)}
+        )
         for name in (_PROGRESS, _PREDICTIONS):
             (self.path / name).unlink()
         self.close()
@@ -218,7 +268,8 @@ def read_folder(path: str | Path, *, verify: bool = True) -> FolderContent:
     path : str or Path
         The folder.
     verify : bool, default True
-        Compare raster and tables with the sums written beside them, which reads all bits once.
+        Compare raster and tables with the sums written beside them, which reads all
+        bits once.
 
     Returns
     -------
@@ -239,9 +290,15 @@ def read_folder(path: str | Path, *, verify: bool = True) -> FolderContent:
         raise InputValueError(f"there is no folder {path}; check the name")
     if not (path / _RECORDING).exists():
         if (path / _PROGRESS).exists():
-            msg = f"{path} holds an unfinished recording; record into it again with the same arguments to finish it"
+            msg = (
+                f"{path} holds an unfinished recording; record into it again with the"
+                " same arguments to finish it"
+            )
             raise FileFormatError(msg)
-        raise FileFormatError(f"{path} holds no recording: there is no {_RECORDING}; record with out= makes one")
+        raise FileFormatError(
+            f"{path} holds no recording: there is no {_RECORDING}; record with out="
+            " makes one"
+        )
     try:
         found = json.loads((path / _RECORDING).read_text())
         version = int(found["layout_version"])
@@ -258,12 +315,19 @@ def read_folder(path: str | Path, *, verify: bool = True) -> FolderContent:
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise IntegrityError(f"{path} is damaged ({error}); record it again") from error
     if version > _LAYOUT_VERSION:
-        raise FileFormatError(f"{path} has layout version {version}, newer than {_LAYOUT_VERSION}; update ann2neo")
+        raise FileFormatError(
+            f"{path} has layout version {version}, newer than {_LAYOUT_VERSION}; update"
+            " ann2neo"
+        )
     if verify:
         if _sum_of(found) != description_sum:
-            raise IntegrityError(f"{path / _RECORDING} does not match its sum; record it again")
+            raise IntegrityError(
+                f"{path / _RECORDING} does not match its sum; record it again"
+            )
         if raster.sha256() != raster_sum:
-            raise IntegrityError(f"{path / _BITS} does not match its sum; record it again")
+            raise IntegrityError(
+                f"{path / _BITS} does not match its sum; record it again"
+            )
     return FolderContent(
         raster,
         **tables,
@@ -276,20 +340,33 @@ def read_folder(path: str | Path, *, verify: bool = True) -> FolderContent:
 def _check_empty(path: Path) -> None:
     found = sorted(entry.name for entry in path.iterdir())
     if _RECORDING in found:
-        msg = f"{path} holds a finished recording; open it with Recording.open, or choose another folder"
+        msg = (
+            f"{path} holds a finished recording; open it with Recording.open, or choose"
+            " another folder"
+        )
         raise OutputExistsError(msg)
     # A process killed right after it made the folder leaves these and nothing else.
     odd = [name for name in found if name not in {_BITS, _PREDICTIONS}]
     if odd:
-        raise OutputExistsError(f"{path} holds other files, such as {odd[0]!r}; choose a folder of its own")
+        raise OutputExistsError(
+            f"{path} holds other files, such as {odd[0]!r}; choose a folder of its own"
+        )
 
 
 def _as_columns(table: pd.DataFrame) -> dict[str, Any]:
-    return {name: {"type": str(table[name].dtype), "cells": table[name].to_list()} for name in table.columns}
+    return {
+        name: {"type": str(table[name].dtype), "cells": table[name].to_list()}
+        for name in table.columns
+    }
 
 
 def _from_columns(columns: Mapping[str, Any]) -> pd.DataFrame:
-    return pd.DataFrame({name: pd.array(column["cells"], dtype=column["type"]) for name, column in columns.items()})
+    return pd.DataFrame(
+        {
+            name: pd.array(column["cells"], dtype=column["type"])
+            for name, column in columns.items()
+        }
+    )
 
 
 def _sum_of(description: Mapping[str, Any]) -> str:

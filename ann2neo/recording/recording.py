@@ -1,4 +1,6 @@
-"""Recording: one raster, its units, its presentations and phases, and where it came from."""
+"""Recording: one raster, its units, its presentations and phases, and where it came
+from.
+"""
 
 from __future__ import annotations
 
@@ -43,13 +45,16 @@ class Recording:
     raster : SpikeRaster
         Spikes, axes (unit, time_bin).
     units : pandas.DataFrame, n_units rows
-        One row a unit; for a network the columns of `UNIT_TYPES`, else whatever the source knows.
+        One row a unit; for a network the columns of `UNIT_TYPES`, else whatever the
+        source knows.
     presentations : pandas.DataFrame
-        One row per interval in which one stimulus was shown: ``start_bin``, ``stop_bin`` (half-open), ``phase``, and
-        where known ``stimulus_id``, ``label``, ``prediction``, ``is_correct`` and columns of the user's.
+        One row per interval in which one stimulus was shown: ``start_bin``,
+        ``stop_bin`` (half-open), ``phase``, and where known ``stimulus_id``, ``label``,
+        ``prediction``, ``is_correct`` and columns of the user's.
     phases : pandas.DataFrame
-        One row per stretch of bins that belong together: ``phase``, ``start_bin``, ``stop_bin``, ``order`` (one of
-        `ORDERS`). Bins in no phase are unobserved: no statistic sees them.
+        One row per stretch of bins that belong together: ``phase``, ``start_bin``,
+        ``stop_bin``, ``order`` (one of `ORDERS`). Bins in no phase are unobserved: no
+        statistic sees them.
     provenance : mapping of str to str, optional
         Where the recording came from: versions, seed, hash of the weights, data set.
     identifier : str, optional
@@ -60,18 +65,21 @@ class Recording:
     Raises
     ------
     InputTypeError, InputValueError
-        If a table does not fit the raster, phases overlap or share a name, a presentation crosses a phase, or a
-        column has a type that files cannot keep.
+        If a table does not fit the raster, phases overlap or share a name, a
+        presentation crosses a phase, or a column has a type that files cannot keep.
 
     Notes
     -----
-    Column types are fixed, so that a round trip through a file can be exact: string, bool, int64 with -1 where there
-    is none, float64; label and prediction are int32 or string. Tables are handed out as copies.
+    Column types are fixed, so that a round trip through a file can be exact: string,
+    bool, int64 with -1 where there is none, float64; label and prediction are int32 or
+    string. Tables are handed out as copies.
 
     Examples
     --------
     >>> import numpy as np
-    >>> recording = Recording.from_activations(np.array([[0.5, 0.0], [1.2, -3.0]]), labels=[7, 3])
+    >>> recording = Recording.from_activations(
+    ...     np.array([[0.5, 0.0], [1.2, -3.0]]), labels=[7, 3]
+    ... )
     >>> recording.raster.spike_counts()
     array([2, 0])
     >>> recording.presentations["label"].to_list()
@@ -96,23 +104,33 @@ class Recording:
         identifier: str | None = None,
         session_start_time: datetime | None = None,
     ) -> None:
-        start = datetime.now().astimezone() if session_start_time is None else session_start_time
+        start = (
+            datetime.now().astimezone()
+            if session_start_time is None
+            else session_start_time
+        )
         if start.tzinfo is None:
-            raise InputValueError(f"session_start_time must carry a time zone, got {start}; use .astimezone()")
+            raise InputValueError(
+                f"session_start_time must carry a time zone, got {start}; use"
+                " .astimezone()"
+            )
         phases = checked_phases(phases, raster.n_time_bins)
         fields = {
             "raster": raster,
             "_units": checked_units(units, raster.n_units),
             "_phases": phases,
             "_presentations": checked_presentations(presentations, phases),
-            "provenance": {str(key): str(value) for key, value in (provenance or {}).items()},
+            "provenance": {
+                str(key): str(value) for key, value in (provenance or {}).items()
+            },
             "identifier": str(uuid.uuid4()) if identifier is None else identifier,
             "session_start_time": start,
         }
         for name, value in fields.items():
             object.__setattr__(self, name, value)
 
-    # -- construction ------------------------------------------------------------------------------------------------
+    # -- construction
+    # ----------------------------------------------------------------------------------
 
     @classmethod
     def from_raster(
@@ -134,7 +152,8 @@ class Recording:
         units : pandas.DataFrame, optional
             One row a unit.
         presentations : pandas.DataFrame, optional
-            ``start_bin``, ``stop_bin`` and what is known of the stimuli; none if not given.
+            ``start_bin``, ``stop_bin`` and what is known of the stimuli; none if not
+            given.
         phase : str, default "recording"
             Name of the one phase, which spans all bins.
         order : {"unknown", "random", "stored"}
@@ -149,15 +168,25 @@ class Recording:
 
         Examples
         --------
-        >>> recording = Recording.from_raster(SpikeRaster.from_dense([[1, 0, 1], [0, 0, 1]]))
+        >>> recording = Recording.from_raster(
+        ...     SpikeRaster.from_dense([[1, 0, 1], [0, 0, 1]])
+        ... )
         >>> recording.n_units, recording.n_time_bins
         (2, 3)
         """
-        units = pd.DataFrame(index=pd.RangeIndex(raster.n_units)) if units is None else units
+        units = (
+            pd.DataFrame(index=pd.RangeIndex(raster.n_units))
+            if units is None
+            else units
+        )
         if presentations is None:
-            presentations = pd.DataFrame({"start_bin": np.zeros(0, np.int64), "stop_bin": np.zeros(0, np.int64)})
+            presentations = pd.DataFrame(
+                {"start_bin": np.zeros(0, np.int64), "stop_bin": np.zeros(0, np.int64)}
+            )
         if "phase" not in presentations:
-            presentations = presentations.assign(phase=pd.Series(phase, presentations.index, dtype="str"))
+            presentations = presentations.assign(
+                phase=pd.Series(phase, presentations.index, dtype="str")
+            )
         phases = phase_table([Phase(phase, 0, raster.n_time_bins, order)])
         return cls(raster, units, presentations, phases, provenance)
 
@@ -178,7 +207,8 @@ class Recording:
         t_start: Any = None,
         provenance: Mapping[str, str] | None = None,
     ) -> Self:
-        """Threshold activations of any framework: activation > threshold is a spike, one presentation is a time bin.
+        """Threshold activations of any framework: activation > threshold is a spike,
+        one presentation is a time bin.
 
         Parameters
         ----------
@@ -186,7 +216,7 @@ class Recording:
             One row a presentation; further axes are flattened into units in C order.
         threshold : float or array_like of float, shape (n_units,), default 0.0
             A unit spikes where its activation is strictly above this.
-        labels, predictions, stimulus_id : array_like, shape (n_presentations,), optional
+        labels, predictions, stimulus_id : array_like, (n_presentations,), optional
             What was shown and what the network said; integers or strings.
         units : pandas.DataFrame, optional
             One row a unit; layer and coordinates if not given.
@@ -211,7 +241,9 @@ class Recording:
 
         Examples
         --------
-        >>> recording = Recording.from_activations([[0.9, -0.2], [0.4, 0.7]], threshold=0.5, labels=["cat", "dog"])
+        >>> recording = Recording.from_activations(
+        ...     [[0.9, -0.2], [0.4, 0.7]], threshold=0.5, labels=["cat", "dog"]
+        ... )
         >>> recording.raster.to_dense().astype(int)  # axes (unit, time_bin)
         array([[1, 0],
                [0, 1]])
@@ -220,31 +252,55 @@ class Recording:
         """
         values = np.asarray(activations)
         if values.ndim == 0 or values.dtype.kind not in "fiub":
-            msg = f"activations must be numbers of shape (n_presentations, n_units), got {values.dtype} of shape "
+            msg = (
+                "activations must be numbers of shape (n_presentations, n_units), got"
+                f" {values.dtype} of shape "
+            )
             raise InputTypeError(msg + f"{values.shape}")
         if values.ndim == 1:
-            msg = f"activations must have the axes (presentation, unit), got shape {values.shape}"
+            msg = (
+                "activations must have the axes (presentation, unit), got shape"
+                f" {values.shape}"
+            )
             raise InputValueError(msg + "; for one unit pass activations[:, None]")
         n_presentations = len(values)
         if n_presentations == 0:
-            raise InputValueError(f"activations hold no presentation (shape {values.shape}); record at least one")
+            raise InputValueError(
+                f"activations hold no presentation (shape {values.shape}); record at"
+                " least one"
+            )
         values = values.reshape(n_presentations, -1)
         finite = np.isfinite(values)
         if not finite.all():
             row, unit = (int(i) for i in np.argwhere(~finite)[0])
-            msg = f"activations must be finite, got {values[row, unit]} at presentation {row}, unit {unit}"
-            raise ActivationError(msg + "; look for a diverged network or unscaled input")
+            msg = (
+                f"activations must be finite, got {values[row, unit]} at presentation"
+                f" {row}, unit {unit}"
+            )
+            raise ActivationError(
+                msg + "; look for a diverged network or unscaled input"
+            )
         limits = np.asarray(threshold, np.float64)
         if limits.shape not in {(), (values.shape[1],)}:
-            msg = f"threshold must be a number or one per unit, shape ({values.shape[1]},), got shape {limits.shape}"
+            msg = (
+                "threshold must be a number or one per unit, shape"
+                f" ({values.shape[1]},), got shape {limits.shape}"
+            )
             raise InputValueError(msg)
         builder = RasterBuilder(values.shape[1], n_presentations)
         builder.write(0, np.ascontiguousarray(values > limits))
         if units is None:
             index = np.arange(values.shape[1])
-            units = pd.DataFrame({"layer": layer, "unit_in_layer": index, "threshold": limits}, index=index)
+            units = pd.DataFrame(
+                {"layer": layer, "unit_in_layer": index, "threshold": limits},
+                index=index,
+            )
         presentations = presentation_table(
-            n_presentations, phase, labels=labels, predictions=predictions, stimulus_id=stimulus_id
+            n_presentations,
+            phase,
+            labels=labels,
+            predictions=predictions,
+            stimulus_id=stimulus_id,
         )
         raster = builder.build(sampling_period=sampling_period, t_start=t_start)
         phases = phase_table([Phase(phase, 0, n_presentations, order)])
@@ -252,14 +308,16 @@ class Recording:
 
     @classmethod
     def open(cls, folder: str | Path, *, verify: bool = True) -> Self:
-        """Open a recording that was made with ``record(..., out=folder)``; the bits stay on disk until used.
+        """Open a recording that was made with ``record(..., out=folder)``; the bits
+        stay on disk until used.
 
         Parameters
         ----------
         folder : str or Path
             The folder.
         verify : bool, default True
-            Compare raster and tables with the sums written beside them, which reads all bits once.
+            Compare raster and tables with the sums written beside them, which reads all
+            bits once.
 
         Returns
         -------
@@ -276,9 +334,21 @@ class Recording:
         Examples
         --------
         >>> import ann2neo, keras, tempfile
-        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="hidden"), keras.layers.Dense(2)])
+        >>> model = keras.Sequential(
+        ...     [
+        ...         keras.Input((4,)),
+        ...         keras.layers.Dense(3, name="hidden"),
+        ...         keras.layers.Dense(2),
+        ...     ]
+        ... )
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     made = ann2neo.record(model, [[1.0] * 4] * 5, layers="hidden", seed=0, out=f"{folder}/recording")
+        ...     made = ann2neo.record(
+        ...         model,
+        ...         [[1.0] * 4] * 5,
+        ...         layers="hidden",
+        ...         seed=0,
+        ...         out=f"{folder}/recording",
+        ...     )
         ...     Recording.open(f"{folder}/recording").equals(made)
         True
         """
@@ -286,7 +356,8 @@ class Recording:
 
         return cls(*read_folder(folder, verify=verify))
 
-    # -- tables ------------------------------------------------------------------------------------------------------
+    # -- tables
+    # ----------------------------------------------------------------------------------
 
     @property
     def units(self) -> pd.DataFrame:
@@ -352,24 +423,34 @@ class Recording:
 
     def iter_phases(self) -> Iterator[Phase]:
         """Phases in order of time, as ``Phase(phase, start_bin, stop_bin, order)``."""
-        for name, start, stop, order in self._phases[list(Phase._fields)].to_numpy(object):
+        for name, start, stop, order in self._phases[list(Phase._fields)].to_numpy(
+            object
+        ):
             yield Phase(name, int(start), int(stop), order)
 
     def _known_phase(self, phase: str) -> str:
         names = self._phases["phase"].to_list()
         if phase not in names:
-            raise InputValueError(f"unknown phase {phase!r}; this recording has {', '.join(map(repr, names))}")
+            raise InputValueError(
+                f"unknown phase {phase!r}; this recording has"
+                f" {', '.join(map(repr, names))}"
+            )
         return phase
 
     def __repr__(self) -> str:
         """Size, phases and time base."""
-        phases = ", ".join(f"{row.phase!r} ({row.n_time_bins} bins, {row.order} order)" for row in self.iter_phases())
+        phases = ", ".join(
+            f"{row.phase!r} ({row.n_time_bins} bins, {row.order} order)"
+            for row in self.iter_phases()
+        )
         return (
-            f"Recording({self.n_units} units x {self.n_time_bins} time bins of {self.sampling_period}, "
-            f"{len(self._presentations)} presentations, phases: {phases or 'none'})"
+            f"Recording({self.n_units} units x {self.n_time_bins} time bins of"
+            f" {self.sampling_period}, {len(self._presentations)} presentations,"
+            f" phases: {phases or 'none'})"
         )
 
-    # -- selecting and joining ---------------------------------------------------------------------------------------
+    # -- selecting and joining
+    # ----------------------------------------------------------------------------------
 
     def select(
         self,
@@ -384,24 +465,27 @@ class Recording:
         Parameters
         ----------
         units : array_like of int or bool, or function of the unit table, optional
-            Units to keep, in the order given. A function gets `units` and returns a mask or indices.
+            Units to keep, in the order given. A function gets `units` and returns a
+            mask or indices.
         phase : str or sequence of str, optional
             Phases to keep.
         label : scalar or sequence, optional
             Keep the presentations with such a label.
-        presentations : array_like of int or bool, or function of the presentation table, optional
+        presentations : array_like of int or bool, or function of the table, optional
             Presentations to keep; the order stays that of time.
 
         Returns
         -------
         Recording
-            The selection, with an identifier derived from this one's. The bins of one whole phase keep their place in
-            time; chosen presentations are set side by side, starting at `t_start`, and bins of none are dropped.
+            The selection, with an identifier derived from this one's. The bins of one
+            whole phase keep their place in time; chosen presentations are set side by
+            side, starting at `t_start`, and bins of none are dropped.
 
         Raises
         ------
         InputValueError
-            If a phase, label or index does not exist, nothing is left, or presentations overlap.
+            If a phase, label or index does not exist, nothing is left, or presentations
+            overlap.
 
         Examples
         --------
@@ -416,7 +500,9 @@ class Recording:
         if units is not None:
             chosen = chosen._select_units(units)
         if phase is not None:
-            chosen = chosen._select_phases([phase] if isinstance(phase, str) else list(phase))
+            chosen = chosen._select_phases(
+                [phase] if isinstance(phase, str) else list(phase)
+            )
         if label is not None or presentations is not None:
             chosen = chosen._select_presentations(label, presentations)
         return chosen
@@ -432,43 +518,62 @@ class Recording:
         for phase in self.iter_phases():
             if phase.phase in wanted:
                 parts.append(self.raster.slice(phase.start_bin, phase.stop_bin))
-                moved.append(phase._replace(start_bin=position, stop_bin=position + phase.n_time_bins))
+                moved.append(
+                    phase._replace(
+                        start_bin=position, stop_bin=position + phase.n_time_bins
+                    )
+                )
                 shifts[phase.phase] = position - phase.start_bin
                 position += phase.n_time_bins
         shown = self._presentations[self._presentations["phase"].isin(wanted)]
         presentations = shifted(shown, shown["phase"].map(shifts).to_numpy(np.int64))
         phases = phase_table(moved)
         raster = SpikeRaster.concatenate(parts)
-        return self._derived(raster, presentations=presentations, phases=phases, by=("phases", *names))
+        return self._derived(
+            raster, presentations=presentations, phases=phases, by=("phases", *names)
+        )
 
-    def _select_presentations(self, label: Any, presentations: Choice | None) -> Recording:
+    def _select_presentations(
+        self, label: Any, presentations: Choice | None
+    ) -> Recording:
         table = self._presentations
         keep = np.ones(len(table), np.bool_)
         if label is not None:
             if "label" not in table:
-                raise InputValueError("this recording has no labels; record it with labels=, or select presentations=")
+                raise InputValueError(
+                    "this recording has no labels; record it with labels=, or select"
+                    " presentations="
+                )
             labels = [label] if np.isscalar(label) else list(label)
             known = set(table["label"])
             missing = [value for value in labels if value not in known]
             if missing:
                 valid = ", ".join(map(repr, sorted(known)[:20]))
-                raise InputValueError(f"no presentation has the label {missing[0]!r}; there are {valid}")
+                raise InputValueError(
+                    f"no presentation has the label {missing[0]!r}; there are {valid}"
+                )
             keep &= table["label"].isin(labels).to_numpy()
         if presentations is not None:
             mask = np.zeros(len(table), np.bool_)
             mask[_choice(presentations, table, "presentations")] = True
             keep &= mask
         if not keep.any():
-            raise InputValueError("no presentation is left by this selection; loosen it")
-        return self._in_order(np.flatnonzero(keep), self._phases["order"].to_list(), "presentations")
+            raise InputValueError(
+                "no presentation is left by this selection; loosen it"
+            )
+        return self._in_order(
+            np.flatnonzero(keep), self._phases["order"].to_list(), "presentations"
+        )
 
     def in_stimulus_order(self) -> Recording:
-        """Undo the shuffling, so that two networks' recordings of the same stimuli align.
+        """Undo the shuffling, so that two networks' recordings of the same stimuli
+        align.
 
         Returns
         -------
         Recording
-            The presentations of each phase sorted by ``stimulus_id``, with order "stored".
+            The presentations of each phase sorted by ``stimulus_id``, with order
+            "stored".
 
         Raises
         ------
@@ -477,17 +582,27 @@ class Recording:
 
         Examples
         --------
-        >>> shown = Recording.from_activations([[0.0], [1.0], [1.0]], stimulus_id=[2, 0, 1], order="random")
+        >>> shown = Recording.from_activations(
+        ...     [[0.0], [1.0], [1.0]], stimulus_id=[2, 0, 1], order="random"
+        ... )
         >>> shown.in_stimulus_order().raster.to_dense().astype(int)
         array([[1, 1, 0]])
         """
         if "stimulus_id" not in self._presentations:
-            raise InputValueError("this recording has no stimulus_id, so its order cannot be undone")
-        rank = self._presentations["phase"].map({name: i for i, name in enumerate(self._phases["phase"])})
-        order = np.lexsort((self._presentations["stimulus_id"].to_numpy(), rank.to_numpy()))
+            raise InputValueError(
+                "this recording has no stimulus_id, so its order cannot be undone"
+            )
+        rank = self._presentations["phase"].map(
+            {name: i for i, name in enumerate(self._phases["phase"])}
+        )
+        order = np.lexsort(
+            (self._presentations["stimulus_id"].to_numpy(), rank.to_numpy())
+        )
         return self._in_order(order, ["stored"] * len(self._phases), "stimulus order")
 
-    def _in_order(self, index: npt.NDArray[np.intp], orders: list[str], by: str) -> Recording:
+    def _in_order(
+        self, index: npt.NDArray[np.intp], orders: list[str], by: str
+    ) -> Recording:
         """Set the presentations of `index`, grouped by phase, side by side."""
         table = self._presentations.iloc[index].reset_index(drop=True)
         start, stop = table["start_bin"].to_numpy(), table["stop_bin"].to_numpy()
@@ -495,13 +610,23 @@ class Recording:
         edges = np.concatenate([[0], np.cumsum(length)])
         bins = np.repeat(start - edges[:-1], length) + np.arange(edges[-1])
         if len(np.unique(bins)) != len(bins):
-            raise InputValueError("presentations overlap in time, so they cannot be set side by side; select phases")
+            raise InputValueError(
+                "presentations overlap in time, so they cannot be set side by side;"
+                " select phases"
+            )
         table = table.assign(start_bin=edges[:-1], stop_bin=edges[1:])
         rows = []
         for name, order in zip(self._phases["phase"], orders, strict=True):
             here = table.loc[table["phase"] == name]
             if len(here):
-                rows.append(Phase(name, int(here["start_bin"].iloc[0]), int(here["stop_bin"].iloc[-1]), order))
+                rows.append(
+                    Phase(
+                        name,
+                        int(here["start_bin"].iloc[0]),
+                        int(here["stop_bin"].iloc[-1]),
+                        order,
+                    )
+                )
         phases = phase_table(rows)
         raster = self.raster.take(bins=bins)
         return self._derived(raster, presentations=table, phases=phases, by=(by, bins))
@@ -518,18 +643,25 @@ class Recording:
         Returns
         -------
         Recording
-            All phases in turn; times count from the first recording's `t_start`. Provenance on which they differ is
-            kept once per phase, as ``key [phase]``.
+            All phases in turn; times count from the first recording's `t_start`.
+            Provenance on which they differ is kept once per phase, as ``key [phase]``.
 
         Raises
         ------
         InputValueError
-            If there is none, units or sampling periods differ, or two phases share a name.
+            If there is none, units or sampling periods differ, or two phases share a
+            name.
 
         Examples
         --------
-        >>> parts = [Recording.from_activations([[1.0], [0.0]], phase=phase) for phase in ("train", "test")]
-        >>> [(p.phase, p.start_bin, p.stop_bin) for p in Recording.concatenate(parts).iter_phases()]
+        >>> parts = [
+        ...     Recording.from_activations([[1.0], [0.0]], phase=phase)
+        ...     for phase in ("train", "test")
+        ... ]
+        >>> [
+        ...     (p.phase, p.start_bin, p.stop_bin)
+        ...     for p in Recording.concatenate(parts).iter_phases()
+        ... ]
         [('train', 0, 2), ('test', 2, 4)]
         """
         parts = list(recordings)
@@ -539,24 +671,39 @@ class Recording:
         for other in parts[1:]:
             if not first._units.equals(other._units):
                 raise InputValueError(
-                    "recordings to concatenate need the same unit tables; record the same layers with the same "
-                    "thresholds, or select matching units first"
+                    "recordings to concatenate need the same unit tables; record the"
+                    " same layers with the same thresholds, or select matching units"
+                    " first"
                 )
         names = [name for part in parts for name in part._phases["phase"]]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            msg = f"two recordings have a phase named {twice!r}; rename one with recording.with_phase_names"
+            msg = (
+                f"two recordings have a phase named {twice!r}; rename one with"
+                " recording.with_phase_names"
+            )
             raise InputValueError(msg + f"({{{twice!r}: 'another name'}})")
         offsets = np.cumsum([0] + [part.n_time_bins for part in parts[:-1]])
         tables = {
             name: pd.concat(
-                [shifted(getattr(p, name), o) for p, o in zip(parts, offsets, strict=True)], ignore_index=True
+                [
+                    shifted(getattr(p, name), o)
+                    for p, o in zip(parts, offsets, strict=True)
+                ],
+                ignore_index=True,
             )
             for name in ("_presentations", "_phases")
         }
-        missing = [c for c in tables["_presentations"] if any(c not in p._presentations for p in parts)]
+        missing = [
+            c
+            for c in tables["_presentations"]
+            if any(c not in p._presentations for p in parts)
+        ]
         if missing:
-            msg = f"only some recordings have the presentation column {missing[0]!r}; give it to all or to none"
+            msg = (
+                f"only some recordings have the presentation column {missing[0]!r};"
+                " give it to all or to none"
+            )
             raise InputValueError(msg)
         return cls(
             SpikeRaster.concatenate([part.raster for part in parts]),
@@ -594,9 +741,16 @@ class Recording:
         """
         for name in names:
             self._known_phase(name)
-        presentations = self._presentations.assign(phase=self._presentations["phase"].replace(dict(names)))
+        presentations = self._presentations.assign(
+            phase=self._presentations["phase"].replace(dict(names))
+        )
         phases = self._phases.assign(phase=self._phases["phase"].replace(dict(names)))
-        return self._derived(self.raster, presentations=presentations, phases=phases, by=("names", *names.values()))
+        return self._derived(
+            self.raster,
+            presentations=presentations,
+            phases=phases,
+            by=("names", *names.values()),
+        )
 
     def _derived(
         self,
@@ -617,7 +771,8 @@ class Recording:
             self.session_start_time,
         )
 
-    # -- comparing ---------------------------------------------------------------------------------------------------
+    # -- comparing
+    # ----------------------------------------------------------------------------------
 
     def equals(self, other: object, *, identity: bool = True) -> bool:
         """Whether another recording is the same in every bit, cell and type.
@@ -627,7 +782,8 @@ class Recording:
         other : object
             What to compare with.
         identity : bool, default True
-            Also compare identifier and session start time, which two recordings of the same thing differ in.
+            Also compare identifier and session start time, which two recordings of the
+            same thing differ in.
 
         Returns
         -------
@@ -637,25 +793,40 @@ class Recording:
         if not isinstance(other, Recording):
             return False
         same_tables = all(
-            same_table(getattr(self, name), getattr(other, name)) for name in ("_units", "_presentations", "_phases")
+            same_table(getattr(self, name), getattr(other, name))
+            for name in ("_units", "_presentations", "_phases")
         )
         same_identity = not identity or (
-            self.identifier == other.identifier and self.session_start_time == other.session_start_time
+            self.identifier == other.identifier
+            and self.session_start_time == other.session_start_time
         )
         same_provenance = dict(self.provenance) == dict(other.provenance)
-        return same_tables and same_identity and same_provenance and self.raster.equals(other.raster)
+        return (
+            same_tables
+            and same_identity
+            and same_provenance
+            and self.raster.equals(other.raster)
+        )
 
 
 def _choice(chosen: Choice, table: pd.DataFrame, name: str) -> npt.NDArray[np.int64]:
     index = np.asarray(chosen(table.copy(deep=False)) if callable(chosen) else chosen)
     if index.dtype == np.bool_:
         if index.shape != (len(table),):
-            raise InputValueError(f"a mask of {name} needs {len(table)} entries, got shape {index.shape}")
+            raise InputValueError(
+                f"a mask of {name} needs {len(table)} entries, got shape {index.shape}"
+            )
         return np.flatnonzero(index)
     if index.size and (index.dtype.kind not in "iu" or index.ndim != 1):
-        raise InputTypeError(f"{name} must be integers, a mask, or a function that returns them, got {chosen!r}")
+        raise InputTypeError(
+            f"{name} must be integers, a mask, or a function that returns them, got"
+            f" {chosen!r}"
+        )
     if index.size and (index.min() < -len(table) or index.max() >= len(table)):
-        raise InputValueError(f"{name} run from {index.min()} to {index.max()}, but there are {len(table)}")
+        raise InputValueError(
+            f"{name} run from {index.min()} to {index.max()}, but there are"
+            f" {len(table)}"
+        )
     index = index.astype(np.int64)
     return np.where(index < 0, index + len(table), index)
 
@@ -677,5 +848,7 @@ def _derived_identifier(parents: Sequence[str], *by: Any) -> str:
     """An identifier that the same operation on the same recordings always gives."""
     digest = hashlib.sha256()
     for part in (*parents, *by):
-        digest.update(part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode())
+        digest.update(
+            part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode()
+        )
     return str(uuid.uuid5(uuid.NAMESPACE_OID, digest.hexdigest()))

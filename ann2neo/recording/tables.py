@@ -1,4 +1,6 @@
-"""Tables of units, presentations and phases, with column types that every file can keep."""
+"""Tables of units, presentations and phases, with column types that every file can
+keep.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ __all__ = [
 ]
 
 ORDERS = ("random", "stored", "unknown")
-"""Orders of the presentations in a phase: a seeded random one, the data set's own, or not known."""
+"""Orders of the presentations in a phase: a seeded random one, the data set's own, or
+not known.
+"""
 
 _INT64, _INT32, _STRING, _BOOL, _FLOAT = "int64", "int32", "str", "bool", "float64"
 
@@ -49,8 +53,17 @@ UNIT_TYPES: Mapping[str, str] = {
 }
 """Columns of the units of a network, with their types; -1 stands for none."""
 
-PRESENTATION_TYPES: Mapping[str, str] = {"start_bin": _INT64, "stop_bin": _INT64, "phase": _STRING}
-PHASE_TYPES: Mapping[str, str] = {"phase": _STRING, "start_bin": _INT64, "stop_bin": _INT64, "order": _STRING}
+PRESENTATION_TYPES: Mapping[str, str] = {
+    "start_bin": _INT64,
+    "stop_bin": _INT64,
+    "phase": _STRING,
+}
+PHASE_TYPES: Mapping[str, str] = {
+    "phase": _STRING,
+    "start_bin": _INT64,
+    "stop_bin": _INT64,
+    "order": _STRING,
+}
 _LABELS = ("label", "prediction")
 _KINDS = {"string": _STRING, "empty": _STRING, "boolean": _BOOL, "integer": _INT64}
 
@@ -71,7 +84,9 @@ class Phase(NamedTuple):
 
 def phase_table(rows: Sequence[Phase]) -> pd.DataFrame:
     """Table of phases, one row each."""
-    return _fixed_types(pd.DataFrame(rows, columns=list(PHASE_TYPES)), PHASE_TYPES, "phases")
+    return _fixed_types(
+        pd.DataFrame(rows, columns=list(PHASE_TYPES)), PHASE_TYPES, "phases"
+    )
 
 
 def presentation_table(
@@ -91,7 +106,8 @@ def presentation_table(
     phase : str or array_like of str, shape (n_presentations,)
         Phase of all of them, or of each.
     labels, predictions, stimulus_id : array_like, shape (n_presentations,), optional
-        What was shown and answered; ``is_correct`` is added where labels and predictions both are known.
+        What was shown and answered; ``is_correct`` is added where labels and
+        predictions both are known.
 
     Returns
     -------
@@ -104,21 +120,38 @@ def presentation_table(
         If a column is of another length.
     """
     index = np.arange(n_presentations, dtype=np.int64)
-    phases = pd.array([phase], dtype=_STRING).repeat(n_presentations) if isinstance(phase, str) else phase
-    columns: dict[str, Any] = {"start_bin": index, "stop_bin": index + 1, "phase": phases}
+    phases = (
+        pd.array([phase], dtype=_STRING).repeat(n_presentations)
+        if isinstance(phase, str)
+        else phase
+    )
+    columns: dict[str, Any] = {
+        "start_bin": index,
+        "stop_bin": index + 1,
+        "phase": phases,
+    }
     given = {"stimulus_id": stimulus_id, "label": labels, "prediction": predictions}
     for name, values in given.items():
         if values is None:
             continue
         column = np.array(values)
         if column.shape != (n_presentations,):
-            msg = f"{name} must have one entry per presentation, shape ({n_presentations},), got shape {column.shape}"
-            raise InputValueError(msg + "; turn one-hot rows into integers with argmax(axis=1)" * (column.ndim == 2))
+            msg = (
+                f"{name} must have one entry per presentation, shape"
+                f" ({n_presentations},), got shape {column.shape}"
+            )
+            raise InputValueError(
+                msg
+                + "; turn one-hot rows into integers with argmax(axis=1)"
+                * (column.ndim == 2)
+            )
         columns[name] = column
     if labels is not None and predictions is not None:
         columns["is_correct"] = columns["label"] == columns["prediction"]
     # The columns are new; pandas would copy them once more into one block.
-    return _fixed_types(pd.DataFrame(columns, copy=False), PRESENTATION_TYPES, "presentations")
+    return _fixed_types(
+        pd.DataFrame(columns, copy=False), PRESENTATION_TYPES, "presentations"
+    )
 
 
 def table_sha256(table: pd.DataFrame) -> str:
@@ -132,8 +165,9 @@ def table_sha256(table: pd.DataFrame) -> str:
     Returns
     -------
     str
-        SHA-256, in hex, over the columns sorted by name: for each, its name, then its cells; numbers and booleans as
-        little-endian int64 or float64, strings (names too) as UTF-8 behind an int64 length.
+        SHA-256, in hex, over the columns sorted by name: for each, its name, then its
+        cells; numbers and booleans as little-endian int64 or float64, strings (names
+        too) as UTF-8 behind an int64 length.
     """
     digest = hashlib.sha256()
     for name in sorted(table.columns):
@@ -155,18 +189,28 @@ def _length_and_text(text: str) -> bytes:
     return len(data).to_bytes(8, "little") + data
 
 
-def _fixed_types(table: pd.DataFrame, required: Mapping[str, str], name: str) -> pd.DataFrame:
+def _fixed_types(
+    table: pd.DataFrame, required: Mapping[str, str], name: str
+) -> pd.DataFrame:
     """A copy with the columns in fixed types and a plain index."""
     missing = [column for column in required if column not in table]
     if missing:
-        raise InputValueError(f"the table of {name} lacks the column {missing[0]!r}; it needs {', '.join(required)}")
+        raise InputValueError(
+            f"the table of {name} lacks the column {missing[0]!r}; it needs"
+            f" {', '.join(required)}"
+        )
     types = {**UNIT_TYPES, **required} if name == "units" else required
-    # Columns that fit are shared with the table given, which pandas copies when either of them is written to.
+    # Columns that fit are shared with the table given, which pandas copies when either
+    # of them is written to.
     fixed = table.reset_index(drop=True)
     for column in table.columns:
         if not isinstance(column, str):
-            raise InputTypeError(f"columns of {name} must have string names, got {column!r}")
-        values = _fixed_type(table[column], types.get(column), f"column {column!r} of {name}")
+            raise InputTypeError(
+                f"columns of {name} must have string names, got {column!r}"
+            )
+        values = _fixed_type(
+            table[column], types.get(column), f"column {column!r} of {name}"
+        )
         if values.dtype != table[column].dtype:
             fixed[column] = values
     return fixed
@@ -186,8 +230,13 @@ def _fixed_type(column: pd.Series, wanted: str | None, name: str) -> Any:
             kind = _KINDS[held]
         else:
             odd = next(cell for cell in values if not isinstance(cell, str))
-            msg = f"{name} must hold strings, booleans, integers or floats, found {odd!r} ({type(odd).__name__})"
-            raise InputTypeError(msg + "; write '' for a missing string, -1 for a missing integer")
+            msg = (
+                f"{name} must hold strings, booleans, integers or floats, found {odd!r}"
+                f" ({type(odd).__name__})"
+            )
+            raise InputTypeError(
+                msg + "; write '' for a missing string, -1 for a missing integer"
+            )
     elif values.dtype.kind in "US":
         kind = _STRING
     elif values.dtype.kind in "iub":
@@ -195,7 +244,10 @@ def _fixed_type(column: pd.Series, wanted: str | None, name: str) -> Any:
     elif values.dtype.kind == "f":
         kind = _FLOAT
     else:
-        msg = f"{name} has the type {column.dtype}, which files cannot keep; use strings, booleans, integers or floats"
+        msg = (
+            f"{name} has the type {column.dtype}, which files cannot keep; use strings,"
+            " booleans, integers or floats"
+        )
         raise InputTypeError(msg)
     if is_label:
         kind = _label_type(kind, values, name)
@@ -214,13 +266,20 @@ def _label_type(kind: str, values: npt.NDArray[Any], name: str) -> str:
     if kind == _STRING:
         return _STRING
     limits = np.iinfo(np.int32)
-    if kind == _INT64 and (len(values) == 0 or (values.min() >= limits.min and values.max() <= limits.max)):
+    if kind == _INT64 and (
+        len(values) == 0 or (values.min() >= limits.min and values.max() <= limits.max)
+    ):
         return _INT32
-    raise InputTypeError(f"{name} must hold 32-bit integers or strings, got {values.dtype}; bin or name the values")
+    raise InputTypeError(
+        f"{name} must hold 32-bit integers or strings, got {values.dtype}; bin or name"
+        " the values"
+    )
 
 
 def checked_units(units: pd.DataFrame, n_units: int) -> pd.DataFrame:
-    """Table of units in fixed types, one row a unit, or an error that says what does not fit."""
+    """Table of units in fixed types, one row a unit, or an error that says what does
+    not fit.
+    """
     if len(units) != n_units:
         msg = f"the table of units needs one row per unit, {n_units}, got {len(units)}"
         raise InputValueError(msg + "; build it from the same layers as the raster")
@@ -228,32 +287,54 @@ def checked_units(units: pd.DataFrame, n_units: int) -> pd.DataFrame:
 
 
 def checked_phases(phases: pd.DataFrame, n_time_bins: int) -> pd.DataFrame:
-    """Table of phases in fixed types, in order of time without overlap, or an error that says what does not fit."""
+    """Table of phases in fixed types, in order of time without overlap, or an error
+    that says what does not fit.
+    """
     phases = _fixed_types(phases, PHASE_TYPES, "phases")
     names = phases["phase"].to_list()
     if len(set(names)) != len(names):
         raise InputValueError(f"phases must have different names, got {names}")
     wrong = [order for order in phases["order"] if order not in ORDERS]
     if wrong:
-        raise InputValueError(f"order must be one of {', '.join(ORDERS)}, got {wrong[0]!r}")
+        raise InputValueError(
+            f"order must be one of {', '.join(ORDERS)}, got {wrong[0]!r}"
+        )
     start, stop = phases["start_bin"].to_numpy(), phases["stop_bin"].to_numpy()
     empty_raster = n_time_bins == 0 and bool((start == stop).all())
-    if len(phases) and not empty_raster and ((start >= stop).any() or start[0] < 0 or stop[-1] > n_time_bins):
-        msg = f"phases must be stretches of one or more bins inside 0 .. {n_time_bins}, got "
-        raise InputValueError(msg + f"{list(zip(names, start.tolist(), stop.tolist(), strict=True))}")
+    if (
+        len(phases)
+        and not empty_raster
+        and ((start >= stop).any() or start[0] < 0 or stop[-1] > n_time_bins)
+    ):
+        msg = (
+            f"phases must be stretches of one or more bins inside 0 .. {n_time_bins},"
+            " got "
+        )
+        raise InputValueError(
+            msg + f"{list(zip(names, start.tolist(), stop.tolist(), strict=True))}"
+        )
     if (start[1:] < stop[:-1]).any():
-        raise InputValueError("phases must follow one another in time without overlap; sort them, or cut the overlap")
+        raise InputValueError(
+            "phases must follow one another in time without overlap; sort them, or cut"
+            " the overlap"
+        )
     return phases
 
 
-def checked_presentations(presentations: pd.DataFrame, phases: pd.DataFrame) -> pd.DataFrame:
-    """Table of presentations in fixed types, each inside the phase it names, or an error that says why not."""
+def checked_presentations(
+    presentations: pd.DataFrame, phases: pd.DataFrame
+) -> pd.DataFrame:
+    """Table of presentations in fixed types, each inside the phase it names, or an
+    error that says why not.
+    """
     table = _fixed_types(presentations, PRESENTATION_TYPES, "presentations")
     if not len(table):
         return table
     start, stop = table["start_bin"].to_numpy(), table["stop_bin"].to_numpy()
     if (start >= stop).any() or (start[1:] < start[:-1]).any():
-        raise InputValueError("presentations must be sorted by start_bin and last one bin or more")
+        raise InputValueError(
+            "presentations must be sorted by start_bin and last one bin or more"
+        )
     named = table["phase"].to_numpy()
     inside = np.zeros(len(table), np.bool_)
     for phase in phases.itertuples(index=False):
@@ -261,16 +342,27 @@ def checked_presentations(presentations: pd.DataFrame, phases: pd.DataFrame) -> 
         inside[rows] = (stop[rows] <= phase.stop_bin) & (named[rows] == phase.phase)
     if not inside.all():
         bad = table.iloc[int(np.argmin(inside))]
-        msg = f"the presentation of bins {bad['start_bin']} .. {bad['stop_bin']} does not lie in the phase "
-        raise InputValueError(msg + f"{bad['phase']!r} it names; cut it at the phase's edges or drop it")
+        msg = (
+            f"the presentation of bins {bad['start_bin']} .. {bad['stop_bin']} does not"
+            " lie in the phase "
+        )
+        raise InputValueError(
+            msg + f"{bad['phase']!r} it names; cut it at the phase's edges or drop it"
+        )
     return table
 
 
 def shifted(table: pd.DataFrame, bins: Any) -> pd.DataFrame:
     """Table of presentations or phases moved by some bins, one number or one a row."""
-    return table.assign(start_bin=table["start_bin"] + bins, stop_bin=table["stop_bin"] + bins)
+    return table.assign(
+        start_bin=table["start_bin"] + bins, stop_bin=table["stop_bin"] + bins
+    )
 
 
 def same_table(left: pd.DataFrame, right: pd.DataFrame) -> bool:
-    """Whether two tables have the same columns, in any order, with the same types and cells."""
-    return sorted(left.columns) == sorted(right.columns) and left.equals(right[list(left.columns)])
+    """Whether two tables have the same columns, in any order, with the same types and
+    cells.
+    """
+    return sorted(left.columns) == sorted(right.columns) and left.equals(
+        right[list(left.columns)]
+    )

@@ -1,7 +1,9 @@
-"""Figures and pages: the only place that imports matplotlib (``pip install 'ann2neo[report]'``).
+"""Figures and pages: the only place that imports matplotlib (``pip install
+'ann2neo[report]'``).
 
-Every figure is a function of a recording, of a table of units, or of a study's rows, and returns Axes: show them with
-``ax.figure``, save them with ``ax.figure.savefig(path)``, or hand in axes of your own.
+Every figure is a function of a recording, of a table of units, or of a study's rows,
+and returns Axes: show them with ``ax.figure``, save them with
+``ax.figure.savefig(path)``, or hand in axes of your own.
 """
 
 from ann2neo.report.page import render_report, write_report

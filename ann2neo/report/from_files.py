@@ -31,7 +31,8 @@ def report_files(
     Parameters
     ----------
     paths : sequence of Path
-        NWB files, ours or of real sessions. Chapters are called by file names; by paths where names repeat.
+        NWB files, ours or of real sessions. Chapters are called by file names; by paths
+        where names repeat.
     out : Path
         The HTML file to write.
     bin_size_ms : float, optional
@@ -58,9 +59,13 @@ def report_files(
     if not paths:
         raise InputValueError("a report needs at least one NWB file, got none")
     names = Counter(path.name for path in paths)
-    chapters = {path: path.name if names[path.name] == 1 else str(path) for path in paths}
+    chapters = {
+        path: path.name if names[path.name] == 1 else str(path) for path in paths
+    }
     if len(chapters) < len(paths):
-        raise InputValueError(f"each file can be in a report once, got {', '.join(map(str, paths))}")
+        raise InputValueError(
+            f"each file can be in a report once, got {', '.join(map(str, paths))}"
+        )
     refuse_existing(out, overwrite=overwrite)
     bin_size = None if bin_size_ms is None else bin_size_ms * pq.ms
     recordings = {name: read_nwb(path, bin_size) for path, name in chapters.items()}

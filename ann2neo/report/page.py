@@ -35,14 +35,36 @@ _MAX_UNIT_ROWS = 1_000
 _FIRST_BINS = 200
 _MAX_COMPARED = 4
 _NETWORK_COLUMNS = (
-    "recording", "phase", "order", "n_units", "n_time_bins", "mean_firing_rate", "cv_firing_rate_percent",
-    "silent_share", "saturated_share", "mean_fano_factor", "mean_fano_factor_expected", "mean_dispersion",
-)  # fmt: skip
+    "recording",
+    "phase",
+    "order",
+    "n_units",
+    "n_time_bins",
+    "mean_firing_rate",
+    "cv_firing_rate_percent",
+    "silent_share",
+    "saturated_share",
+    "mean_fano_factor",
+    "mean_fano_factor_expected",
+    "mean_dispersion",
+)
 _UNIT_COLUMNS = (
-    "unit", "layer", "unit_in_layer", "phase", "status", "n_spikes", "firing_rate", "fano_factor_unbiased",
-    "fano_factor_unbiased_expected", "dispersion", "dispersion_pvalue", "cv_isi", "cv_isi_expected",
-    "ljung_box_pvalue", "trend_pvalue",
-)  # fmt: skip
+    "unit",
+    "layer",
+    "unit_in_layer",
+    "phase",
+    "status",
+    "n_spikes",
+    "firing_rate",
+    "fano_factor_unbiased",
+    "fano_factor_unbiased_expected",
+    "dispersion",
+    "dispersion_pvalue",
+    "cv_isi",
+    "cv_isi_expected",
+    "ljung_box_pvalue",
+    "trend_pvalue",
+)
 
 
 def write_report(
@@ -64,7 +86,8 @@ def write_report(
     title : str, optional
         Heading of the page.
     study : pandas.DataFrame, optional
-        Rows of a study, one a network and split, among which each recording's place is shown, without a verdict.
+        Rows of a study, one a network and split, among which each recording's place is
+        shown, without a verdict.
     overwrite : bool, default False
         Whether an existing file may be replaced.
 
@@ -83,7 +106,9 @@ def write_report(
     Examples
     --------
     >>> import numpy as np, tempfile
-    >>> recording = Recording.from_activations(np.random.default_rng(0).normal(size=(200, 8)), order="random")
+    >>> recording = Recording.from_activations(
+    ...     np.random.default_rng(0).normal(size=(200, 8)), order="random"
+    ... )
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_report({"network": recording}, f"{folder}/report.html").name
     'report.html'
@@ -96,14 +121,19 @@ def write_report(
 
 
 def render_report(
-    recordings: Mapping[str, Recording], *, title: str | None = None, study: pd.DataFrame | None = None
+    recordings: Mapping[str, Recording],
+    *,
+    title: str | None = None,
+    study: pd.DataFrame | None = None,
 ) -> str:
     """As `write_report`, but return the page as text.
 
     Examples
     --------
     >>> import numpy as np
-    >>> recording = Recording.from_activations(np.random.default_rng(0).normal(size=(200, 8)), order="random")
+    >>> recording = Recording.from_activations(
+    ...     np.random.default_rng(0).normal(size=(200, 8)), order="random"
+    ... )
     >>> page = render_report({"network": recording}, title="Eight units")
     >>> "<title>Eight units</title>" in page, "<svg" in page
     (True, True)
@@ -117,31 +147,59 @@ def render_report(
         networks.append(network.assign(recording=name))
         chapters.append(_chapter(name, f"r{number}", recording, units, network, study))
     only = next(iter(recordings))
-    shown = [column for column in _UNIT_COLUMNS if any(column in units for units in unit_tables.values())]
+    shown = [
+        column
+        for column in _UNIT_COLUMNS
+        if any(column in units for units in unit_tables.values())
+    ]
     known = column_descriptions(pd.concat(list(unit_tables.values())).head(0))
     return rendered(
-        title or (f"Recording {only}" if len(recordings) == 1 else f"{len(recordings)} recordings"),
+        title
+        or (
+            f"Recording {only}"
+            if len(recordings) == 1
+            else f"{len(recordings)} recordings"
+        ),
         chapters,
-        overview=_overview(recordings, unit_tables, pd.concat(networks)) if len(recordings) > 1 else None,
+        overview=(
+            _overview(recordings, unit_tables, pd.concat(networks))
+            if len(recordings) > 1
+            else None
+        ),
         glossary=[(name, known[name]) for name in shown if name in known],
     )
 
 
 def _checked(recordings: Mapping[str, Recording]) -> None:
     if not isinstance(recordings, Mapping):
-        raise InputTypeError(f"recordings must be a mapping of names to recordings, got {type(recordings).__name__}")
+        raise InputTypeError(
+            "recordings must be a mapping of names to recordings, got"
+            f" {type(recordings).__name__}"
+        )
     if not recordings:
         raise InputValueError("a report needs at least one recording, got none")
     for name, recording in recordings.items():
         if not isinstance(recording, Recording):
-            raise InputTypeError(f"{name!r} must be a Recording, got {type(recording).__name__}")
+            raise InputTypeError(
+                f"{name!r} must be a Recording, got {type(recording).__name__}"
+            )
         if not recording.n_units or not len(recording.phases):
-            msg = f"{name!r} has {recording.n_units} units and {len(recording.phases)} phases, so there is nothing"
-            raise InputValueError(msg + " to report; record or select at least one of each")
+            msg = (
+                f"{name!r} has {recording.n_units} units and {len(recording.phases)}"
+                " phases, so there is nothing"
+            )
+            raise InputValueError(
+                msg + " to report; record or select at least one of each"
+            )
 
 
 def _chapter(
-    name: str, key: str, recording: Recording, units: pd.DataFrame, network: pd.DataFrame, study: pd.DataFrame | None
+    name: str,
+    key: str,
+    recording: Recording,
+    units: pd.DataFrame,
+    network: pd.DataFrame,
+    study: pd.DataFrame | None,
 ) -> dict[str, Any]:
     parts = []
     for number, phase in enumerate(recording.iter_phases(), start=1):
@@ -165,11 +223,16 @@ def _chapter(
         "facts": recording_facts(recording),
         "parts": parts,
         "tables": [("Units", _unit_table(units))],
-        "provenance": sorted(recording.provenance.items()) or [("nothing", "no provenance is on record")],
+        "provenance": (
+            sorted(recording.provenance.items())
+            or [("nothing", "no provenance is on record")]
+        ),
     }
 
 
-def _phase_figures(key: str, recording: Recording, phase: Phase, units: pd.DataFrame) -> list[PageFigure]:
+def _phase_figures(
+    key: str, recording: Recording, phase: Phase, units: pd.DataFrame
+) -> list[PageFigure]:
     """Every figure that the phase has the data for."""
     name, n_units, n_bins = phase.phase, grouped(len(units)), grouped(phase.n_time_bins)
     spikes = units["n_spikes"].to_numpy()
@@ -179,7 +242,9 @@ def _phase_figures(key: str, recording: Recording, phase: Phase, units: pd.DataF
     figures = []
 
     def add(kind: str, heading: str, caption: str, ax: Any) -> None:
-        svg = inline_svg(ax.figure, f"{key}-{kind}", f"{heading}, phase {name}. {caption}")
+        svg = inline_svg(
+            ax.figure, f"{key}-{kind}", f"{heading}, phase {name}. {caption}"
+        )
         figures.append(PageFigure(f"{key}-{kind}", heading, caption, svg))
 
     sort = "label" if n_labels > 1 and phase.order != "stored" else "time"
@@ -191,44 +256,89 @@ def _phase_figures(key: str, recording: Recording, phase: Phase, units: pd.DataF
         caption = f"The first {grouped(first.n_time_bins)} bins, as they were recorded."
         add("first", "The first stretch", caption, plot_raster(first, phase=name))
     rate = units["firing_rate"]
-    caption = f"{n_units} units: median {rate.median():.3f}, {rate.min():.3f} to {rate.max():.3f} spikes per bin."
+    caption = (
+        f"{n_units} units: median {rate.median():.3f}, {rate.min():.3f} to"
+        f" {rate.max():.3f} spikes per bin."
+    )
     add("rates", "Firing rates", caption, plot_firing_rates(units))
     if n_fano:
-        caption = f"{grouped(n_fano)} units; dashed, what the rate alone gives when bins come in random order."
+        caption = (
+            f"{grouped(n_fano)} units; dashed, what the rate alone gives when bins come"
+            " in random order."
+        )
         add("fano", "Fano factor against rate", caption, plot_fano_factors(units))
     if (spikes >= 2).any():
         caption = "All units pooled, with the distribution that their rates alone give."
-        add("intervals", "Inter-spike intervals", caption, plot_intervals(recording, phase=name))
+        add(
+            "intervals",
+            "Inter-spike intervals",
+            caption,
+            plot_intervals(recording, phase=name),
+        )
     lags = min(20, phase.n_time_bins // 5)
     if n_varying and lags:
-        caption = f"Median and middle 90 % of {grouped(n_varying)} units, up to {lags} bins apart."
-        add("autocorrelation", "Autocorrelation", caption, plot_autocorrelation(recording, lags=lags, phase=name))
+        caption = (
+            f"Median and middle 90 % of {grouped(n_varying)} units, up to {lags} bins"
+            " apart."
+        )
+        add(
+            "autocorrelation",
+            "Autocorrelation",
+            caption,
+            plot_autocorrelation(recording, lags=lags, phase=name),
+        )
     if n_varying > 1:
-        caption = f"Between {grouped(n_varying)} units that vary: blue for together, orange for apart."
-        add("correlations", "Correlations", caption, plot_correlations(recording, phase=name))
+        caption = (
+            f"Between {grouped(n_varying)} units that vary: blue for together, orange"
+            " for apart."
+        )
+        add(
+            "correlations",
+            "Correlations",
+            caption,
+            plot_correlations(recording, phase=name),
+        )
     if n_labels > 1:
         caption = f"Firing rate of every unit for each of {n_labels} labels."
-        add("selectivity", "What units fire for", caption, plot_selectivity(recording, phase=name))
+        add(
+            "selectivity",
+            "What units fire for",
+            caption,
+            plot_selectivity(recording, phase=name),
+        )
     return figures
 
 
-def _place(key: str, phase: Phase, network: Mapping[str, Any], study: pd.DataFrame) -> PageFigure:
+def _place(
+    key: str, phase: Phase, network: Mapping[str, Any], study: pd.DataFrame
+) -> PageFigure:
     splits = list(pd.unique(study["split"]))
     split = phase.phase if phase.phase in splits else splits[-1]
-    ax = plot_place(float(network["mean_firing_rate"]), study, split=split, name=f"phase {phase.phase}"[:30])
+    ax = plot_place(
+        float(network["mean_firing_rate"]),
+        study,
+        split=split,
+        name=f"phase {phase.phase}"[:30],
+    )
     caption = (
-        f"Mean firing rate beside that of the study's networks on their {split} samples. Lying in a range is no "
-        "evidence of having been trained that way: other architectures, data and layers have other ranges."
+        f"Mean firing rate beside that of the study's networks on their {split}"
+        " samples. Lying in a range is no evidence of having been trained that way:"
+        " other architectures, data and layers have other ranges."
     )
     heading = "Among the networks of the study"
-    return PageFigure(key, heading, caption, inline_svg(ax.figure, key, f"{heading}. {caption}"))
+    return PageFigure(
+        key, heading, caption, inline_svg(ax.figure, key, f"{heading}. {caption}")
+    )
 
 
 def _first_bins(recording: Recording, phase: Phase) -> Recording:
     part = recording.select(phase=phase.phase)
     shown = part.presentations
     short = shown[shown["stop_bin"] <= _FIRST_BINS]
-    covered = len(short) and (short["stop_bin"] - short["start_bin"]).sum() == short["stop_bin"].max()
+    covered = (
+        len(short)
+        and (short["stop_bin"] - short["start_bin"]).sum() == short["stop_bin"].max()
+    )
     if covered:
         return part.select(presentations=short.index.to_numpy())
     return Recording.from_raster(part.raster.slice(0, _FIRST_BINS), phase=phase.phase)
@@ -236,29 +346,51 @@ def _first_bins(recording: Recording, phase: Phase) -> Recording:
 
 def _n_labels(recording: Recording, phase: str) -> int:
     table = recording.presentations
-    return int(table.loc[table["phase"] == phase, "label"].nunique()) if "label" in table else 0
+    return (
+        int(table.loc[table["phase"] == phase, "label"].nunique())
+        if "label" in table
+        else 0
+    )
 
 
 def _overview(
-    recordings: Mapping[str, Recording], unit_tables: Mapping[str, pd.DataFrame], networks: pd.DataFrame
+    recordings: Mapping[str, Recording],
+    unit_tables: Mapping[str, pd.DataFrame],
+    networks: pd.DataFrame,
 ) -> dict[str, Any]:
     tables = []
     for name, units in unit_tables.items():
         several = len(set(units["phase"])) > 1
-        tables.append(units.assign(group=[f"{name}, {phase}" if several else name for phase in units["phase"]]))
+        tables.append(
+            units.assign(
+                group=[
+                    f"{name}, {phase}" if several else name for phase in units["phase"]
+                ]
+            )
+        )
     together = pd.concat(tables, ignore_index=True)
     ax = plot_firing_rates(together, by="group")
-    caption = f"One raincloud per recording and phase, {together['group'].nunique()} in all."
-    svg = inline_svg(ax.figure, "overview-rates", f"Firing rates of all recordings. {caption}")
+    caption = (
+        f"One raincloud per recording and phase, {together['group'].nunique()} in all."
+    )
+    svg = inline_svg(
+        ax.figure, "overview-rates", f"Firing rates of all recordings. {caption}"
+    )
     return {
-        "networks": page_table(networks[[column for column in _NETWORK_COLUMNS if column in networks]], {}),
-        "figures": [PageFigure("overview-rates", "Firing rates side by side", caption, svg)],
+        "networks": page_table(
+            networks[[column for column in _NETWORK_COLUMNS if column in networks]], {}
+        ),
+        "figures": [
+            PageFigure("overview-rates", "Firing rates side by side", caption, svg)
+        ],
         "comparisons": _comparisons(recordings),
     }
 
 
 def _comparisons(recordings: Mapping[str, Recording]) -> PageTable | None:
-    """Every pair compared, where recordings have phases to compare; none of more than four recordings."""
+    """Every pair compared, where recordings have phases to compare; none of more than
+    four recordings.
+    """
     if len(recordings) > _MAX_COMPARED:
         return None
     with warnings.catch_warnings():
@@ -268,28 +400,50 @@ def _comparisons(recordings: Mapping[str, Recording]) -> PageTable | None:
             table = compare(*recordings.values(), names=list(recordings))
         except InputValueError:
             return None
-    columns = ["first", "second", "first_phase", "second_phase", "test", "effect_is", "effect", "pvalue", "reason"]
+    columns = [
+        "first",
+        "second",
+        "first_phase",
+        "second_phase",
+        "test",
+        "effect_is",
+        "effect",
+        "pvalue",
+        "reason",
+    ]
     note = (
-        "A large p-value of the Kolmogorov-Smirnov test does not show that two networks are the same; the equivalence "
-        "test can. Units of one network depend on each other: to compare ways of training, compare several networks."
+        "A large p-value of the Kolmogorov-Smirnov test does not show that two networks"
+        " are the same; the equivalence test can. Units of one network depend on each"
+        " other: to compare ways of training, compare several networks."
     )
-    return page_table(table[[column for column in columns if column in table]], {}, note)
+    return page_table(
+        table[[column for column in columns if column in table]], {}, note
+    )
 
 
 def _unit_table(units: pd.DataFrame) -> PageTable:
     columns = [column for column in _UNIT_COLUMNS if column in units]
     shown, note = units, ""
     if len(units) > _MAX_UNIT_ROWS:
-        shown = units.iloc[np.unique(np.linspace(0, len(units) - 1, _MAX_UNIT_ROWS).astype(np.int64))]
+        shown = units.iloc[
+            np.unique(np.linspace(0, len(units) - 1, _MAX_UNIT_ROWS).astype(np.int64))
+        ]
         note = f"{grouped(len(shown))} rows, evenly spaced, of {grouped(len(units))}. "
     note += "All columns of all units: ann2neo analyze FILE.nwb."
     reasons = {
-        column: shown[reason].to_list() for column in columns if (reason := _reason_column(column, shown)) is not None
+        column: shown[reason].to_list()
+        for column in columns
+        if (reason := _reason_column(column, shown)) is not None
     }
     return page_table(shown[columns], column_descriptions(units), note, reasons)
 
 
 def _reason_column(column: str, units: pd.DataFrame) -> str | None:
-    stems = [name.removesuffix("_reason") for name in units if str(name).endswith("_reason")]
-    stem = next((stem for stem in stems if column == stem or column.startswith(f"{stem}_")), None)
+    stems = [
+        name.removesuffix("_reason") for name in units if str(name).endswith("_reason")
+    ]
+    stem = next(
+        (stem for stem in stems if column == stem or column.startswith(f"{stem}_")),
+        None,
+    )
     return f"{stem}_reason" if stem else None

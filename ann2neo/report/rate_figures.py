@@ -1,4 +1,6 @@
-"""Figures of firing rates: rainclouds per group, and the Fano factor against the rate it follows from."""
+"""Figures of firing rates: rainclouds per group, and the Fano factor against the rate
+it follows from.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,16 @@ import pandas as pd
 from scipy import stats
 
 from ann2neo.errors import InputTypeError, InputValueError
-from ann2neo.report.style import BLUE, INK, MUTED, VERMILLION, add_note, axes_or_new, condition_style, grouped
+from ann2neo.report.style import (
+    BLUE,
+    INK,
+    MUTED,
+    VERMILLION,
+    add_note,
+    axes_or_new,
+    condition_style,
+    grouped,
+)
 
 __all__ = ["checked_table", "plot_fano_factors", "plot_firing_rates"]
 
@@ -20,14 +31,20 @@ _MAX_POINTS = 3_000
 
 
 def plot_firing_rates(
-    units: pd.DataFrame, by: str = "phase", *, column: str = "firing_rate", ax: Any | None = None
+    units: pd.DataFrame,
+    by: str = "phase",
+    *,
+    column: str = "firing_rate",
+    ax: Any | None = None,
 ) -> Any:
-    """Draw how a number differs between units, one raincloud per group: density, quartiles, single units.
+    """Draw how a number differs between units, one raincloud per group: density,
+    quartiles, single units.
 
     Parameters
     ----------
     units : pandas.DataFrame
-        One row a unit, as `analyze` gives it; tables of several recordings set one below another.
+        One row a unit, as `analyze` gives it; tables of several recordings set one
+        below another.
     by : str, default "phase"
         Column that names the groups, such as ``phase``, ``layer`` or ``condition``.
     column : str, default "firing_rate"
@@ -47,29 +64,46 @@ def plot_firing_rates(
 
     Notes
     -----
-    After Allen et al. (2019), "Raincloud plots". Of more than 400 units of a group, 400 at even ranks are drawn as
-    drops; density and quartiles are of all.
+    After Allen et al. (2019), "Raincloud plots". Of more than 400 units of a group, 400
+    at even ranks are drawn as drops; density and quartiles are of all.
 
     Examples
     --------
     >>> import pandas as pd
-    >>> units = pd.DataFrame({"phase": ["train"] * 3 + ["test"] * 3, "firing_rate": [0.1, 0.2, 0.4, 0.1, 0.3, 0.4]})
+    >>> units = pd.DataFrame(
+    ...     {
+    ...         "phase": ["train"] * 3 + ["test"] * 3,
+    ...         "firing_rate": [0.1, 0.2, 0.4, 0.1, 0.3, 0.4],
+    ...     }
+    ... )
     >>> [text.get_text() for text in plot_firing_rates(units).get_yticklabels()]
     ['train (3 units)', 'test (3 units)']
     """
     checked_table(units, [by, column])
-    groups = {str(name): part[column].to_numpy(float) for name, part in units.groupby(by, sort=False)}
+    groups = {
+        str(name): part[column].to_numpy(float)
+        for name, part in units.groupby(by, sort=False)
+    }
     groups = {name: values[np.isfinite(values)] for name, values in groups.items()}
     groups = {name: values for name, values in groups.items() if len(values)}
     if not groups:
-        raise InputValueError(f"nothing to draw: column {column!r} holds no finite number")
+        raise InputValueError(
+            f"nothing to draw: column {column!r} holds no finite number"
+        )
     is_rate = column in {"firing_rate"}
     height = 1.1 + 0.75 * len(groups)
-    with axes_or_new(ax, 4.6, height, (0.24, 0.8 / height, 0.72, 1 - 0.9 / height)) as axes:
+    with axes_or_new(
+        ax, 4.6, height, (0.24, 0.8 / height, 0.72, 1 - 0.9 / height)
+    ) as axes:
         for position, (name, values) in enumerate(groups.items()):
             colour, _ = condition_style(name, position)
-            _draw_raincloud(axes, position, values, colour, (0.0, 1.0) if is_rate else None)
-        labels = [_wrapped(f"{name} ({grouped(len(values))} units)") for name, values in groups.items()]
+            _draw_raincloud(
+                axes, position, values, colour, (0.0, 1.0) if is_rate else None
+            )
+        labels = [
+            _wrapped(f"{name} ({grouped(len(values))} units)")
+            for name, values in groups.items()
+        ]
         axes.set_yticks(range(len(groups)), labels)
         axes.set_ylim(len(groups) - 0.55, -0.75)
         axes.tick_params(axis="y", length=0)
@@ -90,36 +124,69 @@ def _wrapped(name: str) -> str:
 
 
 def _draw_raincloud(
-    axes: Any, position: int, values: npt.NDArray[np.float64], colour: str, limits: tuple[float, float] | None
+    axes: Any,
+    position: int,
+    values: npt.NDArray[np.float64],
+    colour: str,
+    limits: tuple[float, float] | None,
 ) -> None:
     ordered = np.sort(values)
     if len(values) > 2 and ordered[0] < ordered[-1]:
-        low, high = limits or (ordered[0] - np.ptp(ordered) / 5, ordered[-1] + np.ptp(ordered) / 5)
+        low, high = limits or (
+            ordered[0] - np.ptp(ordered) / 5,
+            ordered[-1] + np.ptp(ordered) / 5,
+        )
         grid = np.linspace(low, high, 256)
         density = stats.gaussian_kde(ordered)(grid)
         cloud = 0.42 * density / density.max()
         shown = cloud > 2e-3
-        axes.fill_between(grid[shown], position - 0.1 - cloud[shown], position - 0.1, color=colour, alpha=0.55, lw=0)
+        axes.fill_between(
+            grid[shown],
+            position - 0.1 - cloud[shown],
+            position - 0.1,
+            color=colour,
+            alpha=0.55,
+            lw=0,
+        )
     first, median, third = np.quantile(ordered, [0.25, 0.5, 0.75])
-    axes.plot([first, third], [position, position], color=colour, lw=5, solid_capstyle="butt", alpha=0.8)
+    axes.plot(
+        [first, third],
+        [position, position],
+        color=colour,
+        lw=5,
+        solid_capstyle="butt",
+        alpha=0.8,
+    )
     axes.plot([median], [position], marker="|", color=INK, ms=9, mew=1.8)
     if len(ordered) > _MAX_DROPS:
         ordered = ordered[np.linspace(0, len(ordered) - 1, _MAX_DROPS).astype(int)]
     # Van der Corput's sequence: even spacing that needs no randomness.
     jitter = np.array([int(f"{i:010b}"[::-1], 2) / 1024 for i in range(len(ordered))])
-    axes.scatter(ordered, position + 0.12 + 0.2 * jitter, s=5, color=colour, alpha=0.6, lw=0,
-                 rasterized=len(ordered) > 200)  # fmt: skip
+    axes.scatter(
+        ordered,
+        position + 0.12 + 0.2 * jitter,
+        s=5,
+        color=colour,
+        alpha=0.6,
+        lw=0,
+        rasterized=len(ordered) > 200,
+    )
 
 
-def plot_fano_factors(units: pd.DataFrame, *, unbiased: bool = True, ax: Any | None = None) -> Any:
-    """Draw the Fano factor of every unit against its firing rate, with the line it follows when the order is random.
+def plot_fano_factors(
+    units: pd.DataFrame, *, unbiased: bool = True, ax: Any | None = None
+) -> Any:
+    """Draw the Fano factor of every unit against its firing rate, with the line it
+    follows when the order is random.
 
     Parameters
     ----------
     units : pandas.DataFrame
-        One row a unit, as `analyze` gives it: ``firing_rate``, ``n_windows`` and the Fano factor.
+        One row a unit, as `analyze` gives it: ``firing_rate``, ``n_windows`` and the
+        Fano factor.
     unbiased : bool, default True
-        Draw ``fano_factor_unbiased`` (n - 1); else ``fano_factor``, Elephant's and the paper's.
+        Draw ``fano_factor_unbiased`` (n - 1); else ``fano_factor``, Elephant's and the
+        paper's.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure if not given.
 
@@ -135,14 +202,21 @@ def plot_fano_factors(units: pd.DataFrame, *, unbiased: bool = True, ax: Any | N
 
     Notes
     -----
-    A unit spikes at most once a bin, so its window counts have variance np(1 - p) and mean np when the order of the
-    bins is random: F = 1 - p. The band holds 95 % of units then (chi-square with n_windows - 1 degrees of freedom, an
-    approximation for frequent spikes; the dispersion test is exact).
+    A unit spikes at most once a bin, so its window counts have variance np(1 - p) and
+    mean np when the order of the bins is random: F = 1 - p. The band holds 95 % of
+    units then (chi-square with n_windows - 1 degrees of freedom, an approximation for
+    frequent spikes; the dispersion test is exact).
 
     Examples
     --------
     >>> import pandas as pd
-    >>> units = pd.DataFrame({"firing_rate": [0.2, 0.5], "fano_factor_unbiased": [0.81, 0.49], "n_windows": [600, 600]})
+    >>> units = pd.DataFrame(
+    ...     {
+    ...         "firing_rate": [0.2, 0.5],
+    ...         "fano_factor_unbiased": [0.81, 0.49],
+    ...         "n_windows": [600, 600],
+    ...     }
+    ... )
     >>> plot_fano_factors(units).get_ylabel()
     'Fano factor (unbiased)'
     """
@@ -155,18 +229,46 @@ def plot_fano_factors(units: pd.DataFrame, *, unbiased: bool = True, ax: Any | N
         n_windows = int(valid["n_windows"].median()) if len(valid) else 0
         if n_windows > 1:
             low, high = stats.chi2.ppf([0.025, 0.975], n_windows - 1) / (n_windows - 1)
-            axes.fill_between(line, low * (1 - line), high * (1 - line), color=MUTED, alpha=0.25, lw=0,
-                              label="95 % of units then")  # fmt: skip
-        axes.plot(line, 1 - line, color=VERMILLION, lw=1.4, ls="--", label="1 \u2212 rate: bins in random order")
+            axes.fill_between(
+                line,
+                low * (1 - line),
+                high * (1 - line),
+                color=MUTED,
+                alpha=0.25,
+                lw=0,
+                label="95 % of units then",
+            )
+        axes.plot(
+            line,
+            1 - line,
+            color=VERMILLION,
+            lw=1.4,
+            ls="--",
+            label="1 \u2212 rate: bins in random order",
+        )
         axes.axhline(1, color=MUTED, lw=0.8, ls=":", label="Poisson process")
         said = f"{grouped(len(valid))} units, {grouped(n_windows)} windows each"
         if len(valid) > _MAX_POINTS:
-            axes.hexbin(rate, fano, gridsize=60, bins="log", mincnt=1, cmap="Blues", lw=0, rasterized=True, zorder=3)
+            axes.hexbin(
+                rate,
+                fano,
+                gridsize=60,
+                bins="log",
+                mincnt=1,
+                cmap="Blues",
+                lw=0,
+                rasterized=True,
+                zorder=3,
+            )
             said += "; darker hexagons hold more units (log scale)"
         else:
-            axes.scatter(rate, fano, s=12, color=BLUE, alpha=0.7, lw=0, zorder=3, label="unit")
+            axes.scatter(
+                rate, fano, s=12, color=BLUE, alpha=0.7, lw=0, zorder=3, label="unit"
+            )
         if len(valid) < len(units):
-            said += f"; {grouped(len(units) - len(valid))} without a Fano factor not drawn"
+            said += (
+                f"; {grouped(len(units) - len(valid))} without a Fano factor not drawn"
+            )
         top = max(1.15, float(fano.max(initial=0)) * 1.05)
         axes.set(xlim=(0, 1), ylim=(0, top), xlabel="Firing rate (spikes per bin)")
         axes.set_ylabel("Fano factor (unbiased)" if unbiased else "Fano factor")
@@ -179,8 +281,12 @@ def checked_table(table: pd.DataFrame, columns: list[str], name: str = "units") 
     """Raise unless `table` is one and has the columns."""
     if not isinstance(table, pd.DataFrame):
         hint = ", as analyze() gives it" if name == "units" else ""
-        raise InputTypeError(f"{name} must be a table of {name}{hint}, got {type(table).__name__}")
+        raise InputTypeError(
+            f"{name} must be a table of {name}{hint}, got {type(table).__name__}"
+        )
     missing = [column for column in columns if column not in table]
     if missing:
         have = ", ".join(map(str, table.columns[:12]))
-        raise InputValueError(f"the table of {name} lacks the column {missing[0]!r}; it has {have}")
+        raise InputValueError(
+            f"the table of {name} lacks the column {missing[0]!r}; it has {have}"
+        )

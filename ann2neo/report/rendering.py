@@ -1,4 +1,6 @@
-"""Tables, figures and chapters as HTML: the template, what it needs, and numbers as readers want them."""
+"""Tables, figures and chapters as HTML: the template, what it needs, and numbers as
+readers want them.
+"""
 
 from __future__ import annotations
 
@@ -50,14 +52,27 @@ class PageFigure(NamedTuple):
 
 
 def page_table(
-    table: pd.DataFrame, words: Mapping[str, str], note: str = "", reasons: Mapping[str, Sequence[str]] | None = None
+    table: pd.DataFrame,
+    words: Mapping[str, str],
+    note: str = "",
+    reasons: Mapping[str, Sequence[str]] | None = None,
 ) -> PageTable:
-    """Turn a table into one of the page's; `words` describe columns, `reasons` say why cells are missing."""
-    columns = [PageColumn(str(name), table[name].dtype.kind in "iuf", words.get(name, "")) for name in table]
+    """Turn a table into one of the page's; `words` describe columns, `reasons` say why
+    cells are missing.
+    """
+    columns = [
+        PageColumn(str(name), table[name].dtype.kind in "iuf", words.get(name, ""))
+        for name in table
+    ]
     cells = []
     for name in table:
         why = (reasons or {}).get(name, [""] * len(table))
-        cells.append([_cell(value, reason) for value, reason in zip(table[name].to_list(), why, strict=True)])
+        cells.append(
+            [
+                _cell(value, reason)
+                for value, reason in zip(table[name].to_list(), why, strict=True)
+            ]
+        )
     return PageTable(columns, [list(row) for row in zip(*cells, strict=True)], note)
 
 
@@ -68,21 +83,39 @@ def _cell(value: Any, reason: str) -> PageCell:
         return PageCell("\u2013", "nan", reason)
     if isinstance(value, int):
         return PageCell(str(value), str(value), "")
-    text = f"{value:.1e}" if 0 < abs(value) < 5e-4 else f"{value:.3f}" if abs(value) < 100 else f"{value:.0f}"
+    text = (
+        f"{value:.1e}"
+        if 0 < abs(value) < 5e-4
+        else f"{value:.3f}"
+        if abs(value) < 100
+        else f"{value:.0f}"
+    )
     return PageCell(text, repr(value), "")
 
 
-def rendered(title: str, chapters: list[dict[str, Any]], *, overview: Any = None, glossary: Any = ()) -> str:
-    """The whole page: a heading, what stands side by side, a chapter each, and what the columns mean."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+def rendered(
+    title: str,
+    chapters: list[dict[str, Any]],
+    *,
+    overview: Any = None,
+    glossary: Any = (),
+) -> str:
+    """The whole page: a heading, what stands side by side, a chapter each, and what the
+    columns mean.
+    """
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
     here = files("ann2neo.report")
-    template = environment.from_string(here.joinpath("page.html.j2").read_text(encoding="utf-8"))
+    template = environment.from_string(
+        here.joinpath("page.html.j2").read_text(encoding="utf-8")
+    )
     return template.render(
         title=title,
         version=version("ann2neo"),
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
-        css=Markup(here.joinpath("page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
-        script=Markup(here.joinpath("page.js").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+        css=Markup(here.joinpath("page.css").read_text(encoding="utf-8")),  # noqa: S704
+        script=Markup(here.joinpath("page.js").read_text(encoding="utf-8")),  # noqa: S704
         chapters=chapters,
         overview=overview,
         glossary=glossary,

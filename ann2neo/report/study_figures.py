@@ -1,4 +1,6 @@
-"""Figures of a study: indicators against the generalization gap and by width, training curves, a network's place."""
+"""Figures of a study: indicators against the generalization gap and by width, training
+curves, a network's place.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,23 @@ from matplotlib.ticker import MaxNLocator
 
 from ann2neo.errors import InputValueError
 from ann2neo.report.rate_figures import checked_table
-from ann2neo.report.style import BLUE, CYCLE, INK, add_note, axes_or_new, condition_style, grouped
+from ann2neo.report.style import (
+    BLUE,
+    CYCLE,
+    INK,
+    add_note,
+    axes_or_new,
+    condition_style,
+    grouped,
+)
 
-__all__ = ["indicator_label", "plot_indicator_against_gap", "plot_indicator_by_width", "plot_place", "plot_training"]
+__all__ = [
+    "indicator_label",
+    "plot_indicator_against_gap",
+    "plot_indicator_by_width",
+    "plot_place",
+    "plot_training",
+]
 
 _BOX = (0.15, 0.23, 0.81, 0.62)
 _LABELS: Mapping[str, str] = {
@@ -28,15 +44,20 @@ _LABELS: Mapping[str, str] = {
 
 
 def plot_indicator_against_gap(
-    results: pd.DataFrame, indicator: str = "mean_firing_rate", *, split: str = "test", ax: Any | None = None
+    results: pd.DataFrame,
+    indicator: str = "mean_firing_rate",
+    *,
+    split: str = "test",
+    ax: Any | None = None,
 ) -> Any:
-    """Draw an indicator against the generalization gap, a point per trained network, as the paper's figure 3 does.
+    """Draw an indicator against the generalization gap, a point per trained network, as
+    the paper's figure 3 does.
 
     Parameters
     ----------
     results : pandas.DataFrame
-        A study's rows: ``condition``, ``split``, ``accuracy_train``, ``accuracy_validation`` (shares) and the columns
-        of `summarize`.
+        A study's rows: ``condition``, ``split``, ``accuracy_train``,
+        ``accuracy_validation`` (shares) and the columns of `summarize`.
     indicator : str, default "mean_firing_rate"
         Column to draw.
     split : str, default "test"
@@ -47,8 +68,8 @@ def plot_indicator_against_gap(
     Returns
     -------
     matplotlib.axes.Axes
-        A marker and a colour per condition; the gap is the training accuracy minus the validation accuracy, on the
-        labels the network was trained with.
+        A marker and a colour per condition; the gap is the training accuracy minus the
+        validation accuracy, on the labels the network was trained with.
 
     Raises
     ------
@@ -57,43 +78,76 @@ def plot_indicator_against_gap(
 
     Examples
     --------
-    >>> rows = pd.DataFrame({"condition": ["random", "generalizing"], "split": "test", "accuracy_train": [0.1, 1.0],
-    ...                      "accuracy_validation": [0.1, 0.9], "mean_firing_rate": [0.5, 0.4]})
+    >>> rows = pd.DataFrame(
+    ...     {
+    ...         "condition": ["random", "generalizing"],
+    ...         "split": "test",
+    ...         "accuracy_train": [0.1, 1.0],
+    ...         "accuracy_validation": [0.1, 0.9],
+    ...         "mean_firing_rate": [0.5, 0.4],
+    ...     }
+    ... )
     >>> plot_indicator_against_gap(rows).get_xlabel()
     'Generalization gap (training - validation accuracy)'
     """
-    rows = _rows(results, ["condition", "split", "accuracy_train", "accuracy_validation", indicator], split)
+    rows = _rows(
+        results,
+        ["condition", "split", "accuracy_train", "accuracy_validation", indicator],
+        split,
+    )
     gap = (rows["accuracy_train"] - rows["accuracy_validation"]).to_numpy(float)
     with axes_or_new(ax, 4.6, 3.6, _BOX) as axes:
         for position, (condition, part) in enumerate(_conditions(rows)):
             colour, marker = condition_style(condition, position)
-            axes.scatter(gap[part], rows[indicator].to_numpy(float)[part], s=26, color=colour, marker=marker,
-                         alpha=0.8, lw=0, label=condition)  # fmt: skip
-        axes.set(xlabel="Generalization gap (training - validation accuracy)", ylabel=indicator_label(indicator))
+            axes.scatter(
+                gap[part],
+                rows[indicator].to_numpy(float)[part],
+                s=26,
+                color=colour,
+                marker=marker,
+                alpha=0.8,
+                lw=0,
+                label=condition,
+            )
+        axes.set(
+            xlabel="Generalization gap (training - validation accuracy)",
+            ylabel=indicator_label(indicator),
+        )
         axes.grid(visible=True)
         axes.margins(y=0.12)
         _legend_above(axes)
-        add_note(axes, f"{grouped(len(rows))} networks, recorded on {split} samples; one point each")
+        add_note(
+            axes,
+            f"{grouped(len(rows))} networks, recorded on {split} samples; one point"
+            " each",
+        )
     return axes
 
 
 def plot_indicator_by_width(
-    results: pd.DataFrame, indicator: str = "mean_firing_rate", *, split: str = "test", ax: Any | None = None
+    results: pd.DataFrame,
+    indicator: str = "mean_firing_rate",
+    *,
+    split: str = "test",
+    ax: Any | None = None,
 ) -> Any:
-    """Draw an indicator by the width of the observed layer, a point per network, as the paper's figure 4 does.
+    """Draw an indicator by the width of the observed layer, a point per network, as the
+    paper's figure 4 does.
 
     Parameters
     ----------
     results : pandas.DataFrame
-        A study's rows, with ``condition``, ``split``, ``width`` and the columns of `summarize`.
+        A study's rows, with ``condition``, ``split``, ``width`` and the columns of
+        `summarize`.
     indicator, split, ax
         As in `plot_indicator_against_gap`.
 
     Returns
     -------
     matplotlib.axes.Axes
-        Points of each condition, and a line through the means of each width: one for every network and data set that
-        the columns ``network`` and ``dataset`` tell, so that no line joins different experiments.
+        Points of each condition, and a line through the means of each width: one for
+        every network and data set that the columns ``network`` and ``dataset`` tell, so
+        that no line joins different experiments.
 
     Raises
     ------
@@ -102,7 +156,14 @@ def plot_indicator_by_width(
 
     Examples
     --------
-    >>> rows = pd.DataFrame({"condition": "random", "split": "test", "width": [64, 128], "mean_firing_rate": 0.5})
+    >>> rows = pd.DataFrame(
+    ...     {
+    ...         "condition": "random",
+    ...         "split": "test",
+    ...         "width": [64, 128],
+    ...         "mean_firing_rate": 0.5,
+    ...     }
+    ... )
     >>> [text.get_text() for text in plot_indicator_by_width(rows).get_xticklabels()]
     ['64', '128']
     """
@@ -112,16 +173,29 @@ def plot_indicator_by_width(
     values = rows[indicator].to_numpy(float)
     conditions = list(_conditions(rows))
     names = [name for name in ("network", "dataset") if name in rows]
-    experiments = rows.groupby(names).ngroup().to_numpy() if names else np.zeros(len(rows))
+    experiments = (
+        rows.groupby(names).ngroup().to_numpy() if names else np.zeros(len(rows))
+    )
     with axes_or_new(ax, 4.6, 3.6, _BOX) as axes:
         for position, (condition, part) in enumerate(conditions):
             colour, marker = condition_style(condition, position)
             beside = 0.08 * (position - (len(conditions) - 1) / 2)
-            axes.scatter(place[part] + beside, values[part], s=22, color=colour, marker=marker, alpha=0.75, lw=0,
-                         label=condition)  # fmt: skip
+            axes.scatter(
+                place[part] + beside,
+                values[part],
+                s=22,
+                color=colour,
+                marker=marker,
+                alpha=0.75,
+                lw=0,
+                label=condition,
+            )
             for of in np.unique(experiments[part]):
                 seen = np.unique(place[part & (experiments == of)])
-                means = [values[part & (experiments == of) & (place == here)].mean() for here in seen]
+                means = [
+                    values[part & (experiments == of) & (place == here)].mean()
+                    for here in seen
+                ]
                 axes.plot(seen + beside, means, color=colour, lw=1)
         axes.set_xticks(range(len(widths)), [str(width) for width in widths])
         axes.set(
@@ -132,8 +206,14 @@ def plot_indicator_by_width(
         axes.grid(visible=True, axis="y")
         axes.margins(y=0.12)
         _legend_above(axes)
-        joined = "; lines join means of one network and data set" if names else "; lines join the means"
-        add_note(axes, f"{grouped(len(rows))} networks, recorded on {split} samples{joined}")
+        joined = (
+            "; lines join means of one network and data set"
+            if names
+            else "; lines join the means"
+        )
+        add_note(
+            axes, f"{grouped(len(rows))} networks, recorded on {split} samples{joined}"
+        )
     return axes
 
 
@@ -144,25 +224,28 @@ def plot_training(
     change_points: Mapping[str, float] | None = None,
     ax: Any | None = None,
 ) -> Any:
-    """Draw a spike statistic during training, with switches of labels and change points, as the paper's figure 5 does.
+    """Draw a spike statistic during training, with switches of labels and change
+    points, as the paper's figure 5 does.
 
     Parameters
     ----------
     curve : pandas.DataFrame
-        `SpikeMonitor.history`, several of them one below another, or a study's training curve: ``epoch``, ``batch``,
-        ``split``, optionally ``layer``, and ``labels`` ("true" or "random").
+        `SpikeMonitor.history`, several of them one below another, or a study's training
+        curve: ``epoch``, ``batch``, ``split``, optionally ``layer``, and ``labels``
+        ("true" or "random").
     column : str, default "mean_firing_rate"
         What to draw.
     change_points : mapping of str to float, optional
-        Steps at which a change was found, under the names they shall have in the legend.
+        Steps at which a change was found, under the names they shall have in the
+        legend.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure if not given.
 
     Returns
     -------
     matplotlib.axes.Axes
-        A line per split (and layer) over the recordings in order; dotted where the labels switch, dashed at change
-        points.
+        A line per split (and layer) over the recordings in order; dotted where the
+        labels switch, dashed at change points.
 
     Raises
     ------
@@ -171,32 +254,68 @@ def plot_training(
 
     Examples
     --------
-    >>> curve = pd.DataFrame({"epoch": [0, 1, 2], "batch": -1, "split": "train", "mean_firing_rate": [0.5, 0.4, 0.4]})
+    >>> curve = pd.DataFrame(
+    ...     {
+    ...         "epoch": [0, 1, 2],
+    ...         "batch": -1,
+    ...         "split": "train",
+    ...         "mean_firing_rate": [0.5, 0.4, 0.4],
+    ...     }
+    ... )
     >>> plot_training(curve).get_xlabel()
     'Epoch'
     """
     checked_table(curve, ["epoch", "batch", "split", column], "curve")
-    by = ["split", "layer"] if "layer" in curve and len(set(curve["layer"])) > 1 else ["split"]
+    by = (
+        ["split", "layer"]
+        if "layer" in curve and len(set(curve["layer"])) > 1
+        else ["split"]
+    )
     batches = bool((curve["batch"] >= 0).any())
     switches: list[int] = []
     with axes_or_new(ax) as axes:
         for position, (key, part) in enumerate(curve.groupby(by, sort=False)):
-            colour, style = CYCLE[position % len(CYCLE)], ("-", "--", "-.", ":")[position % 4]
-            axes.plot(np.arange(1, len(part) + 1), part[column], color=colour, ls=style, lw=1.2, label=", ".join(key))
+            colour, style = (
+                CYCLE[position % len(CYCLE)],
+                ("-", "--", "-.", ":")[position % 4],
+            )
+            axes.plot(
+                np.arange(1, len(part) + 1),
+                part[column],
+                color=colour,
+                ls=style,
+                lw=1.2,
+                label=", ".join(key),
+            )
             if "labels" in part:
                 labels = part["labels"].to_numpy()
                 switches += (np.flatnonzero(labels[1:] != labels[:-1]) + 1).tolist()
         for number, switch in enumerate(sorted(set(switches))):
-            axes.axvline(switch + 0.5, color=INK, lw=1.2, ls=":", label="labels switch" if number == 0 else None)
+            axes.axvline(
+                switch + 0.5,
+                color=INK,
+                lw=1.2,
+                ls=":",
+                label="labels switch" if number == 0 else None,
+            )
         for number, (name, step) in enumerate((change_points or {}).items()):
-            axes.axvline(step + 0.5, color=CYCLE[(number + 2) % len(CYCLE)], lw=1.2, ls="--", label=name)
+            axes.axvline(
+                step + 0.5,
+                color=CYCLE[(number + 2) % len(CYCLE)],
+                lw=1.2,
+                ls="--",
+                label=name,
+            )
         axes.set(xlabel="Batch" if batches else "Epoch", ylabel=indicator_label(column))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.margins(x=0.01, y=0.15)
         axes.legend(loc="best", fontsize=7.5)
         n_drawn = len(curve) // max(curve.groupby(by).ngroups, 1)
         every = "batch" if batches else "epoch"
-        add_note(axes, f"{grouped(n_drawn)} recordings of each probe set, one after every {every}")
+        add_note(
+            axes,
+            f"{grouped(n_drawn)} recordings of each probe set, one after every {every}",
+        )
     return axes
 
 
@@ -209,7 +328,8 @@ def plot_place(
     name: str = "this network",
     ax: Any | None = None,
 ) -> Any:
-    """Draw where a network lies among those of a study: ranges and points, and no label.
+    """Draw where a network lies among those of a study: ranges and points, and no
+    label.
 
     Parameters
     ----------
@@ -230,45 +350,88 @@ def plot_place(
     Raises
     ------
     InputValueError
-        If a column is missing, no network was recorded on `split`, or `value` is not finite.
+        If a column is missing, no network was recorded on `split`, or `value` is not
+        finite.
 
     Notes
     -----
-    Ranges of other architectures and data sets overlap and differ: lying in one of them is no evidence of having been
-    trained that way.
+    Ranges of other architectures and data sets overlap and differ: lying in one of them
+    is no evidence of having been trained that way.
 
     Examples
     --------
-    >>> rows = pd.DataFrame({"condition": ["random", "random"], "split": "test", "mean_firing_rate": [0.4, 0.6]})
+    >>> rows = pd.DataFrame(
+    ...     {
+    ...         "condition": ["random", "random"],
+    ...         "split": "test",
+    ...         "mean_firing_rate": [0.4, 0.6],
+    ...     }
+    ... )
     >>> ax = plot_place(0.5, rows)
     >>> [text.get_text() for text in ax.get_yticklabels()]
     ['random (2)']
     """
     if not np.isfinite(value):
-        raise InputValueError(f"value must be a finite number, got {value}; this network has no {indicator}")
+        raise InputValueError(
+            f"value must be a finite number, got {value}; this network has no"
+            f" {indicator}"
+        )
     rows = _rows(results, ["condition", "split", indicator], split)
     values = rows[indicator].to_numpy(float)
-    conditions = [(name_, part & np.isfinite(values)) for name_, part in _conditions(rows)]
+    conditions = [
+        (name_, part & np.isfinite(values)) for name_, part in _conditions(rows)
+    ]
     height = 1.2 + 0.32 * len(conditions)
-    with axes_or_new(ax, 4.6, height, (0.32, 0.75 / height, 0.64, 1 - 1.0 / height)) as axes:
+    with axes_or_new(
+        ax, 4.6, height, (0.32, 0.75 / height, 0.64, 1 - 1.0 / height)
+    ) as axes:
         for position, (condition, part) in enumerate(conditions):
             colour, marker = condition_style(condition, position)
             if part.any():
-                axes.plot([values[part].min(), values[part].max()], [position] * 2, color=colour, lw=6, alpha=0.25)
+                axes.plot(
+                    [values[part].min(), values[part].max()],
+                    [position] * 2,
+                    color=colour,
+                    lw=6,
+                    alpha=0.25,
+                )
             rows_at = np.full(part.sum(), position)
-            axes.scatter(values[part], rows_at, s=18, color=colour, marker=marker, lw=0, alpha=0.8)
+            axes.scatter(
+                values[part],
+                rows_at,
+                s=18,
+                color=colour,
+                marker=marker,
+                lw=0,
+                alpha=0.8,
+            )
         axes.axvline(value, color=BLUE, lw=1.6, label=f"{name}: {value:.3f}")
-        axes.set_yticks(range(len(conditions)), [f"{condition} ({int(part.sum())})" for condition, part in conditions])
+        axes.set_yticks(
+            range(len(conditions)),
+            [f"{condition} ({int(part.sum())})" for condition, part in conditions],
+        )
         axes.set(ylim=(len(conditions) - 0.5, -0.5), xlabel=indicator_label(indicator))
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, fontsize=8)
-        add_note(axes, f"{grouped(len(rows))} networks, {split} samples; a place, not a verdict")
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, fontsize=8
+        )
+        add_note(
+            axes,
+            f"{grouped(len(rows))} networks, {split} samples; a place, not a verdict",
+        )
     return axes
 
 
 def _legend_above(axes: Any) -> None:
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3, columnspacing=1, handletextpad=0.3, fontsize=7)
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 1.0),
+        ncols=3,
+        columnspacing=1,
+        handletextpad=0.3,
+        fontsize=7,
+    )
 
 
 def indicator_label(column: str) -> str:
@@ -281,11 +444,16 @@ def _rows(results: pd.DataFrame, columns: list[str], split: str) -> pd.DataFrame
     rows = results[results["split"] == split].reset_index(drop=True)
     if rows.empty:
         have = ", ".join(map(str, pd.unique(results["split"])))
-        raise InputValueError(f"no network was recorded on split {split!r}; there are {have or 'none'}")
+        raise InputValueError(
+            f"no network was recorded on split {split!r}; there are {have or 'none'}"
+        )
     return rows
 
 
 def _conditions(rows: pd.DataFrame) -> list[tuple[str, npt.NDArray[np.bool_]]]:
     """Each condition and which rows it has, in order of appearance."""
     conditions = rows["condition"].to_numpy(object)
-    return [(str(name), np.asarray(conditions == name)) for name in pd.unique(rows["condition"])]
+    return [
+        (str(name), np.asarray(conditions == name))
+        for name in pd.unique(rows["condition"])
+    ]

@@ -1,7 +1,9 @@
-"""The look that all figures share: colours that colour-blind readers tell apart, one set of fonts, notes in the figure.
+"""The look that all figures share: colours that colour-blind readers tell apart, one
+set of fonts, notes in the figure.
 
-Colours are those of Okabe and Ito (2008), "Color universal design"; a condition keeps its colour and its marker in
-every figure, so that neither has to be told apart by colour alone.
+Colours are those of Okabe and Ito (2008), "Color universal design"; a condition keeps
+its colour and its marker in every figure, so that neither has to be told apart by
+colour alone.
 """
 
 from __future__ import annotations
@@ -19,7 +21,10 @@ try:
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
 except ImportError as error:  # pragma: no cover - the tests install it
-    msg = "figures and reports need matplotlib and jinja2, which are not installed; pip install 'ann2neo[report]'"
+    msg = (
+        "figures and reports need matplotlib and jinja2, which are not installed; pip"
+        " install 'ann2neo[report]'"
+    )
     raise MissingExtraError(msg) from error
 
 __all__ = [
@@ -38,9 +43,18 @@ __all__ = [
 ]
 
 INK, MUTED, GRID = "#1f2430", "#667085", "#d5d9e0"
-"""Text and axes, secondary text and reference lines, grid: a page swaps these between light and dark."""
+"""Text and axes, secondary text and reference lines, grid: a page swaps these between
+light and dark.
+"""
 
-BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9"
+BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = (
+    "#0072b2",
+    "#e69f00",
+    "#009e73",
+    "#d55e00",
+    "#cc79a7",
+    "#56b4e9",
+)
 CYCLE = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY)
 
 CONDITION_STYLES: Mapping[str, tuple[str, str]] = {
@@ -52,12 +66,21 @@ CONDITION_STYLES: Mapping[str, tuple[str, str]] = {
 }
 """Colour and marker of each condition of the study."""
 
-ACTIVITY = LinearSegmentedColormap.from_list("ann2neo_activity", [(0.0, 0.45, 0.70, 0.0), (0.0, 0.45, 0.70, 1.0)])
-"""Share of active cells, 0 to 1. Zero is transparent, so that it is the page's own background."""
+ACTIVITY = LinearSegmentedColormap.from_list(
+    "ann2neo_activity", [(0.0, 0.45, 0.70, 0.0), (0.0, 0.45, 0.70, 1.0)]
+)
+"""Share of active cells, 0 to 1. Zero is transparent, so that it is the page's own
+background.
+"""
 
 CORRELATION = LinearSegmentedColormap.from_list(
     "ann2neo_correlation",
-    [(0.84, 0.37, 0.0, 1.0), (0.84, 0.37, 0.0, 0.0), (0.0, 0.45, 0.70, 0.0), (0.0, 0.45, 0.70, 1.0)],
+    [
+        (0.84, 0.37, 0.0, 1.0),
+        (0.84, 0.37, 0.0, 0.0),
+        (0.0, 0.45, 0.70, 0.0),
+        (0.0, 0.45, 0.70, 1.0),
+    ],
 )
 """Minus one to one: vermillion, nothing, blue."""
 
@@ -93,16 +116,23 @@ STYLE: Mapping[str, Any] = {
     "ytick.labelcolor": INK,
     "ytick.labelsize": 8,
 }
-"""Settings of the figures that ann2neo makes itself; axes that a caller brings keep the caller's settings."""
+"""Settings of the figures that ann2neo makes itself; axes that a caller brings keep the
+caller's settings.
+"""
 
 
 BOX = (0.15, 0.24, 0.81, 0.7)
-"""Where the axes of a figure lie in it, as left, bottom, width and height: room for labels and a note."""
+"""Where the axes of a figure lie in it, as left, bottom, width and height: room for
+labels and a note.
+"""
 
 
 @contextlib.contextmanager
 def axes_or_new(
-    ax: Any | None, width: float = 4.6, height: float = 3.4, box: tuple[float, float, float, float] = BOX
+    ax: Any | None,
+    width: float = 4.6,
+    height: float = 3.4,
+    box: tuple[float, float, float, float] = BOX,
 ) -> Iterator[Any]:
     """Give the axes to draw on: the caller's, or new ones in the package's style.
 
@@ -118,8 +148,9 @@ def axes_or_new(
     Yields
     ------
     matplotlib.axes.Axes
-        Where to draw. New axes belong to a figure of their own, outside pyplot's list: nothing has to be closed and no
-        display is needed. ``ax.figure`` shows it in a notebook, ``ax.figure.savefig(path)`` saves it.
+        Where to draw. New axes belong to a figure of their own, outside pyplot's list:
+        nothing has to be closed and no display is needed. ``ax.figure`` shows it in a
+        notebook, ``ax.figure.savefig(path)`` saves it.
     """
     if ax is not None:
         yield ax
@@ -129,17 +160,30 @@ def axes_or_new(
 
 
 def add_note(ax: Any, text: str) -> None:
-    """Say below the axes what a reader must know: what was aggregated, sampled or left out."""
+    """Say below the axes what a reader must know: what was aggregated, sampled or left
+    out.
+    """
     ax.annotate(
-        textwrap.fill(text, 66), (0, 0), (0, -34), xycoords="axes fraction", textcoords="offset points", ha="left",
-        va="top", fontsize=7.5, color=MUTED, gid="note", annotation_clip=False,
-    )  # fmt: skip
+        textwrap.fill(text, 66),
+        (0, 0),
+        (0, -34),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        ha="left",
+        va="top",
+        fontsize=7.5,
+        color=MUTED,
+        gid="note",
+        annotation_clip=False,
+    )
 
 
 def condition_style(condition: str, position: int = 0) -> tuple[str, str]:
     """Colour and marker of a condition; an unknown one takes those of its position."""
     markers = "osD^vP"
-    return CONDITION_STYLES.get(condition, (CYCLE[position % len(CYCLE)], markers[position % len(markers)]))
+    return CONDITION_STYLES.get(
+        condition, (CYCLE[position % len(CYCLE)], markers[position % len(markers)])
+    )
 
 
 def grouped(number: int) -> str:

@@ -1,4 +1,6 @@
-"""Figures as inline SVG that follows the page: its colours by day and by night, its width, its words for the blind."""
+"""Figures as inline SVG that follows the page: its colours by day and by night, its
+width, its words for the blind.
+"""
 
 from __future__ import annotations
 
@@ -33,14 +35,16 @@ def inline_svg(figure: Any, name: str, alt: str) -> Markup:
     figure : matplotlib.figure.Figure
         The figure.
     name : str
-        Its name in the page; ids are made from it, so that two figures of a page never share one.
+        Its name in the page; ids are made from it, so that two figures of a page never
+        share one.
     alt : str
         What the figure shows, for those who cannot see it.
 
     Returns
     -------
     markupsafe.Markup
-        ``<svg role="img">`` with live text and the page's own colours, scaled to its container.
+        ``<svg role="img">`` with live text and the page's own colours, scaled to its
+        container.
 
     Examples
     --------
@@ -53,26 +57,44 @@ def inline_svg(figure: Any, name: str, alt: str) -> Markup:
     """
     prefix = "f" + hashlib.sha256(name.encode()).hexdigest()[:8]
     buffer = io.StringIO()
-    settings = {"svg.fonttype": "none", "svg.hashsalt": prefix, "savefig.facecolor": "none", "savefig.dpi": _DPI}
+    settings = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": prefix,
+        "savefig.facecolor": "none",
+        "savefig.dpi": _DPI,
+    }
     with mpl.rc_context(settings):
-        figure.savefig(buffer, format="svg", bbox_inches="tight", pad_inches=0.05, transparent=True,
-                       metadata={"Date": None, "Creator": None, "Format": None, "Type": None})  # fmt: skip
+        figure.savefig(
+            buffer,
+            format="svg",
+            bbox_inches="tight",
+            pad_inches=0.05,
+            transparent=True,
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+        )
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
-    # The page says how lines join and which font is used; a style element in here would speak for the whole page.
-    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
+    # The page says how lines join and which font is used; a style element in here would
+    # speak for the whole page.
+    svg = re.sub(
+        r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL
+    )
     svg = re.sub(r"font-family: [^;\"]+;", "", svg)
     box = re.search(r'viewBox="([^"]+)"', svg)
     view = box.group(1) if box else "0 0 1 1"
     svg = re.sub(
         r"^<svg[^>]*>",
-        f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" xmlns="http://www.w3.org/2000/svg" viewBox="{view}" '
-        f'role="img" aria-label="{escape(alt)}">',
+        '<svg xmlns:xlink="http://www.w3.org/1999/xlink"'
+        f' xmlns="http://www.w3.org/2000/svg" viewBox="{view}" role="img"'
+        f' aria-label="{escape(alt)}">',
         svg,
         count=1,
     )
     # Only attributes of tags: words inside the figure stay as they are.
-    return Markup(re.sub(r"<[^>]+>", lambda tag: _page_colours(_own_ids(tag.group(), prefix)), svg))  # noqa: S704
+    svg = re.sub(
+        r"<[^>]+>", lambda tag: _page_colours(_own_ids(tag.group(), prefix)), svg
+    )
+    return Markup(svg)  # noqa: S704
 
 
 def figure_text(figure: Any, name: str, alt: str, remark: str) -> str:
@@ -100,13 +122,23 @@ def figure_text(figure: Any, name: str, alt: str, remark: str) -> str:
         If `remark` cannot be a comment.
     """
     if "--" in remark:
-        raise InputValueError(f"a remark must not hold two hyphens in a row, got {remark!r}")
+        raise InputValueError(
+            f"a remark must not hold two hyphens in a row, got {remark!r}"
+        )
     buffer = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg", bbox_inches="tight", pad_inches=0.05, facecolor="white",
-                       metadata={"Date": None, "Creator": None, "Format": None, "Type": None})  # fmt: skip
+        figure.savefig(
+            buffer,
+            format="svg",
+            bbox_inches="tight",
+            pad_inches=0.05,
+            facecolor="white",
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+        )
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", buffer.getvalue(), flags=re.DOTALL)
-    svg = svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{escape(alt)}"', 1)
+    svg = svg[svg.index("<svg") :].replace(
+        "<svg", f'<svg role="img" aria-label="{escape(alt)}"', 1
+    )
     return f"<!-- {remark} -->\n{svg}"
 
 

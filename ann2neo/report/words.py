@@ -1,4 +1,6 @@
-"""What a page says in words: only what follows from the recording, and for every test what it can and cannot show."""
+"""What a page says in words: only what follows from the recording, and for every test
+what it can and cannot show.
+"""
 
 from __future__ import annotations
 
@@ -28,18 +30,35 @@ def recording_facts(recording: Recording) -> list[tuple[str, str]]:
     shown, units = recording.presentations, recording.units
     facts = [
         ("Units", grouped(recording.n_units)),
-        ("Time bins", f"{grouped(recording.n_time_bins)} of {recording.sampling_period.magnitude:g} ms"),
+        (
+            "Time bins",
+            (
+                f"{grouped(recording.n_time_bins)} of"
+                f" {recording.sampling_period.magnitude:g} ms"
+            ),
+        ),
         ("Phases", ", ".join(recording.phases["phase"]) or "none"),
         ("Presentations", grouped(len(shown))),
         ("Spikes", grouped(int(recording.raster.spike_counts().sum()))),
     ]
     if "layer" in units:
         layers = units["layer"].value_counts(sort=False)
-        facts.append(("Layers", ", ".join(f"{name} ({grouped(int(number))} units)" for name, number in layers.items())))
+        facts.append(
+            (
+                "Layers",
+                ", ".join(
+                    f"{name} ({grouped(int(number))} units)"
+                    for name, number in layers.items()
+                ),
+            )
+        )
     if "label" in shown and len(shown):
         facts.append(("Labels", grouped(shown["label"].nunique())))
     facts += [
-        ("Recorded", recording.session_start_time.strftime("%Y-%m-%d %H:%M %Z").strip()),
+        (
+            "Recorded",
+            recording.session_start_time.strftime("%Y-%m-%d %H:%M %Z").strip(),
+        ),
         ("Identifier", recording.identifier),
     ]
     return facts
@@ -50,7 +69,9 @@ def phase_title(phase: Phase) -> str:
     return f"Phase {phase.phase}"
 
 
-def phase_words(recording: Recording, phase: Phase, units: pd.DataFrame, network: Mapping[str, Any]) -> list[str]:
+def phase_words(
+    recording: Recording, phase: Phase, units: pd.DataFrame, network: Mapping[str, Any]
+) -> list[str]:
     """Say what one phase of a recording shows.
 
     Parameters
@@ -67,16 +88,17 @@ def phase_words(recording: Recording, phase: Phase, units: pd.DataFrame, network
     Returns
     -------
     list of str
-        Sentences, a paragraph each: what was recorded, how active the units were, what their variability adds to
-        that, and what was not looked at.
+        Sentences, a paragraph each: what was recorded, how active the units were, what
+        their variability adds to that, and what was not looked at.
     """
     return [
         _what_was_recorded(recording, phase, len(units)),
         _how_active(units, network),
         _what_variability_adds(phase, units, network),
         (
-            "Nothing here says whether the network generalizes or memorizes: that would be a claim about a classifier "
-            "of networks, not a number that one recording has."
+            "Nothing here says whether the network generalizes or memorizes: that would"
+            " be a claim about a classifier of networks, not a number that one"
+            " recording has."
         ),
     ]
 
@@ -87,14 +109,27 @@ def _what_was_recorded(recording: Recording, phase: Phase, n_units: int) -> str:
     text = f"{grouped(n_units)} units over {grouped(phase.n_time_bins)} time bins"
     if len(shown):
         length = (shown["stop_bin"] - shown["start_bin"]).to_numpy()
-        each = "one time bin each" if (length == 1).all() else f"{length.min()} to {length.max()} time bins each"
-        each = f"{length[0]} time bins each" if len(set(length)) == 1 and length[0] > 1 else each
-        text += f"; {grouped(len(shown))} stimuli were shown {_ORDER[phase.order]}, {each}."
+        each = (
+            "one time bin each"
+            if (length == 1).all()
+            else f"{length.min()} to {length.max()} time bins each"
+        )
+        each = (
+            f"{length[0]} time bins each"
+            if len(set(length)) == 1 and length[0] > 1
+            else each
+        )
+        text += (
+            f"; {grouped(len(shown))} stimuli were shown {_ORDER[phase.order]}, {each}."
+        )
     else:
         text += "; no stimuli are on record."
     if "is_correct" in shown and len(shown):
         right = int(shown["is_correct"].sum())
-        text += f" The network named {grouped(right)} of them correctly ({100 * right / len(shown):.1f} %)."
+        text += (
+            f" The network named {grouped(right)} of them correctly"
+            f" ({100 * right / len(shown):.1f} %)."
+        )
     return text
 
 
@@ -105,40 +140,67 @@ def _how_active(units: pd.DataFrame, network: Mapping[str, Any]) -> str:
     if np.isfinite(spread) and len(units) > 1:
         low, high = units["firing_rate"].quantile([0.05, 0.95])
         text += (
-            f"; units differ, with a coefficient of variation of {spread:.0f} % and nine in ten between "
-            f"{100 * low:.1f} and {100 * high:.1f} %"
+            f"; units differ, with a coefficient of variation of {spread:.0f} % and"
+            f" nine in ten between {100 * low:.1f} and {100 * high:.1f} %"
         )
-    n_silent, n_saturated = (int((units["status"] == name).sum()) for name in ("silent", "saturated"))
-    text += f". {_number(n_silent)} never spiked and {_number(n_saturated).lower()} spiked in every bin."
+    n_silent, n_saturated = (
+        int((units["status"] == name).sum()) for name in ("silent", "saturated")
+    )
+    text += (
+        f". {_number(n_silent)} never spiked and {_number(n_saturated).lower()} spiked"
+        " in every bin."
+    )
     if n_silent + n_saturated > len(units) / 2:
-        text += " More than half of the units carry no information at this threshold: consider another one."
+        text += (
+            " More than half of the units carry no information at this threshold:"
+            " consider another one."
+        )
     return text
 
 
-def _what_variability_adds(phase: Phase, units: pd.DataFrame, network: Mapping[str, Any]) -> str:
-    fano, expected = float(network["mean_fano_factor"]), float(network["mean_fano_factor_expected"])
+def _what_variability_adds(
+    phase: Phase, units: pd.DataFrame, network: Mapping[str, Any]
+) -> str:
+    fano, expected = (
+        float(network["mean_fano_factor"]),
+        float(network["mean_fano_factor_expected"]),
+    )
     if not np.isfinite(fano):
-        return "No unit has a Fano factor: the phase is too short for two counting windows, or no unit spiked in one."
+        return (
+            "No unit has a Fano factor: the phase is too short for two counting"
+            " windows, or no unit spiked in one."
+        )
     window = int(units["window"].iloc[0])
-    text = f"The mean Fano factor of spike counts in windows of {window} bins is {fano:.3f}; "
-    text += f"the firing rates alone give {expected:.3f} when bins come in a random order."
+    text = (
+        f"The mean Fano factor of spike counts in windows of {window} bins is"
+        f" {fano:.3f}; "
+    )
+    text += (
+        f"the firing rates alone give {expected:.3f} when bins come in a random order."
+    )
     if phase.order == "random":
-        return text + (
-            " They did, so the Fano factor restates the rates and says nothing more about the network, and the tests "
-            "of order below are true by construction: they test the shuffle, not the network."
+        return (
+            text
+            + " They did, so the Fano factor restates the rates and says nothing more"
+            " about the network, and the tests of order below are true by"
+            " construction: they test the shuffle, not the network."
         )
     text += (
-        f" The difference is {fano - expected:+.3f}; the dispersion test below says for how many units it is more than"
+        f" The difference is {fano - expected:+.3f}; the dispersion test below says for"
+        " how many units it is more than"
     )
     text += " chance."
     if phase.order == "stored":
-        return text + (
-            " The stimuli came in stored order, so this and the tests of order below describe the data set as the "
-            "network sees it: runs of alike stimuli make counts vary more."
+        return (
+            text
+            + " The stimuli came in stored order, so this and the tests of order below"
+            " describe the data set as the network sees it: runs of alike stimuli"
+            " make counts vary more."
         )
-    return text + (
-        " The tests below ask whether the order of the spikes matters; they mean what they always mean if nobody "
-        "shuffled the stimuli."
+    return (
+        text
+        + " The tests below ask whether the order of the spikes matters; they mean what"
+        " they always mean if nobody shuffled the stimuli."
     )
 
 
@@ -147,7 +209,8 @@ def _number(count: int) -> str:
 
 
 def test_rows(network: Mapping[str, Any], order: str) -> list[dict[str, Any]]:
-    """One row a test of single units: its null, how many units were tested, how many reject, what that means here.
+    """One row a test of single units: its null, how many units were tested, how many
+    reject, what that means here.
 
     Parameters
     ----------
@@ -159,11 +222,15 @@ def test_rows(network: Mapping[str, Any], order: str) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        In the order of the table of statistics; shares are after Benjamini-Hochberg at 5 %.
+        In the order of the table of statistics; shares are after Benjamini-Hochberg at
+        5 %.
     """
     rows = []
     for statistic in TESTS:
-        n_tested, share = int(network[f"{statistic.name}_n_tested"]), float(network[f"{statistic.name}_rejected_share"])
+        n_tested, share = (
+            int(network[f"{statistic.name}_n_tested"]),
+            float(network[f"{statistic.name}_rejected_share"]),
+        )
         rows.append(
             {
                 "test": statistic.name.replace("_", " "),

@@ -1,4 +1,6 @@
-"""The paper's tests of whether units fire like Poisson processes, with what each can show in random order."""
+"""The paper's tests of whether units fire like Poisson processes, with what each can
+show in random order.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ _TESTS = {
 
 
 def assumptions_markdown(results: Results) -> str:
-    """Shares of units that reject each assumption, by condition, beside what the paper says of its own tests.
+    """Shares of units that reject each assumption, by condition, beside what the paper
+    says of its own tests.
 
     Parameters
     ----------
@@ -30,7 +33,8 @@ def assumptions_markdown(results: Results) -> str:
     Returns
     -------
     str
-        A table, a row per condition and split: medians over networks, and the largest share in brackets.
+        A table, a row per condition and split: medians over networks, and the largest
+        share in brackets.
     """
     table, rows = results.table, []
     tests = {column: words for column, words in _TESTS.items() if column in table}
@@ -41,11 +45,26 @@ def assumptions_markdown(results: Results) -> str:
                 continue
             shares = [_share(part[column]) for column in tests]
             combined = part["ljung_box_pearson_pvalue"].dropna()
-            rows.append([condition, split, len(part), *shares, f"{int((combined <= 0.05).sum())} of {len(combined)}"])
-    heads = ["condition", "samples", "networks", *tests.values(), "Ljung-Box combined, p at most 0.05"]
+            rows.append(
+                [
+                    condition,
+                    split,
+                    len(part),
+                    *shares,
+                    f"{int((combined <= 0.05).sum())} of {len(combined)}",
+                ]
+            )
+    heads = [
+        "condition",
+        "samples",
+        "networks",
+        *tests.values(),
+        "Ljung-Box combined, p at most 0.05",
+    ]
     return (
-        "Share of units that reject, after Benjamini-Hochberg over the units of a network: median over networks "
-        f"(largest).\n\n{markdown_table(heads, rows)}\n{_WORDS}{_combined(table)}"
+        "Share of units that reject, after Benjamini-Hochberg over the units of a"
+        " network: median over networks"
+        f" (largest).\n\n{markdown_table(heads, rows)}\n{_WORDS}{_combined(table)}"
     )
 
 
@@ -53,9 +72,10 @@ def _combined(table: pd.DataFrame) -> str:
     known = table["ljung_box_pearson_pvalue"].dropna()
     n_small = int((known <= 0.05).sum())
     return (
-        f"- The combined p of the Ljung-Box tests (Pearson, the paper's) is at most 0.05 in {n_small} of {len(known)} "
-        f"rows ({0.05 * len(known):.1f} expected). It takes units of a layer for independent, which "
-        "they are not, so that it can reject more often than it should.\n"
+        "- The combined p of the Ljung-Box tests (Pearson, the paper's) is at most"
+        f" 0.05 in {n_small} of {len(known)} rows ({0.05 * len(known):.1f} expected)."
+        " It takes units of a layer for independent, which they are not, so that it"
+        " can reject more often than it should.\n"
     )
 
 
@@ -65,11 +85,13 @@ def _share(shares: pd.Series) -> str:
 
 
 _WORDS = (
-    "- Fano factor (Eden & Kramer 2010): the paper finds most trains significantly below 1, and memorizing networks "
-    "nearest to it. A unit that fires at most once a sample has 1 - rate, so that the test rejects wherever the rate "
-    "is high and the windows are many: it measures the rate again.\n"
-    "- Ljung-Box: the paper sees no large autocorrelations. In random order there can be none, whatever was learned; "
-    "the test tests the shuffle, and so do trend and dispersion.\n"
-    "- ADF: the paper takes its rejections for a sign of stationarity. No 0/1 train has a unit root, also not one "
-    "whose rate drifts, so that rejecting shows nothing of the kind; stationarity holds here by construction.\n"
+    "- Fano factor (Eden & Kramer 2010): the paper finds most trains significantly"
+    " below 1, and memorizing networks nearest to it. A unit that fires at most once a"
+    " sample has 1 - rate, so that the test rejects wherever the rate is high and the"
+    " windows are many: it measures the rate again.\n- Ljung-Box: the paper sees no"
+    " large autocorrelations. In random order there can be none, whatever was learned;"
+    " the test tests the shuffle, and so do trend and dispersion.\n- ADF: the paper"
+    " takes its rejections for a sign of stationarity. No 0/1 train has a unit root,"
+    " also not one whose rate drifts, so that rejecting shows nothing of the kind;"
+    " stationarity holds here by construction.\n"
 )

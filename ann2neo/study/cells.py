@@ -27,17 +27,23 @@ class Cell:
     @property
     def name(self) -> str:
         """Name of the cell's files."""
-        return f"{Path(self.dataset).stem}_{self.network}_{self.width}_{self.condition}_seed{self.seed}"
+        data = Path(self.dataset).stem
+        return f"{data}_{self.network}_{self.width}_{self.condition}_seed{self.seed}"
 
     @property
     def title(self) -> str:
         """The cell in words."""
-        return f"{self.network} of width {self.width} on {self.dataset}, {self.condition}, seed {self.seed}"
+        return (
+            f"{self.network} of width {self.width} on {self.dataset}, {self.condition},"
+            f" seed {self.seed}"
+        )
 
 
 @dataclass(frozen=True)
 class Profile:
-    """A choice of cells: pairs of network and data set, crossed with widths and seeds."""
+    """A choice of cells: pairs of network and data set, crossed with widths and
+    seeds.
+    """
 
     pairs: tuple[tuple[str, str], ...]
     widths: tuple[int, ...]
@@ -60,7 +66,9 @@ PROFILES = {
         None,
     ),
 }
-"""quick: the whole study on digits, at most 100 epochs a network. paper: the paper's cells, three seeds each."""
+"""quick: the whole study on digits, at most 100 epochs a network. paper: the paper's
+cells, three seeds each.
+"""
 
 
 def planned_cells(
@@ -72,19 +80,21 @@ def planned_cells(
     seeds: Sequence[int] | None = None,
     conditions: Sequence[str] | None = None,
 ) -> list[Cell]:
-    """List the cells to run, in an order in which every network comes after the one it starts from.
+    """List the cells to run, in an order in which every network comes after the one it
+    starts from.
 
     Parameters
     ----------
     profile : {"paper", "quick"}
         The cells to choose from.
     datasets, networks : sequence of str, optional
-        Data sets and networks; those of the profile, paired as in the paper, if not given. A data set that the
-        profile does not know is crossed with the networks.
+        Data sets and networks; those of the profile, paired as in the paper, if not
+        given. A data set that the profile does not know is crossed with the networks.
     widths, seeds : sequence of int, optional
         Widths of the observed layer, and seeds.
     conditions : sequence of str, optional
-        Conditions; all that apply if not given. Those that start from a generalizing network bring it along.
+        Conditions; all that apply if not given. Those that start from a generalizing
+        network bring it along.
 
     Returns
     -------
@@ -98,23 +108,33 @@ def planned_cells(
 
     Examples
     --------
-    >>> [cell.name for cell in planned_cells("quick", networks=["MLP"], widths=[64], seeds=[0])]
-    ['digits_MLP_64_random_seed0', 'digits_MLP_64_generalizing_seed0', 'digits_MLP_64_mem_retrain_last_seed0', \
-'digits_MLP_64_mem_random_last_seed0']
+    >>> for cell in planned_cells("quick", networks=["MLP"], widths=[64], seeds=[0]):
+    ...     print(cell.name)
+    digits_MLP_64_random_seed0
+    digits_MLP_64_generalizing_seed0
+    digits_MLP_64_mem_retrain_last_seed0
+    digits_MLP_64_mem_random_last_seed0
     """
     if profile not in PROFILES:
-        raise InputValueError(f"unknown profile {profile!r}; there are {', '.join(PROFILES)}")
+        raise InputValueError(
+            f"unknown profile {profile!r}; there are {', '.join(PROFILES)}"
+        )
     chosen = PROFILES[profile]
     for network in networks or ():
         if network not in NETWORKS:
-            raise InputValueError(f"unknown network {network!r}; there are {', '.join(NETWORKS)}")
+            raise InputValueError(
+                f"unknown network {network!r}; there are {', '.join(NETWORKS)}"
+            )
     pairs = _pairs(chosen, datasets, networks)
     widths = _whole_numbers("width", chosen.widths if widths is None else widths, 1)
     seeds = _whole_numbers("seed", chosen.seeds if seeds is None else seeds, 0)
     known = {name for network, _ in pairs for name in conditions_of(network)}
     wanted = known if conditions is None else set(conditions)
     for condition in sorted(wanted - known):
-        raise InputValueError(f"unknown condition {condition!r}; these networks have {', '.join(sorted(known))}")
+        raise InputValueError(
+            f"unknown condition {condition!r}; these networks have"
+            f" {', '.join(sorted(known))}"
+        )
     if wanted & {"mem_retrain_last", "mem_retrain_all"}:
         wanted = wanted | {"generalizing"}
     cells = [
@@ -124,20 +144,32 @@ def planned_cells(
         if condition in wanted
     ]
     if not cells:
-        raise InputValueError("no cell is left by this choice of data sets, networks, widths, seeds and conditions")
+        raise InputValueError(
+            "no cell is left by this choice of data sets, networks, widths, seeds and"
+            " conditions"
+        )
     return cells
 
 
-def _pairs(profile: Profile, datasets: Sequence[str] | None, networks: Sequence[str] | None) -> list[tuple[str, str]]:
+def _pairs(
+    profile: Profile, datasets: Sequence[str] | None, networks: Sequence[str] | None
+) -> list[tuple[str, str]]:
     if datasets is None:
-        pairs = [pair for pair in profile.pairs if networks is None or pair[0] in networks]
+        pairs = [
+            pair for pair in profile.pairs if networks is None or pair[0] in networks
+        ]
     else:
         pairs = []
         for dataset in datasets:
             usual = [network for network, name in profile.pairs if name == dataset]
-            pairs += [(network, dataset) for network in networks or usual or [NETWORKS[0]]]
+            pairs += [
+                (network, dataset) for network in networks or usual or [NETWORKS[0]]
+            ]
     if not pairs:
-        msg = f"the profile trains no {', '.join(networks or ())}; name a data set for it too"
+        msg = (
+            f"the profile trains no {', '.join(networks or ())}; name a data set for"
+            " it too"
+        )
         raise InputValueError(msg)
     return pairs
 

@@ -1,4 +1,6 @@
-"""The paper's eight hypotheses as claims about an effect, and the verdict that an estimate of it gives."""
+"""The paper's eight hypotheses as claims about an effect, and the verdict that an
+estimate of it gives.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,11 @@ __all__ = [
     "finding",
 ]
 
-SUPPORTED, AGAINST, UNDECIDED = "supported", "against", "cannot be decided with these cells"
+SUPPORTED, AGAINST, UNDECIDED = (
+    "supported",
+    "against",
+    "cannot be decided with these cells",
+)
 DIFFERS = "kinds of memorizing differ"
 
 MARGIN_RATE = 0.02
@@ -48,7 +54,8 @@ class Finding:
     statement : str
         What is claimed.
     effect_is : str
-        What `effect` measures; the hypothesis predicts its sign, or that it is nearly 0.
+        What `effect` measures; the hypothesis predicts its sign, or that it is nearly
+        0.
     effect, low, high : float
         Estimate and its interval, 95 % (H7: 90 %); NaN where nothing could be computed.
     n : int
@@ -56,11 +63,13 @@ class Finding:
     pvalue : float
         Two-sided signed-rank p-value of no effect (H8: none).
     verdict : str
-        `SUPPORTED`, `AGAINST`, `UNDECIDED`, or `DIFFERS` where kinds of memorizing come out differently.
+        `SUPPORTED`, `AGAINST`, `UNDECIDED`, or `DIFFERS` where kinds of memorizing come
+        out differently.
     paper : str
         The paper's own verdict.
     smallest_effect : float
-        Where undecided: about the effect that so many replicates, scattering as these do, find four times in five.
+        Where undecided: about the effect that so many replicates, scattering as these
+        do, find four times in five.
     remark : str
         What to keep in mind.
     """
@@ -120,18 +129,22 @@ H1 = Claim(
 )
 H2 = Claim(
     2,
-    "The Poisson model fits generalizing and random networks better than memorizing ones.",
-    "share of units that reject a Poisson process by the test of their Fano factor, memorizing minus the others",
+    "The Poisson model fits generalizing and random networks better than memorizing"
+    " ones.",
+    "share of units that reject a Poisson process by the test of their Fano factor,"
+    " memorizing minus the others",
     "strongly rejected",
     +1,
-    "In random order the Fano factor is 1 - rate, so that a unit that fires less lies nearer to a Poisson process, "
-    "whatever was learned: this repeats hypothesis 1.",
+    "In random order the Fano factor is 1 - rate, so that a unit that fires less lies"
+    " nearer to a Poisson process, whatever was learned: this repeats hypothesis 1.",
     _MARGIN_SHARE,
 )
 H3 = Claim(
     3,
-    "Memorizing networks move further from untrained ones than generalizing networks do.",
-    "distance of mean firing rates from the untrained network of the seed, memorizing minus generalizing",
+    "Memorizing networks move further from untrained ones than generalizing"
+    " networks do.",
+    "distance of mean firing rates from the untrained network of the seed, memorizing"
+    " minus generalizing",
     "strongly confirmed",
     +1,
 )
@@ -146,26 +159,32 @@ H4 = Claim(
 H5 = Claim(
     5,
     "In wider networks memorizing and generalizing are harder to tell apart.",
-    "slope on log2 width of the distance of mean firing rates, generalizing to memorizing",
+    "slope on log2 width of the distance of mean firing rates, generalizing to"
+    " memorizing",
     "weakly confirmed",
     -1,
-    "Wider networks were also trained to memorize more, as in the paper (the MLP 30 to 48 % of the samples at width 64 "
-    "and 99 to 100 % at 512), so that width and accuracy are not told apart.",
+    "Wider networks were also trained to memorize more, as in the paper (the MLP 30 to"
+    " 48 % of the samples at width 64 and 99 to 100 % at 512), so that width and"
+    " accuracy are not told apart.",
 )
 H6 = Claim(
     6,
     "Memorizing by more layers brings memorizing and generalizing closer.",
-    "distance of mean firing rates, generalizing to memorizing, when all layers are retrained minus the last two",
+    "distance of mean firing rates, generalizing to memorizing, when all layers are"
+    " retrained minus the last two",
     "weakly confirmed",
     -1,
 )
 H6_FROZEN = Claim(
     6,
-    "A deeper network whose earlier layers are frozen brings memorizing and generalizing closer.",
-    "distance of mean firing rates, generalizing to memorizing, in the deeper network minus the less deep one",
+    "A deeper network whose earlier layers are frozen brings memorizing and"
+    " generalizing closer.",
+    "distance of mean firing rates, generalizing to memorizing, in the deeper network"
+    " minus the less deep one",
     "stays distinct",
     -1,
-    "Only networks trained on the same data set, width and seed are compared, so that depth is not data.",
+    "Only networks trained on the same data set, width and seed are compared, so that"
+    " depth is not data.",
 )
 H7 = Claim(
     7,
@@ -173,21 +192,26 @@ H7 = Claim(
     f"mean firing rate, test minus training; the same means within {MARGIN_RATE}",
     "strongly confirmed",
     0,
-    "Equivalence is shown by an interval inside the margin, not by a test that does not reject.",
+    "Equivalence is shown by an interval inside the margin, not by a test that does not"
+    " reject.",
     MARGIN_RATE,
 )
 H8 = Claim(
     8,
-    "The switch from true to random labels shows as a change point of the mean firing rate.",
-    "share of trainings whose change point lies within one epoch of the switch, above one half",
+    "The switch from true to random labels shows as a change point of the mean firing"
+    " rate.",
+    "share of trainings whose change point lies within one epoch of the switch, above"
+    " one half",
     "strongly confirmed",
     +1,
-    "That rates are stable otherwise is the other half of the paper's hypothesis, which is not judged here: how far "
-    "they move stands below.",
+    "That rates are stable otherwise is the other half of the paper's hypothesis, which"
+    " is not judged here: how far they move stands below.",
 )
 
 
-def finding(claim: Claim, part: str, effect: PairedEffect | None, remark: str | None = None) -> Finding:
+def finding(
+    claim: Claim, part: str, effect: PairedEffect | None, remark: str | None = None
+) -> Finding:
     """Judge a claim by an estimate of its effect.
 
     Parameters
@@ -221,13 +245,19 @@ def finding(claim: Claim, part: str, effect: PairedEffect | None, remark: str | 
         found.pvalue,
         verdict,
         claim.paper,
-        found.seen_effect if verdict == UNDECIDED and np.isfinite(found.pvalue) else nan,
+        (
+            found.seen_effect
+            if verdict == UNDECIDED and np.isfinite(found.pvalue)
+            else nan
+        ),
         claim.remark if remark is None else remark,
     )
 
 
 def _verdict(claim: Claim, effect: PairedEffect) -> str:
-    """For: the interval on the predicted side of 0, or inside the margin of sameness. Against: wholly elsewhere."""
+    """For: the interval on the predicted side of 0, or inside the margin of sameness.
+    Against: wholly elsewhere.
+    """
     low, high, margin = effect.low, effect.high, claim.margin
     if np.isnan(low):
         return UNDECIDED

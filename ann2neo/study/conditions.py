@@ -1,4 +1,6 @@
-"""How a network comes to its weights: untrained, generalizing, or memorizing random labels in one of three ways."""
+"""How a network comes to its weights: untrained, generalizing, or memorizing random
+labels in one of three ways.
+"""
 
 from __future__ import annotations
 
@@ -46,22 +48,31 @@ _VALIDATION_SHARE = 0.1
 
 
 def conditions_of(network: str) -> tuple[str, ...]:
-    """Conditions that apply to a network: the MLP has no more than the two layers that are retrained."""
-    return tuple(name for name in CONDITIONS if network != "MLP" or name != "mem_retrain_all")
+    """Conditions that apply to a network: the MLP has no more than the two layers that
+    are retrained.
+    """
+    return tuple(
+        name for name in CONDITIONS if network != "MLP" or name != "mem_retrain_all"
+    )
 
 
 def epoch_limit(network: str, condition: str) -> int:
     """Most epochs of a training, where the paper's accuracy is not reached before.
 
-    Memorizing takes the MLP of width 64 about 2 000 epochs. Layers before the last two cost the most, so that
-    networks may train for longer where these are frozen.
+    Memorizing takes the MLP of width 64 about 2 000 epochs. Layers before the last two
+    cost the most, so that networks may train for longer where these are frozen.
 
     Examples
     --------
-    >>> epoch_limit("DenseNet121", "generalizing"), epoch_limit("DenseNet121", "mem_random_last")
+    >>> (
+    ...     epoch_limit("DenseNet121", "generalizing"),
+    ...     epoch_limit("DenseNet121", "mem_random_last"),
+    ... )
     (20, 4000)
     """
-    return (_EPOCH_LIMITS_OF_LAST_LAYERS if condition.endswith("_last") else _EPOCH_LIMITS)[network]
+    return (
+        _EPOCH_LIMITS_OF_LAST_LAYERS if condition.endswith("_last") else _EPOCH_LIMITS
+    )[network]
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +102,8 @@ class TrainedNetwork:
     target_accuracy : float
         Training accuracy asked for; NaN where there is none.
     accuracy_train, accuracy_validation : float
-        Shares of correct answers on the 90 % trained on and the 10 % held out, by the labels trained on.
+        Shares of correct answers on the 90 % trained on and the 10 % held out, by the
+        labels trained on.
     accuracy_test : float
         The same on test samples, by true labels.
     """
@@ -108,7 +120,8 @@ class TrainedNetwork:
 
 
 class NetworkUnderStudy:
-    """One architecture on one data set, brought into any condition; built and compiled once.
+    """One architecture on one data set, brought into any condition; built and compiled
+    once.
 
     Parameters
     ----------
@@ -121,7 +134,8 @@ class NetworkUnderStudy:
     max_epochs : int, optional
         Most epochs of a training; `epoch_limit` of the condition if not given.
     precision : {"float32", "mixed_bfloat16"}
-        What the network is trained in. Mixed precision is quicker where the processor multiplies bfloat16 itself.
+        What the network is trained in. Mixed precision is quicker where the processor
+        multiplies bfloat16 itself.
 
     Attributes
     ----------
@@ -144,9 +158,16 @@ class NetworkUnderStudy:
         if max_epochs is not None and max_epochs < 1:
             raise InputValueError(f"max_epochs must be at least 1, got {max_epochs}")
         if precision not in PRECISIONS:
-            raise InputValueError(f"unknown precision {precision!r}; there are {', '.join(PRECISIONS)}")
+            raise InputValueError(
+                f"unknown precision {precision!r}; there are {', '.join(PRECISIONS)}"
+            )
         x = data.inputs("train")
-        self.data, self.network, self.width, self.precision = data, network, width, precision
+        self.data, self.network, self.width, self.precision = (
+            data,
+            network,
+            width,
+            precision,
+        )
         self.model = build_network(network, width, x.shape[1:], data.n_classes)
         self._max_epochs = max_epochs
         self._built = weights_of(self.model)
@@ -156,24 +177,40 @@ class NetworkUnderStudy:
         layers = self._learner.layers
         split = [layer.name for layer in layers].index(HIDDEN_LAYER)
         self._body = keras.Sequential([keras.Input(x.shape[1:]), *layers[:split]])
-        head = keras.Sequential([keras.Input(self._body.output_shape[1:]), *layers[split:]])
+        head = keras.Sequential(
+            [keras.Input(self._body.output_shape[1:]), *layers[split:]]
+        )
         # The MLP's body has nothing to train, so that its head is the whole network.
         n_bytes = 4 if precision == "float32" else 2
-        self._features_fit = n_bytes * self._n_train * self._body.output_shape[-1] <= _FEATURE_BYTES
+        self._features_fit = (
+            n_bytes * self._n_train * self._body.output_shape[-1] <= _FEATURE_BYTES
+        )
         # XLA has no quick products of bfloat16 on processors.
         quicker_by_xla = self._features_fit and precision == "float32"
-        self._head_trainer = Trainer(head, None if self._features_fit else self._body, xla=quicker_by_xla)
+        self._head_trainer = Trainer(
+            head, None if self._features_fit else self._body, xla=quicker_by_xla
+        )
         self._trainer = Trainer(self._learner)
         self._judge = Trainer(self.model)
 
     def labels(self, condition: str, seed: int) -> npt.NDArray[np.int32]:
-        """Labels of all training samples under a condition: the true ones, permuted for memorization."""
+        """Labels of all training samples under a condition: the true ones, permuted for
+        memorization.
+        """
         y = self.data.labels("train")
-        return np.random.default_rng([seed, 1]).permutation(y) if condition in MEMORIZING else y
+        return (
+            np.random.default_rng([seed, 1]).permutation(y)
+            if condition in MEMORIZING
+            else y
+        )
 
     def max_epochs(self, condition: str) -> int:
         """Most epochs of a training under a condition."""
-        return epoch_limit(self.network, condition) if self._max_epochs is None else self._max_epochs
+        return (
+            epoch_limit(self.network, condition)
+            if self._max_epochs is None
+            else self._max_epochs
+        )
 
     def initial_weights(self, seed: int) -> Weights:
         """Weights of the untrained network."""
@@ -199,7 +236,8 @@ class NetworkUnderStudy:
         seed : int
             The same seed gives the same network.
         generalizing : list of ndarray, optional
-            Weights of the generalizing network of this seed, from which two conditions start.
+            Weights of the generalizing network of this seed, from which two conditions
+            start.
         cut_at : Checkpoint, optional
             Go on from here.
         checkpoint : callable, optional
@@ -218,10 +256,15 @@ class NetworkUnderStudy:
             If the condition does not apply, or `generalizing` is missing.
         """
         if condition not in conditions_of(self.network):
-            raise InputValueError(f"unknown condition {condition!r}; {self.network} has {conditions_of(self.network)}")
+            raise InputValueError(
+                f"unknown condition {condition!r}; {self.network} has"
+                f" {conditions_of(self.network)}"
+            )
         if condition in {"mem_retrain_last", "mem_retrain_all"}:
             if generalizing is None:
-                raise InputValueError(f"{condition} starts from a generalizing network; pass its weights")
+                raise InputValueError(
+                    f"{condition} starts from a generalizing network; pass its weights"
+                )
             start = generalizing
         else:
             start = self.initial_weights(seed)
@@ -247,7 +290,11 @@ class NetworkUnderStudy:
                 done=None if cut_at is None else cut_at.progress,
                 after_epoch=epoch_done,
             )
-            stopped_by = "accuracy" if target is not None and progress.accuracy >= target else "epoch limit"
+            stopped_by = (
+                "accuracy"
+                if target is not None and progress.accuracy >= target
+                else "epoch limit"
+            )
         n, weights = self._n_train, weights_of(self._learner)
         self.model.set_weights(weights)
         return TrainedNetwork(
@@ -263,17 +310,24 @@ class NetworkUnderStudy:
         )
 
     def _trainer_of(self, condition: str) -> tuple[Trainer, Any]:
-        """What trains under a condition, and on which inputs: the head alone on its features, or everything."""
+        """What trains under a condition, and on which inputs: the head alone on its
+        features, or everything.
+        """
         if self._body.weights and not condition.endswith("_last"):
             return self._trainer, self._x[: self._n_train]
-        return self._head_trainer, self._features() if self._features_fit else self._x[: self._n_train]
+        return self._head_trainer, (
+            self._features() if self._features_fit else self._x[: self._n_train]
+        )
 
     def _features(self) -> Any:
         """What the frozen layers make of the samples trained on."""
         import tensorflow as tf
 
         # Filled in place: joined from parts, the features would be in memory twice.
-        shape, dtype = (self._n_train, *self._body.output_shape[1:]), self._body.layers[-1].compute_dtype
+        shape, dtype = (
+            (self._n_train, *self._body.output_shape[1:]),
+            self._body.layers[-1].compute_dtype,
+        )
         features = tf.Variable(tf.zeros(shape, dtype))
         for start in range(0, self._n_train, _FEATURE_BATCH):
             stop = min(start + _FEATURE_BATCH, self._n_train)

@@ -1,4 +1,6 @@
-"""The demonstration: three networks, their recordings, and one table of what their spikes say."""
+"""The demonstration: three networks, their recordings, and one table of what their
+spikes say.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,11 @@ __all__ = ["demo_text", "run_demo"]
 _log = logging.getLogger(__name__)
 
 _CONDITIONS = ("random", "generalizing", "mem_random_last")
-_WORDS = {"random": "untrained", "generalizing": "generalizing", "mem_random_last": "memorizing"}
+_WORDS = {
+    "random": "untrained",
+    "generalizing": "generalizing",
+    "mem_random_last": "memorizing",
+}
 _WIDTH = 64
 _EPOCHS = {"digits": 1000}
 _EPOCHS_ELSEWHERE = 200
@@ -44,9 +50,14 @@ _HEADINGS = {
 
 
 def run_demo(
-    dataset: str = "digits", out: str | os.PathLike[str] = "ann2neo-demo", *, seed: int = 0, overwrite: bool = False
+    dataset: str = "digits",
+    out: str | os.PathLike[str] = "ann2neo-demo",
+    *,
+    seed: int = 0,
+    overwrite: bool = False,
 ) -> pd.DataFrame:
-    """Train an MLP under three conditions, record and analyse each, and write a NWB file a network.
+    """Train an MLP under three conditions, record and analyse each, and write a NWB
+    file a network.
 
     Parameters
     ----------
@@ -62,7 +73,8 @@ def run_demo(
     Returns
     -------
     pandas.DataFrame
-        One row per network and split, and the generalizing network's once more in stored order.
+        One row per network and split, and the generalizing network's once more in
+        stored order.
 
     Raises
     ------
@@ -76,48 +88,86 @@ def run_demo(
     there = [str(path) for path in files.values() if path.exists()]
     if there and not overwrite:
         verb = "exists" if len(there) == 1 else "exist"
-        msg = f"{', '.join(there)} {verb} already; pass overwrite=True (--overwrite) to replace"
-        raise OutputExistsError(msg + " the files of an earlier demonstration, or choose another folder with --out")
+        msg = (
+            f"{', '.join(there)} {verb} already; pass overwrite=True (--overwrite) to"
+            " replace"
+        )
+        raise OutputExistsError(
+            msg
+            + " the files of an earlier demonstration, or choose another folder with"
+            " --out"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"the folder {folder} cannot be made: {error.strerror}; choose another with --out") from error
+        raise OutputError(
+            f"the folder {folder} cannot be made: {error.strerror}; choose another with"
+            " --out"
+        ) from error
     data = load_dataset(dataset)
-    bench = NetworkUnderStudy(data, "MLP", _WIDTH, max_epochs=_EPOCHS.get(data.name, _EPOCHS_ELSEWHERE))
+    bench = NetworkUnderStudy(
+        data, "MLP", _WIDTH, max_epochs=_EPOCHS.get(data.name, _EPOCHS_ELSEWHERE)
+    )
     probe = Probe(bench.model, HIDDEN_LAYER)
     tables = []
     for condition in _CONDITIONS:
-        _log.info("%s: training and recording the %s network", data.name, _WORDS[condition])
+        _log.info(
+            "%s: training and recording the %s network", data.name, _WORDS[condition]
+        )
         network = bench.bring_into(condition, seed)
         recording = record_network(probe, bench, network)
         tables.append(_rows(recording, network))
         write_nwb(recording, files[condition], overwrite=overwrite)
         if condition == "generalizing":
-            stored = _rows(record_network(probe, bench, network, shuffle=False), network)
+            stored = _rows(
+                record_network(probe, bench, network, shuffle=False), network
+            )
     return pd.concat([*tables, stored], ignore_index=True)
 
 
 def _rows(recording: Recording, network: TrainedNetwork) -> pd.DataFrame:
     rows = summarize(analyze(recording)).rename(columns={"phase": "split"})
-    accuracy = rows["split"].map({"train": network.accuracy_train, "test": network.accuracy_test})
+    accuracy = rows["split"].map(
+        {"train": network.accuracy_train, "test": network.accuracy_test}
+    )
     return rows.assign(network=_WORDS[network.condition], accuracy=accuracy)
 
 
 def demo_text(table: pd.DataFrame, out: str | os.PathLike[str]) -> str:
     """The table of a demonstration, what it shows, and what to open next."""
-    shown = [[_cell(name, row[name]) for name in _HEADINGS] for row in table.to_dict("records")]
-    random = table[table["order"] == "random"].set_index(["network", "split"])["mean_firing_rate"]
+    shown = [
+        [_cell(name, row[name]) for name in _HEADINGS]
+        for row in table.to_dict("records")
+    ]
+    random = table[table["order"] == "random"].set_index(["network", "split"])[
+        "mean_firing_rate"
+    ]
     stored = table[table["order"] == "stored"].iloc[-1]
-    generalizing, memorizing = random["generalizing", "test"], random["memorizing", "test"]
+    generalizing, memorizing = (
+        random["generalizing", "test"],
+        random["memorizing", "test"],
+    )
     file = Path(out) / "generalizing.nwb"
     return "\n".join(
         [
             _aligned([list(_HEADINGS.values()), *shown], rule_before=len(shown) - 1),
             "",
-            f"A sample activates {generalizing:.0%} of the generalizing network, {memorizing:.0%} of the memorizing.",
-            "In random order the Fano factor is what the rates alone make it, and the dispersion is 1, whatever was",
-            f"learned. In stored order it is {stored['mean_dispersion']:.2f} on test samples: the data set's order.",
-            "Accuracy: on the labels trained on (random ones for the memorizing network), and on true test labels.",
+            (
+                f"A sample activates {generalizing:.0%} of the generalizing network,"
+                f" {memorizing:.0%} of the memorizing."
+            ),
+            (
+                "In random order the Fano factor is what the rates alone make it, and"
+                " the dispersion is 1, whatever was"
+            ),
+            (
+                f"learned. In stored order it is {stored['mean_dispersion']:.2f} on"
+                " test samples: the data set's order."
+            ),
+            (
+                "Accuracy: on the labels trained on (random ones for the memorizing"
+                " network), and on true test labels."
+            ),
             "",
             "Open next:",
             f"  ann2neo info {file}",
@@ -137,20 +187,41 @@ def _cell(name: str, value: Any) -> str:
 
 
 def _aligned(rows: list[list[str]], rule_before: int) -> str:
-    """Columns side by side: words to the left, numbers to the right; headings broken over lines."""
+    """Columns side by side: words to the left, numbers to the right; headings broken
+    over lines.
+    """
     heads = [_broken(head) for head in rows[0]]
     depth = max(len(head) for head in heads)
-    lines = [[head[i - depth + len(head)] if i >= depth - len(head) else "" for head in heads] for i in range(depth)]
-    widths = [max(len(line[i]) for line in [*lines, *rows[1:]]) for i in range(len(heads))]
+    lines = [
+        [
+            head[i - depth + len(head)] if i >= depth - len(head) else ""
+            for head in heads
+        ]
+        for i in range(depth)
+    ]
+    widths = [
+        max(len(line[i]) for line in [*lines, *rows[1:]]) for i in range(len(heads))
+    ]
     words = 3
 
     def join(line: list[str]) -> str:
-        cells = [c.ljust(w) if i < words else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))]
+        cells = [
+            c.ljust(w) if i < words else c.rjust(w)
+            for i, (c, w) in enumerate(zip(line, widths, strict=True))
+        ]
         return "  ".join(cells).rstrip()
 
     rule = "  ".join("-" * width for width in widths)
     body = [join(row) for row in rows[1:]]
-    return "\n".join([*(join(line) for line in lines), rule, *body[: rule_before - 1], rule, *body[rule_before - 1 :]])
+    return "\n".join(
+        [
+            *(join(line) for line in lines),
+            rule,
+            *body[: rule_before - 1],
+            rule,
+            *body[rule_before - 1 :],
+        ]
+    )
 
 
 def _broken(heading: str) -> list[str]:

@@ -1,4 +1,6 @@
-"""Firing rates while a network trains on true labels and then on random ones: the paper's figure 5."""
+"""Firing rates while a network trains on true labels and then on random ones: the
+paper's figure 5.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ class Switch:
     index : int
         First value after the change.
     statistic : float
-        Largest cumulative sum of deviations from the mean, in long-run standard deviations.
+        Largest cumulative sum of deviations from the mean, in long-run standard
+        deviations.
     pvalue : float
         Of no change of level.
     """
@@ -65,11 +68,13 @@ def find_change(curve: npt.ArrayLike) -> Switch:
 
     Notes
     -----
-    The statistic is ``max over k of abs(S_k - k/n S_n) / (s sqrt(n))``, whose null distribution is Kolmogorov's; s is
-    the long-run standard deviation by Bartlett's kernel with Andrews' (1991, Econometrica 59:817) bandwidth for an
-    AR(1) process, of the deviations from the levels on either side, so that the change itself does not count as noise
-    (Csörgő & Horváth 1997, Limit Theorems in Change-Point Analysis). The place is that of least squares: the k that
-    maximises ``abs(S_k - k/n S_n) / sqrt(k (n - k))``, which is not drawn to the middle.
+    The statistic is ``max over k of abs(S_k - k/n S_n) / (s sqrt(n))``, whose null
+    distribution is Kolmogorov's; s is the long-run standard deviation by Bartlett's
+    kernel with Andrews' (1991, Econometrica 59:817) bandwidth for an AR(1) process, of
+    the deviations from the levels on either side, so that the change itself does not
+    count as noise (Csörgő & Horváth 1997, Limit Theorems in Change-Point Analysis). The
+    place is that of least squares: the k that maximises ``abs(S_k - k/n S_n) / sqrt(k
+    (n - k))``, which is not drawn to the middle.
 
     Examples
     --------
@@ -82,11 +87,16 @@ def find_change(curve: npt.ArrayLike) -> Switch:
     values = np.asarray(curve, np.float64)
     n = len(values)
     if values.ndim != 1 or n < 20 or not np.isfinite(values).all():
-        raise InputValueError(f"a curve needs at least 20 finite values, got an array of shape {values.shape}")
+        raise InputValueError(
+            "a curve needs at least 20 finite values, got an array of shape"
+            f" {values.shape}"
+        )
     deviation = np.cumsum(values - values.mean())[:-1]
     k = np.arange(1, n)
     index = int(np.argmax(np.abs(deviation) / np.sqrt(k * (n - k)))) + 1
-    residuals = np.concatenate([values[:index] - values[:index].mean(), values[index:] - values[index:].mean()])
+    residuals = np.concatenate(
+        [values[:index] - values[:index].mean(), values[index:] - values[index:].mean()]
+    )
     spread = np.sqrt(_long_run_variance(residuals) * n)
     if spread == 0:
         changed = bool(np.abs(deviation).max() > 0)
@@ -105,14 +115,24 @@ def _long_run_variance(residuals: npt.NDArray[np.float64]) -> float:
     bandwidth = 1.1447 * (4 * rho**2 / (1 - rho**2) ** 2 * n) ** (1 / 3)
     total = variance
     for lag in range(1, min(int(bandwidth), n - 1) + 1):
-        total += 2 * (1 - lag / (bandwidth + 1)) * float(residuals[lag:] @ residuals[:-lag] / n)
+        total += (
+            2
+            * (1 - lag / (bandwidth + 1))
+            * float(residuals[lag:] @ residuals[:-lag] / n)
+        )
     return max(total, 0.0)
 
 
 def training_curve(
-    bench: NetworkUnderStudy, seed: int, *, true_epochs: int = 10, random_epochs: int = 100, retrain: str = "all"
+    bench: NetworkUnderStudy,
+    seed: int,
+    *,
+    true_epochs: int = 10,
+    random_epochs: int = 100,
+    retrain: str = "all",
 ) -> pd.DataFrame:
-    """Train on true and then on random labels, and record a probe set after every batch.
+    """Train on true and then on random labels, and record a probe set after every
+    batch.
 
     Parameters
     ----------
@@ -128,27 +148,42 @@ def training_curve(
     Returns
     -------
     pandas.DataFrame
-        One row per batch and split, as `SpikeMonitor.history`, with ``labels`` "true" or "random".
+        One row per batch and split, as `SpikeMonitor.history`, with ``labels`` "true"
+        or "random".
     """
     import keras
 
     if true_epochs < 1 or random_epochs < 1:
-        raise InputValueError(f"the curve needs 1 or more epochs on either side, got {true_epochs} and {random_epochs}")
+        raise InputValueError(
+            f"the curve needs 1 or more epochs on either side, got {true_epochs} and"
+            f" {random_epochs}"
+        )
     if retrain not in {"all", "last"}:
         raise InputValueError(f"retrain must be 'all' or 'last', got {retrain!r}")
     data, model = bench.data, bench.model
     model.set_weights(bench.initial_weights(seed))
-    monitor = SpikeMonitor(data.inputs("train"), data.inputs("test"), HIDDEN_LAYER, every="batch", seed=seed)
+    monitor = SpikeMonitor(
+        data.inputs("train"),
+        data.inputs("test"),
+        HIDDEN_LAYER,
+        every="batch",
+        seed=seed,
+    )
     x = data.inputs("train")
     parts: list[pd.DataFrame] = []
     split = [layer.name for layer in model.layers].index(HIDDEN_LAYER)
     trainable_before = (model.trainable, [layer.trainable for layer in model.layers])
     try:
-        for condition, n_epochs in (("generalizing", true_epochs), ("mem_random_last", random_epochs)):
+        for condition, n_epochs in (
+            ("generalizing", true_epochs),
+            ("mem_random_last", random_epochs),
+        ):
             if condition != "generalizing" and retrain == "last":
                 for layer in model.layers[:split]:
                     layer.trainable = False
-            model.compile(keras.optimizers.SGD(LEARNING_RATE), "sparse_categorical_crossentropy")
+            model.compile(
+                keras.optimizers.SGD(LEARNING_RATE), "sparse_categorical_crossentropy"
+            )
             with _seeded(seed + len(parts)):
                 model.fit(
                     x,
@@ -160,8 +195,12 @@ def training_curve(
                     callbacks=[monitor],
                 )
             history = monitor.history
-            part = history[history["batch"] >= 0].assign(labels="true" if condition == "generalizing" else "random")
-            parts.append(part.assign(epoch=part["epoch"] + (true_epochs if parts else 0)))
+            part = history[history["batch"] >= 0].assign(
+                labels="true" if condition == "generalizing" else "random"
+            )
+            parts.append(
+                part.assign(epoch=part["epoch"] + (true_epochs if parts else 0))
+            )
     finally:
         model.trainable = trainable_before[0]
         for layer, trainable in zip(model.layers, trainable_before[1], strict=True):
@@ -180,9 +219,10 @@ def switches_table(curve: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per split ("train", "val"): ``switch`` and ``found`` in batches, ``epochs_off``, ``statistic``,
-        ``pvalue``, and ``within_one_epoch``: found (p at most 0.05) no more than an epoch away. The first epoch, in
-        which the rate leaves its random start, is not looked at.
+        One row per split ("train", "val"): ``switch`` and ``found`` in batches,
+        ``epochs_off``, ``statistic``, ``pvalue``, and ``within_one_epoch``: found (p at
+        most 0.05) no more than an epoch away. The first epoch, in which the rate leaves
+        its random start, is not looked at.
     """
     rows = []
     for split, part in curve.groupby("split", sort=False):
@@ -222,8 +262,9 @@ def run_dynamics(
     Parameters
     ----------
     out : path
-        A folder of results, or a new one. ``dynamics.csv`` gets a row per network and split, ``dynamics/`` a curve
-        per network; curves that are there already are not run again.
+        A folder of results, or a new one. ``dynamics.csv`` gets a row per network and
+        split, ``dynamics/`` a curve per network; curves that are there already are not
+        run again.
     dataset, network, widths, seeds
         Which networks.
     true_epochs, random_epochs, retrain
@@ -242,13 +283,24 @@ def run_dynamics(
         for width in widths:
             bench = NetworkUnderStudy(data, network, width)
             for seed in seeds:
-                name = f"{data.name}_{network}_{width}_{retrain}_{true_epochs}_{random_epochs}_seed{seed}"
+                epochs = f"{true_epochs}_{random_epochs}"
+                name = f"{data.name}_{network}_{width}_{retrain}_{epochs}_seed{seed}"
                 path = folder / "dynamics" / f"{name}.csv"
                 if not path.exists():
                     curve = training_curve(
-                        bench, seed, true_epochs=true_epochs, random_epochs=random_epochs, retrain=retrain
+                        bench,
+                        seed,
+                        true_epochs=true_epochs,
+                        random_epochs=random_epochs,
+                        retrain=retrain,
                     )
-                    key = {"dataset": data.name, "network": network, "width": width, "retrain": retrain, "seed": seed}
+                    key = {
+                        "dataset": data.name,
+                        "network": network,
+                        "width": width,
+                        "retrain": retrain,
+                        "seed": seed,
+                    }
                     with complete_file(path, overwrite=True) as partial:
                         curve.assign(**key).to_csv(partial, index=False)
                 _log.info("%s: the curve is in %s", name, path)
@@ -260,7 +312,9 @@ def _write_switches(folder: Path) -> pd.DataFrame:
     parts = []
     for path in sorted((folder / "dynamics").glob("*.csv")):
         curve = pd.read_csv(path)
-        parts.append(switches_table(curve).assign(**{name: curve[name].iloc[0] for name in key}))
+        parts.append(
+            switches_table(curve).assign(**{name: curve[name].iloc[0] for name in key})
+        )
     table = pd.concat(parts, ignore_index=True)
     table = table[[*key, *(name for name in table if name not in key)]]
     with complete_file(folder / SWITCHES, overwrite=True) as partial:
@@ -268,7 +322,7 @@ def _write_switches(folder: Path) -> pd.DataFrame:
     return table
 
 
-class _seeded:  # noqa: N801 - reads as a verb
+class _seeded:  # noqa: N801
     """Seed NumPy's and Keras' global draws for a training, and put NumPy's back."""
 
     def __init__(self, seed: int) -> None:
@@ -277,7 +331,8 @@ class _seeded:  # noqa: N801 - reads as a verb
     def __enter__(self) -> None:
         import keras
 
-        self._numpy = np.random.get_state()  # noqa: NPY002 - Keras shuffles by the global generator
+        # Keras shuffles by the global generator.
+        self._numpy = np.random.get_state()  # noqa: NPY002
         keras.utils.set_random_seed(self._seed)
 
     def __exit__(self, *error: object) -> None:

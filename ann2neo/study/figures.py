@@ -1,4 +1,6 @@
-"""The figures of the page of results, each with the numbers it draws and their sum, so that a check needs no pixels."""
+"""The figures of the page of results, each with the numbers it draws and their sum, so
+that a check needs no pixels.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +42,12 @@ class ResultFigure:
 
     @property
     def remark(self) -> str:
-        """First line of the file: the sum of its numbers, to six digits, so that last digits may differ."""
-        text = "".join(table.to_csv(index=False, float_format="%.6g") for table in self.tables)
+        """First line of the file: the sum of its numbers, to six digits, so that last
+        digits may differ.
+        """
+        text = "".join(
+            table.to_csv(index=False, float_format="%.6g") for table in self.tables
+        )
         return f"numbers drawn: sha256 {hashlib.sha256(text.encode()).hexdigest()}"
 
     def svg(self) -> str:
@@ -51,7 +57,9 @@ class ResultFigure:
         return figure_text(self.draw(), self.name, self.caption, self.remark)
 
 
-def figures_of(results: Results, areas: pd.DataFrame | None, curves: pd.DataFrame | None) -> list[ResultFigure]:
+def figures_of(
+    results: Results, areas: pd.DataFrame | None, curves: pd.DataFrame | None
+) -> list[ResultFigure]:
     """The figures that a folder of results gives.
 
     Parameters
@@ -68,31 +76,46 @@ def figures_of(results: Results, areas: pd.DataFrame | None, curves: pd.DataFram
     list of ResultFigure
         In the order of the page.
     """
-    from ann2neo.report.paper_figures import plot_areas, plot_beside_paper, plot_law, plot_switches
-    from ann2neo.report.study_figures import plot_indicator_against_gap, plot_indicator_by_width
+    from ann2neo.report.paper_figures import (
+        plot_areas,
+        plot_beside_paper,
+        plot_law,
+        plot_switches,
+    )
+    from ann2neo.report.study_figures import (
+        plot_indicator_against_gap,
+        plot_indicator_by_width,
+    )
 
     beside = compare_with_paper(results)
-    beside = beside[(beside["quantity"] == "mean_firing_rate") & beside["paper"].notna()]
+    beside = beside[
+        (beside["quantity"] == "mean_firing_rate") & beside["paper"].notna()
+    ]
     beside = beside[["condition", "ours", "paper", "doubt"]]
     ours, paper = our_law(results), papers_law()
     table = results.table
-    table = table[[*ROW_KEY, "accuracy_train", "accuracy_validation", "mean_firing_rate"]]
+    table = table[
+        [*ROW_KEY, "accuracy_train", "accuracy_validation", "mean_firing_rate"]
+    ]
     found = [
         ResultFigure(
             "law",
-            "Mean Fano factor against mean firing rate, with the line 1 - rate; crossed: doubtful cells of the paper.",
+            "Mean Fano factor against mean firing rate, with the line 1 - rate;"
+            " crossed: doubtful cells of the paper.",
             [ours, paper],
             lambda: plot_law(ours, paper).figure,
         ),
         ResultFigure(
             "by_width",
-            "Mean firing rate on test samples by width and condition (of four panels of the paper's figure 4).",
+            "Mean firing rate on test samples by width and condition (of four panels of"
+            " the paper's figure 4).",
             [table],
             lambda: plot_indicator_by_width(table).figure,
         ),
         ResultFigure(
             "by_gap",
-            "Mean firing rate on test samples against the generalization gap (of four panels of the paper's figure 3).",
+            "Mean firing rate on test samples against the generalization gap (of four"
+            " panels of the paper's figure 3).",
             [table],
             lambda: plot_indicator_against_gap(table).figure,
         ),
@@ -107,9 +130,19 @@ def figures_of(results: Results, areas: pd.DataFrame | None, curves: pd.DataFram
         found.insert(0, figure)
     if areas is not None:
         drawn = areas[areas["held_out"] == ""]
-        caption = "How well statistics on test samples tell memorizing from generalizing networks."
-        found.append(ResultFigure("areas", caption, [drawn], lambda: plot_areas(drawn).figure))
+        caption = (
+            "How well statistics on test samples tell memorizing from generalizing"
+            " networks."
+        )
+        found.append(
+            ResultFigure("areas", caption, [drawn], lambda: plot_areas(drawn).figure)
+        )
     if curves is not None:
-        caption = "Mean firing rate while labels switch from true to random (the paper's figure 5)."
-        found.append(ResultFigure("switches", caption, [curves], lambda: plot_switches(curves)))
+        caption = (
+            "Mean firing rate while labels switch from true to random (the paper's"
+            " figure 5)."
+        )
+        found.append(
+            ResultFigure("switches", caption, [curves], lambda: plot_switches(curves))
+        )
     return found

@@ -1,4 +1,6 @@
-"""What training curves say about the switch from true to random labels, and how steady rates are on either side."""
+"""What training curves say about the switch from true to random labels, and how steady
+rates are on either side.
+"""
 
 from __future__ import annotations
 
@@ -19,33 +21,51 @@ def steadiness(curves: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     curves : pandas.DataFrame
-        Training curves as `collect_results` thins them: network and data set, ``split``, ``labels``, ``epoch``,
-        ``mean_firing_rate``.
+        Training curves as `collect_results` thins them: network and data set,
+        ``split``, ``labels``, ``epoch``, ``mean_firing_rate``.
 
     Returns
     -------
     pandas.DataFrame
-        A row a curve and split: ``before``, the mean rate of the last epoch of true labels minus that of the second,
-        since the first leaves the untrained state; ``at_switch``, that of the second ten epochs of random labels minus
-        that of the last of true ones; and ``after``, that of the last ten epochs minus that of the second ten. NaN
-        where there are no such epochs.
+        A row a curve and split: ``before``, the mean rate of the last epoch of true
+        labels minus that of the second, since the first leaves the untrained state;
+        ``at_switch``, that of the second ten epochs of random labels minus that of the
+        last of true ones; and ``after``, that of the last ten epochs minus that of the
+        second ten. NaN where there are no such epochs.
     """
     rows = []
     for key, curve in curves.groupby(_KEY):
-        true, random = (curve[curve["labels"] == labels] for labels in ("true", "random"))
+        true, random = (
+            curve[curve["labels"] == labels] for labels in ("true", "random")
+        )
         settled = random["epoch"].min() // 1 + _EPOCHS
         last = random["epoch"].max() // 1 + 1 - _EPOCHS
-        first_level, second_level = _mean(true, true["epoch"].max() // 1), _mean(random, settled, settled + _EPOCHS)
-        after = _mean(random, last) - second_level if last >= settled + _EPOCHS else float("nan")
-        rows.append([*key, first_level - _mean(true, 1, 2), second_level - first_level, after])
+        first_level, second_level = (
+            _mean(true, true["epoch"].max() // 1),
+            _mean(random, settled, settled + _EPOCHS),
+        )
+        after = (
+            _mean(random, last) - second_level
+            if last >= settled + _EPOCHS
+            else float("nan")
+        )
+        rows.append(
+            [*key, first_level - _mean(true, 1, 2), second_level - first_level, after]
+        )
     return pd.DataFrame(rows, columns=[*_KEY, *_CHANGES])
 
 
 def _mean(curve: pd.DataFrame, start: float, stop: float = float("inf")) -> float:
-    return float(curve.loc[(curve["epoch"] >= start) & (curve["epoch"] < stop), "mean_firing_rate"].mean())
+    return float(
+        curve.loc[
+            (curve["epoch"] >= start) & (curve["epoch"] < stop), "mean_firing_rate"
+        ].mean()
+    )
 
 
-def switches_markdown(switches: pd.DataFrame | None, curves: pd.DataFrame | None) -> str:
+def switches_markdown(
+    switches: pd.DataFrame | None, curves: pd.DataFrame | None
+) -> str:
     """Where switches of labels were found, and how far rates move on either side.
 
     Parameters
@@ -61,11 +81,22 @@ def switches_markdown(switches: pd.DataFrame | None, curves: pd.DataFrame | None
         A table, a row a curve and split.
     """
     if switches is None or switches.empty:
-        return "No training curve is here yet; the command stands under what is missing.\n"
+        return (
+            "No training curve is here yet; the command stands under what is missing.\n"
+        )
     table = switches
     if curves is not None:
         table = table.merge(steadiness(curves), on=_KEY, how="left")
-    heads = ["data", "network", "width", "random labels train", "seed", "split", "switch", "found"]
+    heads = [
+        "data",
+        "network",
+        "width",
+        "random labels train",
+        "seed",
+        "split",
+        "switch",
+        "found",
+    ]
     rows = [
         [
             *(row[name] for name in _KEY[:-1]),
@@ -76,7 +107,11 @@ def switches_markdown(switches: pd.DataFrame | None, curves: pd.DataFrame | None
             f"{row['epochs_off']:+.2f}",
             f"{row['pvalue']:.2g}" if row["pvalue"] else "under 1e-300",
             "yes" if row["within_one_epoch"] else "no",
-            *("none" if pd.isna(row[name]) else f"{row[name]:+.3f}" for name in _CHANGES if name in row),
+            *(
+                "none" if pd.isna(row[name]) else f"{row[name]:+.3f}"
+                for name in _CHANGES
+                if name in row
+            ),
         ]
         for row in table.to_dict("records")
     ]
@@ -85,7 +120,8 @@ def switches_markdown(switches: pd.DataFrame | None, curves: pd.DataFrame | None
     if curves is not None:
         heads += ["change before", "change at the switch", "change after"]
         text += (
-            "\nChanges of the mean firing rate: while labels are true, from the second to the last epoch; from that "
-            "one to the second ten epochs of random labels; and from those to the last ten.\n"
+            "\nChanges of the mean firing rate: while labels are true, from the second"
+            " to the last epoch; from that one to the second ten epochs of random"
+            " labels; and from those to the last ten.\n"
         )
     return markdown_table(heads, rows) + text

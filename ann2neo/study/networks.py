@@ -1,4 +1,6 @@
-"""The paper's networks: an MLP, a small CNN, and DenseNet121, each with one observed hidden layer."""
+"""The paper's networks: an MLP, a small CNN, and DenseNet121, each with one observed
+hidden layer.
+"""
 
 from __future__ import annotations
 
@@ -39,14 +41,17 @@ Weights = list[npt.NDArray[np.float32]]
 _DOWNLOAD_SECONDS = 10.0
 
 
-def build_network(network: str, width: int, input_shape: tuple[int, ...], n_classes: int = 10) -> Any:
+def build_network(
+    network: str, width: int, input_shape: tuple[int, ...], n_classes: int = 10
+) -> Any:
     """Build one of the paper's networks (section 3.1.2), with a softmax output.
 
     Parameters
     ----------
     network : {"MLP", "CNN", "DenseNet121"}
-        MLP: Flatten, Dense, Dense. CNN: Conv2D with 32 filters of 3 x 3, Flatten, Dense, Dense. DenseNet121: the
-        network of `keras.applications` without its top, Flatten, Dense, Dense.
+        MLP: Flatten, Dense, Dense. CNN: Conv2D with 32 filters of 3 x 3, Flatten,
+        Dense, Dense. DenseNet121: the network of `keras.applications` without its top,
+        Flatten, Dense, Dense.
     width : int
         Units of the hidden layer, which is called "hidden".
     input_shape : tuple of int
@@ -57,27 +62,37 @@ def build_network(network: str, width: int, input_shape: tuple[int, ...], n_clas
     Returns
     -------
     keras.Sequential
-        Not compiled. Its attribute ``pretrained`` tells whether DenseNet121 carries ImageNet's weights, which it does
-        where they can be downloaded.
+        Not compiled. Its attribute ``pretrained`` tells whether DenseNet121 carries
+        ImageNet's weights, which it does where they can be downloaded.
 
     Raises
     ------
     InputValueError
-        If the network is unknown, a size is not positive, or the inputs are too small for it.
+        If the network is unknown, a size is not positive, or the inputs are too small
+        for it.
     """
     import keras
 
     if network not in NETWORKS:
-        raise InputValueError(f"unknown network {network!r}; there are {', '.join(NETWORKS)}")
+        raise InputValueError(
+            f"unknown network {network!r}; there are {', '.join(NETWORKS)}"
+        )
     if width < 1 or n_classes < 2:
-        raise InputValueError(f"a network needs a width of at least 1 and 2 classes, got {width} and {n_classes}")
+        raise InputValueError(
+            f"a network needs a width of at least 1 and 2 classes, got {width} and"
+            f" {n_classes}"
+        )
     layers: list[Any] = [keras.Input(input_shape)]
     pretrained = False
     if network != "MLP" and len(input_shape) != 3:
-        raise InputValueError(f"{network} needs images, got inputs of shape {input_shape}; use the MLP")
+        raise InputValueError(
+            f"{network} needs images, got inputs of shape {input_shape}; use the MLP"
+        )
     if network == "CNN":
         if min(input_shape[:2]) < 3:
-            raise InputValueError(f"the CNN needs images of at least 3 x 3 pixels, got {input_shape[:2]}")
+            raise InputValueError(
+                f"the CNN needs images of at least 3 x 3 pixels, got {input_shape[:2]}"
+            )
         layers.append(keras.layers.Conv2D(32, 3, activation="relu", name="convolution"))
     elif network == "DenseNet121":
         base, pretrained = _densenet(input_shape)
@@ -96,15 +111,26 @@ def _densenet(input_shape: tuple[int, ...]) -> tuple[Any, bool]:
     import keras
 
     if min(input_shape[:2]) < 32:
-        raise InputValueError(f"DenseNet121 needs images of at least 32 x 32 pixels, got {input_shape[:2]}")
-    arguments = {"include_top": False, "input_shape": input_shape, "name": "densenet121"}
+        raise InputValueError(
+            "DenseNet121 needs images of at least 32 x 32 pixels, got"
+            f" {input_shape[:2]}"
+        )
+    arguments = {
+        "include_top": False,
+        "input_shape": input_shape,
+        "name": "densenet121",
+    }
     if input_shape[2] == 3:
         waited = socket.getdefaulttimeout()
         socket.setdefaulttimeout(_DOWNLOAD_SECONDS)
         try:
             return keras.applications.DenseNet121(weights="imagenet", **arguments), True
-        except Exception as error:  # noqa: BLE001 - Keras raises a plain Exception when a download fails
-            _log.info("DenseNet121 starts from random weights, ImageNet's cannot be had: %s", error)
+        # Keras raises a plain Exception when a download fails.
+        except Exception as error:  # noqa: BLE001
+            _log.info(
+                "DenseNet121 starts from random weights, ImageNet's cannot be had: %s",
+                error,
+            )
         finally:
             socket.setdefaulttimeout(waited)
     return keras.applications.DenseNet121(weights=None, **arguments), False
@@ -118,22 +144,31 @@ def learning_twin(model: Any, precision: str = "float32") -> Any:
     model : keras.Sequential
         A network as `build_network` gives it.
     precision : {"float32", "mixed_bfloat16"}
-        Mixed: computes in bfloat16 with sums in float32, and keeps its weights and its softmax in float32
-        (Micikevicius et al. 2018, ICLR).
+        Mixed: computes in bfloat16 with sums in float32, and keeps its weights and its
+        softmax in float32 (Micikevicius et al. 2018, ICLR).
 
     Returns
     -------
     keras.Sequential
-        Weights are as built and in the order of those of `model`. Batch normalization learns by TensorFlow's fused
-        kernel, which needs TensorFlow.
+        Weights are as built and in the order of those of `model`. Batch normalization
+        learns by TensorFlow's fused kernel, which needs TensorFlow.
     """
     import keras
 
     def twin(layer: Any) -> Any:
         if isinstance(layer, keras.Model):
             return keras.models.clone_model(layer, clone_function=twin)
-        kind = type(layer) if type(layer) is not keras.layers.BatchNormalization else _fused_batch_normalization()
-        return kind.from_config({**layer.get_config(), "dtype": "float32" if layer is model.layers[-1] else precision})
+        kind = (
+            type(layer)
+            if type(layer) is not keras.layers.BatchNormalization
+            else _fused_batch_normalization()
+        )
+        return kind.from_config(
+            {
+                **layer.get_config(),
+                "dtype": "float32" if layer is model.layers[-1] else precision,
+            }
+        )
 
     return keras.models.clone_model(model, clone_function=twin)
 
@@ -144,17 +179,30 @@ def _fused_batch_normalization() -> Any:
     import tensorflow as tf
 
     class FusedBatchNormalization(keras.layers.BatchNormalization):
-        """Batch normalization of images in one operation, where Keras takes one after another over all activations."""
+        """Batch normalization of images in one operation, where Keras takes one after
+        another over all activations.
+        """
 
-        def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        def call(
+            self, inputs: Any, training: bool | None = None, mask: Any = None
+        ) -> Any:
             if not (training and self.trainable):
                 return super().call(inputs, training=training, mask=mask)
             normalized, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-                inputs, tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta), epsilon=self.epsilon
+                inputs,
+                tf.convert_to_tensor(self.gamma),
+                tf.convert_to_tensor(self.beta),
+                epsilon=self.epsilon,
             )
             # The kernel divides squares by n - 1, Keras by n.
             n = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], tf.float32)
-            for moving, now in (self.moving_mean, mean), (self.moving_variance, variance * (n - 1) / n):
+            for moving, now in (
+                (self.moving_mean, mean),
+                (
+                    self.moving_variance,
+                    variance * (n - 1) / n,
+                ),
+            ):
                 moving.assign(moving * self.momentum + now * (1 - self.momentum))
             return normalized
 
@@ -179,8 +227,8 @@ def initial_weights(model: Any, seed: int) -> Weights:
     Returns
     -------
     list of ndarray of float32
-        Kernels Glorot-uniform (Glorot & Bengio 2010), Keras' default; everything else as built: biases 0, batch
-        normalization neutral. Pre-trained kernels stay.
+        Kernels Glorot-uniform (Glorot & Bengio 2010), Keras' default; everything else
+        as built: biases 0, batch normalization neutral. Pre-trained kernels stay.
     """
     rng = np.random.default_rng(seed)
     kept = {

@@ -1,4 +1,6 @@
-"""Paired comparisons of trained networks: Wilcoxon's signed ranks with the interval that belongs to them."""
+"""Paired comparisons of trained networks: Wilcoxon's signed ranks with the interval
+that belongs to them.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ class PairedEffect:
     estimate : float
         Hodges and Lehmann's: the median of the means of all pairs of differences.
     low, high : float
-        Confidence interval from the same signed ranks; infinite where there are too few pairs for the level.
+        Confidence interval from the same signed ranks; infinite where there are too few
+        pairs for the level.
     pvalue : float
         Two-sided signed-rank p-value of no difference.
     n : int
@@ -39,11 +42,18 @@ class PairedEffect:
 
     @property
     def seen_effect(self) -> float:
-        """About the effect that so many pairs, scattering as these do, find four times in five."""
+        """About the effect that so many pairs, scattering as these do, find four times
+        in five.
+        """
         from scipy.stats import norm
 
         to_the_limit = float(norm.ppf((1 + self.level) / 2))
-        return (self.high - self.low) / 2 * (to_the_limit + float(norm.ppf(0.8))) / to_the_limit
+        return (
+            (self.high - self.low)
+            / 2
+            * (to_the_limit + float(norm.ppf(0.8)))
+            / to_the_limit
+        )
 
 
 def paired_effect(differences: npt.ArrayLike, level: float = 0.95) -> PairedEffect:
@@ -59,7 +69,8 @@ def paired_effect(differences: npt.ArrayLike, level: float = 0.95) -> PairedEffe
     Returns
     -------
     PairedEffect
-        Estimate, interval (Hodges & Lehmann 1963; Bauer 1972, J Am Stat Assoc 67:687) and p-value.
+        Estimate, interval (Hodges & Lehmann 1963; Bauer 1972, J Am Stat Assoc 67:687)
+        and p-value.
 
     Raises
     ------
@@ -76,18 +87,25 @@ def paired_effect(differences: npt.ArrayLike, level: float = 0.95) -> PairedEffe
 
     values = np.asarray(differences, np.float64)
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
-        raise InputValueError(f"paired differences must be one or more finite numbers, got {differences!r}")
+        raise InputValueError(
+            "paired differences must be one or more finite numbers, got"
+            f" {differences!r}"
+        )
     n = len(values)
     first, second = np.triu_indices(n)
     walsh = np.sort((values[first] + values[second]) / 2)
     k = int((2 * _signed_rank_cdf(n) <= 1 - level).sum())
     low, high = (walsh[k - 1], walsh[len(walsh) - k]) if k else (-np.inf, np.inf)
     pvalue = float(wilcoxon(values).pvalue) if values.any() else 1.0
-    return PairedEffect(float(np.median(walsh)), float(low), float(high), pvalue, n, level)
+    return PairedEffect(
+        float(np.median(walsh)), float(low), float(high), pvalue, n, level
+    )
 
 
 def _signed_rank_cdf(n: int) -> npt.NDArray[np.float64]:
-    """P(W <= w) of the sum of positive ranks of n pairs without ties, w = 0 .. n (n + 1) / 2."""
+    """P(W <= w) of the sum of positive ranks of n pairs without ties, w = 0 .. n (n +
+    1) / 2.
+    """
     counts = np.zeros(n * (n + 1) // 2 + 1)
     counts[0] = 1.0
     for rank in range(1, n + 1):

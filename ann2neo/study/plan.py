@@ -1,4 +1,6 @@
-"""What the rerun of the paper is to hold, what of it a folder of results lacks, and the commands that run it."""
+"""What the rerun of the paper is to hold, what of it a folder of results lacks, and the
+commands that run it.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,10 @@ class Part(NamedTuple):
     def command(self, max_epochs: int | None = None, precision: str = "float32") -> str:
         """Command that trains them into the folder of such runs."""
         out = folder_of(max_epochs, precision)
-        text = f"ann2neo study run --out {out} --network {self.network} --dataset {self.dataset} --width {self.width}"
+        text = (
+            f"ann2neo study run --out {out} --network {self.network} --dataset"
+            f" {self.dataset} --width {self.width}"
+        )
         if self.conditions != conditions_of(self.network):
             text += f" --condition {','.join(self.conditions)}"
         text += f" --seeds {','.join(map(str, self.seeds))}"
@@ -55,8 +60,14 @@ class Part(NamedTuple):
 
 
 def folder_of(max_epochs: int | None = None, precision: str = "float32") -> str:
-    """Name for a folder of runs, which holds one limit of epochs and one precision only."""
-    return "results" + f"-{max_epochs}-epochs" * bool(max_epochs) + f"-{precision}" * (precision != "float32")
+    """Name for a folder of runs, which holds one limit of epochs and one precision
+    only.
+    """
+    return (
+        "results"
+        + f"-{max_epochs}-epochs" * bool(max_epochs)
+        + f"-{precision}" * (precision != "float32")
+    )
 
 
 _IMAGES = ("mnist", "fashion_mnist")
@@ -74,7 +85,8 @@ DYNAMICS = (("MLP", "mnist", 64), ("CNN", "mnist", 64))
 def plan() -> list[Cell]:
     """Networks that the rerun is to hold, cheapest architectures and widths first.
 
-    Three seeds of the narrower MLPs, one of everything else that two cores can train in days; all conditions.
+    Three seeds of the narrower MLPs, one of everything else that two cores can train in
+    days; all conditions.
 
     Examples
     --------
@@ -84,7 +96,9 @@ def plan() -> list[Cell]:
     return [
         cell
         for network, datasets, widths, seeds in _PLAN
-        for cell in planned_cells("paper", networks=[network], datasets=datasets, widths=widths, seeds=seeds)
+        for cell in planned_cells(
+            "paper", networks=[network], datasets=datasets, widths=widths, seeds=seeds
+        )
     ]
 
 
@@ -115,15 +129,27 @@ def _networks(table: pd.DataFrame) -> set[Cell]:
 
 
 def parts_of(cells: Sequence[Cell]) -> list[Part]:
-    """Gather networks into as few commands as name exactly them, in order of appearance."""
+    """Gather networks into as few commands as name exactly them, in order of
+    appearance.
+    """
     seeds: dict[tuple[str, str, int, str], list[int]] = {}
     for cell in cells:
-        seeds.setdefault((cell.network, cell.dataset, cell.width, cell.condition), []).append(cell.seed)
+        seeds.setdefault(
+            (cell.network, cell.dataset, cell.width, cell.condition), []
+        ).append(cell.seed)
     conditions: dict[tuple[str, str, int, tuple[int, ...]], list[str]] = {}
     for (network, dataset, width, condition), found in seeds.items():
-        conditions.setdefault((network, dataset, width, tuple(sorted(found))), []).append(condition)
+        conditions.setdefault(
+            (network, dataset, width, tuple(sorted(found))), []
+        ).append(condition)
     return [
-        Part(network, dataset, width, tuple(name for name in conditions_of(network) if name in names), numbers)
+        Part(
+            network,
+            dataset,
+            width,
+            tuple(name for name in conditions_of(network) if name in names),
+            numbers,
+        )
         for (network, dataset, width, numbers), names in conditions.items()
     ]
 
@@ -133,20 +159,35 @@ def missing_curves(switches: pd.DataFrame | None) -> list[str]:
     there = (
         set()
         if switches is None
-        else set(zip(switches["network"], switches["dataset"], switches["width"], strict=True))
+        else set(
+            zip(
+                switches["network"], switches["dataset"], switches["width"], strict=True
+            )
+        )
     )
     return [curve_command(*cell, [0]) for cell in DYNAMICS if cell not in there]
 
 
-def curve_command(network: str, dataset: str, width: int, seeds: Sequence[int], retrain: str = "all") -> str:
+def curve_command(
+    network: str, dataset: str, width: int, seeds: Sequence[int], retrain: str = "all"
+) -> str:
     """Command that runs training curves, a seed each."""
-    text = f"ann2neo study dynamics --out results --network {network} --dataset {dataset} --width {width}"
-    return f"{text} --seeds {','.join(map(str, seeds))}" + f" --retrain {retrain}" * (retrain != "all")
+    text = (
+        f"ann2neo study dynamics --out results --network {network} --dataset {dataset}"
+        f" --width {width}"
+    )
+    return f"{text} --seeds {','.join(map(str, seeds))}" + f" --retrain {retrain}" * (
+        retrain != "all"
+    )
 
 
 def unplanned_cells() -> pd.DataFrame:
-    """Cells of the paper's table 2 that the plan leaves out: network, width, dataset and condition."""
+    """Cells of the paper's table 2 that the plan leaves out: network, width, dataset
+    and condition.
+    """
     key = ["network", "width", "dataset", "condition"]
-    planned = {(cell.network, cell.width, cell.dataset, cell.condition) for cell in plan()}
+    planned = {
+        (cell.network, cell.width, cell.dataset, cell.condition) for cell in plan()
+    }
     cells = paper_table(2)[key].drop_duplicates(ignore_index=True)
     return cells[[tuple(row) not in planned for row in cells.to_numpy()]]

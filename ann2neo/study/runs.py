@@ -1,4 +1,6 @@
-"""Running the study: cell by cell, written as they are done, resumed where a run was cut."""
+"""Running the study: cell by cell, written as they are done, resumed where a run was
+cut.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,13 @@ from ann2neo.recording import Recording
 from ann2neo.study.cells import Cell
 from ann2neo.study.conditions import Checkpoint, NetworkUnderStudy, TrainedNetwork
 from ann2neo.study.networks import HIDDEN_LAYER, PRECISIONS, Weights
-from ann2neo.study.results import finished_cells, locked, open_folder, write_json, write_tables
+from ann2neo.study.results import (
+    finished_cells,
+    locked,
+    open_folder,
+    write_json,
+    write_tables,
+)
 from ann2neo.study.rows import recording_rows
 from ann2neo.study.training import Progress
 
@@ -48,10 +56,12 @@ def run_study(
     Parameters
     ----------
     cells : sequence of Cell
-        What to run, as `planned_cells` lists it. Cells that the folder holds already are not run again.
+        What to run, as `planned_cells` lists it. Cells that the folder holds already
+        are not run again.
     out : path
-        Folder for results: ``results.csv`` with a row per cell and split, ``unit_rates.csv``, and a NWB file per cell
-        in ``recordings/``. A run that was killed goes on there.
+        Folder for results: ``results.csv`` with a row per cell and split,
+        ``unit_rates.csv``, and a NWB file per cell in ``recordings/``. A run that was
+        killed goes on there.
     max_epochs : int, optional
         Most epochs of a training; `epoch_limit` of network and condition if not given.
     precision : {"float32", "mixed_bfloat16"}
@@ -67,17 +77,25 @@ def run_study(
     OutputLockedError
         If another run is at work in the folder.
     OutputExistsError, FileFormatError, InputValueError
-        If the folder holds something else, another version, or a study begun with other settings.
+        If the folder holds something else, another version, or a study begun with other
+        settings.
     """
     if max_epochs is not None and max_epochs < 1:
         raise InputValueError(f"max_epochs must be at least 1, got {max_epochs}")
     if precision not in PRECISIONS:
-        raise InputValueError(f"unknown precision {precision!r}; there are {', '.join(PRECISIONS)}")
+        raise InputValueError(
+            f"unknown precision {precision!r}; there are {', '.join(PRECISIONS)}"
+        )
     if not cells:
         raise InputValueError("there is no cell to run")
     folder = Path(out)
-    data = {name: load_dataset(name) for name in dict.fromkeys(cell.dataset for cell in cells)}
-    cells = [dataclasses.replace(cell, dataset=data[cell.dataset].name) for cell in cells]
+    data = {
+        name: load_dataset(name)
+        for name in dict.fromkeys(cell.dataset for cell in cells)
+    }
+    cells = [
+        dataclasses.replace(cell, dataset=data[cell.dataset].name) for cell in cells
+    ]
     by_name = {entry.name: entry for entry in data.values()}
     open_folder(folder, {"max_epochs": max_epochs, "precision": precision})
     with locked(folder):
@@ -87,8 +105,16 @@ def run_study(
         _log.info("%d of %d cells are to be run", len(waiting), len(cells))
         spent: list[float] = []
         n_done, n_to_train = 0, sum(cell.condition != "random" for cell in waiting)
-        for (dataset, network, width), group in groupby(waiting, lambda c: (c.dataset, c.network, c.width)):
-            bench = NetworkUnderStudy(by_name[dataset], network, width, max_epochs=max_epochs, precision=precision)
+        for (dataset, network, width), group in groupby(
+            waiting, lambda c: (c.dataset, c.network, c.width)
+        ):
+            bench = NetworkUnderStudy(
+                by_name[dataset],
+                network,
+                width,
+                max_epochs=max_epochs,
+                precision=precision,
+            )
             probe = Probe(bench.model, HIDDEN_LAYER)
             for cell in group:
                 begun = time.monotonic()
@@ -97,15 +123,27 @@ def run_study(
                 n_done += 1
                 if cell.condition != "random":
                     spent.append(time.monotonic() - begun)
-                # Untrained networks take no time, so that they would promise too early an end.
-                left = float(np.mean(spent)) * (n_to_train - len(spent)) if spent else 0.0
-                when = f"; about {_duration(left)} left, if the others train as long" if left else ""
+                # Untrained networks take no time, so that they would promise too early
+                # an end.
+                left = (
+                    float(np.mean(spent)) * (n_to_train - len(spent)) if spent else 0.0
+                )
+                when = (
+                    f"; about {_duration(left)} left, if the others train as long"
+                    if left
+                    else ""
+                )
                 _log.info("%d/%d %s: %s%s", n_done, len(waiting), cell.title, row, when)
         return write_tables(folder, finished_cells(folder))
 
 
 def record_network(
-    probe: Probe, bench: NetworkUnderStudy, network: TrainedNetwork, *, shuffle: bool = True, progress: bool = False
+    probe: Probe,
+    bench: NetworkUnderStudy,
+    network: TrainedNetwork,
+    *,
+    shuffle: bool = True,
+    progress: bool = False,
 ) -> Recording:
     """Record the observed layer on all training and all test samples, a phase each.
 
@@ -158,17 +196,32 @@ def record_network(
 
 
 def _run_cell(cell: Cell, bench: NetworkUnderStudy, probe: Probe, folder: Path) -> str:
-    """Train, record, analyse and write one cell; the file that marks it as done comes last."""
-    with tqdm(total=bench.max_epochs(cell.condition), desc=cell.name, unit="epoch", leave=False, disable=None) as bar:
+    """Train, record, analyse and write one cell; the file that marks it as done comes
+    last.
+    """
+    with tqdm(
+        total=bench.max_epochs(cell.condition),
+        desc=cell.name,
+        unit="epoch",
+        leave=False,
+        disable=None,
+    ) as bar:
         network = _trained(cell, bench, folder, bar)
     if cell.condition == "generalizing":
-        _write_weights(_weights_path(folder, cell), Checkpoint(network.weights, Progress(network.n_epochs, 0.0)))
+        _write_weights(
+            _weights_path(folder, cell),
+            Checkpoint(network.weights, Progress(network.n_epochs, 0.0)),
+        )
     recording = record_network(probe, bench, network)
     found = recording_rows(recording, cell.seed)
     has_file = bool(recording.raster.spike_counts().any())
     if has_file:
         write_nwb(recording, folder / "recordings" / f"{cell.name}.nwb", overwrite=True)
-    told = {name: value for name, value in dataclasses.asdict(network).items() if name not in {"weights", "seed"}}
+    told = {
+        name: value
+        for name, value in dataclasses.asdict(network).items()
+        if name not in {"weights", "seed"}
+    }
     facts = {
         **dataclasses.asdict(cell),
         **told,
@@ -177,47 +230,79 @@ def _run_cell(cell: Cell, bench: NetworkUnderStudy, probe: Probe, folder: Path) 
         "pretrained": bool(bench.model.pretrained),
         "nwb": has_file,
     }
-    write_json(_done_path(folder, cell), {**found, "rows": [{**facts, **row} for row in found["rows"]]})
+    write_json(
+        _done_path(folder, cell),
+        {**found, "rows": [{**facts, **row} for row in found["rows"]]},
+    )
     _checkpoint_path(folder, cell).unlink(missing_ok=True)
     rate = found["rows"][0]["mean_firing_rate"]
-    reached = f"{network.n_epochs} epochs, accuracy {network.accuracy_train:.2%} ({network.stopped_by})"
+    reached = (
+        f"{network.n_epochs} epochs, accuracy {network.accuracy_train:.2%}"
+        f" ({network.stopped_by})"
+    )
     return f"{reached}, mean firing rate {rate:.3f}"
 
 
-def _trained(cell: Cell, bench: NetworkUnderStudy, folder: Path, bar: Any) -> TrainedNetwork:
+def _trained(
+    cell: Cell, bench: NetworkUnderStudy, folder: Path, bar: Any
+) -> TrainedNetwork:
     path = _checkpoint_path(folder, cell)
     cut_at = _read_weights(path) if path.exists() else None
-    start = _generalizing_weights(cell, bench, folder) if "retrain" in cell.condition else None
+    start = (
+        _generalizing_weights(cell, bench, folder)
+        if "retrain" in cell.condition
+        else None
+    )
     saved = told = time.monotonic()
 
     def keep(checkpoint: Checkpoint) -> None:
         nonlocal saved, told
         bar.update(checkpoint.progress.n_epochs - bar.n)
-        bar.set_postfix_str(f"accuracy {checkpoint.progress.accuracy:.2%}", refresh=False)
+        bar.set_postfix_str(
+            f"accuracy {checkpoint.progress.accuracy:.2%}", refresh=False
+        )
         if time.monotonic() - saved >= _CHECKPOINT_SECONDS:
             _write_weights(path, checkpoint)
             saved = time.monotonic()
         if time.monotonic() - told >= _REPORT_SECONDS:
             done = checkpoint.progress
-            _log.info("%s: %d epochs, accuracy %.1f %%", cell.title, done.n_epochs, 100 * done.accuracy)
+            _log.info(
+                "%s: %d epochs, accuracy %.1f %%",
+                cell.title,
+                done.n_epochs,
+                100 * done.accuracy,
+            )
             told = time.monotonic()
 
-    return bench.bring_into(cell.condition, cell.seed, start, cut_at=cut_at, checkpoint=keep)
+    return bench.bring_into(
+        cell.condition, cell.seed, start, cut_at=cut_at, checkpoint=keep
+    )
 
 
-def _generalizing_weights(cell: Cell, bench: NetworkUnderStudy, folder: Path) -> Weights:
+def _generalizing_weights(
+    cell: Cell, bench: NetworkUnderStudy, folder: Path
+) -> Weights:
     path = _weights_path(folder, cell)
     if not path.exists():
-        _log.info("%s starts from a generalizing network that is not there; training it", cell.title)
+        _log.info(
+            "%s starts from a generalizing network that is not there; training it",
+            cell.title,
+        )
         trained = bench.bring_into("generalizing", cell.seed)
-        _write_weights(path, Checkpoint(trained.weights, Progress(trained.n_epochs, 0.0)))
+        _write_weights(
+            path, Checkpoint(trained.weights, Progress(trained.n_epochs, 0.0))
+        )
     return _read_weights(path).weights
 
 
 def _write_weights(path: Path, checkpoint: Checkpoint) -> None:
-    arrays: dict[str, Any] = {f"weight_{i:04d}": value for i, value in enumerate(checkpoint.weights)}
+    arrays: dict[str, Any] = {
+        f"weight_{i:04d}": value for i, value in enumerate(checkpoint.weights)
+    }
     with complete_file(path, overwrite=True) as partial, partial.open("wb") as file:
-        progress = np.array([checkpoint.progress.n_epochs, checkpoint.progress.accuracy])
+        progress = np.array(
+            [checkpoint.progress.n_epochs, checkpoint.progress.accuracy]
+        )
         np.savez(file, progress=progress, **arrays)
 
 
@@ -233,7 +318,11 @@ def _done_path(folder: Path, cell: Cell) -> Path:
 
 
 def _weights_path(folder: Path, cell: Cell) -> Path:
-    return folder / "networks" / f"{dataclasses.replace(cell, condition='generalizing').name}.npz"
+    return (
+        folder
+        / "networks"
+        / f"{dataclasses.replace(cell, condition='generalizing').name}.npz"
+    )
 
 
 def _checkpoint_path(folder: Path, cell: Cell) -> Path:
@@ -242,4 +331,8 @@ def _checkpoint_path(folder: Path, cell: Cell) -> Path:
 
 def _duration(seconds: float) -> str:
     minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
+    return (
+        f"{minutes // 60} h {minutes % 60:02d} min"
+        if minutes >= 60
+        else f"{minutes} min"
+    )

@@ -1,4 +1,6 @@
-"""Training as in the paper: plain stochastic gradient descent, a whole epoch in one compiled call."""
+"""Training as in the paper: plain stochastic gradient descent, a whole epoch in one
+compiled call.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ _STANDARD_ERRORS = 6
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training has come: epochs done, and the accuracy on its training samples after the last one.
+    """How far a training has come: epochs done, and the accuracy on its training
+    samples after the last one.
 
     Far from the accuracy that training stops at, it is of every n-th sample only.
     """
@@ -33,7 +36,8 @@ class Progress:
 
 
 class Trainer:
-    """Trains a network by SGD without momentum; compiled once, used for many weights and labels.
+    """Trains a network by SGD without momentum; compiled once, used for many weights
+    and labels.
 
     Parameters
     ----------
@@ -42,20 +46,24 @@ class Trainer:
     frozen : keras.Model, optional
         What the inputs pass through first, as in inference, untrained.
     xla : bool, default False
-        Compile with XLA: a third quicker for dense layers, five times slower for convolutions (two cores).
+        Compile with XLA: a third quicker for dense layers, five times slower for
+        convolutions (two cores).
 
     Notes
     -----
-    Learning rate 0.1, batches of 256, cross entropy, samples shuffled anew before every epoch, seeded by (seed,
-    epoch), so that the weights after an epoch are all the state there is: a training cut anywhere goes on as if
-    nothing had happened.
+    Learning rate 0.1, batches of 256, cross entropy, samples shuffled anew before every
+    epoch, seeded by (seed, epoch), so that the weights after an epoch are all the state
+    there is: a training cut anywhere goes on as if nothing had happened.
     """
 
     def __init__(self, model: Any, frozen: Any = None, *, xla: bool = False) -> None:
         import keras
 
         if keras.backend.backend() != "tensorflow":
-            msg = f"the study trains with TensorFlow, but Keras runs on {keras.backend.backend()}"
+            msg = (
+                "the study trains with TensorFlow, but Keras runs on"
+                f" {keras.backend.backend()}"
+            )
             raise MissingExtraError(msg + "; start it with KERAS_BACKEND=tensorflow")
         self.model = model
         self._epoch, self._n_correct = _compiled_steps(model, frozen, xla)
@@ -71,7 +79,8 @@ class Trainer:
         done: Progress | None = None,
         after_epoch: Callable[[Progress], None] | None = None,
     ) -> Progress:
-        """Train until the accuracy on the training samples reaches the target, or for `max_epochs`.
+        """Train until the accuracy on the training samples reaches the target, or for
+        `max_epochs`.
 
         Parameters
         ----------
@@ -82,8 +91,9 @@ class Trainer:
         max_epochs : int
             Most epochs, those in `done` included.
         target_accuracy : float, optional
-            Stop at this share of correct answers on all of `x` after an epoch. Samples evenly spaced in `x` are looked
-            at first, and all of them once their accuracy is within 6 standard errors of the target.
+            Stop at this share of correct answers on all of `x` after an epoch. Samples
+            evenly spaced in `x` are looked at first, and all of them once their
+            accuracy is within 6 standard errors of the target.
         seed : int, default 0
             Seeds the order of the samples.
         done : Progress, optional
@@ -104,40 +114,71 @@ class Trainer:
         import tensorflow as tf
 
         if max_epochs < 1 or len(x) == 0:
-            raise InputValueError(f"training needs 1 or more epochs and samples, got {max_epochs} and {len(x)}")
+            raise InputValueError(
+                f"training needs 1 or more epochs and samples, got {max_epochs} and"
+                f" {len(x)}"
+            )
         x, y = _inputs(x), tf.convert_to_tensor(y, tf.int32)
         glance = _Glance(self, x, y, target_accuracy)
         progress = done or Progress(0, 0.0)
         while progress.n_epochs < max_epochs:
-            if target_accuracy is not None and progress.n_epochs and progress.accuracy >= target_accuracy:
+            if (
+                target_accuracy is not None
+                and progress.n_epochs
+                and progress.accuracy >= target_accuracy
+            ):
                 break
-            order = np.random.default_rng([seed, progress.n_epochs]).permutation(len(x)).astype(np.int32)
+            order = (
+                np.random.default_rng([seed, progress.n_epochs])
+                .permutation(len(x))
+                .astype(np.int32)
+            )
             self._epoch(x, y, tf.convert_to_tensor(order))
             progress = Progress(progress.n_epochs + 1, glance())
             if after_epoch is not None:
                 after_epoch(progress)
         if not all(np.isfinite(value).all() for value in weights_of(self.model)):
-            raise InputValueError(f"the training diverged after {progress.n_epochs} epochs; scale the inputs to 0..1")
+            raise InputValueError(
+                f"the training diverged after {progress.n_epochs} epochs; scale the"
+                " inputs to 0..1"
+            )
         return progress
 
     def accuracy(self, x: Any, y: Any) -> float:
-        """Share of samples, shape (n_samples, ...), that the network puts into their class."""
+        """Share of samples, shape (n_samples, ...), that the network puts into their
+        class.
+        """
         import tensorflow as tf
 
         x, y = _inputs(x), tf.convert_to_tensor(y, tf.int32)
         starts = range(0, len(x), _EVALUATION_BATCH)
-        correct = sum(int(self._n_correct(x[i : i + _EVALUATION_BATCH], y[i : i + _EVALUATION_BATCH])) for i in starts)
+        correct = sum(
+            int(
+                self._n_correct(
+                    x[i : i + _EVALUATION_BATCH], y[i : i + _EVALUATION_BATCH]
+                )
+            )
+            for i in starts
+        )
         return correct / len(x)
 
 
 class _Glance:
-    """Accuracy after an epoch, of some samples while far from the target: all of them are a third of the work."""
+    """Accuracy after an epoch, of some samples while far from the target: all of them
+    are a third of the work.
+    """
 
     def __init__(self, trainer: Trainer, x: Any, y: Any, target: float | None) -> None:
         every = len(x) // _SAMPLES_GLANCED_AT
         self._trainer, self._all = trainer, (x, y)
-        self._some = (x[::every], y[::every]) if target is not None and every > 1 else None
-        self._near = 0.0 if target is None else target - _STANDARD_ERRORS / (2 * np.sqrt(_SAMPLES_GLANCED_AT))
+        self._some = (
+            (x[::every], y[::every]) if target is not None and every > 1 else None
+        )
+        self._near = (
+            0.0
+            if target is None
+            else target - _STANDARD_ERRORS / (2 * np.sqrt(_SAMPLES_GLANCED_AT))
+        )
 
     def __call__(self) -> float:
         if self._some is not None:
@@ -166,7 +207,11 @@ def _compiled_steps(model: Any, frozen: Any, xla: bool) -> tuple[Any, Any]:
     def step(x: Any, y: Any, chosen: Any) -> None:
         with tf.GradientTape() as tape:
             answers = model(shown(tf.gather(x, chosen)), training=True)
-            loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(tf.gather(y, chosen), answers))
+            loss = tf.reduce_mean(
+                keras.losses.sparse_categorical_crossentropy(
+                    tf.gather(y, chosen), answers
+                )
+            )
         gradients = tape.gradient(loss, trainable)
         for variable, gradient in zip(trainable, gradients, strict=True):
             variable.assign_sub(LEARNING_RATE * gradient)
@@ -179,7 +224,11 @@ def _compiled_steps(model: Any, frozen: Any, xla: bool) -> tuple[Any, Any]:
             step(x, y, order[n_samples - n_samples % BATCH_SIZE :])
 
     def n_correct(x: Any, y: Any) -> Any:
-        answers = tf.argmax(model(shown(x), training=False), axis=1, output_type=tf.int32)
+        answers = tf.argmax(
+            model(shown(x), training=False), axis=1, output_type=tf.int32
+        )
         return tf.reduce_sum(tf.cast(answers == y, tf.int32))
 
-    return tf.function(epoch, jit_compile=xla), tf.function(n_correct, reduce_retracing=True)
+    return tf.function(epoch, jit_compile=xla), tf.function(
+        n_correct, reduce_retracing=True
+    )

@@ -1,4 +1,6 @@
-"""Change points against Elephant's multiple filter test and against rates that are known to change."""
+"""Change points against Elephant's multiple filter test and against rates that are
+known to change.
+"""
 
 from contextlib import contextmanager
 
@@ -38,9 +40,18 @@ def elephants(x, seed):
     times = (np.flatnonzero(x) + 0.25) * pq.s
     train = neo.SpikeTrain(times, t_stop=len(x) * pq.s)
     with global_generator(seed):
-        found = multiple_filter_test(WINDOWS * pq.s, train, len(x) * pq.s, 5, n_surrogates=60, time_step=STEP * pq.s)
+        found = multiple_filter_test(
+            WINDOWS * pq.s,
+            train,
+            len(x) * pq.s,
+            5,
+            n_surrogates=60,
+            time_step=STEP * pq.s,
+        )
     return sorted(
-        (round(float(point)), window) for window, points in zip(WINDOWS, found, strict=True) for point in points
+        (round(float(point)), window)
+        for window, points in zip(WINDOWS, found, strict=True)
+        for point in points
     )
 
 
@@ -48,18 +59,30 @@ def elephants(x, seed):
 def test_change_points_are_elephants(seed):
     """Points and the windows that find them are Elephant's, whatever the train."""
     x = steps(seed)
-    found = ann2neo.change_points(recording_of(x), WINDOWS, step=STEP, n_surrogates=60, seed=seed)
-    assert list(zip(found.points["time_bin"], found.points["window"], strict=True)) == elephants(x, seed)
+    found = ann2neo.change_points(
+        recording_of(x), WINDOWS, step=STEP, n_surrogates=60, seed=seed
+    )
+    assert list(
+        zip(found.points["time_bin"], found.points["window"], strict=True)
+    ) == elephants(x, seed)
 
 
 def test_the_threshold_is_elephants():
-    """Threshold, means and variances of the limit processes are Elephant's from the same seed."""
+    """Threshold, means and variances of the limit processes are Elephant's from the
+    same seed.
+    """
     with global_generator(11):
-        quantile, parameters = empirical_parameters(WINDOWS * pq.s, N * pq.s, 5, 50, STEP * pq.s)
-    threshold, means, deviations = multiple_filter._null(N, tuple(WINDOWS), STEP, 0.05, 50, 11)
+        quantile, parameters = empirical_parameters(
+            WINDOWS * pq.s, N * pq.s, 5, 50, STEP * pq.s
+        )
+    threshold, means, deviations = multiple_filter._null(
+        N, tuple(WINDOWS), STEP, 0.05, 50, 11
+    )
     assert threshold == pytest.approx(quantile, rel=1e-12)
     np.testing.assert_allclose(means, parameters[1].astype(float), rtol=1e-12)
-    np.testing.assert_allclose(np.square(deviations), parameters[2].astype(float), rtol=1e-12)
+    np.testing.assert_allclose(
+        np.square(deviations), parameters[2].astype(float), rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize("rate", [0.55, 0.9])
@@ -75,19 +98,28 @@ def test_filter_processes_are_elephants(rate):
 
 
 def test_steps_of_the_rate_are_found_where_they_are():
-    """Of 20 units with a step at bin 15 000 all have a point within 200 bins of it, and times count from the start."""
+    """Of 20 units with a step at bin 15 000 all have a point within 200 bins of it, and
+    times count from the start.
+    """
     rng = np.random.default_rng(0)
     rows = rng.random((20, 30_000)) < np.repeat([0.3, 0.5], 15_000)
     found = ann2neo.change_points(recording_of(*rows))
-    nearest = (found.points["time_bin"] - 15_000).abs().groupby(found.points["unit"]).min()
+    nearest = (
+        (found.points["time_bin"] - 15_000).abs().groupby(found.points["unit"]).min()
+    )
     assert len(nearest) == 20
     assert nearest.max() <= 200
     np.testing.assert_allclose(found.points["time_s"], found.points["time_bin"] / 1000)
 
 
 def test_constant_rates_have_few_change_points():
-    """Of 200 units of constant rate, tested at 5 % with 150 spikes a window, at most 14 % have a point."""
-    rows = np.random.default_rng(2).random((200, 20_000)) < np.linspace(0.3, 0.8, 200)[:, None]
+    """Of 200 units of constant rate, tested at 5 % with 150 spikes a window, at most 14
+    % have a point.
+    """
+    rows = (
+        np.random.default_rng(2).random((200, 20_000))
+        < np.linspace(0.3, 0.8, 200)[:, None]
+    )
     found = ann2neo.change_points(recording_of(*rows), windows=[500, 1000, 2000])
     share = (found.units["n_change_points"] > 0).mean()
     # 9 % is known for 150 spikes a window; three standard errors of 200 units on top.
@@ -102,23 +134,42 @@ def test_units_with_too_few_spikes_are_not_tested_and_say_so():
     found = ann2neo.change_points(recording_of(*rows), windows=[1000, 2000])
     assert found.units["n_change_points"].to_list() == [-1, -1, 0]
     assert found.units["reason"].to_list() == [
-        "0 spikes expected in 1000 bins; needs 150", "5 spikes expected in 1000 bins; needs 150", "",
-    ]  # fmt: skip
+        "0 spikes expected in 1000 bins; needs 150",
+        "5 spikes expected in 1000 bins; needs 150",
+        "",
+    ]
     short = ann2neo.change_points(recording_of(np.arange(500) % 2 == 0))
-    assert short.units["reason"].to_list() == ["500 time bins are less than four windows of 150 spikes"]
+    assert short.units["reason"].to_list() == [
+        "500 time bins are less than four windows of 150 spikes"
+    ]
 
 
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
         ({"recording": 3}, InputTypeError, "needs a Recording, got int"),
-        ({"alpha": 5}, InputValueError, "between 0 and 0.5, got 5; it is a probability, 0.05 where Elephant takes 5"),
+        (
+            {"alpha": 5},
+            InputValueError,
+            (
+                "between 0 and 0.5, got 5; it is a probability, 0.05 where Elephant"
+                " takes 5"
+            ),
+        ),
         ({"alpha": 95}, InputValueError, "got 95"),
         ({"alpha": 0}, InputValueError, "got 0"),
-        ({"windows": [3000]}, InputValueError, r"less than half of each phase \(6000 bins\), got \[3000\]"),
+        (
+            {"windows": [3000]},
+            InputValueError,
+            r"less than half of each phase \(6000 bins\), got \[3000\]",
+        ),
         ({"windows": []}, InputValueError, r"got \[\]"),
         ({"windows": [0]}, InputValueError, r"at least one bin"),
-        ({"windows": [300, 500], "step": 30}, InputValueError, "got a window of 500 bins and a step of 30; pass step="),
+        (
+            {"windows": [300, 500], "step": 30},
+            InputValueError,
+            "got a window of 500 bins and a step of 30; pass step=",
+        ),
         ({"windows": [300], "step": 0}, InputValueError, "a step of 0"),
         ({"n_surrogates": 0}, InputValueError, "at least 1, got 0; 1000 is usual"),
     ],

@@ -26,7 +26,13 @@ NO_BINS = Recording.from_raster(SpikeRaster.from_dense(np.ones((2, 0), bool)))
 NO_PHASES = Recording(
     SpikeRaster.from_dense(np.ones((2, 5), bool)),
     pd.DataFrame(index=range(2)),
-    pd.DataFrame({"start_bin": np.zeros(0, int), "stop_bin": np.zeros(0, int), "phase": pd.Series([], dtype="str")}),
+    pd.DataFrame(
+        {
+            "start_bin": np.zeros(0, int),
+            "stop_bin": np.zeros(0, int),
+            "phase": pd.Series([], dtype="str"),
+        }
+    ),
     phase_table([]),
 )
 
@@ -38,7 +44,9 @@ FUNCTIONS = {
     "selectivity": selectivity,
     "summarize_populations": summarize_populations,
     "surrogates": lambda recording: next(surrogates(recording)),
-    "surrogate_test": lambda recording: surrogate_test(recording, "fano", n_surrogates=3),
+    "surrogate_test": lambda recording: surrogate_test(
+        recording, "fano", n_surrogates=3
+    ),
 }
 
 
@@ -50,9 +58,14 @@ def test_no_units_and_a_single_bin_are_analysed(name, recording):
 
 
 @pytest.mark.parametrize("name", [*FUNCTIONS, "counting_processes"])
-@pytest.mark.parametrize("recording", [NO_BINS, NO_PHASES], ids=["no bins", "no phases"])
+@pytest.mark.parametrize(
+    "recording", [NO_BINS, NO_PHASES], ids=["no bins", "no phases"]
+)
 def test_no_bins_and_no_phases_are_refused(name, recording):
     """Where nothing was observed, every function says what is missing."""
     function = FUNCTIONS.get(name, counting_processes)
-    with pytest.raises(InputValueError, match=r"needs a phase with at least one time bin, got Recording\("):
+    with pytest.raises(
+        InputValueError,
+        match=r"needs a phase with at least one time bin, got Recording\(",
+    ):
         function(recording)

@@ -4,7 +4,18 @@ import numpy as np
 
 from ann2neo import Recording, SpikeRaster
 
-KINDS = ("bernoulli", "bursty", "alternating", "periodic", "noisy_clock", "drifting", "step", "few", "silent", "full")
+KINDS = (
+    "bernoulli",
+    "bursty",
+    "alternating",
+    "periodic",
+    "noisy_clock",
+    "drifting",
+    "step",
+    "few",
+    "silent",
+    "full",
+)
 
 
 def train(kind, n_time_bins, rate, seed):
@@ -15,7 +26,8 @@ def train(kind, n_time_bins, rate, seed):
     if kind == "bernoulli":
         return noise < rate
     if kind == "bursty":
-        # Two states with mean stays of about 20 bins; `rate` is the share of time in the second.
+        # Two states with mean stays of about 20 bins; `rate` is the share of time in
+        # the second.
         return _two_states(rng, n_time_bins, 0.05 * rate, 0.05 * (1 - rate))
     if kind == "alternating":
         return _two_states(rng, n_time_bins, 0.95, 0.95)

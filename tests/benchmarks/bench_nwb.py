@@ -28,14 +28,18 @@ PART = 8
 
 
 def recording_of(n_units: int, rate_of_four: int) -> Recording:
-    """A recording of random spikes at a rate of a quarter or a half, with labelled trials."""
+    """A recording of random spikes at a rate of a quarter or a half, with labelled
+    trials.
+    """
     rng = np.random.default_rng(0)
     n_bytes = -(-N_BINS // 8)
     packed = rng.integers(0, 256, (n_units, n_bytes), dtype=np.uint8)
     if rate_of_four == 1:
         packed &= rng.integers(0, 256, (n_units, n_bytes), dtype=np.uint8)
     raster = SpikeRaster.from_packed(packed, N_BINS)
-    units = pd.DataFrame({"layer": "hidden", "layer_type": "Dense", "unit_in_layer": np.arange(n_units)})
+    units = pd.DataFrame(
+        {"layer": "hidden", "layer_type": "Dense", "unit_in_layer": np.arange(n_units)}
+    )
     shown = presentation_table(
         N_BINS,
         "train",
@@ -54,7 +58,9 @@ def new_file() -> Any:
 def times_of(recording: Recording, n_units: int) -> list[Any]:
     """Spike times of the first units, in s."""
     raster = recording.raster
-    return [raster.spike_time_seconds(raster.spike_bins(unit)) for unit in range(n_units)]
+    return [
+        raster.spike_time_seconds(raster.spike_bins(unit)) for unit in range(n_units)
+    ]
 
 
 def write_by_add_unit(times: list[Any], path: Path) -> None:
@@ -68,12 +74,18 @@ def write_by_add_unit(times: list[Any], path: Path) -> None:
 
 def write_by_neo(times: list[Any], path: Path) -> None:
     """The way of neo.io.NWBIO."""
-    block = neo.Block(name="block", session_start_time=datetime(2024, 1, 1, tzinfo=UTC), identifier="benchmark")
+    block = neo.Block(
+        name="block",
+        session_start_time=datetime(2024, 1, 1, tzinfo=UTC),
+        identifier="benchmark",
+    )
     block.annotate(session_description="benchmark")
     segment = neo.Segment(name="segment")
     block.segments.append(segment)
     for i, unit in enumerate(times):
-        segment.spiketrains.append(neo.SpikeTrain(unit, units="s", t_stop=N_BINS * 0.001, name=f"unit {i}"))
+        segment.spiketrains.append(
+            neo.SpikeTrain(unit, units="s", t_stop=N_BINS * 0.001, name=f"unit {i}")
+        )
     path.unlink(missing_ok=True)
     io = neo.io.NWBIO(str(path), mode="w")
     io.write_all_blocks([block])
@@ -86,19 +98,33 @@ def write_column_first(recording: Recording, path: Path) -> None:
     flat, ends = np.concatenate(times), np.cumsum([len(unit) for unit in times])
     file = new_file()
     spikes = VectorData(
-        name="spike_times", description="s", data=H5DataIO(flat, compression="gzip", compression_opts=4)
+        name="spike_times",
+        description="s",
+        data=H5DataIO(flat, compression="gzip", compression_opts=4),
     )
-    index = VectorIndex(name="spike_times_index", target=spikes, data=ends.astype(np.uint64))
+    index = VectorIndex(
+        name="spike_times_index", target=spikes, data=ends.astype(np.uint64)
+    )
     ids = ElementIdentifiers(name="id", data=np.arange(len(times)))
     file.units = pynwb.misc.Units(
-        name="units", description="u", columns=[spikes, index], colnames=["spike_times"], id=ids
+        name="units",
+        description="u",
+        columns=[spikes, index],
+        colnames=["spike_times"],
+        id=ids,
     )
     shown = recording.presentations
     start, stop = (shown[edge].to_numpy() * 0.001 for edge in ("start_bin", "stop_bin"))
     cells: dict[str, Any] = {"start_time": start, "stop_time": stop}
-    cells |= {name: shown[name].to_numpy() for name in ("stimulus_id", "label", "prediction", "is_correct")}
+    cells |= {
+        name: shown[name].to_numpy()
+        for name in ("stimulus_id", "label", "prediction", "is_correct")
+    }
     cells["phase"] = shown["phase"].to_list()
-    columns = [VectorData(name=name, description="t", data=data) for name, data in cells.items()]
+    columns = [
+        VectorData(name=name, description="t", data=data)
+        for name, data in cells.items()
+    ]
     ids = ElementIdentifiers(name="id", data=np.arange(len(shown)))
     file.trials = pynwb.epoch.TimeIntervals(
         name="trials", description="t", columns=columns, colnames=list(cells), id=ids
@@ -119,13 +145,20 @@ def neo_by_loop(recording: Recording, bins: list[Any]) -> list[Any]:
     raster = recording.raster
     t_stop = raster.bin_edge_seconds(raster.n_time_bins)
     return [
-        neo.SpikeTrain(raster.spike_time_seconds(unit), units="s", t_stop=t_stop, sampling_rate=1000 * pq.Hz)
+        neo.SpikeTrain(
+            raster.spike_time_seconds(unit),
+            units="s",
+            t_stop=t_stop,
+            sampling_rate=1000 * pq.Hz,
+        )
         for unit in bins
     ]
 
 
 def scaled(few: float, more: float) -> float:
-    """Seconds for all units, from those of half a part and a part: what does not grow with the units counts once."""
+    """Seconds for all units, from those of half a part and a part: what does not grow
+    with the units counts once.
+    """
     return few + (more - few) / (PART - PART // 2) * (N_UNITS - PART // 2)
 
 
@@ -134,7 +167,11 @@ def layer(report: Report, folder: Path) -> None:
     recording = recording_of(N_UNITS, 2)
     n_spikes = int(recording.raster.spike_counts().sum())
     what = f"{N_UNITS} units x {N_BINS:,}, {n_spikes / 1e6:.1f} million spikes"
-    ours, theirs, plain = folder / "ours.nwb", folder / "theirs.nwb", folder / "plain.nwb"
+    ours, theirs, plain = (
+        folder / "ours.nwb",
+        folder / "theirs.nwb",
+        folder / "plain.nwb",
+    )
     part = times_of(recording, PART)
     half = part[: PART // 2]
     timings = measure_in_turn(
@@ -152,8 +189,22 @@ def layer(report: Report, folder: Path) -> None:
     note = f"from {PART // 2} and {PART} units, scaled; ours with its {N_BINS:,} trials"
     add_unit = scaled(seconds["few by add_unit"], seconds["more by add_unit"])
     nwbio = scaled(seconds["few by neo"], seconds["more by neo"])
-    report.row(f"`write_nwb`, {what}", write, theirs=add_unit, theirs_is="`add_unit`", at_least=75, note=note)
-    report.row(f"`write_nwb`, {what}", write, theirs=nwbio, theirs_is="`neo.io.NWBIO`", at_least=75, note=note)
+    report.row(
+        f"`write_nwb`, {what}",
+        write,
+        theirs=add_unit,
+        theirs_is="`add_unit`",
+        at_least=75,
+        note=note,
+    )
+    report.row(
+        f"`write_nwb`, {what}",
+        write,
+        theirs=nwbio,
+        theirs_is="`neo.io.NWBIO`",
+        at_least=75,
+        note=note,
+    )
     columns, note = seconds["columns"], "both with trials"
     report.row(
         f"`write_nwb`, {what}",
@@ -167,22 +218,58 @@ def layer(report: Report, folder: Path) -> None:
     ann2neo.write_nwb(recording, plain, compression=None, overwrite=True)
     sizes = {path.stem: path.stat().st_size / 1e6 for path in (ours, plain, theirs)}
     share = sizes["ours"] / sizes["plain"]
-    report.row("size of that file, share of the uncompressed one", share, "", at_most=0.45, limit_on="ours")
-    report.row("size of that file", sizes["ours"], "MB", theirs=sizes["theirs"], theirs_is="column-first, gzip 4")
+    report.row(
+        "size of that file, share of the uncompressed one",
+        share,
+        "",
+        at_most=0.45,
+        limit_on="ours",
+    )
+    report.row(
+        "size of that file",
+        sizes["ours"],
+        "MB",
+        theirs=sizes["theirs"],
+        theirs_is="column-first, gzip 4",
+    )
     peak, _ = peak_above(lambda: ann2neo.write_nwb(recording, ours, overwrite=True))
-    report.row("memory of that write above the recording", peak, "MB", at_most=100, limit_on="ours")
-    timings = measure_in_turn({"ours": lambda: ann2neo.read_nwb(ours), "pynwb": lambda: read_by_pynwb(ours)}, repeat=5)
+    report.row(
+        "memory of that write above the recording",
+        peak,
+        "MB",
+        at_most=100,
+        limit_on="ours",
+    )
+    timings = measure_in_turn(
+        {"ours": lambda: ann2neo.read_nwb(ours), "pynwb": lambda: read_by_pynwb(ours)},
+        repeat=5,
+    )
     read = timings["ours"].median
-    report.row(f"`read_nwb`, {what}", read, theirs=timings["pynwb"].median, theirs_is="pynwb", at_least=1.5)
+    report.row(
+        f"`read_nwb`, {what}",
+        read,
+        theirs=timings["pynwb"].median,
+        theirs_is="pynwb",
+        at_least=1.5,
+    )
     assert ann2neo.read_nwb(ours).equals(recording)
     bins = [recording.raster.spike_bins(unit) for unit in range(N_UNITS)]
     timings = measure_in_turn(
-        {"ours": lambda: ann2neo.to_neo(recording), "loop": lambda: neo_by_loop(recording, bins)}, repeat=5
+        {
+            "ours": lambda: ann2neo.to_neo(recording),
+            "loop": lambda: neo_by_loop(recording, bins),
+        },
+        repeat=5,
     )
     made, loop = timings["ours"].median, timings["loop"].median
     note = "the loop has the spike bins already"
     report.row(
-        f"`to_neo`, {what}", made, theirs=loop, theirs_is="a plain loop of SpikeTrains", at_least=1 / 1.5, note=note
+        f"`to_neo`, {what}",
+        made,
+        theirs=loop,
+        theirs_is="a plain loop of SpikeTrains",
+        at_least=1 / 1.5,
+        note=note,
     )
 
 
@@ -196,21 +283,40 @@ print(json.dumps([peak, time.perf_counter() - started, recording.raster.sha256()
 
 
 def convolution(report: Report, folder: Path) -> None:
-    """21 632 units; the reading in a process of its own, whose memory the writing has not touched."""
+    """21 632 units; the reading in a process of its own, whose memory the writing has
+    not touched.
+    """
     path = folder / "convolution.nwb"
     recording = recording_of(N_CONVOLUTION, 1)
     bits = recording.raster.nbytes / 1e6
-    what = f"{N_CONVOLUTION:,} units x {N_BINS:,}, {recording.raster.spike_counts().sum() / 1e6:.0f} million spikes"
+    what = (
+        f"{N_CONVOLUTION:,} units x {N_BINS:,},"
+        f" {recording.raster.spike_counts().sum() / 1e6:.0f} million spikes"
+    )
     started = time.perf_counter()
     peak, _ = peak_above(lambda: ann2neo.write_nwb(recording, path, overwrite=True))
     note = f"{path.stat().st_size / 1e6:.0f} MB on disk"
     report.row(f"`write_nwb`, {what}", time.perf_counter() - started, note=note)
     note = "and the bits of the recording"
-    report.row("memory of that `write_nwb`", peak + bits, "MB", at_most=1500, limit_on="ours", note=note)
+    report.row(
+        "memory of that `write_nwb`",
+        peak + bits,
+        "MB",
+        at_most=1500,
+        limit_on="ours",
+        note=note,
+    )
     peak, seconds, sha256 = run_fresh(READ.format(path=str(path)))
     assert sha256 == recording.raster.sha256()
     report.row(f"`read_nwb`, {what}", seconds, note="sums checked")
-    report.row("memory of that `read_nwb`", peak, "MB", at_most=1500, limit_on="ours", note="the bits among it")
+    report.row(
+        "memory of that `read_nwb`",
+        peak,
+        "MB",
+        at_most=1500,
+        limit_on="ours",
+        note="the bits among it",
+    )
 
 
 def main() -> None:

@@ -1,4 +1,6 @@
-"""Surrogates and populations beside Elephant: 1 000 surrogates of the Fano factor, all pairwise correlations."""
+"""Surrogates and populations beside Elephant: 1 000 surrogates of the Fano factor, all
+pairwise correlations.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,12 @@ TIMED_UNITS = 8
 TIMED_SURROGATES = 5
 
 
-def recording_of(n_units: int, n_time_bins: int, seed: int, between: tuple[float, float] = (0.05, 0.95)):
+def recording_of(
+    n_units: int,
+    n_time_bins: int,
+    seed: int,
+    between: tuple[float, float] = (0.05, 0.95),
+):
     """Independent units of rates between two limits."""
     from ann2neo import Recording
     from ann2neo.raster import RasterBuilder
@@ -24,12 +31,18 @@ def recording_of(n_units: int, n_time_bins: int, seed: int, between: tuple[float
     builder = RasterBuilder(n_units, n_time_bins)
     step = 1024
     for first in range(0, n_time_bins, step):
-        builder.write(first, rng.random((min(step, n_time_bins - first), n_units), dtype=np.float32) < rates)
+        builder.write(
+            first,
+            rng.random((min(step, n_time_bins - first), n_units), dtype=np.float32)
+            < rates,
+        )
     return Recording.from_raster(builder.build())
 
 
 def surrogate_rows(report: Report) -> None:
-    """1 000 bin-permutation surrogates of the Fano factor of 512 units x 10 000 bins."""
+    """1 000 bin-permutation surrogates of the Fano factor of 512 units x 10 000
+    bins.
+    """
     from elephant.spike_train_surrogates import shuffle_isis
     from elephant.statistics import fanofactor
 
@@ -38,9 +51,12 @@ def surrogate_rows(report: Report) -> None:
 
     recording = recording_of(N_UNITS, 10_000, 0)
     with warnings.catch_warnings():
-        # 1 000 are too few for the correction over 512 units, which is not what is measured here.
+        # 1 000 are too few for the correction over 512 units, which is not what is
+        # measured here.
         warnings.simplefilter("ignore")
-        ours = measure(lambda: surrogate_test(recording, "fano_factor", n_surrogates=1000, seed=0)).median
+        ours = measure(
+            lambda: surrogate_test(recording, "fano_factor", n_surrogates=1000, seed=0)
+        ).median
     order = np.argsort(recording.raster.spike_counts())
     units = order[np.linspace(0, N_UNITS - 1, TIMED_UNITS).round().astype(int)]
     trains = to_spiketrains(recording.raster, units)
@@ -52,17 +68,34 @@ def surrogate_rows(report: Report) -> None:
     def fano():
         for drawn in shuffled():
             for train in drawn:
-                fanofactor([train.time_slice(a, b) for a, b in itertools.pairwise(edges)])
+                fanofactor(
+                    [train.time_slice(a, b) for a, b in itertools.pairwise(edges)]
+                )
 
     scale = N_UNITS * 1000 / (TIMED_UNITS * TIMED_SURROGATES)
-    note = f"Elephant scaled from {TIMED_UNITS} units x {TIMED_SURROGATES} surrogates; ours measured whole"
-    what = "1 000 bin-permutation surrogates of the Fano factor, 512 units x 10 000 bins"
+    note = (
+        f"Elephant scaled from {TIMED_UNITS} units x {TIMED_SURROGATES} surrogates;"
+        " ours measured whole"
+    )
+    what = (
+        "1 000 bin-permutation surrogates of the Fano factor, 512 units x 10 000 bins"
+    )
     report.row(
-        what, ours, theirs=measure(fano).median * scale, theirs_is="Elephant shuffle_isis and fanofactor over windows",
-        at_least=50, note=note,
-    )  # fmt: skip
-    report.row(what, ours, theirs=measure(shuffled).median * scale, theirs_is="Elephant shuffle_isis alone",
-               at_least=10, note=note)  # fmt: skip
+        what,
+        ours,
+        theirs=measure(fano).median * scale,
+        theirs_is="Elephant shuffle_isis and fanofactor over windows",
+        at_least=50,
+        note=note,
+    )
+    report.row(
+        what,
+        ours,
+        theirs=measure(shuffled).median * scale,
+        theirs_is="Elephant shuffle_isis alone",
+        at_least=10,
+        note=note,
+    )
 
 
 def without_numkong(function):
@@ -74,7 +107,9 @@ def without_numkong(function):
 
 
 def correlation_rows(report: Report) -> None:
-    """All pairwise correlations of 512 units x 60 000 bins, and of more units than Elephant's dense matrix can hold."""
+    """All pairwise correlations of 512 units x 60 000 bins, and of more units than
+    Elephant's dense matrix can hold.
+    """
     from elephant.conversion import BinnedSpikeTrain
     from elephant.spike_train_correlation import correlation_coefficient
 
@@ -86,25 +121,46 @@ def correlation_rows(report: Report) -> None:
         binned = BinnedSpikeTrain(to_spiketrains(recording.raster), bin_size=1 * pq.ms)
         both = {
             "ours": lambda r=recording: correlation_matrix(r),
-            "without": lambda r=recording: without_numkong(lambda: correlation_matrix(r)),
+            "without": lambda r=recording: without_numkong(
+                lambda: correlation_matrix(r)
+            ),
             "theirs": lambda b=binned: correlation_coefficient(b),
         }
         timed = measure_in_turn(both, repeat=15)
-        what = f"All pairwise correlations, 512 units x 60 000 bins, rates {rates[0]} to {rates[1]}"
+        what = (
+            f"All pairwise correlations, 512 units x 60 000 bins, rates {rates[0]} to"
+            f" {rates[1]}"
+        )
         against = {
             "theirs": timed["theirs"].best,
             "theirs_is": "elephant.spike_train_correlation.correlation_coefficient",
         }
         started = "best of 15 turns; Elephant starts from the BinnedSpikeTrain"
-        report.row(what, timed["ours"].best, **against, at_least=20, note=f"with the extra `fast`; {started}")
-        report.row(f"{what}, NumPy alone", timed["without"].best, **against, note=started)
+        report.row(
+            what,
+            timed["ours"].best,
+            **against,
+            at_least=20,
+            note=f"with the extra `fast`; {started}",
+        )
+        report.row(
+            f"{what}, NumPy alone", timed["without"].best, **against, note=started
+        )
         difference = float(np.abs(both["ours"]() - both["theirs"]()).max())
-        report.row("Largest difference of the two matrices", difference, unit="", at_most=1e-12, limit_on="ours")
+        report.row(
+            "Largest difference of the two matrices",
+            difference,
+            unit="",
+            at_most=1e-12,
+            limit_on="ours",
+        )
     many = recording_of(4096, 60_000, 2)
     report.row(
-        "All pairwise correlations, 4 096 units x 60 000 bins", measure(lambda: correlations(many), repeat=1).median,
-        at_most=60, limit_on="ours",
-    )  # fmt: skip
+        "All pairwise correlations, 4 096 units x 60 000 bins",
+        measure(lambda: correlations(many), repeat=1).median,
+        at_most=60,
+        limit_on="ours",
+    )
 
 
 def whole_layer_rows(report: Report) -> None:
@@ -112,9 +168,14 @@ def whole_layer_rows(report: Report) -> None:
     from ann2neo import correlations
 
     layer = recording_of(21_632, 60_000, 3)
-    started = measure(lambda: peak_above(lambda: correlations(layer), every=0.05), repeat=1, warmup=0)
+    started = measure(
+        lambda: peak_above(lambda: correlations(layer), every=0.05), repeat=1, warmup=0
+    )
     megabytes, found = started.value
-    report.row("Correlations of all 233 961 896 pairs, 21 632 units x 60 000 bins", started.median)
+    report.row(
+        "Correlations of all 233 961 896 pairs, 21 632 units x 60 000 bins",
+        started.median,
+    )
     report.row("Memory of the same, above its bits", megabytes, unit="MB")
     if found.n_pairs != 21_632 * 21_631 // 2:
         raise RuntimeError(f"{found.n_pairs} pairs were counted")
@@ -126,12 +187,16 @@ def process_rows(report: Report) -> None:
 
     recording = recording_of(N_UNITS, 60_000, 4)
     report.row(
-        "Four processes fitted, 512 units x 60 000 bins", measure(lambda: fit_processes(recording), repeat=2).median
+        "Four processes fitted, 512 units x 60 000 bins",
+        measure(lambda: fit_processes(recording), repeat=2).median,
     )
     labels = np.random.default_rng(5).integers(0, 10, 60_000)
-    labelled = Recording.from_activations(recording.raster.to_dense().T, 0.5, labels=labels)
+    labelled = Recording.from_activations(
+        recording.raster.to_dense().T, 0.5, labels=labels
+    )
     report.row(
-        "Selectivity and information with 999 permutations, 512 units x 60 000 presentations",
+        "Selectivity and information with 999 permutations, 512 units x 60 000"
+        " presentations",
         measure(lambda: selectivity(labelled, seed=0), repeat=2).median,
     )
 

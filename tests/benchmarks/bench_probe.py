@@ -1,4 +1,6 @@
-"""What recording costs beside the bare compiled forward pass, on both backends, and how much memory it takes."""
+"""What recording costs beside the bare compiled forward pass, on both backends, and how
+much memory it takes.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,11 @@ def _networks() -> dict[str, tuple[Any, str]]:
     import keras
     from keras import layers as kl
 
-    dense = [kl.Flatten(), kl.Dense(64, "relu", name="recorded"), kl.Dense(10, "softmax")]
+    dense = [
+        kl.Flatten(),
+        kl.Dense(64, "relu", name="recorded"),
+        kl.Dense(10, "softmax"),
+    ]
     conv = [
         kl.Conv2D(32, 3, activation="relu", name="recorded"),
         kl.MaxPooling2D(),
@@ -34,12 +40,17 @@ def _networks() -> dict[str, tuple[Any, str]]:
     ]
     return {
         "dense": (keras.Sequential([keras.Input((28, 28, 1)), *dense]), "`Dense(64)`"),
-        "conv": (keras.Sequential([keras.Input((28, 28, 1)), *conv]), "convolution of 21 632 units"),
+        "conv": (
+            keras.Sequential([keras.Input((28, 28, 1)), *conv]),
+            "convolution of 21 632 units",
+        ),
     }
 
 
 def _forward(model: Any, x: np.ndarray, batch_size: int) -> Callable[[], None]:
-    """The bare pass: a compiled model cut at the recorded layer, fed batch by batch, its activations thrown away."""
+    """The bare pass: a compiled model cut at the recorded layer, fed batch by batch,
+    its activations thrown away.
+    """
     import keras
 
     cut = keras.Model(model.inputs, model.get_layer("recorded").output)
@@ -47,7 +58,11 @@ def _forward(model: Any, x: np.ndarray, batch_size: int) -> Callable[[], None]:
         import tensorflow as tf
 
         spec = tf.TensorSpec([None, *x.shape[1:]], tf.float32)
-        step: Any = tf.function(lambda batch: cut(batch, training=False), autograph=False, input_signature=[spec])
+        step: Any = tf.function(
+            lambda batch: cut(batch, training=False),
+            autograph=False,
+            input_signature=[spec],
+        )
 
         def run() -> None:
             for first in range(0, len(x), batch_size):
@@ -56,8 +71,13 @@ def _forward(model: Any, x: np.ndarray, batch_size: int) -> Callable[[], None]:
         return run
     import jax
 
-    weights = [[v.value for v in part] for part in (cut.trainable_variables, cut.non_trainable_variables)]
-    compiled = jax.jit(lambda a, b, batch: cut.stateless_call(a, b, batch, training=False)[0])
+    weights = [
+        [v.value for v in part]
+        for part in (cut.trainable_variables, cut.non_trainable_variables)
+    ]
+    compiled = jax.jit(
+        lambda a, b, batch: cut.stateless_call(a, b, batch, training=False)[0]
+    )
 
     def run_jax() -> None:
         for first in range(0, len(x), batch_size):
@@ -67,7 +87,9 @@ def _forward(model: Any, x: np.ndarray, batch_size: int) -> Callable[[], None]:
 
 
 def backend_times() -> None:
-    """In a process of its own: seconds of recording and of the bare pass, sides turn by turn."""
+    """In a process of its own: seconds of recording and of the bare pass, sides turn by
+    turn.
+    """
     import ann2neo
 
     x, found = _images(N), {}
@@ -76,16 +98,22 @@ def backend_times() -> None:
             probe = ann2neo.Probe(model, layers="recorded")
             batch_size = int(probe.record(x[:2048]).provenance["batch_size"])
             sides = {
-                "record": lambda model=model: ann2neo.record(model, x, layers="recorded", progress=False),
+                "record": lambda model=model: ann2neo.record(
+                    model, x, layers="recorded", progress=False
+                ),
                 "forward": _forward(model, x, batch_size),
             }
             timings = measure_in_turn(sides, repeat=3)
-            found[name] = {side: timing.best for side, timing in timings.items()} | {"batch_size": batch_size}
+            found[name] = {side: timing.best for side, timing in timings.items()} | {
+                "batch_size": batch_size
+            }
     sys.stdout.write("\n" + json.dumps(found) + "\n")
 
 
 def backend_predict() -> None:
-    """In a process of its own, since predict keeps all activations (17 GB): seconds of predict and of recording."""
+    """In a process of its own, since predict keeps all activations (17 GB): seconds of
+    predict and of recording.
+    """
     import keras
 
     import ann2neo
@@ -100,11 +128,17 @@ def backend_predict() -> None:
     probe.record(x[:2048], progress=False)
     cut.predict(x[:64], verbose=0)
     timings = measure_in_turn(sides, repeat=1, warmup=0)
-    sys.stdout.write("\n" + json.dumps({side: timing.best for side, timing in timings.items()}) + "\n")
+    sys.stdout.write(
+        "\n"
+        + json.dumps({side: timing.best for side, timing in timings.items()})
+        + "\n"
+    )
 
 
 def backend_memory(n: int) -> None:
-    """In a process of its own: how far memory rises above model and data while the convolution is recorded."""
+    """In a process of its own: how far memory rises above model and data while the
+    convolution is recorded.
+    """
     import ann2neo
 
     model = _networks()["conv"][0]
@@ -112,11 +146,15 @@ def backend_memory(n: int) -> None:
     probe = ann2neo.Probe(model, layers="recorded")
     probe.record(x[:1024], progress=False)
     rise, recording = peak_above(lambda: probe.record(x, progress=False))
-    sys.stdout.write("\n" + json.dumps({"rise": rise, "bits": recording.raster.nbytes / 1e6}) + "\n")
+    sys.stdout.write(
+        "\n" + json.dumps({"rise": rise, "bits": recording.raster.nbytes / 1e6}) + "\n"
+    )
 
 
 def backend_stream(n: int) -> None:
-    """In a process of its own: the same for a generator, `Dense(64)`, batch by batch."""
+    """In a process of its own: the same for a generator, `Dense(64)`, batch by
+    batch.
+    """
     import ann2neo
 
     model = _networks()["dense"][0]
@@ -128,9 +166,19 @@ def backend_stream(n: int) -> None:
 
     probe = ann2neo.Probe(model, layers="recorded")
     probe.record(batches(2048), shuffle=False, progress=False)
-    rise, recording = peak_above(lambda: probe.record(batches(n), shuffle=False, n_samples=n, progress=False))
-    kept = recording.raster.nbytes + int(recording.presentations.memory_usage(index=False).sum())
-    sys.stdout.write("\n" + json.dumps({"rise": rise, "kept": kept / 1e6, "read": n * images[0].nbytes / 1e6}) + "\n")
+    rise, recording = peak_above(
+        lambda: probe.record(batches(n), shuffle=False, n_samples=n, progress=False)
+    )
+    kept = recording.raster.nbytes + int(
+        recording.presentations.memory_usage(index=False).sum()
+    )
+    sys.stdout.write(
+        "\n"
+        + json.dumps(
+            {"rise": rise, "kept": kept / 1e6, "read": n * images[0].nbytes / 1e6}
+        )
+        + "\n"
+    )
 
 
 def main() -> None:
@@ -141,32 +189,62 @@ def main() -> None:
         found = run_fresh("import bench_probe; bench_probe.backend_times()", env=env)
         dense, conv = found["dense"], found["conv"]
         report.row(
-            f"{backend}: `Dense(64)`, 60 000 images", dense["record"], at_most=1.2 * dense["forward"] + 0.2,
-            limit_on="ours", note=f"compiled pass {dense['forward']:.3g} s, batches of {dense['batch_size']}",
-        )  # fmt: skip
+            f"{backend}: `Dense(64)`, 60 000 images",
+            dense["record"],
+            at_most=1.2 * dense["forward"] + 0.2,
+            limit_on="ours",
+            note=(
+                f"compiled pass {dense['forward']:.3g} s, batches of"
+                f" {dense['batch_size']}"
+            ),
+        )
         report.row(
-            f"{backend}: convolution of 21 632 units, 60 000 images", conv["record"], at_most=2.5 * conv["forward"],
-            limit_on="ours", note=f"compiled pass {conv['forward']:.3g} s, batches of {conv['batch_size']}",
-        )  # fmt: skip
-        predict = run_fresh("import bench_probe; bench_probe.backend_predict()", env=env)
+            f"{backend}: convolution of 21 632 units, 60 000 images",
+            conv["record"],
+            at_most=2.5 * conv["forward"],
+            limit_on="ours",
+            note=(
+                f"compiled pass {conv['forward']:.3g} s, batches of"
+                f" {conv['batch_size']}"
+            ),
+        )
+        predict = run_fresh(
+            "import bench_probe; bench_probe.backend_predict()", env=env
+        )
         report.row(
-            f"{backend}: convolution of 21 632 units, 60 000 images", predict["record"],
-            theirs=predict["predict"], theirs_is="`Model(...).predict(x) > 0`",
+            f"{backend}: convolution of 21 632 units, 60 000 images",
+            predict["record"],
+            theirs=predict["predict"],
+            theirs_is="`Model(...).predict(x) > 0`",
             at_least=15.0 if backend == "tensorflow" else None,
             note="each once, in one process",
-        )  # fmt: skip
+        )
         for n in (15_000, 30_000, N):
-            memory = run_fresh(f"import bench_probe; bench_probe.backend_memory({n})", env=env)
+            memory = run_fresh(
+                f"import bench_probe; bench_probe.backend_memory({n})", env=env
+            )
             report.row(
-                f"{backend}: memory above model and data, convolution, {n:,} images", memory["rise"], "MB",
-                at_most=500, limit_on="ours", note=f"{memory['bits']:.0f} MB of it bits",
-            )  # fmt: skip
+                f"{backend}: memory above model and data, convolution, {n:,} images",
+                memory["rise"],
+                "MB",
+                at_most=500,
+                limit_on="ours",
+                note=f"{memory['bits']:.0f} MB of it bits",
+            )
         for n in STREAMED:
-            memory = run_fresh(f"import bench_probe; bench_probe.backend_stream({n})", env=env)
+            memory = run_fresh(
+                f"import bench_probe; bench_probe.backend_stream({n})", env=env
+            )
             report.row(
-                f"{backend}: memory above the model, generator of {n:,} images, `Dense(64)`", memory["rise"], "MB",
-                note=f"{memory['read']:.0f} MB read; {memory['kept']:.2g} MB are the recording",
-            )  # fmt: skip
+                f"{backend}: memory above the model, generator of {n:,} images,"
+                " `Dense(64)`",
+                memory["rise"],
+                "MB",
+                note=(
+                    f"{memory['read']:.0f} MB read; {memory['kept']:.2g} MB are the"
+                    " recording"
+                ),
+            )
     report.save()
 
 

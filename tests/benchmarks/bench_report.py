@@ -1,4 +1,6 @@
-"""How long figures of a whole convolution take: 20 000 units x 60 000 presentations, aggregated."""
+"""How long figures of a whole convolution take: 20 000 units x 60 000 presentations,
+aggregated.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +26,20 @@ def large_recording(n_units: int, n_bins: int) -> Recording:
     rng = np.random.default_rng(0)
     shape = (n_units, -(-n_bins // 8))
     bits = rng.integers(0, 256, shape, np.uint8) & rng.integers(0, 256, shape, np.uint8)
-    presentations = pd.DataFrame({"start_bin": np.arange(n_bins), "stop_bin": np.arange(n_bins) + 1})
+    presentations = pd.DataFrame(
+        {"start_bin": np.arange(n_bins), "stop_bin": np.arange(n_bins) + 1}
+    )
     presentations["label"] = rng.integers(0, 10, n_bins)
-    return Recording.from_raster(SpikeRaster.from_packed(bits, n_bins), presentations=presentations)
+    return Recording.from_raster(
+        SpikeRaster.from_packed(bits, n_bins), presentations=presentations
+    )
 
 
-def drawn(function: Callable[..., Any], *arguments: Any, **options: Any) -> Callable[[], None]:
+def drawn(
+    function: Callable[..., Any], *arguments: Any, **options: Any
+) -> Callable[[], None]:
     """A call that draws a figure down to its pixels."""
-    return lambda: function(*arguments, **options).figure.canvas.draw()  # noqa: PLW0108 - the drawing itself is measured
+    return lambda: function(*arguments, **options).figure.canvas.draw()  # noqa: PLW0108
 
 
 if __name__ == "__main__":

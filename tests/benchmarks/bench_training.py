@@ -1,4 +1,6 @@
-"""How long the study's networks take to train: an epoch beside Keras' own, in mixed precision, and after a glance."""
+"""How long the study's networks take to train: an epoch beside Keras' own, in mixed
+precision, and after a glance.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ _FAR = 0.999999
 _BFLOAT16 = "on a processor that multiplies bfloat16"
 
 
-def _epoch(trainer: Trainer, x: Any, y: Any, *, target: float | None = None) -> Callable[[], Any]:
+def _epoch(
+    trainer: Trainer, x: Any, y: Any, *, target: float | None = None
+) -> Callable[[], Any]:
     return lambda: trainer.train(x, y, max_epochs=1, target_accuracy=target)
 
 
@@ -34,13 +38,19 @@ def main() -> None:
 
     for width in (64, 512):
         ours, theirs = (build_network("MLP", width, x.shape[1:]) for _ in range(2))
-        theirs.compile(keras.optimizers.SGD(LEARNING_RATE), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        theirs.compile(
+            keras.optimizers.SGD(LEARNING_RATE),
+            "sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+        )
         trainer = Trainer(ours, xla=True)
         turns = measure_in_turn(
             {
                 "glance": _epoch(trainer, shown, y, target=_FAR),
                 "all": _epoch(trainer, shown, y),
-                "keras": lambda model=theirs: model.fit(x, y, batch_size=BATCH_SIZE, verbose=0),
+                "keras": lambda model=theirs: model.fit(
+                    x, y, batch_size=BATCH_SIZE, verbose=0
+                ),
             }
         )
         what = f"an epoch of the MLP of width {width} on MNIST, far from its target"
@@ -50,10 +60,22 @@ def main() -> None:
             theirs=turns["keras"].median,
             theirs_is="Keras' fit with its running accuracy",
         )
-        report.row(what, turns["glance"].median, theirs=turns["all"].median, theirs_is="all samples evaluated")
+        report.row(
+            what,
+            turns["glance"].median,
+            theirs=turns["all"].median,
+            theirs_is="all samples evaluated",
+        )
 
-    trainers = {name: it for name, it in _trainers("CNN", x.shape[1:]).items() if "keras" not in name}
-    turns = measure_in_turn({name: _epoch(trainer, shown, y) for name, trainer in trainers.items()}, repeat=2)
+    trainers = {
+        name: it
+        for name, it in _trainers("CNN", x.shape[1:]).items()
+        if "keras" not in name
+    }
+    turns = measure_in_turn(
+        {name: _epoch(trainer, shown, y) for name, trainer in trainers.items()},
+        repeat=2,
+    )
     report.row(
         "an epoch of the CNN of width 64 on MNIST in mixed precision",
         turns["mixed"].median,
@@ -63,12 +85,22 @@ def main() -> None:
     )
 
     cifar = ann2neo.load_dataset("cifar10")
-    images, classes = tf.constant(cifar.inputs("train")[:1024]), cifar.labels("train")[:1024]
+    images, classes = (
+        tf.constant(cifar.inputs("train")[:1024]),
+        cifar.labels("train")[:1024],
+    )
     trainers = _trainers("DenseNet121", images.shape[1:])
-    turns = measure_in_turn({name: _epoch(trainer, images, classes) for name, trainer in trainers.items()}, repeat=3)
-    for name, theirs, note in (("float32", "keras", ""), ("mixed", "keras mixed", _BFLOAT16)):
+    turns = measure_in_turn(
+        {name: _epoch(trainer, images, classes) for name, trainer in trainers.items()},
+        repeat=3,
+    )
+    for name, theirs, note in (
+        ("float32", "keras", ""),
+        ("mixed", "keras mixed", _BFLOAT16),
+    ):
         report.row(
-            f"1 024 images of CIFAR-10 through DenseNet121, {name}, batch normalization in one operation",
+            f"1 024 images of CIFAR-10 through DenseNet121, {name}, batch normalization"
+            " in one operation",
             turns[name].median,
             theirs=turns[theirs].median,
             theirs_is="Keras' layers in the same precision",
@@ -78,7 +110,9 @@ def main() -> None:
 
 
 def _trainers(network: str, shape: tuple[int, ...]) -> dict[str, Trainer]:
-    """A network of width 64 of Keras' layers, and as the study trains it, in either precision."""
+    """A network of width 64 of Keras' layers, and as the study trains it, in either
+    precision.
+    """
     model = build_network(network, 64, shape)
     keras.config.set_dtype_policy("mixed_bfloat16")
     mixed = build_network(network, 64, shape)

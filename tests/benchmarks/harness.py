@@ -1,7 +1,9 @@
-"""Measure ours beside theirs in one run, and keep the result as JSON that two commits can be compared by.
+"""Measure ours beside theirs in one run, and keep the result as JSON that two commits
+can be compared by.
 
-A benchmark is a script ``bench_TOPIC.py``; run it with ``python tests/benchmarks/bench_TOPIC.py``. It writes
-``results/TOPIC.json`` beside this file, and ``table.py`` puts all results into the README.
+A benchmark is a script ``bench_TOPIC.py``; run it with ``python
+tests/benchmarks/bench_TOPIC.py``. It writes ``results/TOPIC.json`` beside this file,
+and ``table.py`` puts all results into the README.
 """
 
 from __future__ import annotations
@@ -56,9 +58,15 @@ class Timing:
 
 
 def measure(
-    function: Callable[[], Any], *, repeat: int = 3, warmup: int = 1, before: Callable[[], Any] | None = None
+    function: Callable[[], Any],
+    *,
+    repeat: int = 3,
+    warmup: int = 1,
+    before: Callable[[], Any] | None = None,
 ) -> Timing:
-    """Call `function` a few times, after calls that do not count; `before` runs ahead of each and is not timed."""
+    """Call `function` a few times, after calls that do not count; `before` runs ahead
+    of each and is not timed.
+    """
     seconds, value = [], None
     for turn in range(warmup + repeat):
         if before is not None:
@@ -71,8 +79,12 @@ def measure(
     return Timing(tuple(seconds), value)
 
 
-def measure_in_turn(functions: dict[str, Callable[[], Any]], *, repeat: int = 3, warmup: int = 1) -> dict[str, Timing]:
-    """Measure several functions turn by turn, A B A B ..., so that a drifting machine is fair to all of them."""
+def measure_in_turn(
+    functions: dict[str, Callable[[], Any]], *, repeat: int = 3, warmup: int = 1
+) -> dict[str, Timing]:
+    """Measure several functions turn by turn, A B A B ..., so that a drifting machine
+    is fair to all of them.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for turn in range(warmup + repeat):
         for name, function in functions.items():
@@ -85,7 +97,9 @@ def measure_in_turn(functions: dict[str, Callable[[], Any]], *, repeat: int = 3,
 
 @contextmanager
 def pinned(threads: int = 1) -> Iterator[None]:
-    """Give BLAS that many threads, so that ratios keep their meaning on a busy machine."""
+    """Give BLAS that many threads, so that ratios keep their meaning on a busy
+    machine.
+    """
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(threads, user_api="blas"):
@@ -98,8 +112,12 @@ def resident_mb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def peak_above(function: Callable[[], Any], *, every: float = 0.002) -> tuple[float, Any]:
-    """Call `function` once and return how far memory rose above where it stood, in MB, and its value."""
+def peak_above(
+    function: Callable[[], Any], *, every: float = 0.002
+) -> tuple[float, Any]:
+    """Call `function` once and return how far memory rose above where it stood, in MB,
+    and its value.
+    """
     base, peak, done = resident_mb(), 0.0, threading.Event()
 
     def watch() -> None:
@@ -119,7 +137,9 @@ def peak_above(function: Callable[[], Any], *, every: float = 0.002) -> tuple[fl
 
 
 def run_fresh(code: str, *, env: dict[str, str] | None = None) -> dict[str, Any]:
-    """Run Python code in a fresh process from this folder; its last line of output, JSON, comes back as a dict."""
+    """Run Python code in a fresh process from this folder; its last line of output,
+    JSON, comes back as a dict.
+    """
     done = subprocess.run(
         [sys.executable, "-c", code],
         check=True,
@@ -133,7 +153,8 @@ def run_fresh(code: str, *, env: dict[str, str] | None = None) -> dict[str, Any]
 
 
 class Report:
-    """Rows of one benchmark: what was measured, ours, theirs, the ratio, and the limit it is held against.
+    """Rows of one benchmark: what was measured, ours, theirs, the ratio, and the limit
+    it is held against.
 
     Parameters
     ----------
@@ -183,11 +204,22 @@ class Report:
         if at_least is not None or at_most is not None:
             if checked is None:
                 raise ValueError(f"{what}: a limit on the ratio needs the other side")
-            met = (at_least is None or checked >= at_least) and (at_most is None or checked <= at_most)
+            met = (at_least is None or checked >= at_least) and (
+                at_most is None or checked <= at_most
+            )
         row = {
-            "what": what, "ours": ours, "theirs": theirs, "unit": unit, "theirs_is": theirs_is, "ratio": ratio,
-            "limit_on": limit_on, "at_least": at_least, "at_most": at_most, "met": met, "note": note,
-        }  # fmt: skip
+            "what": what,
+            "ours": ours,
+            "theirs": theirs,
+            "unit": unit,
+            "theirs_is": theirs_is,
+            "ratio": ratio,
+            "limit_on": limit_on,
+            "at_least": at_least,
+            "at_most": at_most,
+            "met": met,
+            "note": note,
+        }
         self.rows.append(row)
         sys.stdout.write(format_row(row) + "\n")
         sys.stdout.flush()
@@ -196,7 +228,12 @@ class Report:
         """Write ``results/TOPIC.json`` and return its path."""
         RESULTS.mkdir(exist_ok=True)
         path = RESULTS / f"{self.topic}.json"
-        content = {"topic": self.topic, "title": self.title, "machine": _machine(), "rows": self.rows}
+        content = {
+            "topic": self.topic,
+            "title": self.title,
+            "machine": _machine(),
+            "rows": self.rows,
+        }
         path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         return path
 
@@ -205,7 +242,10 @@ def format_row(row: dict[str, Any]) -> str:
     """One row as a line of text."""
     text = f"{row['what']}: {_number(row['ours'])} {row['unit']}"
     if row["theirs"] is not None:
-        text += f"; {row['theirs_is']} {_number(row['theirs'])} {row['unit']}; ratio {_number(row['ratio'])}"
+        text += (
+            f"; {row['theirs_is']} {_number(row['theirs'])} {row['unit']}; ratio"
+            f" {_number(row['ratio'])}"
+        )
     if row["met"] is not None:
         text += f" [{format_limit(row)}: {'met' if row['met'] else 'MISSED'}]"
     return text + (f" ({row['note']})" if row["note"] else "")
@@ -214,7 +254,9 @@ def format_row(row: dict[str, Any]) -> str:
 def format_limit(row: dict[str, Any]) -> str:
     """The limit of a row in words."""
     parts = [
-        f"{words} {_number(row[key])}" for key, words in (("at_least", "≥"), ("at_most", "≤")) if row[key] is not None
+        f"{words} {_number(row[key])}"
+        for key, words in (("at_least", "≥"), ("at_most", "≤"))
+        if row[key] is not None
     ]
     return ("" if row["limit_on"] == "ours" else "ratio ") + ", ".join(parts)
 
@@ -242,12 +284,18 @@ def _machine() -> dict[str, Any]:
 
 def _processor() -> str:
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    names: Sequence[str] = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    names: Sequence[str] = [
+        line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
+    ]
     return names[0] if names else platform.machine()
 
 
 def _commit() -> str:
     done = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], check=False, capture_output=True, text=True, cwd=Path(__file__).parent
+        ["git", "rev-parse", "--short", "HEAD"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent,
     )
     return done.stdout.strip() or "unknown"

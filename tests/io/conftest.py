@@ -7,7 +7,10 @@ import pytest
 from ann2neo import Recording, SpikeRaster
 from ann2neo.recording.tables import presentation_table
 
-METADATA = {"experimenter": "Noether, Emmy", "institution": "Georg-August-Universität Göttingen"}
+METADATA = {
+    "experimenter": "Noether, Emmy",
+    "institution": "Georg-August-Universität Göttingen",
+}
 
 
 def make_network(n_units=10, n_bins=300, *, seed=0, rate=0.3, **options):
@@ -18,7 +21,10 @@ def make_network(n_units=10, n_bins=300, *, seed=0, rate=0.3, **options):
         dense[0], dense[-1] = False, True
         units = pd.DataFrame(
             {
-                "layer": ["conv/1:a"] * (n_units // 2) + ["Schicht β"] * (n_units - n_units // 2),
+                "layer": (
+                    ["conv/1:a"] * (n_units // 2)
+                    + ["Schicht β"] * (n_units - n_units // 2)
+                ),
                 "layer_type": "Conv2D",
                 "layer_index": [0] * (n_units // 2) + [1] * (n_units - n_units // 2),
                 "unit_in_layer": np.arange(n_units),
@@ -33,9 +39,19 @@ def make_network(n_units=10, n_bins=300, *, seed=0, rate=0.3, **options):
             stimulus_id=rng.permutation(n_bins),
         )
         raster = SpikeRaster.from_dense(dense, **options)
-        notes = {"model_name": "tiny", "weights_sha256": "abcdef0123456789", "keras_version": "3.8.0"}
-        notes["threshold"] = '{"conv/1:a": "0.5", "Schicht \\u03b2": "above the quantile 0.9"}'
-        parts.append(Recording.from_raster(raster, units, shown, phase=phase, order="random", provenance=notes))
+        notes = {
+            "model_name": "tiny",
+            "weights_sha256": "abcdef0123456789",
+            "keras_version": "3.8.0",
+        }
+        notes["threshold"] = (
+            '{"conv/1:a": "0.5", "Schicht \\u03b2": "above the quantile 0.9"}'
+        )
+        parts.append(
+            Recording.from_raster(
+                raster, units, shown, phase=phase, order="random", provenance=notes
+            )
+        )
     return Recording.concatenate(parts)
 
 

@@ -1,4 +1,6 @@
-"""Other people's tools open our files and see the spikes and labels that were written."""
+"""Other people's tools open our files and see the spikes and labels that were
+written.
+"""
 
 import warnings
 
@@ -31,23 +33,34 @@ def times_of(recording, unit):
 
 
 def test_pynwb_reads_units_trials_and_phases(dandi, network):
-    """Pynwb gives the spike times to the last bit, the trials' labels, and the columns of the units."""
+    """Pynwb gives the spike times to the last bit, the trials' labels, and the columns
+    of the units.
+    """
     with pynwb.NWBHDF5IO(dandi, "r") as io:
         file = io.read()
         for unit in range(network.n_units):
-            np.testing.assert_array_equal(file.units["spike_times"][unit], times_of(network, unit))
-            np.testing.assert_array_equal(file.units["obs_intervals"][unit], [[0.0, 0.6]])
+            np.testing.assert_array_equal(
+                file.units["spike_times"][unit], times_of(network, unit)
+            )
+            np.testing.assert_array_equal(
+                file.units["obs_intervals"][unit], [[0.0, 0.6]]
+            )
         assert list(file.units["layer"][:]) == network.units["layer"].to_list()
         trials = file.trials.to_dataframe()
         assert trials["label"].to_list() == network.presentations["label"].to_list()
-        assert trials["is_correct"].to_list() == network.presentations["is_correct"].to_list()
+        assert (
+            trials["is_correct"].to_list()
+            == network.presentations["is_correct"].to_list()
+        )
         assert file.intervals["phases"]["phase"][:].tolist() == ["train", "test"]
         assert file.identifier == network.identifier
         assert ["keras", "3.8.0"] in file.was_generated_by[:].astype("U").tolist()
 
 
 def test_neo_reads_segments_trains_and_labels(for_neo, network):
-    """neo.io.NWBIO gives one segment per phase, each unit's spikes to the last bit, and the labels of the epochs."""
+    """neo.io.NWBIO gives one segment per phase, each unit's spikes to the last bit, and
+    the labels of the epochs.
+    """
     block = neo.io.NWBIO(str(for_neo)).read_block()
     assert block.name == network.identifier
     assert [segment.name for segment in block.segments] == ["train", "test"]
@@ -56,26 +69,40 @@ def test_neo_reads_segments_trains_and_labels(for_neo, network):
         for unit, train in enumerate(segment.spiketrains):
             bins = network.raster.spike_bins(unit)
             bins = bins[(bins >= phase.start_bin) & (bins < phase.stop_bin)]
-            np.testing.assert_array_equal(train.times.rescale("s").magnitude, network.raster.spike_time_seconds(bins))
-            assert float(train.t_stop) == network.raster.bin_edge_seconds(phase.stop_bin)
+            np.testing.assert_array_equal(
+                train.times.rescale("s").magnitude,
+                network.raster.spike_time_seconds(bins),
+            )
+            assert float(train.t_stop) == network.raster.bin_edge_seconds(
+                phase.stop_bin
+            )
         shown = network.presentations
-        labels = shown.loc[shown["phase"] == phase.phase, "label"].astype("str").to_list()
+        labels = (
+            shown.loc[shown["phase"] == phase.phase, "label"].astype("str").to_list()
+        )
         (epoch,) = segment.epochs
         assert epoch.labels.tolist() == labels
 
 
 def test_neo_blocks_of_nwbio_become_the_same_raster(for_neo, network):
-    """What NWBIO read becomes, by from_neo with bin_size, the raster that was written."""
+    """What NWBIO read becomes, by from_neo with bin_size, the raster that was
+    written.
+    """
     block = neo.io.NWBIO(str(for_neo)).read_block()
     back = ann2neo.from_neo(block, bin_size=1 * pq.ms)
     assert back.raster.equals(network.raster)
-    assert back.presentations["label"].to_list() == network.presentations["label"].astype("str").to_list()
+    assert (
+        back.presentations["label"].to_list()
+        == network.presentations["label"].astype("str").to_list()
+    )
     assert back.phases["phase"].to_list() == ["train", "test"]
     assert back.provenance["spikes_lost"] == "0"
 
 
 def test_pynapple_reads_units_and_trials(dandi, network):
-    """Pynapple gives the spike times, the units' columns as metadata, and the trials with their labels."""
+    """Pynapple gives the spike times, the units' columns as metadata, and the trials
+    with their labels.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         data = pynapple.load_file(str(dandi))
@@ -87,40 +114,56 @@ def test_pynapple_reads_units_and_trials(dandi, network):
 
 
 def test_spikeinterface_reads_frames(dandi, network):
-    """SpikeInterface takes its sampling frequency from the file and gives the time bins as frames."""
+    """SpikeInterface takes its sampling frequency from the file and gives the time bins
+    as frames.
+    """
     sorting = NwbSortingExtractor(str(dandi), t_start=0.0)
     assert sorting.get_sampling_frequency() == 1000.0
     for position, unit in enumerate(sorting.get_unit_ids()):
         np.testing.assert_array_equal(
-            sorting.get_unit_spike_train(unit, segment_index=0), network.raster.spike_bins(position)
+            sorting.get_unit_spike_train(unit, segment_index=0),
+            network.raster.spike_bins(position),
         )
     assert list(sorting.get_property("layer")) == network.units["layer"].to_list()
 
 
 @pytest.mark.parametrize("tolerance", [1e-8, None])
 def test_elephant_bins_the_trains_exactly(network, tolerance):
-    """Elephant's BinnedSpikeTrain of our spike trains is the raster, with and without its tolerance."""
+    """Elephant's BinnedSpikeTrain of our spike trains is the raster, with and without
+    its tolerance.
+    """
     block = ann2neo.to_neo(network)
     for segment, phase in zip(block.segments, network.iter_phases(), strict=True):
-        binned = elephant.conversion.BinnedSpikeTrain(segment.spiketrains, bin_size=1 * pq.ms, tolerance=tolerance)
+        binned = elephant.conversion.BinnedSpikeTrain(
+            segment.spiketrains, bin_size=1 * pq.ms, tolerance=tolerance
+        )
         expected = network.raster.to_dense()[:, phase.start_bin : phase.stop_bin]
         np.testing.assert_array_equal(binned.to_bool_array(), expected)
 
 
 @pytest.mark.parametrize("config", [None, "dandi"])
 def test_the_inspector_says_nothing_or_two_things(network, metadata, tmp_path, config):
-    """NWB Inspector has no message; without experimenter and institution it has exactly those two suggestions."""
+    """NWB Inspector has no message; without experimenter and institution it has exactly
+    those two suggestions.
+    """
     chosen = None if config is None else nwbinspector.load_config(config)
     full = ann2neo.write_nwb(network, tmp_path / "full.nwb", metadata)
-    assert list(nwbinspector.inspect_nwbfile(nwbfile_path=str(full), config=chosen)) == []
+    assert (
+        list(nwbinspector.inspect_nwbfile(nwbfile_path=str(full), config=chosen)) == []
+    )
     bare = ann2neo.write_nwb(network, tmp_path / "bare.nwb")
     messages = list(nwbinspector.inspect_nwbfile(nwbfile_path=str(bare), config=chosen))
-    assert sorted(m.check_function_name for m in messages) == ["check_experimenter_exists", "check_institution"]
+    assert sorted(m.check_function_name for m in messages) == [
+        "check_experimenter_exists",
+        "check_institution",
+    ]
     assert {m.importance.name for m in messages} == {"BEST_PRACTICE_SUGGESTION"}
 
 
 def test_dandi_and_schema_have_no_error(network, metadata, tmp_path):
-    """DANDI's validation of a shared file, its name included, and the schema's of both profiles find nothing."""
+    """DANDI's validation of a shared file, its name included, and the schema's of both
+    profiles find nothing.
+    """
     source = ann2neo.write_nwb(network, tmp_path / "a.nwb", metadata)
     shared = ann2neo.share([source], tmp_path / "dandiset")
     (path,) = shared.findings

@@ -1,4 +1,6 @@
-"""Kills, full disks, lost permissions and rivals: the final path holds nothing, the old file, or the new one."""
+"""Kills, full disks, lost permissions and rivals: the final path holds nothing, the old
+file, or the new one.
+"""
 
 import os
 import signal
@@ -66,7 +68,9 @@ def time_of_a_write(path):
 
 
 def kill_writes(n_kills, folder, network, seed):
-    """How many kills left nothing or the old file, and how many the new one; anything else fails."""
+    """How many kills left nothing or the old file, and how many the new one; anything
+    else fails.
+    """
     rng = np.random.default_rng(seed)
     new_path = folder / "new.nwb"
     seconds = time_of_a_write(new_path)
@@ -101,7 +105,9 @@ def kill_writes(n_kills, folder, network, seed):
 
 
 def test_5_kills_leave_nothing_the_old_or_the_new_file(tmp_path, network):
-    """A writer killed at 5 random moments leaves no half-written file and no stray one after the next run."""
+    """A writer killed at 5 random moments leaves no half-written file and no stray one
+    after the next run.
+    """
     outcomes = kill_writes(5, tmp_path, network, SEED)
     assert set(outcomes) & {"nothing", "old"}
 
@@ -116,20 +122,29 @@ def test_50_kills_leave_nothing_the_old_or_the_new_file(tmp_path, network):
 
 def full_disk(folder):
     """Mount a small file system, or None where that is not allowed."""
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], check=False)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], check=False
+    )
     return done.returncode == 0
 
 
 @pytest.mark.parametrize("has_old", [False, True])
-def test_a_full_disk_is_told_and_the_old_file_stays(tmp_path, network, network_maker, has_old):
-    """On a disk of 4 MB a larger file is an OutputError that says so; the old file is whole, and nothing is left."""
+def test_a_full_disk_is_told_and_the_old_file_stays(
+    tmp_path, network, network_maker, has_old
+):
+    """On a disk of 4 MB a larger file is an OutputError that says so; the old file is
+    whole, and nothing is left.
+    """
     if os.geteuid() != 0 or not full_disk(tmp_path):
         pytest.skip("mounting a small file system needs root")
     try:
         path = tmp_path / "a.nwb"
         if has_old:
             ann2neo.write_nwb(network, path)
-        with pytest.raises(OutputError, match=r"a\.nwb could not be written: the disk is full; free some space"):
+        with pytest.raises(
+            OutputError,
+            match=r"a\.nwb could not be written: the disk is full; free some space",
+        ):
             ann2neo.write_nwb(network_maker(100, 60_000), path, overwrite=True)
         assert [entry.name for entry in tmp_path.iterdir()] == ["a.nwb"] * has_old
         if has_old:
@@ -139,26 +154,41 @@ def test_a_full_disk_is_told_and_the_old_file_stays(tmp_path, network, network_m
 
 
 def test_a_file_size_limit_is_told_and_the_old_file_stays(tmp_path, network):
-    """In a process that may write 6 MB at most, the larger file is an OutputError and the old one is whole."""
+    """In a process that may write 6 MB at most, the larger file is an OutputError and
+    the old one is whole.
+    """
     path = tmp_path / "a.nwb"
     ann2neo.write_nwb(network, path)
     code = WRITER.replace(
         "ann2neo.write_nwb(recording, sys.argv[1], overwrite=True)",
-        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (6_000_000, 6_000_000))\n"
-        "try: ann2neo.write_nwb(recording, sys.argv[1], overwrite=True)\n"
-        "except ann2neo.OutputError as error: print(error, flush=True)",
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (6_000_000,"
+        " 6_000_000))\ntry: ann2neo.write_nwb(recording, sys.argv[1],"
+        " overwrite=True)\nexcept ann2neo.OutputError as error: print(error,"
+        " flush=True)",
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(path)], input="\n", capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, str(path)],
+        input="\n",
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert "could not be written: the file would be larger than is allowed here" in done.stdout
+    assert (
+        "could not be written: the file would be larger than is allowed here"
+        in done.stdout
+    )
     assert ann2neo.read_nwb(path).equals(network)
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.nwb"]
 
 
 def immutable(folder, *, on):
     return (
-        subprocess.run(["chattr", "+i" if on else "-i", str(folder)], check=False, capture_output=True).returncode == 0
+        subprocess.run(
+            ["chattr", "+i" if on else "-i", str(folder)],
+            check=False,
+            capture_output=True,
+        ).returncode
+        == 0
     )
 
 
@@ -169,11 +199,16 @@ def test_a_folder_that_may_not_be_written_is_told(tmp_path, network):
     path = ann2neo.write_nwb(network, folder / "a.nwb")
     is_root = os.geteuid() == 0
     if is_root and not immutable(folder, on=True):
-        pytest.skip("root may write everywhere, and this file system knows no immutable folders")
+        pytest.skip(
+            "root may write everywhere, and this file system knows no immutable folders"
+        )
     try:
         if not is_root:
             folder.chmod(0o500)
-        with pytest.raises(OutputError, match="could not be written: permission is missing; choose a folder"):
+        with pytest.raises(
+            OutputError,
+            match="could not be written: permission is missing; choose a folder",
+        ):
             ann2neo.write_nwb(network, path, overwrite=True)
         assert ann2neo.read_nwb(path).equals(network)
     finally:
@@ -184,7 +219,9 @@ def test_a_folder_that_may_not_be_written_is_told(tmp_path, network):
 
 
 def test_a_permission_lost_while_writing_is_told(tmp_path):
-    """When the last step is not allowed any more, the old file is whole and the next run leaves nothing stray."""
+    """When the last step is not allowed any more, the old file is whole and the next
+    run leaves nothing stray.
+    """
     path = tmp_path / "a.txt"
     path.write_text("old")
     if os.geteuid() != 0 or not immutable(path, on=True):
@@ -205,7 +242,9 @@ def test_a_permission_lost_while_writing_is_told(tmp_path):
 
 
 def test_of_two_writers_one_wins_and_the_other_is_told(tmp_path, network):
-    """While one process holds the partial file, another is told; then the first one's file is there, whole."""
+    """While one process holds the partial file, another is told; then the first one's
+    file is there, whole.
+    """
     path = tmp_path / "a.nwb"
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(path)],
@@ -214,7 +253,9 @@ def test_of_two_writers_one_wins_and_the_other_is_told(tmp_path, network):
         text=True,
     )
     assert holder.stdout.readline() == "holding\n"
-    with pytest.raises(OutputLockedError, match=r"another process is writing .*a\.nwb now; wait for it"):
+    with pytest.raises(
+        OutputLockedError, match=r"another process is writing .*a\.nwb now; wait for it"
+    ):
         ann2neo.write_nwb(network, path)
     holder.stdin.write("\n")
     holder.stdin.flush()
@@ -225,7 +266,9 @@ def test_of_two_writers_one_wins_and_the_other_is_told(tmp_path, network):
 
 
 def test_two_writers_at_once_leave_one_whole_file(tmp_path):
-    """Two processes that write the same path at the same moment leave one complete file, and one of them may fail."""
+    """Two processes that write the same path at the same moment leave one complete
+    file, and one of them may fail.
+    """
     path = tmp_path / "a.nwb"
     writers = [start_writer(path) for _ in range(2)]
     for writer in writers:
@@ -264,17 +307,27 @@ def test_an_unlocked_leftover_is_reused(tmp_path, network):
 
 @pytest.mark.parametrize(
     ("place", "words"),
-    [("missing/a.nwb", "folder does not exist; create it"), ("file.txt/a.nwb", "not a folder; choose another path")],
+    [
+        ("missing/a.nwb", "folder does not exist; create it"),
+        ("file.txt/a.nwb", "not a folder; choose another path"),
+    ],
 )
 def test_a_path_that_cannot_be_is_told(tmp_path, network, place, words):
-    """A missing folder, or a file in a folder's place, is an OutputError with its remedy."""
+    """A missing folder, or a file in a folder's place, is an OutputError with its
+    remedy.
+    """
     (tmp_path / "file.txt").write_text("x")
     with pytest.raises(OutputError, match=words):
         ann2neo.write_nwb(network, tmp_path / place)
 
 
 def test_a_foreign_error_while_writing_stays_itself(tmp_path):
-    """An error that is not the operating system's is passed on as it is, and nothing is left."""
-    with pytest.raises(ZeroDivisionError), complete_file(tmp_path / "a.txt", overwrite=False):
+    """An error that is not the operating system's is passed on as it is, and nothing is
+    left.
+    """
+    with (
+        pytest.raises(ZeroDivisionError),
+        complete_file(tmp_path / "a.txt", overwrite=False),
+    ):
         _ = 1 / 0
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,6 @@
-"""Damaged NWB files: an error of ours that names the problem, or the right recording; never a hang, crash or lie."""
+"""Damaged NWB files: an error of ours that names the problem, or the right recording;
+never a hang, crash or lie.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ from ann2neo.recording.tables import presentation_table
 SEED = 20260101
 SECONDS = 60
 
-# Reads the files named on standard input in one process, so that a crash or a hang can be told from an error.
+# Reads the files named on standard input in one process, so that a crash or a hang can
+# be told from an error.
 READER = """
 import json, resource, sys, warnings
 import quantities as pq
@@ -39,11 +42,9 @@ for line in sys.stdin:
         references[job["base"]] = ann2neo.read_nwb(job["base"], **options)
     try:
         recording = ann2neo.read_nwb(job["path"], **options)
-        if ours:
-            said = "same" if recording.equals(references[job["base"]]) else "OTHER RECORDING"
-        else:
-            recording.raster.sha256()
-            said = "same" if recording.equals(references[job["base"]]) else "read"
+        other = "OTHER RECORDING" if ours else "read"
+        recording.raster.sha256()
+        said = "same" if recording.equals(references[job["base"]]) else other
     except ann2neo.Ann2NeoError as error:
         said = "error" if len(str(error)) > 20 else "EMPTY ERROR"
     except BaseException as error:
@@ -58,7 +59,9 @@ def network(n_units=12, n_bins=400, seed=0):
     parts = []
     for phase in ("train", "test"):
         raster = SpikeRaster.from_dense(rng.random((n_units, n_bins)) < 0.3)
-        units = pd.DataFrame({"layer": "conv/1", "unit_in_layer": np.arange(n_units), "threshold": 0.5})
+        units = pd.DataFrame(
+            {"layer": "conv/1", "unit_in_layer": np.arange(n_units), "threshold": 0.5}
+        )
         shown = presentation_table(
             n_bins,
             phase,
@@ -67,28 +70,42 @@ def network(n_units=12, n_bins=400, seed=0):
             stimulus_id=rng.permutation(n_bins),
         )
         provenance = {"seed": "0", "keras_version": "3.8"}
-        parts.append(Recording.from_raster(raster, units, shown, phase=phase, order="random", provenance=provenance))
+        parts.append(
+            Recording.from_raster(
+                raster, units, shown, phase=phase, order="random", provenance=provenance
+            )
+        )
     return Recording.concatenate(parts)
 
 
 def session(path):
     """A file as an electrophysiologist writes it, with pynwb alone."""
     rng = np.random.default_rng(1)
-    file = pynwb.NWBFile("session", "an-identifier", datetime(2020, 5, 17, 12, tzinfo=UTC))
+    file = pynwb.NWBFile(
+        "session", "an-identifier", datetime(2020, 5, 17, 12, tzinfo=UTC)
+    )
     file.add_unit_column("quality", "how well isolated")
     for unit in range(5):
         times = np.sort(rng.uniform(0, 3, 40))
-        file.add_unit(spike_times=times, obs_intervals=[[0.0, 1.0], [1.5, 3.0]], quality=["good", "mua"][unit % 2])
+        file.add_unit(
+            spike_times=times,
+            obs_intervals=[[0.0, 1.0], [1.5, 3.0]],
+            quality=["good", "mua"][unit % 2],
+        )
     file.add_trial_column("label", "what was shown")
     for i in range(6):
-        file.add_trial(start_time=0.4 * i, stop_time=0.4 * i + 0.3, label=f"tone {i % 2}")
+        file.add_trial(
+            start_time=0.4 * i, stop_time=0.4 * i + 0.3, label=f"tone {i % 2}"
+        )
     with pynwb.NWBHDF5IO(path, "w") as io:
         io.write(file)
 
 
 @pytest.fixture(scope="module")
 def bases(tmp_path_factory):
-    """Undamaged files: both profiles, several chunks, no compression, and a session that is not ours."""
+    """Undamaged files: both profiles, several chunks, no compression, and a session
+    that is not ours.
+    """
     folder = tmp_path_factory.mktemp("bases")
     ann2neo.write_nwb(network(), folder / "dandi.nwb")
     ann2neo.write_nwb(network(), folder / "neo.nwb", profile="neo")
@@ -98,7 +115,8 @@ def bases(tmp_path_factory):
     return sorted(folder.iterdir())
 
 
-# -- ways to damage a file ---------------------------------------------------------------------------------------------
+# -- ways to damage a file
+# --------------------------------------------------------------------------------------
 
 
 def flip_bytes(path, rng):
@@ -131,7 +149,9 @@ def zero_range(path, rng):
 
 def objects(handle, kind):
     found = []
-    handle.visititems(lambda name, item: found.append(name) if isinstance(item, kind) else None)
+    handle.visititems(
+        lambda name, item: found.append(name) if isinstance(item, kind) else None
+    )
     return [name for name in found if not name.startswith("specifications")]
 
 
@@ -174,22 +194,34 @@ def retype(path, rng):
 
 def reshape(path, rng):
     with h5py.File(path, "a") as handle:
-        name = rng.choice([name for name in objects(handle, h5py.Dataset) if handle[name].ndim])
+        name = rng.choice(
+            [name for name in objects(handle, h5py.Dataset) if handle[name].ndim]
+        )
         values = handle[name][()]
         replaced(
-            handle, name, values[: rng.integers(len(values) + 1)] if rng.random() < 0.5 else np.repeat(values, 2, 0)
+            handle,
+            name,
+            (
+                values[: rng.integers(len(values) + 1)]
+                if rng.random() < 0.5
+                else np.repeat(values, 2, 0)
+            ),
         )
 
 
 def break_index(path, rng):
     with h5py.File(path, "a") as handle:
-        name = rng.choice([name for name in objects(handle, h5py.Dataset) if name.endswith("_index")])
+        name = rng.choice(
+            [name for name in objects(handle, h5py.Dataset) if name.endswith("_index")]
+        )
         values = handle[name][()]
         ways = [
             rng.permutation,
             lambda v: v[::-1],
             lambda v: v + 1,
-            lambda v: np.where(np.arange(len(v)) == rng.integers(len(v)), np.iinfo(v.dtype).max, v),
+            lambda v: np.where(
+                np.arange(len(v)) == rng.integers(len(v)), np.iinfo(v.dtype).max, v
+            ),
             np.zeros_like,
             lambda v: v[:-1],
             lambda v: -v.astype("i8"),
@@ -200,39 +232,67 @@ def break_index(path, rng):
 
 def change_numbers(path, rng):
     with h5py.File(path, "a") as handle:
-        numeric = [n for n in objects(handle, h5py.Dataset) if handle[n].ndim and handle[n].dtype.kind in "iuf"]
+        numeric = [
+            n
+            for n in objects(handle, h5py.Dataset)
+            if handle[n].ndim and handle[n].dtype.kind in "iuf"
+        ]
         name = rng.choice(numeric)
         values = handle[name][()]
         if values.size:
             place = tuple(rng.integers(0, n) for n in values.shape)
-            odd = [np.nan, np.inf, -1.0, 1e300, 0.0] if values.dtype.kind == "f" else [0, 1, np.iinfo(values.dtype).max]
+            odd = (
+                [np.nan, np.inf, -1.0, 1e300, 0.0]
+                if values.dtype.kind == "f"
+                else [0, 1, np.iinfo(values.dtype).max]
+            )
             values[place] = odd[rng.integers(len(odd))]
             handle[name][...] = values
 
 
 def change_texts(path, rng):
     with h5py.File(path, "a") as handle:
-        textual = [n for n in objects(handle, h5py.Dataset) if h5py.check_string_dtype(handle[n].dtype)]
+        textual = [
+            n
+            for n in objects(handle, h5py.Dataset)
+            if h5py.check_string_dtype(handle[n].dtype)
+        ]
         name = rng.choice(textual)
         if handle[name].ndim == 0:
             handle[name][()] = rng.choice(["", "nonsense", "9" * 50])
         elif handle[name].size:
-            handle[name][int(rng.integers(len(handle[name])))] = rng.choice(["", "nonsense", "-1", "1e400"])
+            handle[name][int(rng.integers(len(handle[name])))] = rng.choice(
+                ["", "nonsense", "-1", "1e400"]
+            )
 
 
 def change_colnames(path, rng):
     with h5py.File(path, "a") as handle:
-        name = rng.choice([n for n in objects(handle, h5py.Group) if "colnames" in handle[n].attrs])
+        name = rng.choice(
+            [n for n in objects(handle, h5py.Group) if "colnames" in handle[n].attrs]
+        )
         names = list(handle[name].attrs["colnames"])
         ways = [names[:-1], [*names, "ghost"], names[::-1], [], ["id"] * len(names)]
         chosen = ways[rng.integers(len(ways))]
-        handle[name].attrs["colnames"] = np.array(chosen, h5py.string_dtype()) if chosen else np.zeros(0)
+        handle[name].attrs["colnames"] = (
+            np.array(chosen, h5py.string_dtype()) if chosen else np.zeros(0)
+        )
 
 
 WAYS = [
-    flip_bytes, flip_early_bytes, truncate, zero_range, delete_object, delete_attribute, retype, reshape, break_index,
-    change_numbers, change_texts, change_colnames,
-]  # fmt: skip
+    flip_bytes,
+    flip_early_bytes,
+    truncate,
+    zero_range,
+    delete_object,
+    delete_attribute,
+    retype,
+    reshape,
+    break_index,
+    change_numbers,
+    change_texts,
+    change_colnames,
+]
 
 
 class Reader:
@@ -294,7 +354,9 @@ def damage(bases, folder, reader, n_files, seed):
 
 
 def check(outcomes):
-    wrong = [outcome for outcome in outcomes if outcome[-1] not in {"same", "read", "error"}]
+    wrong = [
+        outcome for outcome in outcomes if outcome[-1] not in {"same", "read", "error"}
+    ]
     assert not wrong, wrong
     # The damage is real: most ways must be noticed, and not everything is an error.
     kinds = [outcome[-1] for outcome in outcomes]
@@ -303,7 +365,9 @@ def check(outcomes):
 
 
 def test_200_damaged_files(bases, tmp_path, reader):
-    """Each of 200 damaged files gives an error that names the problem, or the recording that was written."""
+    """Each of 200 damaged files gives an error that names the problem, or the recording
+    that was written.
+    """
     check(damage(bases, tmp_path, reader, 200, SEED))
 
 
@@ -315,15 +379,22 @@ def test_2000_damaged_files(bases, tmp_path, reader):
 
 
 def test_a_changed_spike_of_an_uncompressed_file_is_noticed(tmp_path):
-    """Moving one spike by one bin, which no checksum of HDF5 would notice, is an IntegrityError."""
+    """Moving one spike by one bin, which no checksum of HDF5 would notice, is an
+    IntegrityError.
+    """
     path = tmp_path / "moved.nwb"
     recording = network()
     ann2neo.write_nwb(recording, path, compression=None)
     with h5py.File(path, "a") as handle:
         bins = recording.raster.spike_bins(0)
         gap = int(np.flatnonzero(np.diff(bins) > 1)[0])
-        handle["units/spike_times"][gap] = recording.raster.spike_time_seconds(bins[gap] + 1)
-    with pytest.raises(ann2neo.IntegrityError, match=r"raster does not match the sum written into it.*undamaged copy"):
+        handle["units/spike_times"][gap] = recording.raster.spike_time_seconds(
+            bins[gap] + 1
+        )
+    with pytest.raises(
+        ann2neo.IntegrityError,
+        match=r"raster does not match the sum written into it.*undamaged copy",
+    ):
         ann2neo.read_nwb(path)
     lazy = ann2neo.read_nwb(path, lazy=True)
     with pytest.raises(ann2neo.IntegrityError, match="raster"):

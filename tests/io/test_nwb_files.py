@@ -12,7 +12,13 @@ import quantities as pq
 
 import ann2neo
 from ann2neo import Recording, SpikeRaster
-from ann2neo.errors import FileFormatError, InputTypeError, InputValueError, OutputError, OutputExistsError
+from ann2neo.errors import (
+    FileFormatError,
+    InputTypeError,
+    InputValueError,
+    OutputError,
+    OutputExistsError,
+)
 from ann2neo.io.nwb.metadata import Metadata, checked_metadata
 from ann2neo.io.nwb.series import OrientationWarning
 
@@ -20,7 +26,9 @@ COMPATIBLE = Path(__file__).parents[2] / "data" / "layout-1.nwb"
 
 
 def spikes(n_units=2, n_bins=20, **options):
-    return SpikeRaster.from_dense(np.arange(n_units * n_bins).reshape(n_units, n_bins) % 3 == 0, **options)
+    return SpikeRaster.from_dense(
+        np.arange(n_units * n_bins).reshape(n_units, n_bins) % 3 == 0, **options
+    )
 
 
 def with_unit_column(name, cells=(1, 2)):
@@ -30,46 +38,119 @@ def with_unit_column(name, cells=(1, 2)):
 @pytest.mark.parametrize(
     ("recording", "options", "error", "words"),
     [
-        ("a string", {}, InputTypeError, "write_nwb needs a Recording, got str; make one with record"),
-        (Recording.from_raster(spikes()), {"path": "a.h5"}, InputValueError, "name that ends in .nwb, got"),
-        (Recording.from_raster(spikes()), {"path": 3}, InputTypeError, r"path must be a path, got 3 \(int\)"),
+        (
+            "a string",
+            {},
+            InputTypeError,
+            "write_nwb needs a Recording, got str; make one with record",
+        ),
+        (
+            Recording.from_raster(spikes()),
+            {"path": "a.h5"},
+            InputValueError,
+            "name that ends in .nwb, got",
+        ),
+        (
+            Recording.from_raster(spikes()),
+            {"path": 3},
+            InputTypeError,
+            r"path must be a path, got 3 \(int\)",
+        ),
         (
             Recording.from_raster(SpikeRaster.from_dense(np.zeros((2, 5), bool))),
             {},
             InputValueError,
-            r"no unit of this recording spikes at all \(2 units, 5 bins\).*lower the threshold",
+            (
+                r"no unit of this recording spikes at all \(2 units, 5 bins\).*lower"
+                r" the threshold"
+            ),
         ),
         (
             Recording.from_raster(spikes(t_start=-1 * pq.ms)),
             {},
             InputValueError,
-            r"t_start is -1.0 ms, but times in NWB must not be negative.*t_start=0 \* pq.ms",
+            (
+                r"t_start is -1.0 ms, but times in NWB must not be negative.*t_start=0"
+                r" \* pq.ms"
+            ),
         ),
         (
             Recording.from_raster(spikes(sampling_period=20 * pq.ms)),
             {},
             InputValueError,
-            r"sampling period is 20.0 ms, NWB's checks accept up to 10 ms.*sampling_period=1 \* pq.ms",
+            (
+                r"sampling period is 20.0 ms, NWB's checks accept up to 10"
+                r" ms.*sampling_period=1 \* pq.ms"
+            ),
         ),
-        (Recording.from_raster(spikes()), {"profile": "best"}, InputValueError, "one of dandi, neo, got 'best'"),
-        (Recording.from_raster(spikes()), {"compression": "zstd"}, InputValueError, "'gzip' .fast.*got 'zstd'"),
-        (Recording.from_raster(spikes()), {"compression": 12}, InputValueError, "from 1 to 9 .*got 12"),
-        (Recording.from_raster(spikes()), {"compression": True}, InputValueError, "compression must be.*got True"),
+        (
+            Recording.from_raster(spikes()),
+            {"profile": "best"},
+            InputValueError,
+            "one of dandi, neo, got 'best'",
+        ),
+        (
+            Recording.from_raster(spikes()),
+            {"compression": "zstd"},
+            InputValueError,
+            "'gzip' .fast.*got 'zstd'",
+        ),
+        (
+            Recording.from_raster(spikes()),
+            {"compression": 12},
+            InputValueError,
+            "from 1 to 9 .*got 12",
+        ),
+        (
+            Recording.from_raster(spikes()),
+            {"compression": True},
+            InputValueError,
+            "compression must be.*got True",
+        ),
         (
             with_unit_column("spike_times"),
             {},
             InputValueError,
             "'spike_times' of units has a name that NWB uses itself",
         ),
-        (with_unit_column("a/b"), {}, InputValueError, "'a/b' of units has a name that HDF5 cannot keep; rename it"),
-        (with_unit_column("note", ["a\0b", ""]), {}, InputValueError, "'note' of units holds a NUL character"),
-        (with_unit_column("note", ["\ud800", ""]), {}, InputValueError, "'note' of units holds text that is not valid"),
-        (Recording.from_raster(spikes()), {"metadata": {"lab": 3}}, InputTypeError, "'lab' must be text, got 3"),
-        (Recording.from_raster(spikes()), {"stimuli": np.zeros((5, 2))}, InputValueError, "no rate; leave stimuli out"),
+        (
+            with_unit_column("a/b"),
+            {},
+            InputValueError,
+            "'a/b' of units has a name that HDF5 cannot keep; rename it",
+        ),
+        (
+            with_unit_column("note", ["a\0b", ""]),
+            {},
+            InputValueError,
+            "'note' of units holds a NUL character",
+        ),
+        (
+            with_unit_column("note", ["\ud800", ""]),
+            {},
+            InputValueError,
+            "'note' of units holds text that is not valid",
+        ),
+        (
+            Recording.from_raster(spikes()),
+            {"metadata": {"lab": 3}},
+            InputTypeError,
+            "'lab' must be text, got 3",
+        ),
+        (
+            Recording.from_raster(spikes()),
+            {"stimuli": np.zeros((5, 2))},
+            InputValueError,
+            "no rate; leave stimuli out",
+        ),
     ],
 )
-def test_what_cannot_be_written_is_refused_before_any_work(tmp_path, recording, options, error, words):
-    """Each wrong argument is an error that says value, rule and remedy, and no file is made."""
+def test_what_cannot_be_written_is_refused_before_any_work(
+    tmp_path, recording, options, error, words
+):
+    """Each wrong argument is an error that says value, rule and remedy, and no file is
+    made.
+    """
     path = options.pop("path", "a.nwb")
     target = tmp_path / path if isinstance(path, str) else path
     with pytest.raises(error, match=words):
@@ -78,17 +159,28 @@ def test_what_cannot_be_written_is_refused_before_any_work(tmp_path, recording, 
 
 
 def test_columns_that_would_be_stored_under_one_name_are_refused(tmp_path):
-    """A column layer_number beside layer and layer_index is refused, not overwritten."""
-    units = pd.DataFrame({"layer": ["a", "b"], "layer_index": [0, 1], "layer_number": [5, 6]})
-    with pytest.raises(InputValueError, match="'layer_index' and 'layer_number', which would both be stored"):
+    """A column layer_number beside layer and layer_index is refused, not
+    overwritten.
+    """
+    units = pd.DataFrame(
+        {"layer": ["a", "b"], "layer_index": [0, 1], "layer_number": [5, 6]}
+    )
+    with pytest.raises(
+        InputValueError,
+        match="'layer_index' and 'layer_number', which would both be stored",
+    ):
         ann2neo.write_nwb(Recording.from_raster(spikes(), units), tmp_path / "a.nwb")
 
 
 def test_an_existing_file_is_not_replaced_unasked(network, tmp_path):
-    """A second write is an OutputExistsError before any work, unless overwrite is given; a folder never is."""
+    """A second write is an OutputExistsError before any work, unless overwrite is
+    given; a folder never is.
+    """
     path = ann2neo.write_nwb(network, tmp_path / "a.nwb")
     before = path.read_bytes()
-    with pytest.raises(OutputExistsError, match=r"a\.nwb exists already; pass overwrite=True"):
+    with pytest.raises(
+        OutputExistsError, match=r"a\.nwb exists already; pass overwrite=True"
+    ):
         ann2neo.write_nwb(network, path)
     assert path.read_bytes() == before
     ann2neo.write_nwb(network.select(units=[1, 2]), path, overwrite=True)
@@ -100,7 +192,9 @@ def test_an_existing_file_is_not_replaced_unasked(network, tmp_path):
 
 @pytest.mark.parametrize("profile", ["dandi", "neo"])
 def test_spikes_that_span_chunks_come_back(tmp_path, network_maker, profile):
-    """A recording of more spikes than a chunk holds, in rows that cross chunks, comes back equal."""
+    """A recording of more spikes than a chunk holds, in rows that cross chunks, comes
+    back equal.
+    """
     recording = network_maker(40, 9_000)
     assert recording.raster.spike_counts().sum() > 1.5 * (1 << 17)
     path = ann2neo.write_nwb(recording, tmp_path / "a.nwb", profile=profile)
@@ -108,7 +202,9 @@ def test_spikes_that_span_chunks_come_back(tmp_path, network_maker, profile):
 
 
 def test_without_isal_zlib_does_the_same(tmp_path, network, monkeypatch):
-    """Files written by zlib and by isal hold the same recording, and each reads the other's."""
+    """Files written by zlib and by isal hold the same recording, and each reads the
+    other's.
+    """
     from ann2neo.io.nwb import spike_chunks
 
     if spike_chunks.isal_zlib is None:
@@ -127,12 +223,17 @@ def test_spikes_are_ordinary_gzip(tmp_path, network):
     with h5py.File(path) as handle:
         dataset = handle["units/spike_times"]
         assert (dataset.compression, dataset.shuffle) == ("gzip", True)
-        expected = [network.raster.spike_time_seconds(network.raster.spike_bins(u)) for u in range(network.n_units)]
+        expected = [
+            network.raster.spike_time_seconds(network.raster.spike_bins(u))
+            for u in range(network.n_units)
+        ]
         np.testing.assert_array_equal(dataset[()], np.concatenate(expected))
 
 
 def test_lazy_reading_reads_the_spikes_when_asked(tmp_path, network):
-    """A lazy recording has its tables at once and its spikes later, or says that the file is another one by then."""
+    """A lazy recording has its tables at once and its spikes later, or says that the
+    file is another one by then.
+    """
     path = ann2neo.write_nwb(network, tmp_path / "a.nwb")
     lazy = ann2neo.read_nwb(path, lazy=True)
     late = ann2neo.read_nwb(path, lazy=True)
@@ -140,7 +241,9 @@ def test_lazy_reading_reads_the_spikes_when_asked(tmp_path, network):
     assert lazy.equals(network)
     ann2neo.write_nwb(network.select(phase="train"), path, overwrite=True)
     assert lazy.equals(network)
-    with pytest.raises(FileFormatError, match="was replaced since its units were read; read it again"):
+    with pytest.raises(
+        FileFormatError, match="was replaced since its units were read; read it again"
+    ):
         late.raster.spike_counts()
 
 
@@ -149,7 +252,10 @@ def test_lazy_reading_reads_the_spikes_when_asked(tmp_path, network):
     [
         (None, "does not exist; check the path"),
         (b"", "cannot be opened as HDF5"),
-        (b"PK\3\4 not an NWB file", "cannot be opened as HDF5, so it is no NWB file or is damaged"),
+        (
+            b"PK\3\4 not an NWB file",
+            "cannot be opened as HDF5, so it is no NWB file or is damaged",
+        ),
         ("hdf5", "is HDF5 but not NWB 2 .it has no nwb_version."),
         ("folder", "is a folder; give the path of one .nwb file"),
     ],
@@ -170,7 +276,9 @@ def test_what_is_no_nwb_file_is_told(tmp_path, content, words):
 def test_bin_size_is_refused_for_our_files(tmp_path, network):
     """Our files have their own time bins."""
     path = ann2neo.write_nwb(network, tmp_path / "a.nwb")
-    with pytest.raises(InputValueError, match="has its own time bins; leave out bin_size"):
+    with pytest.raises(
+        InputValueError, match="has its own time bins; leave out bin_size"
+    ):
         ann2neo.read_nwb(path, bin_size=1 * pq.ms)
 
 
@@ -179,7 +287,10 @@ def test_a_later_layout_is_told(tmp_path, network):
     path = ann2neo.write_nwb(network, tmp_path / "a.nwb")
     with h5py.File(path, "a") as handle:
         handle["analysis/ann2neo_layout/value"][0] = "2"
-    with pytest.raises(FileFormatError, match="layout version 2, this ann2neo reads up to 1; update ann2neo"):
+    with pytest.raises(
+        FileFormatError,
+        match="layout version 2, this ann2neo reads up to 1; update ann2neo",
+    ):
         ann2neo.read_nwb(path)
 
 
@@ -193,14 +304,17 @@ def test_the_file_of_layout_1_still_reads():
     assert recording.phases["stop_bin"].to_list() == [30, 50]
     assert recording.units["layer"].to_list() == ["conv/1"] * 4 + ["Ausgänge"] * 2
     assert recording.units["layer_index"].to_list() == [0] * 4 + [1] * 2
-    assert recording.presentations["label"].to_list() == [f"class {i % 3}" for i in range(50)]
+    assert recording.presentations["label"].to_list() == [
+        f"class {i % 3}" for i in range(50)
+    ]
     assert recording.t_start == 2000 * pq.ms
     assert recording.sampling_period == 2 * pq.ms
     assert recording.identifier == "layout-1-compatibility"
     assert recording.provenance == {"made_by": "ann2neo", "seed": "none"}
 
 
-# -- stimuli and activations -------------------------------------------------------------------------------------------
+# -- stimuli and activations
+# --------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -213,7 +327,11 @@ def thresholded():
     for phase, rows in cut.items():
         n = rows.stop - rows.start
         order = rng.permutation(n)
-        parts.append(Recording.from_activations(values[rows], stimulus_id=order, phase=phase, layer="a/b:0"))
+        parts.append(
+            Recording.from_activations(
+                values[rows], stimulus_id=order, phase=phase, layer="a/b:0"
+            )
+        )
     return values, Recording.concatenate(parts)
 
 
@@ -221,20 +339,33 @@ def batches(values, size=64):
     return (values[i : i + size] for i in range(0, len(values), size))
 
 
-def test_stimuli_stand_in_the_order_of_the_presentations(thresholded, metadata, tmp_path):
-    """Images become an ImageSeries, vectors a TimeSeries, both in the order shown, and the inspector has no message."""
+def test_stimuli_stand_in_the_order_of_the_presentations(
+    thresholded, metadata, tmp_path
+):
+    """Images become an ImageSeries, vectors a TimeSeries, both in the order shown, and
+    the inspector has no message.
+    """
     _, recording = thresholded
     rng = np.random.default_rng(0)
-    images, vectors = rng.integers(0, 256, (90, 5, 4), dtype=np.uint8), rng.normal(size=(60, 3))
+    images, vectors = (
+        rng.integers(0, 256, (90, 5, 4), dtype=np.uint8),
+        rng.normal(size=(60, 3)),
+    )
     path = tmp_path / "a.nwb"
-    ann2neo.write_nwb(recording, path, metadata, stimuli={"train": images, "test": vectors})
+    ann2neo.write_nwb(
+        recording, path, metadata, stimuli={"train": images, "test": vectors}
+    )
     shown = recording.presentations
     with pynwb.NWBHDF5IO(path, "r") as io:
         stimulus = io.read().stimulus
         first, second = stimulus["stimuli_train"], stimulus["stimuli_test"]
         assert isinstance(first, pynwb.image.ImageSeries)
-        np.testing.assert_array_equal(first.data[:], images[shown["stimulus_id"].to_numpy()[:90]])
-        np.testing.assert_array_equal(second.data[:], vectors[shown["stimulus_id"].to_numpy()[90:]])
+        np.testing.assert_array_equal(
+            first.data[:], images[shown["stimulus_id"].to_numpy()[:90]]
+        )
+        np.testing.assert_array_equal(
+            second.data[:], vectors[shown["stimulus_id"].to_numpy()[90:]]
+        )
         assert (second.starting_time, second.rate) == (0.09, 1000.0)
     assert ann2neo.validate_nwb(path) == []
     assert ann2neo.read_nwb(path).equals(recording)
@@ -242,14 +373,24 @@ def test_stimuli_stand_in_the_order_of_the_presentations(thresholded, metadata, 
 
 @pytest.mark.parametrize("profile", ["dandi", "neo"])
 def test_activations_are_kept_as_float32(thresholded, metadata, tmp_path, profile):
-    """Activations come back bit for bit, one series in all or one per phase, and the recording is unharmed."""
+    """Activations come back bit for bit, one series in all or one per phase, and the
+    recording is unharmed.
+    """
     values, recording = thresholded
     path = tmp_path / "a.nwb"
-    ann2neo.write_nwb(recording, path, metadata, profile, activations={"a/b:0": batches(values)})
+    ann2neo.write_nwb(
+        recording, path, metadata, profile, activations={"a/b:0": batches(values)}
+    )
     with pynwb.NWBHDF5IO(path, "r") as io:
         series = io.read().acquisition
-        names = ["activations_a_b_0"] if profile == "dandi" else ["activations_a_b_0_train", "activations_a_b_0_test"]
-        np.testing.assert_array_equal(np.concatenate([series[name].data[:] for name in names]), values)
+        names = (
+            ["activations_a_b_0"]
+            if profile == "dandi"
+            else ["activations_a_b_0_train", "activations_a_b_0_test"]
+        )
+        np.testing.assert_array_equal(
+            np.concatenate([series[name].data[:] for name in names]), values
+        )
         assert series[names[0]].starting_time == 0.00025
     assert ann2neo.read_nwb(path).equals(recording)
 
@@ -257,19 +398,39 @@ def test_activations_are_kept_as_float32(thresholded, metadata, tmp_path, profil
 @pytest.mark.parametrize(
     ("made", "error", "words"),
     [
-        (lambda v: {"other": batches(v)}, InputValueError, "unknown layer 'other'; there are a/b:0"),
-        (lambda v: {"a/b:0": batches(v[:100])}, InputValueError, "end at time bin 100 of 150; pass all batches"),
+        (
+            lambda v: {"other": batches(v)},
+            InputValueError,
+            "unknown layer 'other'; there are a/b:0",
+        ),
+        (
+            lambda v: {"a/b:0": batches(v[:100])},
+            InputValueError,
+            "end at time bin 100 of 150; pass all batches",
+        ),
         (
             lambda v: {"a/b:0": batches(v[:, :4])},
             InputValueError,
             "have 4 units up to time bin 64; the recording has 6",
         ),
-        (lambda v: {"a/b:0": batches(v[::-1])}, InputValueError, "are not those behind the spikes"),
-        (batches, InputTypeError, "must be a mapping from layer to batches, got generator"),
+        (
+            lambda v: {"a/b:0": batches(v[::-1])},
+            InputValueError,
+            "are not those behind the spikes",
+        ),
+        (
+            batches,
+            InputTypeError,
+            "must be a mapping from layer to batches, got generator",
+        ),
     ],
 )
-def test_activations_that_do_not_belong_are_refused(thresholded, tmp_path, made, error, words):
-    """Activations of another layer, length or order are an error, and no file is made."""
+def test_activations_that_do_not_belong_are_refused(
+    thresholded, tmp_path, made, error, words
+):
+    """Activations of another layer, length or order are an error, and no file
+    is made.
+    """
     values, recording = thresholded
     with pytest.raises(error, match=words):
         ann2neo.write_nwb(recording, tmp_path / "a.nwb", activations=made(values))
@@ -287,21 +448,51 @@ def test_more_units_than_bins_is_a_warning(tmp_path):
 @pytest.mark.parametrize(
     ("stimuli", "options", "error", "words"),
     [
-        (np.zeros((90, 2)), {}, InputTypeError, "has the phases train, test, so stimuli must be a mapping"),
-        ({"tran": np.zeros((90, 2))}, {}, InputValueError, "unknown phase 'tran'; there are train, test"),
-        ({"train": np.zeros((50, 2))}, {}, InputValueError, "show stimuli 0 to 89, but there are 50"),
-        ({"train": np.array(["a"] * 90)}, {}, InputTypeError, "must be numbers with two to four axes"),
-        ({"train": np.zeros((90, 2))}, {"profile": "neo"}, InputValueError, "cannot be written with profile='neo'"),
+        (
+            np.zeros((90, 2)),
+            {},
+            InputTypeError,
+            "has the phases train, test, so stimuli must be a mapping",
+        ),
+        (
+            {"tran": np.zeros((90, 2))},
+            {},
+            InputValueError,
+            "unknown phase 'tran'; there are train, test",
+        ),
+        (
+            {"train": np.zeros((50, 2))},
+            {},
+            InputValueError,
+            "show stimuli 0 to 89, but there are 50",
+        ),
+        (
+            {"train": np.array(["a"] * 90)},
+            {},
+            InputTypeError,
+            "must be numbers with two to four axes",
+        ),
+        (
+            {"train": np.zeros((90, 2))},
+            {"profile": "neo"},
+            InputValueError,
+            "cannot be written with profile='neo'",
+        ),
     ],
 )
-def test_stimuli_that_do_not_fit_are_refused(thresholded, tmp_path, stimuli, options, error, words):
+def test_stimuli_that_do_not_fit_are_refused(
+    thresholded, tmp_path, stimuli, options, error, words
+):
     """Stimuli of another phase, number or kind are an error, and no file is made."""
     with pytest.raises(error, match=words):
-        ann2neo.write_nwb(thresholded[1], tmp_path / "a.nwb", stimuli=stimuli, **options)
+        ann2neo.write_nwb(
+            thresholded[1], tmp_path / "a.nwb", stimuli=stimuli, **options
+        )
     assert list(tmp_path.iterdir()) == []
 
 
-# -- results and summaries ---------------------------------------------------------------------------------------------
+# -- results and summaries
+# --------------------------------------------------------------------------------------
 
 
 def table_of_results(n=4):
@@ -317,19 +508,25 @@ def table_of_results(n=4):
 
 
 def test_results_are_appended_and_replaced(network, metadata, tmp_path):
-    """Tables of results appear under /analysis, later ones in place of earlier; all else stays, and it is clean."""
+    """Tables of results appear under /analysis, later ones in place of earlier; all
+    else stays, and it is clean.
+    """
     path = ann2neo.write_nwb(network, tmp_path / "a.nwb", metadata)
     table = table_of_results()
     words = {name: f"about {name}" for name in table}
     ann2neo.append_analysis(path, table, words)
-    ann2neo.append_analysis(path, table.iloc[1:], words, network=table[["phase", "firing_rate"]].iloc[:2])
+    ann2neo.append_analysis(
+        path, table.iloc[1:], words, network=table[["phase", "firing_rate"]].iloc[:2]
+    )
     with pynwb.NWBHDF5IO(path, "r") as io:
         found = io.read().analysis
         kept = found["unit_statistics"].to_dataframe()
         assert kept["firing_rate"].to_list() == table["firing_rate"].to_list()[1:]
         assert kept["status"].to_list() == ["active", "active", "saturated"]
         assert "lost" not in kept
-        assert found["unit_statistics"]["firing_rate"].description == "about firing_rate"
+        assert (
+            found["unit_statistics"]["firing_rate"].description == "about firing_rate"
+        )
         assert len(found["network_statistics"]) == 2
     assert ann2neo.read_nwb(path).equals(network)
     assert ann2neo.validate_nwb(path) == []
@@ -340,12 +537,29 @@ def test_results_are_appended_and_replaced(network, metadata, tmp_path):
 @pytest.mark.parametrize(
     ("table", "words_of", "error", "words"),
     [
-        ([1, 2], {}, InputTypeError, "must be a pandas.DataFrame such as analyze returns, got list"),
-        (table_of_results().iloc[:0], {}, InputValueError, "unit_statistics has no row"),
-        (table_of_results(), {"unit": "x"}, InputValueError, "column 'phase' of unit_statistics has no description"),
+        (
+            [1, 2],
+            {},
+            InputTypeError,
+            "must be a pandas.DataFrame such as analyze returns, got list",
+        ),
+        (
+            table_of_results().iloc[:0],
+            {},
+            InputValueError,
+            "unit_statistics has no row",
+        ),
+        (
+            table_of_results(),
+            {"unit": "x"},
+            InputValueError,
+            "column 'phase' of unit_statistics has no description",
+        ),
     ],
 )
-def test_results_that_cannot_be_appended_are_refused(network, tmp_path, table, words_of, error, words):
+def test_results_that_cannot_be_appended_are_refused(
+    network, tmp_path, table, words_of, error, words
+):
     """A wrong table is an error and the file stays as it was."""
     path = ann2neo.write_nwb(network, tmp_path / "a.nwb")
     before = path.read_bytes()
@@ -355,36 +569,82 @@ def test_results_that_cannot_be_appended_are_refused(network, tmp_path, table, w
 
 
 def test_info_says_what_a_file_holds(network, metadata, tmp_path):
-    """The summary counts units and spikes, names profile and session, and carries the recording."""
+    """The summary counts units and spikes, names profile and session, and carries the
+    recording.
+    """
     path = ann2neo.write_nwb(network, tmp_path / "a.nwb", metadata, profile="neo")
     info = ann2neo.nwb_info(path)
-    assert (info.n_units, info.n_spikes) == (network.n_units, int(network.raster.spike_counts().sum()))
+    assert (info.n_units, info.n_spikes) == (
+        network.n_units,
+        int(network.raster.spike_counts().sum()),
+    )
     assert (info.profile, info.layout_version) == ("neo", 1)
     assert info.session["experimenter"] == "Noether, Emmy"
     assert info.session["subject_id"] == "tiny-abcdef01"
     assert info.recording.equals(network)
 
 
-# -- metadata ----------------------------------------------------------------------------------------------------------
+# -- metadata
+# --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("given", "error", "words"),
     [
-        ({"experimentor": "x"}, InputValueError, "unknown metadata 'experimentor'; the keys are experimenter, "),
-        ({"experimenter": "Emmy Noether"}, InputValueError, "'experimenter' must be 'Last, First', got 'Emmy Noether'"),
+        (
+            {"experimentor": "x"},
+            InputValueError,
+            "unknown metadata 'experimentor'; the keys are experimenter, ",
+        ),
+        (
+            {"experimenter": "Emmy Noether"},
+            InputValueError,
+            "'experimenter' must be 'Last, First', got 'Emmy Noether'",
+        ),
         ({"experimenter": [3]}, InputTypeError, "'experimenter' must be text, got 3"),
-        ({"keywords": {"a": 1}}, InputTypeError, "'keywords' must be text or a list of texts"),
+        (
+            {"keywords": {"a": 1}},
+            InputTypeError,
+            "'keywords' must be text or a list of texts",
+        ),
         ({"institution": " "}, InputValueError, "'institution' must not be empty"),
-        ({"session_id": "run_3"}, InputValueError, "'session_id' must be letters, digits, '-' and '.' only"),
-        ({"subject_id": "resnet50.v2"}, InputValueError, "'subject_id' must be letters.*got 'resnet50.v2'"),
-        ({"species": "artificial neural network"}, InputValueError, "'species' must be a Latin binomial"),
+        (
+            {"session_id": "run_3"},
+            InputValueError,
+            "'session_id' must be letters, digits, '-' and '.' only",
+        ),
+        (
+            {"subject_id": "resnet50.v2"},
+            InputValueError,
+            "'subject_id' must be letters.*got 'resnet50.v2'",
+        ),
+        (
+            {"species": "artificial neural network"},
+            InputValueError,
+            "'species' must be a Latin binomial",
+        ),
         ({"sex": "female"}, InputValueError, "'sex' must be one of M, F, U"),
         ({"age": "3 weeks"}, InputValueError, "'age' must be an ISO 8601 duration"),
-        ({"related_publications": "see the paper"}, InputValueError, "must be DOIs such as"),
-        ({"source_script": "print(1)"}, InputValueError, "belong together, got only one"),
-        ([1], InputTypeError, "metadata must be a mapping or the path of a YAML file, got list"),
-        ("missing.yaml", InputValueError, "the metadata file missing.yaml cannot be read"),
+        (
+            {"related_publications": "see the paper"},
+            InputValueError,
+            "must be DOIs such as",
+        ),
+        (
+            {"source_script": "print(1)"},
+            InputValueError,
+            "belong together, got only one",
+        ),
+        (
+            [1],
+            InputTypeError,
+            "metadata must be a mapping or the path of a YAML file, got list",
+        ),
+        (
+            "missing.yaml",
+            InputValueError,
+            "the metadata file missing.yaml cannot be read",
+        ),
     ],
 )
 def test_wrong_metadata_is_told(given, error, words):
@@ -397,9 +657,10 @@ def test_metadata_from_yaml_stands_in_the_file(network, tmp_path):
     """What the YAML file says is what pynwb reads."""
     yaml = tmp_path / "meta.yaml"
     yaml.write_text(
-        'experimenter: ["Noether, Emmy", "Hilbert, D."]\ninstitution: Göttingen\nsession_id: run-3\n'
-        "related_publications: ['doi:10.1000/182']\n"
-        "keywords: [rates]\nsubject_id: mlp64-seed0\nstrain: MLP\nlab: algebra\n",
+        'experimenter: ["Noether, Emmy", "Hilbert, D."]\ninstitution:'
+        " Göttingen\nsession_id: run-3\nrelated_publications:"
+        " ['doi:10.1000/182']\nkeywords: [rates]\nsubject_id: mlp64-seed0\nstrain:"
+        " MLP\nlab: algebra\n",
         encoding="utf-8",
     )
     assert checked_metadata(yaml) == checked_metadata(checked_metadata(yaml))
@@ -408,14 +669,28 @@ def test_metadata_from_yaml_stands_in_the_file(network, tmp_path):
         file = io.read()
         assert tuple(file.experimenter) == ("Noether, Emmy", "Hilbert, D.")
         assert tuple(file.related_publications) == ("https://doi.org/10.1000/182",)
-        assert list(file.keywords[:]) == ["simulated data", "artificial neural network", "rates"]
-        assert (file.session_id, file.lab, file.subject.subject_id) == ("run-3", "algebra", "mlp64-seed0")
-        assert (file.subject.strain, file.subject.sex, file.subject.age) == ("MLP", "U", "P0D")
+        assert list(file.keywords[:]) == [
+            "simulated data",
+            "artificial neural network",
+            "rates",
+        ]
+        assert (file.session_id, file.lab, file.subject.subject_id) == (
+            "run-3",
+            "algebra",
+            "mlp64-seed0",
+        )
+        assert (file.subject.strain, file.subject.sex, file.subject.age) == (
+            "MLP",
+            "U",
+            "P0D",
+        )
         assert file.subject.description.startswith("Artificial neural network")
 
 
 def test_nothing_is_invented_about_what_is_no_network(tmp_path):
-    """Units without a layer get no subject, species, device or keywords that the user did not give."""
+    """Units without a layer get no subject, species, device or keywords that the user
+    did not give.
+    """
     path = ann2neo.write_nwb(Recording.from_raster(spikes()), tmp_path / "a.nwb")
     with pynwb.NWBHDF5IO(path, "r") as io:
         file = io.read()

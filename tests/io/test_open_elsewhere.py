@@ -1,4 +1,6 @@
-"""Files that somebody else has open: readers are no obstacle, a writer is named as the reason."""
+"""Files that somebody else has open: readers are no obstacle, a writer is named as the
+reason.
+"""
 
 import subprocess
 import sys
@@ -23,7 +25,10 @@ with h5py.File(sys.argv[1], sys.argv[2]):
 @contextmanager
 def opened_in_another_program(path, mode):
     with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(path), mode], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLDER, str(path), mode],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout.readline() == "open\n"
         yield
@@ -49,9 +54,13 @@ def file(tmp_path, network, metadata):
     return ann2neo.write_nwb(network, tmp_path / "network.nwb", metadata)
 
 
-@pytest.mark.parametrize("holder", [h5py.File, opened_in_another_program, opened_by_pynapple])
+@pytest.mark.parametrize(
+    "holder", [h5py.File, opened_in_another_program, opened_by_pynapple]
+)
 def test_whoever_reads_a_file_is_no_obstacle(file, network, tmp_path, holder):
-    """While h5py here, another program or pynapple reads it, a file is read, appended to and shared."""
+    """While h5py here, another program or pynapple reads it, a file is read, appended
+    to and shared.
+    """
     with holder(file, "r"):
         assert ann2neo.read_nwb(file).equals(network)
         append(file, network)
@@ -61,11 +70,19 @@ def test_whoever_reads_a_file_is_no_obstacle(file, network, tmp_path, holder):
 
 @pytest.mark.parametrize("holder", [h5py.File, opened_in_another_program])
 def test_whoever_writes_a_file_is_named_as_the_reason(file, network, tmp_path, holder):
-    """A file open for writing is neither appended to nor shared, nor called damaged; closed, it is both."""
+    """A file open for writing is neither appended to nor shared, nor called damaged;
+    closed, it is both.
+    """
     content = file.read_bytes()
     with holder(file, "r+"):
-        for attempt in (lambda: append(file, network), lambda: share([file], tmp_path / "dandiset")):
-            with pytest.raises(OutputLockedError, match=r"network.nwb is open for writing, in this program or another"):
+        for attempt in (
+            lambda: append(file, network),
+            lambda: share([file], tmp_path / "dandiset"),
+        ):
+            with pytest.raises(
+                OutputLockedError,
+                match=r"network.nwb is open for writing, in this program or another",
+            ):
                 attempt()
     assert file.read_bytes() == content
     append(file, network)

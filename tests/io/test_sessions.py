@@ -1,4 +1,6 @@
-"""Sessions with real neurons: files that pynwb alone wrote, and blocks from any Neo IO, become recordings."""
+"""Sessions with real neurons: files that pynwb alone wrote, and blocks from any Neo IO,
+become recordings.
+"""
 
 import re
 import warnings
@@ -21,7 +23,12 @@ MS = 0.001
 
 
 def nwb_file():
-    return pynwb.NWBFile("a session", "session-7", datetime(2020, 5, 17, 12, tzinfo=UTC), institution="Here")
+    return pynwb.NWBFile(
+        "a session",
+        "session-7",
+        datetime(2020, 5, 17, 12, tzinfo=UTC),
+        institution="Here",
+    )
 
 
 def write(file, path):
@@ -32,39 +39,65 @@ def write(file, path):
 
 @pytest.fixture
 def session(tmp_path):
-    """Two units with a gap in their observation, columns, and trials of which one lies in the gap."""
+    """Two units with a gap in their observation, columns, and trials of which one lies
+    in the gap.
+    """
     file = nwb_file()
     file.add_unit_column("quality", "how well isolated")
     file.add_unit_column("depth_um", "where")
     observed = [[0.010, 0.020], [0.030, 0.0405]]
-    # Two spikes share a bin; one lies in the gap; one in the partial last bin; one on the edge of a bin.
+    # Two spikes share a bin; one lies in the gap; one in the partial last bin; one on
+    # the edge of a bin.
     first = [0.0100, 0.0112, 0.0118, 0.0250, 0.0312, 0.0402]
-    file.add_unit(spike_times=first, obs_intervals=observed, quality="good", depth_um=100.5)
-    file.add_unit(spike_times=[0.0130, 0.0399], obs_intervals=observed, quality="mua", depth_um=200.0)
+    file.add_unit(
+        spike_times=first, obs_intervals=observed, quality="good", depth_um=100.5
+    )
+    file.add_unit(
+        spike_times=[0.0130, 0.0399],
+        obs_intervals=observed,
+        quality="mua",
+        depth_um=200.0,
+    )
     file.add_trial_column("label", "what was shown")
     file.add_trial_column("contrast", "how strong")
-    for start, stop, label in ((0.011, 0.015, "a"), (0.021, 0.025, "b"), (0.031, 0.039, "c")):
-        file.add_trial(start_time=start, stop_time=stop, label=label, contrast=start * 10)
+    for start, stop, label in (
+        (0.011, 0.015, "a"),
+        (0.021, 0.025, "b"),
+        (0.031, 0.039, "c"),
+    ):
+        file.add_trial(
+            start_time=start, stop_time=stop, label=label, contrast=start * 10
+        )
     file.subject = pynwb.file.Subject(subject_id="m1", species="Mus musculus")
     return write(file, tmp_path / "session.nwb")
 
 
 def test_a_session_is_binned_as_said(session):
-    """Bins are half-open from t_start; shared bins, the gap and the partial last bin count as lost."""
-    with pytest.warns(SpikesLostWarning, match=r"37.5 % of 8 spikes were lost: at most one spike a bin of 1 ms"):
+    """Bins are half-open from t_start; shared bins, the gap and the partial last bin
+    count as lost.
+    """
+    with pytest.warns(
+        SpikesLostWarning,
+        match=r"37.5 % of 8 spikes were lost: at most one spike a bin of 1 ms",
+    ):
         recording = ann2neo.read_nwb(session, bin_size=1 * pq.ms)
     assert recording.n_time_bins == 30
     assert recording.t_start == 10 * pq.ms
     assert recording.raster.spike_bins(0).tolist() == [0, 1, 21]
     assert recording.raster.spike_bins(1).tolist() == [3, 29]
     assert recording.phases["phase"].to_list() == ["recording 0", "recording 1"]
-    assert recording.phases[["start_bin", "stop_bin"]].to_numpy().tolist() == [[0, 10], [20, 30]]
+    assert recording.phases[["start_bin", "stop_bin"]].to_numpy().tolist() == [
+        [0, 10],
+        [20, 30],
+    ]
     assert recording.provenance["spikes_lost"] == "3"
     assert recording.provenance["spikes_in_extent"] == "8"
 
 
 def test_a_session_keeps_units_trials_and_provenance(session):
-    """Columns of units and trials are kept, trials outside what was observed are counted, and origin is told."""
+    """Columns of units and trials are kept, trials outside what was observed are
+    counted, and origin is told.
+    """
     with pytest.warns(SpikesLostWarning):
         recording = ann2neo.read_nwb(session, bin_size=1 * pq.ms)
     assert recording.units["quality"].to_list() == ["good", "mua"]
@@ -82,7 +115,9 @@ def test_a_session_keeps_units_trials_and_provenance(session):
 
 def test_an_extent_is_cut_out(session):
     """t_start and t_stop choose the extent, and only spikes in it count."""
-    recording = ann2neo.read_nwb(session, bin_size=2 * pq.ms, t_start=30 * pq.ms, t_stop=0.04 * pq.s)
+    recording = ann2neo.read_nwb(
+        session, bin_size=2 * pq.ms, t_start=30 * pq.ms, t_stop=0.04 * pq.s
+    )
     assert recording.n_time_bins == 5
     assert recording.raster.spike_bins(0).tolist() == [0]
     assert recording.raster.spike_bins(1).tolist() == [4]
@@ -91,7 +126,9 @@ def test_an_extent_is_cut_out(session):
 
 
 def test_a_session_goes_through_our_own_file(session, tmp_path):
-    """What was read of a session is written, read back equal, and passes through Neo."""
+    """What was read of a session is written, read back equal, and passes
+    through Neo.
+    """
     with pytest.warns(SpikesLostWarning):
         recording = ann2neo.read_nwb(session, bin_size=1 * pq.ms)
     path = ann2neo.write_nwb(recording, tmp_path / "ours.nwb")
@@ -125,15 +162,60 @@ def not_a_number():
 @pytest.mark.parametrize(
     ("make", "options", "error", "words"),
     [
-        (no_intervals, {}, InputValueError, r"needs bin_size.*try read_nwb\(path, bin_size=1 \* pq.ms\)"),
-        (no_intervals, {"bin_size": 1}, InputTypeError, "bin_size must be a positive time such as"),
-        (no_intervals, {"bin_size": 0 * pq.ms}, InputValueError, "bin_size must be a finite positive time, got 0.0 ms"),
-        (no_intervals, {"bin_size": 1 * pq.ms}, InputValueError, r"\(no obs_intervals\), so it needs t_stop"),
-        (different_intervals, {"bin_size": 1 * pq.ms}, InputValueError, "unit 1 differs from unit 0.*select units"),
-        (different_intervals, {"bin_size": 1 * pq.ms, "lazy": True}, InputValueError, "cannot be read lazily"),
-        (no_units, {"bin_size": 1 * pq.ms}, FileFormatError, "has no units .no /units table.; spikes must be sorted"),
-        (not_a_number, {"bin_size": 1 * pq.ms}, InputValueError, "spike times of unit 0 hold NaN or infinity"),
-        (no_intervals, {"bin_size": 1 * pq.s, "t_stop": 5 * pq.ms}, InputValueError, "holds no whole bin of 1.0 s"),
+        (
+            no_intervals,
+            {},
+            InputValueError,
+            r"needs bin_size.*try read_nwb\(path, bin_size=1 \* pq.ms\)",
+        ),
+        (
+            no_intervals,
+            {"bin_size": 1},
+            InputTypeError,
+            "bin_size must be a positive time such as",
+        ),
+        (
+            no_intervals,
+            {"bin_size": 0 * pq.ms},
+            InputValueError,
+            "bin_size must be a finite positive time, got 0.0 ms",
+        ),
+        (
+            no_intervals,
+            {"bin_size": 1 * pq.ms},
+            InputValueError,
+            r"\(no obs_intervals\), so it needs t_stop",
+        ),
+        (
+            different_intervals,
+            {"bin_size": 1 * pq.ms},
+            InputValueError,
+            "unit 1 differs from unit 0.*select units",
+        ),
+        (
+            different_intervals,
+            {"bin_size": 1 * pq.ms, "lazy": True},
+            InputValueError,
+            "cannot be read lazily",
+        ),
+        (
+            no_units,
+            {"bin_size": 1 * pq.ms},
+            FileFormatError,
+            "has no units .no /units table.; spikes must be sorted",
+        ),
+        (
+            not_a_number,
+            {"bin_size": 1 * pq.ms},
+            InputValueError,
+            "spike times of unit 0 hold NaN or infinity",
+        ),
+        (
+            no_intervals,
+            {"bin_size": 1 * pq.s, "t_stop": 5 * pq.ms},
+            InputValueError,
+            "holds no whole bin of 1.0 s",
+        ),
         (
             no_intervals,
             {"bin_size": 1 * pq.ms, "t_start": 2 * pq.s, "t_stop": 1 * pq.s},
@@ -150,7 +232,9 @@ def test_what_a_session_lacks_is_told(tmp_path, make, options, error, words):
 
 
 def test_t_stop_gives_the_extent_where_the_file_does_not(tmp_path):
-    """Without obs_intervals the recording runs from 0 to t_stop, half-open: a spike on t_stop is lost."""
+    """Without obs_intervals the recording runs from 0 to t_stop, half-open: a spike on
+    t_stop is lost.
+    """
     path = write(no_intervals(), tmp_path / "a.nwb")
     with pytest.warns(SpikesLostWarning, match="50.0 % of 2"):
         recording = ann2neo.read_nwb(path, bin_size=1 * pq.ms, t_stop=4.2 * pq.ms)
@@ -158,20 +242,28 @@ def test_t_stop_gives_the_extent_where_the_file_does_not(tmp_path):
     assert recording.raster.spike_bins(0).tolist() == [1]
 
 
-# -- a real recording --------------------------------------------------------------------------------------------------
+# -- a real recording
+# --------------------------------------------------------------------------------------
 
 
 def grasshopper_times():
-    """Spike times in s of a grasshopper's auditory receptor, one array per repeat of a one-second stimulus."""
-    text = (Path(nitime.__file__).parent / "data" / "grasshopper_spike_times1.txt").read_text()
-    # Times in microseconds from the onset of the stimulus, after a head of comments for each repeat.
+    """Spike times in s of a grasshopper's auditory receptor, one array per repeat of a
+    one-second stimulus.
+    """
+    text = (
+        Path(nitime.__file__).parent / "data" / "grasshopper_spike_times1.txt"
+    ).read_text()
+    # Times in microseconds from the onset of the stimulus, after a head of comments for
+    # each repeat.
     blocks = [block.split() for block in re.split(r"^#.*$", text, flags=re.MULTILINE)]
     repeats = [np.array(block, float) * 1e-6 for block in blocks if block]
     return [repeat[(repeat >= 0) & (repeat < 1.0)] for repeat in repeats]
 
 
 def test_a_grasshopper_receptor_is_read_and_analysed(tmp_path):
-    """A real receptor's spikes, written by pynwb alone, are binned without loss and analysed like a network's units."""
+    """A real receptor's spikes, written by pynwb alone, are binned without loss and
+    analysed like a network's units.
+    """
     repeats = grasshopper_times()
     assert sum(map(len, repeats)) > 50
     file = nwb_file()
@@ -182,14 +274,20 @@ def test_a_grasshopper_receptor_is_read_and_analysed(tmp_path):
     assert recording.n_time_bins == 2000
     assert recording.provenance["spikes_lost"] == "0"
     for unit, repeat in enumerate(repeats):
-        np.testing.assert_array_equal(recording.raster.spike_bins(unit), np.floor(repeat / 0.0005 + 1e-6))
+        np.testing.assert_array_equal(
+            recording.raster.spike_bins(unit), np.floor(repeat / 0.0005 + 1e-6)
+        )
     units = ann2neo.analyze(recording)
-    np.testing.assert_allclose(units["firing_rate_hz"], [len(repeat) for repeat in repeats])
-    # An auditory receptor has a refractory period: its intervals are more regular than a Poisson train's.
+    np.testing.assert_allclose(
+        units["firing_rate_hz"], [len(repeat) for repeat in repeats]
+    )
+    # An auditory receptor has a refractory period: its intervals are more regular than
+    # a Poisson train's.
     assert (units["cv_isi"] < 1).all()
 
 
-# -- Neo blocks --------------------------------------------------------------------------------------------------------
+# -- Neo blocks
+# --------------------------------------------------------------------------------------
 
 
 def block_of(*segments):
@@ -201,19 +299,36 @@ def block_of(*segments):
 def segment_of(*times, start=0.0, stop=10.0, name="run", **options):
     segment = neo.Segment(name=name)
     for unit, own in enumerate(times):
-        train = neo.SpikeTrain(own, units="ms", t_start=start, t_stop=stop, name=f"unit {unit}", **options)
+        train = neo.SpikeTrain(
+            own, units="ms", t_start=start, t_stop=stop, name=f"unit {unit}", **options
+        )
         train.annotate(area="V1", cluster=unit)
         segment.spiketrains.append(train)
     return segment
 
 
 def test_a_block_of_any_io_becomes_a_recording():
-    """Segments become phases, trains units with their common annotations, epochs presentations with labels."""
-    first, second = segment_of([1.5, 3.2], [2.0]), segment_of([21.0], [29.9], start=20.0, stop=30.0, name="run")
-    first.epochs.append(neo.Epoch([2, 6] * pq.ms, durations=[3, 2] * pq.ms, labels=["left", "right"], name="cue"))
+    """Segments become phases, trains units with their common annotations, epochs
+    presentations with labels.
+    """
+    first, second = (
+        segment_of([1.5, 3.2], [2.0]),
+        segment_of([21.0], [29.9], start=20.0, stop=30.0, name="run"),
+    )
+    first.epochs.append(
+        neo.Epoch(
+            [2, 6] * pq.ms,
+            durations=[3, 2] * pq.ms,
+            labels=["left", "right"],
+            name="cue",
+        )
+    )
     recording = ann2neo.from_neo(block_of(first, second), bin_size=1 * pq.ms)
     assert recording.phases["phase"].to_list() == ["run", "run (2)"]
-    assert recording.phases[["start_bin", "stop_bin"]].to_numpy().tolist() == [[0, 10], [20, 30]]
+    assert recording.phases[["start_bin", "stop_bin"]].to_numpy().tolist() == [
+        [0, 10],
+        [20, 30],
+    ]
     assert recording.raster.spike_bins(0).tolist() == [1, 3, 21]
     assert recording.raster.spike_bins(1).tolist() == [2, 29]
     assert recording.units["area"].to_list() == ["V1", "V1"]
@@ -225,17 +340,34 @@ def test_a_block_of_any_io_becomes_a_recording():
 @pytest.mark.parametrize(
     ("block", "options", "error", "words"),
     [
-        (segment_of([1.0]), {}, InputTypeError, "from_neo needs a neo.Block, got Segment; put a Segment into a Block"),
+        (
+            segment_of([1.0]),
+            {},
+            InputTypeError,
+            "from_neo needs a neo.Block, got Segment; put a Segment into a Block",
+        ),
         (
             block_of(segment_of([1.0])),
             {},
             InputValueError,
             r"needs bin_size.*try from_neo\(block, bin_size=1 \* pq.ms\)",
         ),
-        (block_of(segment_of([1.0])), {"bin_size": 5}, InputTypeError, "bin_size must be a positive time"),
-        (block_of(neo.Segment()), {"bin_size": 1 * pq.ms}, InputValueError, "no segment with spike trains"),
         (
-            block_of(segment_of([1.0]), segment_of([21.0], [22.0], start=20.0, stop=30.0)),
+            block_of(segment_of([1.0])),
+            {"bin_size": 5},
+            InputTypeError,
+            "bin_size must be a positive time",
+        ),
+        (
+            block_of(neo.Segment()),
+            {"bin_size": 1 * pq.ms},
+            InputValueError,
+            "no segment with spike trains",
+        ),
+        (
+            block_of(
+                segment_of([1.0]), segment_of([21.0], [22.0], start=20.0, stop=30.0)
+            ),
             {"bin_size": 1 * pq.ms},
             InputValueError,
             r"different numbers of spike trains, \[1, 2\]",
@@ -255,22 +387,35 @@ def test_blocks_that_cannot_be_binned_are_told(block, options, error, words):
 
 
 def test_the_sampling_rate_of_a_train_is_not_taken_for_a_bin_size():
-    """Neo's default sampling rate of 1 Hz says nothing, so bin_size is asked for even where there is one."""
+    """Neo's default sampling rate of 1 Hz says nothing, so bin_size is asked for even
+    where there is one.
+    """
     block = block_of(segment_of([1.0], sampling_rate=1000 * pq.Hz))
     with pytest.raises(InputValueError, match="needs bin_size"):
         ann2neo.from_neo(block)
 
 
 def test_blocks_of_ours_have_trains_as_neo_wants_them(network):
-    """Each train knows its start, stop, sampling rate and unit, and each epoch its labels and columns."""
+    """Each train knows its start, stop, sampling rate and unit, and each epoch its
+    labels and columns.
+    """
     block = ann2neo.to_neo(network)
     train = block.segments[1].spiketrains[3]
-    assert (train.t_start, train.t_stop, train.sampling_rate) == (0.3 * pq.s, 0.6 * pq.s, 1000 * pq.Hz)
+    assert (train.t_start, train.t_stop, train.sampling_rate) == (
+        0.3 * pq.s,
+        0.6 * pq.s,
+        1000 * pq.Hz,
+    )
     assert train.annotations["layer"] == "conv/1:a"
     assert train.name == "conv/1:a[3]"
     epoch = block.segments[0].epochs[0]
-    assert epoch.labels.tolist() == network.presentations["label"].astype("str").to_list()[:300]
-    np.testing.assert_array_equal(epoch.array_annotations["is_correct"], network.presentations["is_correct"][:300])
+    assert (
+        epoch.labels.tolist()
+        == network.presentations["label"].astype("str").to_list()[:300]
+    )
+    np.testing.assert_array_equal(
+        epoch.array_annotations["is_correct"], network.presentations["is_correct"][:300]
+    )
 
 
 def moved_spike(block):
@@ -305,7 +450,9 @@ def later_layout(block):
     ],
 )
 def test_a_changed_block_of_ours_is_told(network, change, words):
-    """A block of to_neo whose spikes or notes were changed is a FileFormatError, never a wrong recording."""
+    """A block of to_neo whose spikes or notes were changed is a FileFormatError, never
+    a wrong recording.
+    """
     block = ann2neo.to_neo(network)
     change(block)
     with pytest.raises(FileFormatError, match=words):
@@ -314,7 +461,9 @@ def test_a_changed_block_of_ours_is_told(network, change, words):
 
 def test_bin_size_is_refused_for_blocks_of_ours(network):
     """A block of to_neo has its own time bins."""
-    with pytest.raises(InputValueError, match=r"this one has its own bins of 0\.001 s; leave them out"):
+    with pytest.raises(
+        InputValueError, match=r"this one has its own bins of 0\.001 s; leave them out"
+    ):
         ann2neo.from_neo(ann2neo.to_neo(network), bin_size=1 * pq.ms)
 
 

@@ -14,20 +14,29 @@ from ann2neo.io.nwb.validation import Finding, is_clean
 
 
 def test_findings_name_severity_check_place_and_remedy(network, tmp_path):
-    """A file without metadata has two suggestions, each with its remedy, and is clean all the same."""
+    """A file without metadata has two suggestions, each with its remedy, and is clean
+    all the same.
+    """
     path = ann2neo.write_nwb(network, tmp_path / "a.nwb")
     findings = ann2neo.validate_nwb(path)
-    assert [finding.check for finding in findings] == ["check_experimenter_exists", "check_institution"]
-    assert {(finding.severity, finding.source, finding.place) for finding in findings} == {
-        ("suggestion", "inspector", "/")
-    }
+    assert [finding.check for finding in findings] == [
+        "check_experimenter_exists",
+        "check_institution",
+    ]
+    assert {
+        (finding.severity, finding.source, finding.place) for finding in findings
+    } == {("suggestion", "inspector", "/")}
     assert "--metadata FILE): 'experimenter: \"Last, First\"'" in findings[0].remedy
     assert is_clean(findings)
 
 
 def test_the_neo_profile_lacks_keywords_only(network, metadata, tmp_path):
-    """What NWBIO cannot read costs the neo profile one suggestion, whose remedy is the other profile."""
-    (finding,) = ann2neo.validate_nwb(ann2neo.write_nwb(network, tmp_path / "a.nwb", metadata, profile="neo"))
+    """What NWBIO cannot read costs the neo profile one suggestion, whose remedy is the
+    other profile.
+    """
+    (finding,) = ann2neo.validate_nwb(
+        ann2neo.write_nwb(network, tmp_path / "a.nwb", metadata, profile="neo")
+    )
     assert (finding.severity, finding.check) == ("suggestion", "check_keywords")
     assert "profile='dandi'" in finding.remedy
 
@@ -52,18 +61,24 @@ def missing_field(handle):
         (missing_field, "error", "schema"),
     ],
 )
-def test_validators_find_what_was_broken(network, metadata, tmp_path, breakage, severity, check):
+def test_validators_find_what_was_broken(
+    network, metadata, tmp_path, breakage, severity, check
+):
     """A file broken in one place has a finding that names it, and is not clean."""
     path = ann2neo.write_nwb(network, tmp_path / "a.nwb", metadata)
     with h5py.File(path, "a") as handle:
         breakage(handle)
     findings = ann2neo.validate_nwb(path)
-    assert (severity, check) in {(finding.severity, finding.check) for finding in findings}
+    assert (severity, check) in {
+        (finding.severity, finding.check) for finding in findings
+    }
     assert not is_clean(findings)
 
 
 def test_a_damaged_file_is_a_finding_and_a_missing_one_an_error(network, tmp_path):
-    """Damage is reported like any other finding; a path that leads nowhere is an error."""
+    """Damage is reported like any other finding; a path that leads nowhere is
+    an error.
+    """
     path = ann2neo.write_nwb(network, tmp_path / "a.nwb")
     path.write_bytes(path.read_bytes()[:20_000])
     (finding,) = ann2neo.validate_nwb(path)
@@ -72,13 +87,21 @@ def test_a_damaged_file_is_a_finding_and_a_missing_one_an_error(network, tmp_pat
         ann2neo.validate_nwb(tmp_path / "b.nwb")
 
 
-def test_a_dandiset_folder_is_named_as_dandi_wants(network, network_maker, metadata, tmp_path):
-    """Files of one subject get session ids from their identifiers, those of others do not, and all are clean."""
+def test_a_dandiset_folder_is_named_as_dandi_wants(
+    network, network_maker, metadata, tmp_path
+):
+    """Files of one subject get session ids from their identifiers, those of others do
+    not, and all are clean.
+    """
     other = network_maker(4, 100, seed=3)
     paths = [
         ann2neo.write_nwb(network, tmp_path / "a.nwb", metadata),
         ann2neo.write_nwb(other, tmp_path / "b.nwb", metadata),
-        ann2neo.write_nwb(other, tmp_path / "c.nwb", {**metadata, "subject_id": "mlp64", "session_id": "run-1"}),
+        ann2neo.write_nwb(
+            other,
+            tmp_path / "c.nwb",
+            {**metadata, "subject_id": "mlp64", "session_id": "run-1"},
+        ),
     ]
     shared = ann2neo.share(paths, tmp_path / "set")
     names = [str(path.relative_to(tmp_path / "set")) for path in shared.findings]
@@ -94,8 +117,12 @@ def test_a_dandiset_folder_is_named_as_dandi_wants(network, network_maker, metad
 
 
 def test_names_that_dandi_refuses_are_found(network, metadata, tmp_path):
-    """A file in a dandiset folder under another name is an error whose remedy is to let share name it."""
-    shared = ann2neo.share([ann2neo.write_nwb(network, tmp_path / "a.nwb", metadata)], tmp_path / "set")
+    """A file in a dandiset folder under another name is an error whose remedy is to let
+    share name it.
+    """
+    shared = ann2neo.share(
+        [ann2neo.write_nwb(network, tmp_path / "a.nwb", metadata)], tmp_path / "set"
+    )
     (path,) = shared.findings
     wrong = path.with_name("resnet_v2.nwb")
     shutil.move(path, wrong)
@@ -109,22 +136,33 @@ def test_what_cannot_be_shared_is_told(network, tmp_path):
     path = ann2neo.write_nwb(network, tmp_path / "a.nwb")
     with pytest.raises(InputValueError, match="at least one NWB file"):
         ann2neo.share([], tmp_path / "set")
-    with pytest.raises(InputValueError, match=r"would all be named .*different 'session_id'"):
+    with pytest.raises(
+        InputValueError, match=r"would all be named .*different 'session_id'"
+    ):
         ann2neo.share([path, path], tmp_path / "set")
     bare = ann2neo.Recording.from_raster(ann2neo.SpikeRaster.from_dense(np.eye(3)))
-    with pytest.raises(FileFormatError, match="has no subject_id, and DANDI names files by it"):
+    with pytest.raises(
+        FileFormatError, match="has no subject_id, and DANDI names files by it"
+    ):
         ann2neo.share([ann2neo.write_nwb(bare, tmp_path / "b.nwb")], tmp_path / "set")
     assert not (tmp_path / "set").exists()
 
 
 def test_severities_rank():
     """Only suggestions leave a file clean."""
-    findings = [Finding(severity, "inspector", "c", "/", "m", "r") for severity in ("suggestion", "violation", "error")]
+    findings = [
+        Finding(severity, "inspector", "c", "/", "m", "r")
+        for severity in ("suggestion", "violation", "error")
+    ]
     assert [is_clean([finding]) for finding in findings] == [True, False, False]
 
 
-def test_the_command_validate_says_clean_and_sets_the_exit_status(network, metadata, tmp_path):
-    """Clean files exit with 0 and say so; one that is not exits with 1 and shows the remedy."""
+def test_the_command_validate_says_clean_and_sets_the_exit_status(
+    network, metadata, tmp_path
+):
+    """Clean files exit with 0 and say so; one that is not exits with 1 and shows the
+    remedy.
+    """
     good = ann2neo.write_nwb(network, tmp_path / "good.nwb", metadata)
     bad = ann2neo.write_nwb(network, tmp_path / "bad.nwb", metadata)
     with h5py.File(bad, "a") as handle:

@@ -1,4 +1,6 @@
-"""Recordings kept in a folder: the same as in memory, resumed after a kill, never half-written."""
+"""Recordings kept in a folder: the same as in memory, resumed after a kill, never
+half-written.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,12 @@ import pytest
 from keras import layers as kl
 
 import ann2neo
-from ann2neo.errors import FileFormatError, IntegrityError, OutputExistsError, OutputLockedError
+from ann2neo.errors import (
+    FileFormatError,
+    IntegrityError,
+    OutputExistsError,
+    OutputLockedError,
+)
 
 N = 300
 
@@ -32,7 +39,13 @@ Y = np.arange(N) % 3
 
 
 def _record(out: Path | None, model: Any = None, **arguments: Any) -> ann2neo.Recording:
-    settings = {"layers": "hidden", "labels": Y, "seed": 5, "batch_size": 16, **arguments}
+    settings = {
+        "layers": "hidden",
+        "labels": Y,
+        "seed": 5,
+        "batch_size": 16,
+        **arguments,
+    }
     return ann2neo.record(model or _model(), X, out=out, **settings)
 
 
@@ -42,18 +55,33 @@ def test_a_folder_holds_the_same_recording(tmp_path: Path) -> None:
     opened = ann2neo.Recording.open(tmp_path / "rec")
     assert opened.equals(made)
     assert opened.equals(_record(None), identity=False)
-    assert sorted(entry.name for entry in (tmp_path / "rec").iterdir()) == ["bits.npy", "recording.json"]
-    assert isinstance(opened.raster.bits.base, np.memmap) or isinstance(opened.raster.bits, np.memmap)
+    assert sorted(entry.name for entry in (tmp_path / "rec").iterdir()) == [
+        "bits.npy",
+        "recording.json",
+    ]
+    assert isinstance(opened.raster.bits.base, np.memmap) or isinstance(
+        opened.raster.bits, np.memmap
+    )
 
 
 @pytest.mark.parametrize("batch_size", [16, 10])
-def test_an_interrupted_recording_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int) -> None:
-    """After an interrupt in the middle, the same call finishes the recording, without showing again what was shown."""
+def test_an_interrupted_recording_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int
+) -> None:
+    """After an interrupt in the middle, the same call finishes the recording, without
+    showing again what was shown.
+    """
     monkeypatch.setattr("ann2neo.recording.folder._SECONDS_BETWEEN_MARKS", 0.0)
-    shown = _interrupted(tmp_path / "rec", monkeypatch, after=200 // batch_size, batch_size=batch_size)
-    with pytest.raises(FileFormatError, match="unfinished recording; record into it again"):
+    shown = _interrupted(
+        tmp_path / "rec", monkeypatch, after=200 // batch_size, batch_size=batch_size
+    )
+    with pytest.raises(
+        FileFormatError, match="unfinished recording; record into it again"
+    ):
         ann2neo.Recording.open(tmp_path / "rec")
-    resumed, again = _counted(lambda: _record(tmp_path / "rec", batch_size=batch_size, seed=None), monkeypatch)
+    resumed, again = _counted(
+        lambda: _record(tmp_path / "rec", batch_size=batch_size, seed=None), monkeypatch
+    )
     assert resumed.equals(_record(None, batch_size=batch_size), identity=False)
     assert shown + again <= N + 8 * batch_size
 
@@ -64,13 +92,22 @@ def _counted(run: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, int]:
 
     seen, original = [0], session._packed
     monkeypatch.setattr(
-        session, "_packed", lambda *a: (seen.__setitem__(0, seen[0] + a[0].activations[0].shape[0]), original(*a))[1]
+        session,
+        "_packed",
+        lambda *a: (
+            seen.__setitem__(0, seen[0] + a[0].activations[0].shape[0]),
+            original(*a),
+        )[1],
     )
     return run(), seen[0]
 
 
-def _interrupted(out: Path, monkeypatch: pytest.MonkeyPatch, *, after: int, **arguments: Any) -> int:
-    """Interrupt a recording by hand after some batches; returns the presentations shown."""
+def _interrupted(
+    out: Path, monkeypatch: pytest.MonkeyPatch, *, after: int, **arguments: Any
+) -> int:
+    """Interrupt a recording by hand after some batches; returns the presentations
+    shown.
+    """
     from ann2neo.probe import session
 
     original, batches, shown = session._packed, [0], [0]
@@ -113,7 +150,10 @@ def _killed(out: Path, after: int) -> None:
     """Kill -9 a process that records into `out`, some batches in."""
     code = KILLED.format(here=str(Path(__file__).parent), file=__file__, out=str(out))
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     assert process.stdout is not None
     for line_number, line in enumerate(process.stdout, start=1):
@@ -126,10 +166,22 @@ def _killed(out: Path, after: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "after", [7, 24, *(pytest.param(n, marks=pytest.mark.exhaustive) for n in (1, 2, 13, 18, 19, 20, 30, 37, 38))]
+    "after",
+    [
+        7,
+        24,
+        *(
+            pytest.param(n, marks=pytest.mark.exhaustive)
+            for n in (1, 2, 13, 18, 19, 20, 30, 37, 38)
+        ),
+    ],
 )
-def test_a_killed_recording_resumes_to_the_same_bits(tmp_path: Path, after: int) -> None:
-    """Kill -9 at any batch of a stochastic, repeated, shuffled recording: the resumed one equals the uninterrupted."""
+def test_a_killed_recording_resumes_to_the_same_bits(
+    tmp_path: Path, after: int
+) -> None:
+    """Kill -9 at any batch of a stochastic, repeated, shuffled recording: the resumed
+    one equals the uninterrupted.
+    """
     _killed(tmp_path / "rec", after)
     assert not (tmp_path / "rec" / "recording.json").exists()
     done = json.loads((tmp_path / "rec" / "progress.json").read_text())["n_done"]
@@ -139,18 +191,28 @@ def test_a_killed_recording_resumes_to_the_same_bits(tmp_path: Path, after: int)
     assert done > 0 or after < 3
 
 
-def test_other_recordings_are_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder with another recording, unfinished, finished or foreign, is refused by name; so is a second writer."""
+def test_other_recordings_are_not_mixed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder with another recording, unfinished, finished or foreign, is refused by
+    name; so is a second writer.
+    """
     monkeypatch.setattr("ann2neo.recording.folder._SECONDS_BETWEEN_MARKS", 0.0)
     out = tmp_path / "rec"
     _interrupted(out, monkeypatch, after=5, batch_size=16)
-    with pytest.raises(OutputExistsError, match=r"another unfinished recording: its seed is '5', not '6'"):
+    with pytest.raises(
+        OutputExistsError,
+        match=r"another unfinished recording: its seed is '5', not '6'",
+    ):
         _record(out, seed=6)
     other = _model()
     other.layers[1].bias.assign(other.layers[1].bias + 1)
     with pytest.raises(OutputExistsError, match=r"its weights_sha256 is"):
         _record(out, other)
-    code = f"import fcntl,time; f=open({str(out / 'bits.npy')!r}, 'ab'); fcntl.flock(f, fcntl.LOCK_EX); "
+    code = (
+        f"import fcntl,time; f=open({str(out / 'bits.npy')!r}, 'ab'); fcntl.flock(f,"
+        " fcntl.LOCK_EX); "
+    )
     code += "print('locked', flush=True); time.sleep(60)"
     lock = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert lock.stdout is not None
@@ -161,22 +223,31 @@ def test_other_recordings_are_not_mixed(tmp_path: Path, monkeypatch: pytest.Monk
     lock.wait()
     lock.stdout.close()
     _record(out)
-    with pytest.raises(OutputExistsError, match=r"holds a finished recording; open it with Recording\.open"):
+    with pytest.raises(
+        OutputExistsError,
+        match=r"holds a finished recording; open it with Recording\.open",
+    ):
         _record(out)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("mine")
-    with pytest.raises(OutputExistsError, match=r"holds other files, such as 'thesis\.tex'"):
+    with pytest.raises(
+        OutputExistsError, match=r"holds other files, such as 'thesis\.tex'"
+    ):
         _record(tmp_path / "full")
     assert (tmp_path / "full" / "thesis.tex").read_text() == "mine"
 
 
 def test_damage_is_noticed(tmp_path: Path) -> None:
-    """A flipped bit, a changed cell, a cut file and a foreign folder are errors that say what is wrong."""
+    """A flipped bit, a changed cell, a cut file and a foreign folder are errors that
+    say what is wrong.
+    """
     out = tmp_path / "rec"
     _record(out)
     bits = (out / "bits.npy").read_bytes()
     (out / "bits.npy").write_bytes(bits[:-9] + bytes([bits[-9] ^ 1]) + bits[-8:])
-    with pytest.raises(IntegrityError, match=r"bits\.npy does not match its sum; record it again"):
+    with pytest.raises(
+        IntegrityError, match=r"bits\.npy does not match its sum; record it again"
+    ):
         ann2neo.Recording.open(out)
     (out / "bits.npy").write_bytes(bits[:-20])
     with pytest.raises(IntegrityError, match="is damaged"):
@@ -189,7 +260,9 @@ def test_damage_is_noticed(tmp_path: Path) -> None:
     (out / "recording.json").write_text(text[: len(text) // 2])
     with pytest.raises(IntegrityError, match="is damaged"):
         ann2neo.Recording.open(out)
-    with pytest.raises(FileFormatError, match=r"holds no recording: there is no recording\.json"):
+    with pytest.raises(
+        FileFormatError, match=r"holds no recording: there is no recording\.json"
+    ):
         ann2neo.Recording.open(tmp_path)
     with pytest.raises(ann2neo.InputValueError, match="there is no folder"):
         ann2neo.Recording.open(tmp_path / "nowhere")

@@ -1,4 +1,6 @@
-"""Every kind of model, layer by layer, against activations taken another way; and left as it was."""
+"""Every kind of model, layer by layer, against activations taken another way; and left
+as it was.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ N = 21
 
 
 class Case(NamedTuple):
-    """A model, its stimuli, what to record, and the activations to expect, one array a recorded output."""
+    """A model, its stimuli, what to record, and the activations to expect, one array a
+    recorded output.
+    """
 
     model: Any
     x: Any
@@ -35,7 +39,10 @@ def _x(*shape: int, seed: int = 0) -> np.ndarray:
 def _tensors(model: Any, tensors: Any, x: Any) -> list[np.ndarray]:
     """Activations by a model cut at those tensors, the textbook way."""
     outputs = keras.Model(model.inputs, tensors)(x, training=False)
-    return [np.asarray(keras.ops.convert_to_numpy(output)) for output in keras.tree.flatten(outputs)]
+    return [
+        np.asarray(keras.ops.convert_to_numpy(output))
+        for output in keras.tree.flatten(outputs)
+    ]
 
 
 def _numpy(tensor: Any) -> np.ndarray:
@@ -43,7 +50,9 @@ def _numpy(tensor: Any) -> np.ndarray:
 
 
 def sequential_dense() -> Case:
-    model = keras.Sequential([keras.Input((5,)), kl.Dense(7, "tanh", name="hidden"), kl.Dense(3)])
+    model = keras.Sequential(
+        [keras.Input((5,)), kl.Dense(7, "tanh", name="hidden"), kl.Dense(3)]
+    )
     x = _x(5)
     weights, bias = model.get_layer("hidden").get_weights()
     return Case(model, x, "hidden", [np.tanh(x @ weights + bias)])
@@ -62,17 +71,26 @@ def sequential_convolution() -> Case:
             kl.Dense(2),
         ]
     )
-    model.get_layer("norm").set_weights([np.full(3, value, "float32") for value in (1.5, -0.1, 0.2, 0.7)])
+    model.get_layer("norm").set_weights(
+        [np.full(3, value, "float32") for value in (1.5, -0.1, 0.2, 0.7)]
+    )
     x = _x(8, 9, 2)
     names = ["conv", "norm", "pool", "hidden"]
-    return Case(model, x, names, _tensors(model, [model.get_layer(name).output for name in names], x))
+    return Case(
+        model,
+        x,
+        names,
+        _tensors(model, [model.get_layer(name).output for name in names], x),
+    )
 
 
 def convolutions_in_one_and_three_dimensions() -> Case:
     one, three = keras.Input((9, 2)), keras.Input((4, 4, 5, 1))
     a = kl.Conv1D(3, 3, name="one")(one)
     b = kl.Conv3D(2, 2, name="three")(three)
-    model = keras.Model([one, three], kl.Concatenate()([kl.Flatten()(a), kl.Flatten()(b)]))
+    model = keras.Model(
+        [one, three], kl.Concatenate()([kl.Flatten()(a), kl.Flatten()(b)])
+    )
     x = [_x(9, 2), _x(4, 4, 5, 1, seed=1)]
     return Case(model, x, ["one", "three"], _tensors(model, [a, b], x))
 
@@ -80,15 +98,21 @@ def convolutions_in_one_and_three_dimensions() -> Case:
 def several_inputs_by_name_and_outputs() -> Case:
     left, right = keras.Input((4,), name="left"), keras.Input((3,), name="right")
     both = kl.Dense(6, "relu", name="both")(kl.Concatenate()([left, right]))
-    model = keras.Model({"left": left, "right": right}, {"a": kl.Dense(2)(both), "b": kl.Dense(5)(both)})
+    model = keras.Model(
+        {"left": left, "right": right}, {"a": kl.Dense(2)(both), "b": kl.Dense(5)(both)}
+    )
     x = {"left": _x(4), "right": _x(3, seed=1)}
     return Case(model, x, "both", _tensors(model, [both], x))
 
 
 def nested_models() -> Case:
     inner_input = keras.Input((6,))
-    inner = keras.Model(inner_input, kl.Dense(5, "relu", name="deep")(inner_input), name="inner")
-    outer = keras.Sequential([keras.Input((4,)), kl.Dense(6, "tanh"), inner, kl.Dense(2)])
+    inner = keras.Model(
+        inner_input, kl.Dense(5, "relu", name="deep")(inner_input), name="inner"
+    )
+    outer = keras.Sequential(
+        [keras.Input((4,)), kl.Dense(6, "tanh"), inner, kl.Dense(2)]
+    )
     x = _x(4)
     expected = _numpy(inner(outer.layers[0](x)))
     return Case(outer, x, "deep", [expected])
@@ -114,7 +138,9 @@ def layer_with_several_outputs() -> Case:
 
 def attention_scores() -> Case:
     entry = keras.Input((6, 4))
-    attended, scores = kl.MultiHeadAttention(2, 3, name="attention")(entry, entry, return_attention_scores=True)
+    attended, scores = kl.MultiHeadAttention(2, 3, name="attention")(
+        entry, entry, return_attention_scores=True
+    )
     model = keras.Model(entry, kl.Dense(2)(kl.GlobalAveragePooling1D()(attended)))
     x = _x(6, 4)
     return Case(model, x, "attention", _tensors(model, [attended, scores], x))
@@ -127,7 +153,12 @@ def recurrent_layers() -> Case:
     simple = kl.SimpleRNN(4, name="simple")(steps)
     model = keras.Model(entry, kl.Dense(2)(simple))
     x = _x(6, 4)
-    return Case(model, x, ["both_ways", "steps", "simple"], _tensors(model, [gru, steps, simple], x))
+    return Case(
+        model,
+        x,
+        ["both_ways", "steps", "simple"],
+        _tensors(model, [gru, steps, simple], x),
+    )
 
 
 def inside_time_distributed() -> Case:
@@ -153,7 +184,10 @@ class Encoder(keras.layers.Layer):
     def __init__(self, width: int, heads: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.attention = kl.MultiHeadAttention(heads, width // heads)
-        self.widen, self.narrow = kl.Dense(2 * width, "gelu", name="widen"), kl.Dense(width, name="narrow")
+        self.widen, self.narrow = (
+            kl.Dense(2 * width, "gelu", name="widen"),
+            kl.Dense(width, name="narrow"),
+        )
         self.norms = [kl.LayerNormalization(), kl.LayerNormalization()]
 
     def call(self, x: Any, training: bool = False) -> Any:
@@ -173,11 +207,18 @@ def transformer() -> Case:
     embedded = model.layers[1](x)
     attended = first.norms[0](embedded + first.attention(embedded, embedded))
     key = next(found.key for found in named_layers(model) if found.layer is first.widen)
-    return Case(model, x, [key, "second"], [_numpy(first.widen(attended)), _numpy(blocks[1](first(embedded)))])
+    return Case(
+        model,
+        x,
+        [key, "second"],
+        [_numpy(first.widen(attended)), _numpy(blocks[1](first(embedded)))],
+    )
 
 
 class Subclassed(keras.Model):
-    """Nothing but a call: a list of layers of one name, operations between them, no training argument."""
+    """Nothing but a call: a list of layers of one name, operations between them, no
+    training argument.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -199,7 +240,9 @@ def subclassed_with_duplicate_paths() -> Case:
 
 
 class Embedded(keras.Model):
-    """A functional model inside a subclassed one, called with keywords and a dictionary."""
+    """A functional model inside a subclassed one, called with keywords and a
+    dictionary.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -227,16 +270,22 @@ def mixed_precision(policy: str) -> Case:
 
 
 def quantized() -> Case:
-    model = keras.Sequential([keras.Input((4,)), kl.Dense(8, "relu", name="hidden"), kl.Dense(2)])
+    model = keras.Sequential(
+        [keras.Input((4,)), kl.Dense(8, "relu", name="hidden"), kl.Dense(2)]
+    )
     for layer in model.layers:
         layer.quantize("int8")
     x = _x(4)
-    return Case(model, x, "hidden", _tensors(model, [model.get_layer("hidden").output], x))
+    return Case(
+        model, x, "hidden", _tensors(model, [model.get_layer("hidden").output], x)
+    )
 
 
 def stateful() -> Case:
     entry = keras.Input(batch_shape=(7, 6, 4))
-    model = keras.Model(entry, kl.Dense(2)(kl.LSTM(5, stateful=True, name="lstm")(entry)))
+    model = keras.Model(
+        entry, kl.Dense(2)(kl.LSTM(5, stateful=True, name="lstm")(entry))
+    )
     x = _x(6, 4)
     layer = model.get_layer("lstm")
     before = [_numpy(state) for state in layer.states]
@@ -247,10 +296,15 @@ def stateful() -> Case:
 
 
 def application() -> Case:
-    model = keras.applications.MobileNetV2(input_shape=(32, 32, 3), weights=None, classes=10, alpha=0.35)
+    model = keras.applications.MobileNetV2(
+        input_shape=(32, 32, 3), weights=None, classes=10, alpha=0.35
+    )
     x = np.random.default_rng(0).random((N, 32, 32, 3), dtype=np.float32)
     names = ["Conv1_relu", "block_3_add", "out_relu"]
-    names = [name if name in {layer.name for layer in model.layers} else "block_2_add" for name in names]
+    names = [
+        name if name in {layer.name for layer in model.layers} else "block_2_add"
+        for name in names
+    ]
     # The order of summing in a deep network differs between two compilations.
     cut = keras.Model(model.inputs, [model.get_layer(name).output for name in names])
     return Case(model, x, names, cut.predict(x, verbose=0), tolerance=1e-5)
@@ -300,32 +354,62 @@ def _snapshot(model: Any) -> dict[str, Any]:
         "variables": [id(variable) for variable in variables],
         "trainable": [layer.trainable for layer in _all_layers(model)],
         "flags": [variable.trainable for variable in variables],
-        "names": [(layer.name, layer.path, layer.built) for layer in _all_layers(model)],
-        "attributes": [sorted(set(vars(layer)) - {"_called"}) for layer in _all_layers(model)],
-        "calls": [getattr(layer.call, "__func__", None) for layer in _all_layers(model)],
+        "names": [
+            (layer.name, layer.path, layer.built) for layer in _all_layers(model)
+        ],
+        "attributes": [
+            sorted(set(vars(layer)) - {"_called"}) for layer in _all_layers(model)
+        ],
+        "calls": [
+            getattr(layer.call, "__func__", None) for layer in _all_layers(model)
+        ],
         "losses": len(model.losses),
         "nodes": [len(layer._inbound_nodes) for layer in _all_layers(model)],
-        "config": None if isinstance(model, (Subclassed, Embedded)) else repr(model.get_config()),
+        "config": (
+            None
+            if isinstance(model, (Subclassed, Embedded))
+            else repr(model.get_config())
+        ),
         "compiled": model.compiled,
         "compile_config": repr(model.get_compile_config()) if model.compiled else None,
-        "functions": [getattr(model, name, None) for name in ("train_function", "test_function", "predict_function")],
-        "optimizer": [_numpy(v.value).tobytes() for v in model.optimizer.variables] if model.compiled else None,
+        "functions": [
+            getattr(model, name, None)
+            for name in ("train_function", "test_function", "predict_function")
+        ],
+        "optimizer": (
+            [_numpy(v.value).tobytes() for v in model.optimizer.variables]
+            if model.compiled
+            else None
+        ),
     }
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.filterwarnings("ignore:The structure of `inputs`:UserWarning", "ignore::ann2neo.ActivityWarning")
+@pytest.mark.filterwarnings(
+    "ignore:The structure of `inputs`:UserWarning", "ignore::ann2neo.ActivityWarning"
+)
 def test_spikes_are_the_activations_above_threshold(name: str) -> None:
-    """Each unit spikes exactly where its activation, taken without ann2neo, is above zero; the model is as before."""
+    """Each unit spikes exactly where its activation, taken without ann2neo, is above
+    zero; the model is as before.
+    """
     keras.utils.set_random_seed(1)
     case = CASES[name]()
     # A stateful network answers to the order itself.
     shuffle = name != "stateful"
     case.model.compile(optimizer="adam", loss="mse")
     before = _snapshot(case.model)
-    recording = ann2neo.record(case.model, case.x, layers=case.layers, shuffle=shuffle, seed=3, batch_size=_batch(name))
+    recording = ann2neo.record(
+        case.model,
+        case.x,
+        layers=case.layers,
+        shuffle=shuffle,
+        seed=3,
+        batch_size=_batch(name),
+    )
     assert _snapshot(case.model) == before
-    expected = np.concatenate([output.reshape(N, -1) for output in case.expected], axis=1)
+    expected = np.concatenate(
+        [output.reshape(N, -1) for output in case.expected], axis=1
+    )
     spikes = recording.in_stimulus_order().raster.to_dense().T
     assert spikes.shape == expected.shape
     clear = (np.abs(expected) > case.tolerance) | (case.tolerance == 0)
@@ -339,14 +423,18 @@ def _batch(name: str) -> int | None:
 
 
 def test_calls_and_outputs_are_numbered() -> None:
-    """A shared layer's calls and a layer's several outputs are told apart in the unit table."""
+    """A shared layer's calls and a layer's several outputs are told apart in the unit
+    table.
+    """
     shared = shared_layer()
     units = ann2neo.record(shared.model, shared.x, layers="shared").units
     assert units.groupby("call_index").size().to_dict() == {0: 4, 1: 4}
     lstm = layer_with_several_outputs()
     units = ann2neo.record(lstm.model, lstm.x, layers="lstm").units
     assert units.groupby("output_index").size().to_dict() == {0: 30, 1: 5, 2: 5}
-    assert units.loc[units["output_index"] == 0, ["step", "channel"]].to_numpy().tolist()[:7] == [
+    assert units.loc[
+        units["output_index"] == 0, ["step", "channel"]
+    ].to_numpy().tolist()[:7] == [
         *[[0, channel] for channel in range(5)],
         [1, 0],
         [1, 1],
@@ -380,26 +468,40 @@ def _compiled_part() -> Any:
 
 
 def test_a_layer_under_a_compiled_function_is_refused_or_heard_eagerly() -> None:
-    """A layer under @tf.function or jax.jit is refused by name, traced before or not, and recorded with eager=True."""
+    """A layer under @tf.function or jax.jit is refused by name, traced before or not,
+    and recorded with eager=True.
+    """
     model, x = _compiled_part(), _x(4)
-    with pytest.raises(LayerError, match=r"'hidden' runs inside a loop or compiled function.*eager=True"):
+    with pytest.raises(
+        LayerError,
+        match=r"'hidden' runs inside a loop or compiled function.*eager=True",
+    ):
         ann2neo.record(model, x, layers="hidden")
     recording = ann2neo.record(model, x, layers="hidden", eager=True, shuffle=False)
-    np.testing.assert_array_equal(recording.raster.to_dense().T, _numpy(model.hidden(x)) > 0)
+    np.testing.assert_array_equal(
+        recording.raster.to_dense().T, _numpy(model.hidden(x)) > 0
+    )
     traced = _compiled_part()
     traced(x)
     # JAX caches by shape, TensorFlow by signature: show it the very batch it knows.
-    with pytest.raises(LayerError, match=r"'hidden'.*(never ran|runs inside).*eager=True"):
+    with pytest.raises(
+        LayerError, match=r"'hidden'.*(never ran|runs inside).*eager=True"
+    ):
         ann2neo.record(traced, x, layers="hidden", batch_size=N)
 
 
 def test_a_cell_inside_a_loop_is_refused_or_heard_step_by_step() -> None:
-    """A recurrent cell is refused with the name of its layer, and with eager=True each step is a call."""
+    """A recurrent cell is refused with the name of its layer, and with eager=True each
+    step is a call.
+    """
     entry = keras.Input((6, 4))
     sequence = kl.SimpleRNN(5, return_sequences=True, name="rnn")(entry)
     model = keras.Model(entry, kl.Dense(2)(sequence))
     x = _x(6, 4)
-    with pytest.raises(LayerError, match=r"(runs inside a loop|never ran).*'rnn'|'rnn'.*never ran.*eager=True"):
+    with pytest.raises(
+        LayerError,
+        match=r"(runs inside a loop|never ran).*'rnn'|'rnn'.*never ran.*eager=True",
+    ):
         ann2neo.record(model, x, layers="*cell*")
     recording = ann2neo.record(model, x, layers="*cell*", eager=True, shuffle=False)
     units = recording.units
@@ -410,17 +512,23 @@ def test_a_cell_inside_a_loop_is_refused_or_heard_step_by_step() -> None:
 
 
 def test_a_rematerialized_layer_is_refused_or_recorded() -> None:
-    """A layer under remat is refused by an error that names it and eager=True, or recorded right, never left empty."""
+    """A layer under remat is refused by an error that names it and eager=True, or
+    recorded right, never left empty.
+    """
     with keras.RematScope(mode="full"):
         hidden = kl.Dense(4, "tanh", name="hidden")
     entry = keras.Input((4,))
     model, x = keras.Model(entry, kl.Dense(2)(hidden(entry))), _x(4)
-    with pytest.raises(ann2neo.InputValueError, match=r"'hidden'.*(rematerialized|remat).*eager=True"):
+    with pytest.raises(
+        ann2neo.InputValueError, match=r"'hidden'.*(rematerialized|remat).*eager=True"
+    ):
         ann2neo.record(model, x, layers="hidden")
     if BACKEND == "tensorflow":
         recording = ann2neo.record(model, x, layers="hidden", eager=True, shuffle=False)
         weights, bias = hidden.get_weights()
-        np.testing.assert_array_equal(recording.raster.to_dense().T, np.tanh(x @ weights + bias) > 0)
+        np.testing.assert_array_equal(
+            recording.raster.to_dense().T, np.tanh(x @ weights + bias) > 0
+        )
     else:
         with pytest.raises(LayerError, match="'hidden' runs inside a rematerialized"):
             ann2neo.record(model, x, layers="hidden", eager=True)
@@ -435,9 +543,16 @@ class Transposing(keras.layers.Layer):
 
 @pytest.mark.parametrize("n", [4, 5], ids=["as long as the batch", "of another length"])
 def test_an_output_without_a_batch_axis_is_refused(n: int) -> None:
-    """An output whose first axis is not the batch is an error, also where it happens to be as long as the batch."""
+    """An output whose first axis is not the batch is an error, also where it happens to
+    be as long as the batch.
+    """
     model = keras.Sequential(
-        [keras.Input((4,)), Transposing(name="transposing"), Transposing(name="back"), kl.Dense(2)]
+        [
+            keras.Input((4,)),
+            Transposing(name="transposing"),
+            Transposing(name="back"),
+            kl.Dense(2),
+        ]
     )
     with pytest.raises(ActivationError, match=r"'transposing'.*has no batch axis"):
         ann2neo.record(model, np.ones((n, 4), "float32"), layers="transposing")
@@ -445,12 +560,21 @@ def test_an_output_without_a_batch_axis_is_refused(n: int) -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("sample", [0, 13, 20])
-def test_activations_that_are_not_finite_name_layer_and_sample(bad: float, sample: int) -> None:
-    """A NaN or infinite activation is an error that names the layer and the presentation, never a silent 0."""
-    model = keras.Sequential([keras.Input((4,)), kl.Activation("linear", name="linear"), kl.Dense(2)])
+def test_activations_that_are_not_finite_name_layer_and_sample(
+    bad: float, sample: int
+) -> None:
+    """A NaN or infinite activation is an error that names the layer and the
+    presentation, never a silent 0.
+    """
+    model = keras.Sequential(
+        [keras.Input((4,)), kl.Activation("linear", name="linear"), kl.Dense(2)]
+    )
     x = _x(4)
     x[sample, 2] = bad
-    with pytest.raises(ActivationError, match=rf"'linear' gave {bad} at presentation {sample}, unit 2.*finite"):
+    with pytest.raises(
+        ActivationError,
+        match=rf"'linear' gave {bad} at presentation {sample}, unit 2.*finite",
+    ):
         ann2neo.record(model, x, layers="linear", shuffle=False, batch_size=8)
 
 
@@ -479,9 +603,13 @@ class Counting(keras.layers.Layer):
 
 
 def test_the_pass_goes_no_deeper_than_the_deepest_recorded_layer() -> None:
-    """What lies behind the deepest recorded layer is computed only where predictions are wanted."""
+    """What lies behind the deepest recorded layer is computed only where predictions
+    are wanted.
+    """
     entry = keras.Input((4,))
-    model = keras.Model(entry, kl.Dense(2)(Counting()(kl.Dense(3, name="early")(entry))))
+    model = keras.Model(
+        entry, kl.Dense(2)(Counting()(kl.Dense(3, name="early")(entry)))
+    )
     Counting.computed = 0
     ann2neo.record(model, _x(4), layers="early")
     assert Counting.computed == 0
@@ -491,9 +619,13 @@ def test_the_pass_goes_no_deeper_than_the_deepest_recorded_layer() -> None:
 
 @pytest.mark.exhaustive
 def test_a_large_application_in_every_layer() -> None:
-    """All rectified layers of a DenseNet121 with random weights, against a model cut there."""
+    """All rectified layers of a DenseNet121 with random weights, against a model cut
+    there.
+    """
     keras.utils.set_random_seed(1)
-    model = keras.applications.DenseNet121(input_shape=(32, 32, 3), weights=None, classes=10)
+    model = keras.applications.DenseNet121(
+        input_shape=(32, 32, 3), weights=None, classes=10
+    )
     x = np.random.default_rng(0).random((N, 32, 32, 3), dtype=np.float32)
     names = [layer.name for layer in model.layers if "relu" in layer.name]
     before = _snapshot(model)
@@ -503,6 +635,10 @@ def test_a_large_application_in_every_layer() -> None:
     expected = cut.predict(x, verbose=0)
     flat = dict(zip(names, (output.reshape(N, -1) for output in expected), strict=True))
     for name in recording.units["layer"].unique():
-        spikes = recording.select(units=lambda table, name=name: table["layer"] == name).raster.to_dense().T
+        spikes = (
+            recording.select(units=lambda table, name=name: table["layer"] == name)
+            .raster.to_dense()
+            .T
+        )
         clear = np.abs(flat[name]) > 1e-5
         np.testing.assert_array_equal(spikes[clear], (flat[name] > 0)[clear])

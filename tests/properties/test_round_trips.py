@@ -1,4 +1,6 @@
-"""There and back again: generated recordings survive Neo blocks and NWB files in every bit and cell."""
+"""There and back again: generated recordings survive Neo blocks and NWB files in every
+bit and cell.
+"""
 
 from __future__ import annotations
 
@@ -19,18 +21,28 @@ import ann2neo
 from ann2neo import InputValueError, Recording, SpikeRaster
 from ann2neo.recording.tables import ORDERS, Phase, phase_table
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
-NAMES = st.sampled_from(["hidden", "block/conv:0", "Schicht ß", "層", "a.b", "", "dense_1"])
+TEXT = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8
+)
+NAMES = st.sampled_from(
+    ["hidden", "block/conv:0", "Schicht ß", "層", "a.b", "", "dense_1"]
+)
 
 
 @st.composite
 def rasters(draw, *, n_time_bins, t_start=True):
     """Rasters of silent, saturated and ordinary units, on several time bases."""
     n_units = draw(st.integers(1, 5))
-    rates = draw(st.lists(st.sampled_from([0.0, 0.02, 0.4, 1.0]), min_size=n_units, max_size=n_units))
+    rates = draw(
+        st.lists(
+            st.sampled_from([0.0, 0.02, 0.4, 1.0]), min_size=n_units, max_size=n_units
+        )
+    )
     generator = np.random.default_rng(draw(st.integers(0, 2**32)))
     dense = generator.random((n_units, n_time_bins)) < np.array(rates)[:, None]
-    period = draw(st.sampled_from([1 * pq.ms, 0.1 * pq.ms, 10 * pq.ms, 3 * pq.ms, 1 / 30 * pq.ms]))
+    period = draw(
+        st.sampled_from([1 * pq.ms, 0.1 * pq.ms, 10 * pq.ms, 3 * pq.ms, 1 / 30 * pq.ms])
+    )
     start = draw(st.sampled_from([0, 0.3, 12345.678])) * pq.s if t_start else 0 * pq.s
     return SpikeRaster.from_dense(dense, sampling_period=period, t_start=start)
 
@@ -44,51 +56,77 @@ def phase_tables(draw, n_time_bins):
     pairs = zip(edges[::2], edges[1::2], strict=False)
     touching = itertools.pairwise(edges)
     stretches = list(touching if draw(st.booleans()) else pairs)[:4]
-    return phase_table([Phase(name, a, b, draw(orders)) for name, (a, b) in zip(names, stretches, strict=False)])
+    return phase_table(
+        [
+            Phase(name, a, b, draw(orders))
+            for name, (a, b) in zip(names, stretches, strict=False)
+        ]
+    )
 
 
 @st.composite
 def recordings(draw, *, network=True, t_start=True):
-    """Recordings with several phases, presentations of one or many bins, labels of both types or none."""
+    """Recordings with several phases, presentations of one or many bins, labels of both
+    types or none.
+    """
     n_time_bins = draw(st.integers(1, 200))
     raster = draw(rasters(n_time_bins=n_time_bins, t_start=t_start))
     phases = draw(phase_tables(n_time_bins))
     rows = []
     length = draw(st.sampled_from([1, 7]))
     for name, start, stop, _ in phases.to_numpy(object):
-        rows += [(first, first + length, name) for first in range(start, stop - length + 1, length)]
+        rows += [
+            (first, first + length, name)
+            for first in range(start, stop - length + 1, length)
+        ]
     presentations = pd.DataFrame(rows, columns=["start_bin", "stop_bin", "phase"])
-    presentations = presentations.astype({"start_bin": "int64", "stop_bin": "int64", "phase": "str"})
+    presentations = presentations.astype(
+        {"start_bin": "int64", "stop_bin": "int64", "phase": "str"}
+    )
     generator = np.random.default_rng(draw(st.integers(0, 2**32)))
     n = len(presentations)
     if draw(st.booleans()):
         label = generator.integers(-3, 10, n).astype(np.int32)
         presentations["label"] = (
-            label if draw(st.booleans()) else pd.Series(label, dtype="int64").map("klasse {}".format)
+            label
+            if draw(st.booleans())
+            else pd.Series(label, dtype="int64").map("klasse {}".format)
         )
-        presentations["label"] = presentations["label"].astype("str") if n == 0 else presentations["label"]
+        presentations["label"] = (
+            presentations["label"].astype("str") if n == 0 else presentations["label"]
+        )
     if draw(st.booleans()):
         presentations["stimulus_id"] = generator.permutation(n)
         presentations["is_correct"] = generator.random(n) < 0.5
         presentations["contrast"] = generator.random(n)
     units = pd.DataFrame(index=range(raster.n_units))
     if draw(st.booleans()):
-        units["layer"] = draw(st.lists(NAMES, min_size=raster.n_units, max_size=raster.n_units))
+        units["layer"] = draw(
+            st.lists(NAMES, min_size=raster.n_units, max_size=raster.n_units)
+        )
         units["unit_in_layer"] = np.arange(raster.n_units)
         units["threshold"] = draw(st.sampled_from([0.0, -1.5, 1e-300]))
     if draw(st.booleans()):
         units["flagged"] = generator.random(raster.n_units) < 0.5
         units["Größe"] = generator.random(raster.n_units)
-        units["note"] = draw(st.lists(TEXT, min_size=raster.n_units, max_size=raster.n_units))
+        units["note"] = draw(
+            st.lists(TEXT, min_size=raster.n_units, max_size=raster.n_units)
+        )
     objects = st.dictionaries(TEXT, TEXT, max_size=3).map(json.dumps)
     keys = TEXT.filter(bool) | st.sampled_from(["threshold", "threshold::a", "::"])
     provenance = draw(st.dictionaries(keys, TEXT | objects, max_size=4))
     zone = draw(st.sampled_from([UTC, timezone(timedelta(hours=-3, minutes=-30))]))
-    started = datetime(2024, 2, 29, 23, 59, 59, draw(st.integers(0, 999_999)), tzinfo=zone)
-    return Recording(raster, units, presentations, phases, provenance, session_start_time=started)
+    started = datetime(
+        2024, 2, 29, 23, 59, 59, draw(st.integers(0, 999_999)), tzinfo=zone
+    )
+    return Recording(
+        raster, units, presentations, phases, provenance, session_start_time=started
+    )
 
 
-EXAMPLES = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+EXAMPLES = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 
 
 @EXAMPLES
@@ -108,13 +146,20 @@ def test_a_recording_survives_a_neo_block(recording):
 
 
 @EXAMPLES
-@given(recordings(), st.sampled_from(["dandi", "neo"]), st.sampled_from(["gzip", 9, None]), st.booleans())
+@given(
+    recordings(),
+    st.sampled_from(["dandi", "neo"]),
+    st.sampled_from(["gzip", 9, None]),
+    st.booleans(),
+)
 def test_a_recording_survives_an_nwb_file(recording, profile, compression, lazy):
     """read_nwb undoes write_nwb in both profiles; what never spikes is refused."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "recording.nwb"
         if not recording.raster.spike_counts().any():
-            with pytest.raises(InputValueError, match="no unit of this recording spikes"):
+            with pytest.raises(
+                InputValueError, match="no unit of this recording spikes"
+            ):
                 ann2neo.write_nwb(recording, path, profile=profile)
             assert not list(Path(folder).iterdir())
             return

@@ -34,7 +34,9 @@ def test_packing_and_unpacking_return_the_matrix(n_units, n_time_bins, rate):
     np.testing.assert_array_equal(raster.to_dense(), dense)
     np.testing.assert_array_equal(raster.spike_counts(), dense.sum(axis=1))
     for unit in range(n_units):
-        np.testing.assert_array_equal(raster.spike_bins(unit), np.flatnonzero(dense[unit]))
+        np.testing.assert_array_equal(
+            raster.spike_bins(unit), np.flatnonzero(dense[unit])
+        )
 
 
 def test_all_ways_in_give_the_same_raster(n_time_bins):
@@ -43,7 +45,9 @@ def test_all_ways_in_give_the_same_raster(n_time_bins):
     raster = SpikeRaster.from_dense(dense)
     packed = np.packbits(dense, axis=1, bitorder="little")
     assert SpikeRaster.from_packed(packed, n_time_bins).equals(raster)
-    assert SpikeRaster.from_spike_bins([np.flatnonzero(row) for row in dense], n_time_bins).equals(raster)
+    assert SpikeRaster.from_spike_bins(
+        [np.flatnonzero(row) for row in dense], n_time_bins
+    ).equals(raster)
     builder = RasterBuilder(3, n_time_bins)
     builder.write(0, np.ascontiguousarray(dense.T))
     assert builder.build().equals(raster)
@@ -57,7 +61,9 @@ def test_bits_beyond_the_last_bin_are_dropped():
 
 @pytest.mark.parametrize("n_units", [1, 8, 13, 600])
 def test_a_builder_takes_batches_of_any_size_anywhere(n_units):
-    """Batches that start at no multiple of 8, in blocks of units, fill the same raster."""
+    """Batches that start at no multiple of 8, in blocks of units, fill the same
+    raster.
+    """
     rng = np.random.default_rng(1)
     dense = dense_matrix(n_units, 317)
     builder = RasterBuilder(n_units, 317)
@@ -66,7 +72,9 @@ def test_a_builder_takes_batches_of_any_size_anywhere(n_units):
         n_bins = min(int(rng.integers(1, 40)), 317 - first_bin)
         active = np.ascontiguousarray(dense[:, first_bin : first_bin + n_bins].T)
         builder.write(first_bin, np.ascontiguousarray(active[:, :split]))
-        builder.write(first_bin, np.ascontiguousarray(active[:, split:]), first_unit=split)
+        builder.write(
+            first_bin, np.ascontiguousarray(active[:, split:]), first_unit=split
+        )
         first_bin += n_bins
     np.testing.assert_array_equal(builder.build().to_dense(), dense)
 
@@ -77,7 +85,9 @@ def test_window_counts_leave_out_the_incomplete_window(n_time_bins, window):
     dense = dense_matrix(4, n_time_bins)
     n_windows = n_time_bins // window
     expected = dense[:, : n_windows * window].reshape(4, n_windows, window).sum(axis=2)
-    np.testing.assert_array_equal(SpikeRaster.from_dense(dense).window_counts(window), expected)
+    np.testing.assert_array_equal(
+        SpikeRaster.from_dense(dense).window_counts(window), expected
+    )
 
 
 def test_cumulative_counts_count_what_lies_before(n_time_bins):
@@ -108,13 +118,22 @@ def counting(request, monkeypatch):
 
 @pytest.mark.usefixtures("counting")
 def test_joint_counts_are_the_matrix_product(n_time_bins):
-    """Joint counts equal the integer matrix product, within a raster and between two."""
+    """Joint counts equal the integer matrix product, within a raster and
+    between two.
+    """
     rng = np.random.default_rng(n_time_bins)
-    ours, theirs = rng.random((130, n_time_bins)) < 0.4, rng.random((3, n_time_bins)) < 0.7
+    ours, theirs = (
+        rng.random((130, n_time_bins)) < 0.4,
+        rng.random((3, n_time_bins)) < 0.7,
+    )
     raster, other = SpikeRaster.from_dense(ours), SpikeRaster.from_dense(theirs)
     np.testing.assert_array_equal(raster.joint_counts(), ours.astype(int) @ ours.T)
-    np.testing.assert_array_equal(raster.joint_counts(other), ours.astype(int) @ theirs.T)
-    np.testing.assert_array_equal(other.joint_counts(raster), theirs.astype(int) @ ours.T)
+    np.testing.assert_array_equal(
+        raster.joint_counts(other), ours.astype(int) @ theirs.T
+    )
+    np.testing.assert_array_equal(
+        other.joint_counts(raster), theirs.astype(int) @ ours.T
+    )
 
 
 @pytest.mark.parametrize("n_units", [0, 1, 300, 700])
@@ -122,7 +141,9 @@ def test_bin_counts_are_the_column_sums(n_units):
     """Counts per time bin do not overflow, whatever the number of units."""
     dense = np.ones((n_units, 70), bool)
     dense[: n_units // 2, ::3] = False
-    np.testing.assert_array_equal(SpikeRaster.from_dense(dense).bin_counts(), dense.sum(axis=0))
+    np.testing.assert_array_equal(
+        SpikeRaster.from_dense(dense).bin_counts(), dense.sum(axis=0)
+    )
 
 
 def test_head_and_tail_are_the_ends(n_time_bins):
@@ -131,7 +152,9 @@ def test_head_and_tail_are_the_ends(n_time_bins):
     raster = SpikeRaster.from_dense(dense)
     for k in (0, 1, 8, 70, 2000):
         np.testing.assert_array_equal(raster.head(k), dense[:, :k])
-        np.testing.assert_array_equal(raster.tail(k), dense[:, max(0, n_time_bins - k) :])
+        np.testing.assert_array_equal(
+            raster.tail(k), dense[:, max(0, n_time_bins - k) :]
+        )
 
 
 def test_slices_keep_spikes_and_time(n_time_bins):
@@ -143,7 +166,9 @@ def test_slices_keep_spikes_and_time(n_time_bins):
         for stop in edges[edges >= start]:
             part = raster.slice(int(start), int(stop))
             expected = SpikeRaster.from_dense(
-                dense[:, start:stop], sampling_period=2 * pq.ms, t_start=(5 + 2 * int(start)) * pq.ms
+                dense[:, start:stop],
+                sampling_period=2 * pq.ms,
+                t_start=(5 + 2 * int(start)) * pq.ms,
             )
             assert part.equals(expected)
 
@@ -156,7 +181,9 @@ def test_take_picks_in_the_order_given():
     np.testing.assert_array_equal(raster.take(bins=bins).to_dense(), dense[:, bins])
     np.testing.assert_array_equal(raster.take(units=[4, 1]).to_dense(), dense[[4, 1]])
     mask = dense[0]
-    np.testing.assert_array_equal(raster.take(units=[2], bins=mask).to_dense(), dense[2:3, mask])
+    np.testing.assert_array_equal(
+        raster.take(units=[2], bins=mask).to_dense(), dense[2:3, mask]
+    )
     assert raster.take(units=[], bins=[]).shape == (0, 0)
 
 
@@ -168,19 +195,32 @@ def test_concatenation_joins_in_time():
 
 
 def test_stacking_puts_units_below_one_another():
-    """The rows of all rasters follow in turn; blocks of units stack back to the whole."""
+    """The rows of all rasters follow in turn; blocks of units stack back to the
+    whole.
+    """
     dense = np.random.default_rng(0).random((7, 70)) < 0.5
     raster = SpikeRaster.from_dense(dense, t_start=3 * pq.ms)
-    assert SpikeRaster.stack([block for _, block in raster.unit_blocks(40)]).equals(raster)
-    np.testing.assert_array_equal(SpikeRaster.stack([raster, raster]).to_dense(), np.vstack([dense, dense]))
+    assert SpikeRaster.stack([block for _, block in raster.unit_blocks(40)]).equals(
+        raster
+    )
+    np.testing.assert_array_equal(
+        SpikeRaster.stack([raster, raster]).to_dense(), np.vstack([dense, dense])
+    )
 
 
 def test_unit_blocks_cover_every_unit_once():
     """Blocks are consecutive, no larger than asked, and complete."""
     dense = dense_matrix(11, 200)
     blocks = list(SpikeRaster.from_dense(dense).unit_blocks(3 * 32))
-    assert [units for units, _ in blocks] == [slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 11)]
-    np.testing.assert_array_equal(np.concatenate([block.to_dense() for _, block in blocks]), dense)
+    assert [units for units, _ in blocks] == [
+        slice(0, 3),
+        slice(3, 6),
+        slice(6, 9),
+        slice(9, 11),
+    ]
+    np.testing.assert_array_equal(
+        np.concatenate([block.to_dense() for _, block in blocks]), dense
+    )
 
 
 def test_the_checksum_follows_its_definition():
@@ -199,7 +239,9 @@ def test_a_raster_cannot_be_changed():
 
 
 def test_bits_may_be_a_memory_map_or_come_later(tmp_path):
-    """A memory map and a function that loads give the same raster as an array; the function runs once."""
+    """A memory map and a function that loads give the same raster as an array; the
+    function runs once.
+    """
     raster = SpikeRaster.from_dense(dense_matrix(3, 100))
     np.save(tmp_path / "bits.npy", raster.bits)
     mapped = SpikeRaster(np.load(tmp_path / "bits.npy", mmap_mode="r"), 3, 100)
@@ -223,14 +265,18 @@ def test_bits_may_be_a_memory_map_or_come_later(tmp_path):
 def test_a_period_survives_every_unit(period, unit):
     """Milliseconds to any unit and back is the same number, to 15 digits."""
     raster = SpikeRaster.from_dense(dense_matrix(1, 3), sampling_period=period * pq.ms)
-    again = SpikeRaster.from_dense(dense_matrix(1, 3), sampling_period=raster.sampling_period.rescale(unit))
+    again = SpikeRaster.from_dense(
+        dense_matrix(1, 3), sampling_period=raster.sampling_period.rescale(unit)
+    )
     assert again.equals(raster)
     assert float(raster.sampling_period) == float(f"{period:.15g}")
 
 
 def test_spikes_lie_a_quarter_into_their_bin():
     """Bin 2 of 2 ms bins from 10 ms has its spike at 14.5 ms."""
-    raster = SpikeRaster.from_dense(dense_matrix(1, 3), sampling_period=2 * pq.ms, t_start=10 * pq.ms)
+    raster = SpikeRaster.from_dense(
+        dense_matrix(1, 3), sampling_period=2 * pq.ms, t_start=10 * pq.ms
+    )
     assert raster.spike_time_seconds(2) == pytest.approx(0.0145, abs=1e-15)
     assert float(raster.t_stop) == 16.0
 
@@ -238,41 +284,115 @@ def test_spikes_lie_a_quarter_into_their_bin():
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: SpikeRaster.from_dense([1, 0]), InputValueError, r"axes \(unit, time_bin\).*newaxis"),
-        (lambda: SpikeRaster.from_dense([[0.5]]), InputValueError, "only 0 and 1.*threshold"),
-        (lambda: SpikeRaster.from_dense([[1]], sampling_period=1), InputTypeError, "1 \\* pq.ms, got 1 .int, no unit"),
-        (lambda: SpikeRaster.from_dense([[1]], sampling_period=1 * pq.mV), InputTypeError, "mV is not a unit of time"),
-        (lambda: SpikeRaster.from_dense([[1]], sampling_period=0 * pq.ms), InputValueError, "positive time, got 0"),
-        (lambda: SpikeRaster.from_dense([[1]], t_start=np.nan * pq.ms), InputValueError, "finite time, got nan"),
-        (lambda: to_seconds([1, 2] * pq.s, "t_start"), InputValueError, "one time, got an array of 2"),
-        (lambda: SpikeRaster.from_packed(np.zeros((2, 1), np.uint8), 9), InputValueError, r"shape \(n_units, 2\)"),
-        (lambda: SpikeRaster(np.zeros((2, 1), np.uint8), 2, 8), InputValueError, r"uint8 of shape \(2, 8\)"),
-        (lambda: SpikeRaster.from_spike_bins([[3]], 3), InputValueError, r"unit 0 run from 3 to 3, outside 0 .. 2"),
-        (lambda: SpikeRaster.from_dense([[1]]).slice(0, 2), InputValueError, "start <= stop <= 1, got 0, 2"),
-        (lambda: SpikeRaster.from_dense([[1]]).take(units=[1]), InputValueError, "units run from 1 to 1"),
-        (lambda: SpikeRaster.from_dense([[1]]).take(bins=[0.5]), InputTypeError, "bins must be a list of integers"),
+        (
+            lambda: SpikeRaster.from_dense([1, 0]),
+            InputValueError,
+            r"axes \(unit, time_bin\).*newaxis",
+        ),
+        (
+            lambda: SpikeRaster.from_dense([[0.5]]),
+            InputValueError,
+            "only 0 and 1.*threshold",
+        ),
+        (
+            lambda: SpikeRaster.from_dense([[1]], sampling_period=1),
+            InputTypeError,
+            "1 \\* pq.ms, got 1 .int, no unit",
+        ),
+        (
+            lambda: SpikeRaster.from_dense([[1]], sampling_period=1 * pq.mV),
+            InputTypeError,
+            "mV is not a unit of time",
+        ),
+        (
+            lambda: SpikeRaster.from_dense([[1]], sampling_period=0 * pq.ms),
+            InputValueError,
+            "positive time, got 0",
+        ),
+        (
+            lambda: SpikeRaster.from_dense([[1]], t_start=np.nan * pq.ms),
+            InputValueError,
+            "finite time, got nan",
+        ),
+        (
+            lambda: to_seconds([1, 2] * pq.s, "t_start"),
+            InputValueError,
+            "one time, got an array of 2",
+        ),
+        (
+            lambda: SpikeRaster.from_packed(np.zeros((2, 1), np.uint8), 9),
+            InputValueError,
+            r"shape \(n_units, 2\)",
+        ),
+        (
+            lambda: SpikeRaster(np.zeros((2, 1), np.uint8), 2, 8),
+            InputValueError,
+            r"uint8 of shape \(2, 8\)",
+        ),
+        (
+            lambda: SpikeRaster.from_spike_bins([[3]], 3),
+            InputValueError,
+            r"unit 0 run from 3 to 3, outside 0 .. 2",
+        ),
+        (
+            lambda: SpikeRaster.from_dense([[1]]).slice(0, 2),
+            InputValueError,
+            "start <= stop <= 1, got 0, 2",
+        ),
+        (
+            lambda: SpikeRaster.from_dense([[1]]).take(units=[1]),
+            InputValueError,
+            "units run from 1 to 1",
+        ),
+        (
+            lambda: SpikeRaster.from_dense([[1]]).take(bins=[0.5]),
+            InputTypeError,
+            "bins must be a list of integers",
+        ),
         (
             lambda: SpikeRaster.from_dense([[1]]).take(bins=[True, False]),
             InputValueError,
             r"mask of bins needs shape \(1,",
         ),
-        (lambda: SpikeRaster.from_dense([[1]]).window_counts(0), InputValueError, "at least 1 bin, got 0"),
-        (lambda: SpikeRaster.from_dense([[1]]).lag_counts(-1), InputValueError, "0 or more bins, got -1"),
-        (lambda: SpikeRaster.stack([]), InputValueError, "stack needs at least one raster"),
         (
-            lambda: SpikeRaster.stack([SpikeRaster.from_dense([[1]]), SpikeRaster.from_dense([[1, 0]])]),
+            lambda: SpikeRaster.from_dense([[1]]).window_counts(0),
+            InputValueError,
+            "at least 1 bin, got 0",
+        ),
+        (
+            lambda: SpikeRaster.from_dense([[1]]).lag_counts(-1),
+            InputValueError,
+            "0 or more bins, got -1",
+        ),
+        (
+            lambda: SpikeRaster.stack([]),
+            InputValueError,
+            "stack needs at least one raster",
+        ),
+        (
+            lambda: SpikeRaster.stack(
+                [SpikeRaster.from_dense([[1]]), SpikeRaster.from_dense([[1, 0]])]
+            ),
             InputValueError,
             "same time bins and sampling period",
         ),
         (
-            lambda: SpikeRaster.from_dense([[1]]).joint_counts(SpikeRaster.from_dense([[1, 0]])),
+            lambda: SpikeRaster.from_dense([[1]]).joint_counts(
+                SpikeRaster.from_dense([[1, 0]])
+            ),
             InputValueError,
             "same time bins, got 1 and 2",
         ),
-        (lambda: SpikeRaster.from_dense([[1]]).cumulative_counts([2]), InputValueError, r"0 .. 1, got 2"),
+        (
+            lambda: SpikeRaster.from_dense([[1]]).cumulative_counts([2]),
+            InputValueError,
+            r"0 .. 1, got 2",
+        ),
         (lambda: SpikeRaster.concatenate([]), InputValueError, "at least one raster"),
         (
-            lambda: SpikeRaster.concatenate([SpikeRaster.from_dense([[1]]), SpikeRaster.from_dense([[1], [1]])]),
+            lambda: SpikeRaster.concatenate(
+                [SpikeRaster.from_dense([[1]]), SpikeRaster.from_dense([[1], [1]])]
+            ),
             InputValueError,
             "same units and sampling period",
         ),
@@ -281,7 +401,11 @@ def test_spikes_lie_a_quarter_into_their_bin():
             InputValueError,
             "does not fit a raster of 2 x 8",
         ),
-        (lambda: RasterBuilder(2, 8, np.zeros((2, 1), np.uint8)), InputValueError, r"uint8 of shape \(2, 8\)"),
+        (
+            lambda: RasterBuilder(2, 8, np.zeros((2, 1), np.uint8)),
+            InputValueError,
+            r"uint8 of shape \(2, 8\)",
+        ),
     ],
 )
 def test_bad_input_says_value_rule_and_remedy(call, error, words):
@@ -292,7 +416,9 @@ def test_bad_input_says_value_rule_and_remedy(call, error, words):
 
 @pytest.mark.parametrize("n_units", [0, 1, 8, 13])
 def test_permuting_bins_of_all_units_alike_equals_indexing(n_units, n_time_bins):
-    """A permuter gives what indexing the unpacked matrix gives, for shapes that fill no byte or word."""
+    """A permuter gives what indexing the unpacked matrix gives, for shapes that fill no
+    byte or word.
+    """
     dense = dense_matrix(n_units, n_time_bins)
     permuter = BinPermuter(SpikeRaster.from_dense(dense))
     for seed in range(2):

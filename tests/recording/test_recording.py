@@ -22,19 +22,29 @@ def network_recording(n_presentations=40, n_units=6, phase="test", seed=0, **opt
         "order": "random",
         **options,
     }
-    return Recording.from_activations(rng.normal(size=(n_presentations, n_units)), phase=phase, **options)
+    return Recording.from_activations(
+        rng.normal(size=(n_presentations, n_units)), phase=phase, **options
+    )
 
 
 def trials_recording():
     raster = SpikeRaster.from_dense(np.random.default_rng(3).random((2, 100)) < 0.3)
-    presentations = pd.DataFrame({"start_bin": [5, 30, 60], "stop_bin": [20, 50, 75], "label": ["b", "a", "b"]})
+    presentations = pd.DataFrame(
+        {"start_bin": [5, 30, 60], "stop_bin": [20, 50, 75], "label": ["b", "a", "b"]}
+    )
     return Recording.from_raster(raster, presentations=presentations)
 
 
 def test_a_spike_is_an_activation_strictly_above_the_threshold():
-    """An activation equal to the threshold is no spike; thresholds may differ by unit."""
-    recording = Recording.from_activations([[0.0, 1.0], [0.1, 1.5]], threshold=[0.0, 1.0])
-    np.testing.assert_array_equal(recording.raster.to_dense(), [[False, True], [False, True]])
+    """An activation equal to the threshold is no spike; thresholds may differ
+    by unit.
+    """
+    recording = Recording.from_activations(
+        [[0.0, 1.0], [0.1, 1.5]], threshold=[0.0, 1.0]
+    )
+    np.testing.assert_array_equal(
+        recording.raster.to_dense(), [[False, True], [False, True]]
+    )
     assert recording.units["threshold"].to_list() == [0.0, 1.0]
 
 
@@ -42,12 +52,16 @@ def test_further_axes_become_units_in_c_order():
     """Activations of shape (presentation, row, column) flatten as NumPy does."""
     activations = np.random.default_rng(0).normal(size=(9, 2, 3))
     recording = Recording.from_activations(activations)
-    np.testing.assert_array_equal(recording.raster.to_dense(), (activations.reshape(9, 6) > 0).T)
+    np.testing.assert_array_equal(
+        recording.raster.to_dense(), (activations.reshape(9, 6) > 0).T
+    )
 
 
 def test_column_types_are_fixed():
     """Whatever integers and strings come in, the same types are kept."""
-    recording = network_recording(labels=np.arange(40, dtype=np.int8) % 3, predictions=np.zeros(40, np.uint16))
+    recording = network_recording(
+        labels=np.arange(40, dtype=np.int8) % 3, predictions=np.zeros(40, np.uint16)
+    )
     types = recording.presentations.dtypes.astype(str).to_dict()
     assert types == {
         "start_bin": "int64",
@@ -58,7 +72,9 @@ def test_column_types_are_fixed():
         "prediction": "int32",
         "is_correct": "bool",
     }
-    named = network_recording(labels=np.array(["cat", "dog"])[np.arange(40) % 2], predictions=None)
+    named = network_recording(
+        labels=np.array(["cat", "dog"])[np.arange(40) % 2], predictions=None
+    )
     assert str(named.presentations["label"].dtype) == "str"
     assert "is_correct" not in named.presentations
 
@@ -73,10 +89,18 @@ def test_tables_handed_out_are_copies():
 
 
 def test_concatenated_phases_come_back_out():
-    """Train and test set side by side, then selected again, are what they were; time runs on."""
-    train, test = network_recording(37, phase="train"), network_recording(21, phase="test", seed=1)
+    """Train and test set side by side, then selected again, are what they were; time
+    runs on.
+    """
+    train, test = (
+        network_recording(37, phase="train"),
+        network_recording(21, phase="test", seed=1),
+    )
     both = Recording.concatenate([train, test])
-    assert [tuple(phase) for phase in both.iter_phases()] == [("train", 0, 37, "random"), ("test", 37, 58, "random")]
+    assert [tuple(phase) for phase in both.iter_phases()] == [
+        ("train", 0, 37, "random"),
+        ("test", 37, 58, "random"),
+    ]
     assert both.select(phase="train").equals(train, identity=False)
     part = both.select(phase="test")
     np.testing.assert_array_equal(part.raster.to_dense(), test.raster.to_dense())
@@ -87,13 +111,21 @@ def test_concatenated_phases_come_back_out():
 
 
 def test_selections_hold_what_they_name():
-    """Units, labels and presentations are kept, the rest is dropped, in order of time."""
+    """Units, labels and presentations are kept, the rest is dropped, in order
+    of time.
+    """
     recording = network_recording()
     dense = recording.raster.to_dense()
     keep = (recording.presentations["label"] == 1).to_numpy()
-    np.testing.assert_array_equal(recording.select(label=1).raster.to_dense(), dense[:, keep])
-    np.testing.assert_array_equal(recording.select(units=[4, 2]).raster.to_dense(), dense[[4, 2]])
-    assert recording.select(units=lambda units: units["unit_in_layer"] > 3).units["unit_in_layer"].to_list() == [4, 5]
+    np.testing.assert_array_equal(
+        recording.select(label=1).raster.to_dense(), dense[:, keep]
+    )
+    np.testing.assert_array_equal(
+        recording.select(units=[4, 2]).raster.to_dense(), dense[[4, 2]]
+    )
+    assert recording.select(units=lambda units: units["unit_in_layer"] > 3).units[
+        "unit_in_layer"
+    ].to_list() == [4, 5]
     chosen = recording.select(presentations=[7, 3], units=[0])
     np.testing.assert_array_equal(chosen.raster.to_dense(), dense[:1, [3, 7]])
     assert recording.select(label=1).equals(recording.select(label=1))
@@ -105,8 +137,14 @@ def test_trials_of_many_bins_are_set_side_by_side():
     recording = trials_recording()
     dense = recording.raster.to_dense()
     part = recording.select(label="b")
-    np.testing.assert_array_equal(part.raster.to_dense(), np.concatenate([dense[:, 5:20], dense[:, 60:75]], axis=1))
-    assert part.presentations[["start_bin", "stop_bin"]].to_numpy().tolist() == [[0, 15], [15, 30]]
+    np.testing.assert_array_equal(
+        part.raster.to_dense(),
+        np.concatenate([dense[:, 5:20], dense[:, 60:75]], axis=1),
+    )
+    assert part.presentations[["start_bin", "stop_bin"]].to_numpy().tolist() == [
+        [0, 15],
+        [15, 30],
+    ]
 
 
 def test_stimulus_order_undoes_the_shuffle():
@@ -116,7 +154,9 @@ def test_stimulus_order_undoes_the_shuffle():
     aligned = []
     for seed in (1, 2):
         order = np.random.default_rng(seed).permutation(30)
-        shuffled = Recording.from_activations(activations[order], stimulus_id=order, order="random")
+        shuffled = Recording.from_activations(
+            activations[order], stimulus_id=order, order="random"
+        )
         aligned.append(shuffled.in_stimulus_order())
     assert aligned[0].raster.equals(aligned[1].raster)
     np.testing.assert_array_equal(aligned[0].raster.to_dense(), (activations > 0).T)
@@ -148,7 +188,11 @@ def test_provenance_that_differs_is_kept_by_phase():
     """What two recordings agree on is kept once, what not once per phase."""
     one = network_recording(phase="train", provenance={"model": "mlp", "seed": "1"})
     two = network_recording(phase="test", provenance={"model": "mlp", "seed": "2"})
-    assert Recording.concatenate([one, two]).provenance == {"model": "mlp", "seed [train]": "1", "seed [test]": "2"}
+    assert Recording.concatenate([one, two]).provenance == {
+        "model": "mlp",
+        "seed [train]": "1",
+        "seed [test]": "2",
+    }
 
 
 def test_phases_can_be_renamed():
@@ -159,7 +203,9 @@ def test_phases_can_be_renamed():
 
 
 def test_a_table_sum_sees_names_types_and_order():
-    """Equal tables share a sum whatever the order of columns; other cells, names or rows change it."""
+    """Equal tables share a sum whatever the order of columns; other cells, names or
+    rows change it.
+    """
     table = pd.DataFrame({"b": ["x", "yz"], "a": [1, 2]})
     assert table_sha256(table) == table_sha256(table[["a", "b"]])
     others = [
@@ -176,7 +222,9 @@ def with_tables(**tables):
     raster = SpikeRaster.from_dense(np.zeros((2, 10), bool))
     parts = {
         "units": pd.DataFrame(index=range(2)),
-        "presentations": pd.DataFrame({"start_bin": [0], "stop_bin": [10], "phase": ["a"]}),
+        "presentations": pd.DataFrame(
+            {"start_bin": [0], "stop_bin": [10], "phase": ["a"]}
+        ),
         "phases": phase_table([Phase("a", 0, 10, "random")]),
         **tables,
     }
@@ -184,7 +232,9 @@ def with_tables(**tables):
 
 
 def shown(start, stop, phase="a"):
-    return pd.DataFrame({"start_bin": start, "stop_bin": stop, "phase": [phase] * len(start)})
+    return pd.DataFrame(
+        {"start_bin": start, "stop_bin": stop, "phase": [phase] * len(start)}
+    )
 
 
 @pytest.mark.parametrize(
@@ -200,8 +250,16 @@ def shown(start, stop, phase="a"):
             InputValueError,
             "no presentation has the label 9; there are 0, 1, 2",
         ),
-        (lambda: trials_recording().select(presentations=[3]), InputValueError, "presentations run from 3 to 3"),
-        (lambda: network_recording().select(units=[True]), InputValueError, "mask of units needs 6 entries"),
+        (
+            lambda: trials_recording().select(presentations=[3]),
+            InputValueError,
+            "presentations run from 3 to 3",
+        ),
+        (
+            lambda: network_recording().select(units=[True]),
+            InputValueError,
+            "mask of units needs 6 entries",
+        ),
         (
             lambda: network_recording().select(units=["a"]),
             InputTypeError,
@@ -212,7 +270,11 @@ def shown(start, stop, phase="a"):
             InputValueError,
             "no labels; record",
         ),
-        (lambda: trials_recording().in_stimulus_order(), InputValueError, "no stimulus_id"),
+        (
+            lambda: trials_recording().in_stimulus_order(),
+            InputValueError,
+            "no stimulus_id",
+        ),
         (lambda: Recording.concatenate([]), InputValueError, "at least one recording"),
         (
             lambda: Recording.concatenate([network_recording(), network_recording()]),
@@ -220,46 +282,126 @@ def shown(start, stop, phase="a"):
             "phase named 'test'; rename one with",
         ),
         (
-            lambda: Recording.concatenate([network_recording(), network_recording(n_units=5, phase="b")]),
+            lambda: Recording.concatenate(
+                [network_recording(), network_recording(n_units=5, phase="b")]
+            ),
             InputValueError,
             "same unit tables",
         ),
         (
-            lambda: Recording.concatenate([network_recording(), network_recording(phase="b", predictions=None)]),
+            lambda: Recording.concatenate(
+                [network_recording(), network_recording(phase="b", predictions=None)]
+            ),
             InputValueError,
             "only some recordings have the presentation column",
         ),
-        (lambda: Recording.from_activations([[1.0, np.nan]]), ActivationError, "got nan at presentation 0, unit 1"),
+        (
+            lambda: Recording.from_activations([[1.0, np.nan]]),
+            ActivationError,
+            "got nan at presentation 0, unit 1",
+        ),
         (lambda: Recording.from_activations([[np.inf]]), ActivationError, "got inf"),
-        (lambda: Recording.from_activations([1.0, 2.0]), InputValueError, r"activations\[:, None\]"),
-        (lambda: Recording.from_activations(np.zeros((0, 3))), InputValueError, "no presentation"),
-        (lambda: Recording.from_activations([["a"]]), InputTypeError, "must be numbers"),
-        (lambda: Recording.from_activations(np.zeros((2, 3)), threshold=[1, 2]), InputValueError, r"shape \(3,\)"),
+        (
+            lambda: Recording.from_activations([1.0, 2.0]),
+            InputValueError,
+            r"activations\[:, None\]",
+        ),
+        (
+            lambda: Recording.from_activations(np.zeros((0, 3))),
+            InputValueError,
+            "no presentation",
+        ),
+        (
+            lambda: Recording.from_activations([["a"]]),
+            InputTypeError,
+            "must be numbers",
+        ),
+        (
+            lambda: Recording.from_activations(np.zeros((2, 3)), threshold=[1, 2]),
+            InputValueError,
+            r"shape \(3,\)",
+        ),
         (
             lambda: network_recording(labels=[1, 2]),
             InputValueError,
             r"one entry per presentation, shape \(40,\), got shape",
         ),
         (lambda: network_recording(labels=np.eye(40)), InputValueError, "argmax"),
-        (lambda: network_recording(labels=np.full(40, 0.5)), InputTypeError, "32-bit integers or strings"),
-        (lambda: network_recording(labels=np.full(40, 2**40)), InputTypeError, "32-bit integers or strings"),
-        (lambda: network_recording(order="sorted"), InputValueError, "random, stored, unknown, got 'sorted'"),
-        (lambda: network_recording().with_phase_names({"x": "y"}), InputValueError, "unknown phase 'x'"),
-        (lambda: with_tables(units=pd.DataFrame(index=range(3))), InputValueError, "one row per unit, 2, got 3"),
-        (lambda: with_tables(units=pd.DataFrame({"a": [1, None]}, dtype=object)), InputTypeError, "found 1.*''.*-1"),
-        (lambda: with_tables(units=pd.DataFrame({"layer": [1, 2]})), InputTypeError, "'layer' of units must be str"),
-        (lambda: with_tables(presentations=shown([8], [12])), InputValueError, "does not lie in the phase 'a'"),
-        (lambda: with_tables(presentations=shown([0], [5], "b")), InputValueError, "phase 'b' it names"),
-        (lambda: with_tables(presentations=shown([5, 0], [6, 1])), InputValueError, "sorted by start_bin"),
-        (lambda: with_tables(presentations=pd.DataFrame({"start_bin": [0]})), InputValueError, "lacks the column"),
         (
-            lambda: with_tables(phases=phase_table([Phase("a", 0, 6, "random"), Phase("b", 5, 10, "random")])),
+            lambda: network_recording(labels=np.full(40, 0.5)),
+            InputTypeError,
+            "32-bit integers or strings",
+        ),
+        (
+            lambda: network_recording(labels=np.full(40, 2**40)),
+            InputTypeError,
+            "32-bit integers or strings",
+        ),
+        (
+            lambda: network_recording(order="sorted"),
+            InputValueError,
+            "random, stored, unknown, got 'sorted'",
+        ),
+        (
+            lambda: network_recording().with_phase_names({"x": "y"}),
+            InputValueError,
+            "unknown phase 'x'",
+        ),
+        (
+            lambda: with_tables(units=pd.DataFrame(index=range(3))),
+            InputValueError,
+            "one row per unit, 2, got 3",
+        ),
+        (
+            lambda: with_tables(units=pd.DataFrame({"a": [1, None]}, dtype=object)),
+            InputTypeError,
+            "found 1.*''.*-1",
+        ),
+        (
+            lambda: with_tables(units=pd.DataFrame({"layer": [1, 2]})),
+            InputTypeError,
+            "'layer' of units must be str",
+        ),
+        (
+            lambda: with_tables(presentations=shown([8], [12])),
+            InputValueError,
+            "does not lie in the phase 'a'",
+        ),
+        (
+            lambda: with_tables(presentations=shown([0], [5], "b")),
+            InputValueError,
+            "phase 'b' it names",
+        ),
+        (
+            lambda: with_tables(presentations=shown([5, 0], [6, 1])),
+            InputValueError,
+            "sorted by start_bin",
+        ),
+        (
+            lambda: with_tables(presentations=pd.DataFrame({"start_bin": [0]})),
+            InputValueError,
+            "lacks the column",
+        ),
+        (
+            lambda: with_tables(
+                phases=phase_table(
+                    [Phase("a", 0, 6, "random"), Phase("b", 5, 10, "random")]
+                )
+            ),
             InputValueError,
             "without overlap",
         ),
-        (lambda: with_tables(phases=phase_table([Phase("a", 0, 11, "random")])), InputValueError, "inside 0 .. 10"),
         (
-            lambda: with_tables(phases=phase_table([Phase("a", 0, 5, "random"), Phase("a", 5, 10, "random")])),
+            lambda: with_tables(phases=phase_table([Phase("a", 0, 11, "random")])),
+            InputValueError,
+            "inside 0 .. 10",
+        ),
+        (
+            lambda: with_tables(
+                phases=phase_table(
+                    [Phase("a", 0, 5, "random"), Phase("a", 5, 10, "random")]
+                )
+            ),
             InputValueError,
             "different names",
         ),

@@ -1,4 +1,6 @@
-"""A recording with something to see: labels, tuned units, a silent one, and a layer with a hostile name."""
+"""A recording with something to see: labels, tuned units, a silent one, and a layer
+with a hostile name.
+"""
 
 import numpy as np
 import pytest
@@ -8,7 +10,15 @@ from ann2neo import Recording
 HOSTILE = "<script>alert(1)</script>"
 
 
-def tuned_recording(n_presentations=600, n_units=24, *, phase="test", order="random", layer="hidden", seed=0):
+def tuned_recording(
+    n_presentations=600,
+    n_units=24,
+    *,
+    phase="test",
+    order="random",
+    layer="hidden",
+    seed=0,
+):
     """Units with different rates for each of four labels; unit 3 never spikes."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 4, n_presentations)

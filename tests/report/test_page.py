@@ -1,4 +1,6 @@
-"""The page: what it says is what the tables say, names stay text, and files are only replaced when asked."""
+"""The page: what it says is what the tables say, names stay text, and files are only
+replaced when asked.
+"""
 
 import re
 
@@ -20,7 +22,16 @@ from ann2neo.cli import app
 from ann2neo.report import render_report, write_report
 from ann2neo.report.words import phase_words
 
-FIGURES = ["raster", "first", "rates", "fano", "intervals", "autocorrelation", "correlations", "selectivity"]
+FIGURES = [
+    "raster",
+    "first",
+    "rates",
+    "fano",
+    "intervals",
+    "autocorrelation",
+    "correlations",
+    "selectivity",
+]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +46,10 @@ def words_of(recording):
     return {
         phase.phase: " ".join(
             phase_words(
-                recording, phase, units[units["phase"] == phase.phase], network[network["phase"] == phase.phase].iloc[0]
+                recording,
+                phase,
+                units[units["phase"] == phase.phase],
+                network[network["phase"] == phase.phase].iloc[0],
             )
         )
         for phase in phases
@@ -43,7 +57,9 @@ def words_of(recording):
 
 
 def test_a_page_has_every_figure_of_every_phase(page):
-    """Two phases with labels give eight figures each, each with words for those who cannot see it."""
+    """Two phases with labels give eight figures each, each with words for those who
+    cannot see it.
+    """
     found = re.findall(r'<figure id="r1p(\d)-(\w+)">', page)
     assert found == [(phase, name) for phase in "12" for name in FIGURES]
     alt = re.findall(r'role="img" aria-label="([^"]+)"', page)
@@ -52,7 +68,9 @@ def test_a_page_has_every_figure_of_every_phase(page):
 
 
 def test_names_from_a_file_stay_text(page):
-    """A layer named like a script, and a model named like a tag, appear escaped and nowhere else."""
+    """A layer named like a script, and a model named like a tag, appear escaped and
+    nowhere else.
+    """
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "<script>alert" not in page
     assert "&lt;b&gt;net&lt;/b&gt;" in page
@@ -61,7 +79,9 @@ def test_names_from_a_file_stay_text(page):
 
 
 def test_a_page_refers_to_nothing_outside(page):
-    """No address is loaded: sources and links are inside the page, and the policy in its head forbids any other."""
+    """No address is loaded: sources and links are inside the page, and the policy in
+    its head forbids any other.
+    """
     targets = re.findall(r'(?:src|href|url)\s*[=(]\s*["\']?([^"\')\s>]+)', page)
     assert targets
     assert all(target.startswith(("#", "data:")) for target in targets)
@@ -69,13 +89,17 @@ def test_a_page_refers_to_nothing_outside(page):
 
 
 def test_ids_in_a_page_are_unique(page):
-    """No two elements share an id, so no figure borrows another's clip path or marker."""
+    """No two elements share an id, so no figure borrows another's clip path or
+    marker.
+    """
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
 
 
 def test_words_of_a_random_order_claim_nothing_about_the_network(two_phases):
-    """In random order the Fano factor is said to restate the rates; in stored order, to describe the data set."""
+    """In random order the Fano factor is said to restate the rates; in stored order, to
+    describe the data set.
+    """
     words = words_of(two_phases)
     assert "They did, so the Fano factor restates the rates" in words["test"]
     assert "true by construction" in words["test"]
@@ -84,11 +108,19 @@ def test_words_of_a_random_order_claim_nothing_about_the_network(two_phases):
 
 
 def test_words_tell_the_numbers_of_the_tables(recording):
-    """Rate, spread, silent units, Fano factor and its expectation are those of summarize; accuracy is counted."""
+    """Rate, spread, silent units, Fano factor and its expectation are those of
+    summarize; accuracy is counted.
+    """
     network = summarize(analyze(recording)).iloc[0]
     words = words_of(recording)["test"]
-    assert f"a unit spiked in {100 * network['mean_firing_rate']:.1f} % of the bins" in words
-    assert f"coefficient of variation of {network['cv_firing_rate_percent']:.0f} %" in words
+    assert (
+        f"a unit spiked in {100 * network['mean_firing_rate']:.1f} % of the bins"
+        in words
+    )
+    assert (
+        f"coefficient of variation of {network['cv_firing_rate_percent']:.0f} %"
+        in words
+    )
     assert "1 unit never spiked and no unit spiked in every bin" in words
     assert f"is {network['mean_fano_factor']:.3f}" in words
     assert f"alone give {network['mean_fano_factor_expected']:.3f}" in words
@@ -98,7 +130,9 @@ def test_words_tell_the_numbers_of_the_tables(recording):
 
 @pytest.mark.parametrize("order", ["random", "stored", "unknown"])
 def test_no_verdict_is_given(recording, order):
-    """Whatever the order, a page says that it does not say whether a network generalizes or memorizes."""
+    """Whatever the order, a page says that it does not say whether a network
+    generalizes or memorizes.
+    """
     raster = recording.raster
     text = words_of(Recording.from_raster(raster, order=order))["recording"]
     assert "Nothing here says whether the network generalizes or memorizes" in text
@@ -106,8 +140,12 @@ def test_no_verdict_is_given(recording, order):
 
 
 def test_tests_rejected_by_design_are_not_called_faults(page):
-    """The Poisson null and the unit root are said to be rejected by design, the dispersion test to be one of order."""
-    rows = re.findall(r"<tr><td>(fano|adf|dispersion)</td>(.*?)</tr>", page, flags=re.DOTALL)
+    """The Poisson null and the unit root are said to be rejected by design, the
+    dispersion test to be one of order.
+    """
+    rows = re.findall(
+        r"<tr><td>(fano|adf|dispersion)</td>(.*?)</tr>", page, flags=re.DOTALL
+    )
     said = {(name, "random order" in row): row for name, row in rows}
     assert "rejects by design" in said["fano", True]
     assert "rejects by design" in said["adf", True]
@@ -115,14 +153,25 @@ def test_tests_rejected_by_design_are_not_called_faults(page):
 
 
 def test_units_of_the_page_are_the_units_of_the_table(page, two_phases):
-    """The table of units has a row per unit and phase, each with the rate that analyze gives."""
+    """The table of units has a row per unit and phase, each with the rate that analyze
+    gives.
+    """
     units = analyze(two_phases)
     body = page[page.index("<caption>Units of") :]
-    head = re.findall(r"<button type=\"button\">(\w+)</button>", body[: body.index("</thead>")])
-    rows = re.findall(r"<tr>(<td.*?)</tr>", body[: body.index("</table>")], flags=re.DOTALL)
-    cells = [re.findall(r"<td([^>]*)>", row)[head.index("firing_rate")] for row in rows[1:] or rows]
+    head = re.findall(
+        r"<button type=\"button\">(\w+)</button>", body[: body.index("</thead>")]
+    )
+    rows = re.findall(
+        r"<tr>(<td.*?)</tr>", body[: body.index("</table>")], flags=re.DOTALL
+    )
+    cells = [
+        re.findall(r"<td([^>]*)>", row)[head.index("firing_rate")]
+        for row in rows[1:] or rows
+    ]
     rates = [float(re.search(r'data-value="([^"]+)"', cell).group(1)) for cell in cells]
-    assert len(re.findall(r"<tr><td", body[: body.index("</table>")])) == len(units) == 48
+    assert (
+        len(re.findall(r"<tr><td", body[: body.index("</table>")])) == len(units) == 48
+    )
     np.testing.assert_array_equal(rates, units["firing_rate"].to_numpy()[-len(rates) :])
 
 
@@ -132,7 +181,9 @@ def test_a_missing_value_tells_its_reason(page):
 
 
 def test_large_tables_are_thinned_and_say_so():
-    """Of 1 500 units, 1 000 evenly spaced rows are shown, and the page says of how many."""
+    """Of 1 500 units, 1 000 evenly spaced rows are shown, and the page says of how
+    many.
+    """
     dense = np.random.default_rng(0).random((1_500, 60)) < 0.5
     page = render_report({"wide": Recording.from_raster(SpikeRaster.from_dense(dense))})
     assert "1\u2009000 rows, evenly spaced, of 1\u2009500." in page
@@ -140,7 +191,9 @@ def test_large_tables_are_thinned_and_say_so():
 
 
 def test_recordings_stand_side_by_side(recording, two_phases):
-    """Two recordings give a chapter each, a table of networks, a figure of all rates and their comparisons."""
+    """Two recordings give a chapter each, a table of networks, a figure of all rates
+    and their comparisons.
+    """
     page = render_report({"one": recording, "two": two_phases})
     assert page.count('<section id="recording-') == 2
     assert 'id="overview-rates"' in page
@@ -148,16 +201,22 @@ def test_recordings_stand_side_by_side(recording, two_phases):
     assert "does not show that two networks are the same" in page
 
 
-@pytest.mark.parametrize("dense", [np.zeros((3, 40), bool), np.ones((2, 40), bool), np.ones((1, 1), bool)])
+@pytest.mark.parametrize(
+    "dense", [np.zeros((3, 40), bool), np.ones((2, 40), bool), np.ones((1, 1), bool)]
+)
 def test_the_dullest_recordings_have_a_page(dense):
-    """Silent units, saturated ones and a single bin give a page without the figures they have no data for."""
+    """Silent units, saturated ones and a single bin give a page without the figures
+    they have no data for.
+    """
     page = render_report({"dull": Recording.from_raster(SpikeRaster.from_dense(dense))})
     assert 'id="r1p1-raster"' in page
     assert 'id="r1p1-correlations"' not in page
 
 
 def test_write_report_replaces_only_when_asked(recording, tmp_path):
-    """A page is written whole; an existing file stays as it is unless overwrite is given."""
+    """A page is written whole; an existing file stays as it is unless overwrite is
+    given.
+    """
     path = tmp_path / "page.html"
     path.write_text("mine")
     with pytest.raises(OutputExistsError, match="exists already"):
@@ -183,17 +242,32 @@ def test_bad_input(recordings, error, words):
 
 
 def test_the_command_writes_a_page(recording, two_phases, tmp_path):
-    """`ann2neo report A.nwb B.nwb -o PAGE` writes one page with a chapter called after each file."""
+    """`ann2neo report A.nwb B.nwb -o PAGE` writes one page with a chapter called after
+    each file.
+    """
     write_nwb(recording, tmp_path / "one.nwb")
     write_nwb(two_phases, tmp_path / "two.nwb")
     out = tmp_path / "page.html"
-    arguments = ["report", str(tmp_path / "one.nwb"), str(tmp_path / "two.nwb"), "-o", str(out)]
+    arguments = [
+        "report",
+        str(tmp_path / "one.nwb"),
+        str(tmp_path / "two.nwb"),
+        "-o",
+        str(out),
+    ]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     page = out.read_text(encoding="utf-8")
-    assert re.findall(r"<h2>(.*?)</h2>", page) == ["Side by side", "one.nwb", "two.nwb", "What the columns mean"]
+    assert re.findall(r"<h2>(.*?)</h2>", page) == [
+        "Side by side",
+        "one.nwb",
+        "two.nwb",
+        "What the columns mean",
+    ]
     again = CliRunner().invoke(app, arguments)
     assert again.exit_code == 1
     assert "exists already" in again.output
-    twice = CliRunner().invoke(app, ["report", arguments[1], arguments[1], "-o", str(tmp_path / "x.html")])
+    twice = CliRunner().invoke(
+        app, ["report", arguments[1], arguments[1], "-o", str(tmp_path / "x.html")]
+    )
     assert "once" in twice.output

@@ -1,4 +1,6 @@
-"""Figures and page of a study: every network is drawn where it belongs, and no verdict is given."""
+"""Figures and page of a study: every network is drawn where it belongs, and no verdict
+is given.
+"""
 
 import re
 
@@ -33,8 +35,12 @@ def results():
             "split": split,
             "order": "random",
             "accuracy_train": 1.0,
-            "accuracy_validation": 0.9 if condition == "generalizing" else 0.1 + 0.01 * seed,
-            "mean_firing_rate": 0.5 + 0.1 * (condition == "generalizing") + width / 1000 + 0.001 * seed,
+            "accuracy_validation": (
+                0.9 if condition == "generalizing" else 0.1 + 0.01 * seed
+            ),
+            "mean_firing_rate": (
+                0.5 + 0.1 * (condition == "generalizing") + width / 1000 + 0.001 * seed
+            ),
             "mean_fano_factor": 0.4,
         }
         for condition in ("random", "generalizing")
@@ -46,29 +52,53 @@ def results():
 
 
 def test_every_network_is_a_point_at_its_gap(results):
-    """Points lie at training minus validation accuracy, in the colour of their condition, of one split only."""
+    """Points lie at training minus validation accuracy, in the colour of their
+    condition, of one split only.
+    """
     ax = plot_indicator_against_gap(results)
     by_name = {points.get_label(): points for points in ax.collections}
     test = results[results["split"] == "test"]
     for condition, part in test.groupby("condition"):
-        expected = np.column_stack([part["accuracy_train"] - part["accuracy_validation"], part["mean_firing_rate"]])
+        expected = np.column_stack(
+            [
+                part["accuracy_train"] - part["accuracy_validation"],
+                part["mean_firing_rate"],
+            ]
+        )
         np.testing.assert_allclose(by_name[condition].get_offsets(), expected)
-        colour = tuple(int(CONDITION_STYLES[condition][0][i : i + 2], 16) / 255 for i in (1, 3, 5))
+        colour = tuple(
+            int(CONDITION_STYLES[condition][0][i : i + 2], 16) / 255 for i in (1, 3, 5)
+        )
         np.testing.assert_allclose(by_name[condition].get_facecolor()[0][:3], colour)
-    assert "8 networks" in next(text.get_text() for text in ax.texts if text.get_gid() == "note")
+    assert "8 networks" in next(
+        text.get_text() for text in ax.texts if text.get_gid() == "note"
+    )
 
 
 def test_lines_join_the_means_of_each_width(results):
     """The line of a condition runs through the mean over its networks at each width."""
     ax = plot_indicator_by_width(results, split="train")
-    means = results[results["split"] == "train"].groupby(["condition", "width"])["mean_firing_rate"].mean()
+    means = (
+        results[results["split"] == "train"]
+        .groupby(["condition", "width"])["mean_firing_rate"]
+        .mean()
+    )
     for line, condition in zip(ax.lines, ("random", "generalizing"), strict=True):
         np.testing.assert_allclose(line.get_ydata(), means[condition])
 
 
 def test_a_training_curve_marks_the_switch_and_what_was_found():
-    """The curve is drawn in order; the switch of labels and the point found lie between the right recordings."""
-    curve = pd.DataFrame({"epoch": 0, "batch": range(10), "split": "train", "labels": ["true"] * 4 + ["random"] * 6})
+    """The curve is drawn in order; the switch of labels and the point found lie between
+    the right recordings.
+    """
+    curve = pd.DataFrame(
+        {
+            "epoch": 0,
+            "batch": range(10),
+            "split": "train",
+            "labels": ["true"] * 4 + ["random"] * 6,
+        }
+    )
     curve["mean_firing_rate"] = np.linspace(0.5, 0.4, 10)
     ax = plot_training(curve, change_points={"found": 5})
     line, switch, found = ax.lines
@@ -79,9 +109,13 @@ def test_a_training_curve_marks_the_switch_and_what_was_found():
 
 
 def test_a_place_is_shown_without_a_label(results):
-    """Ranges reach from the least to the greatest network of a condition, and nothing names a class for the network."""
+    """Ranges reach from the least to the greatest network of a condition, and nothing
+    names a class for the network.
+    """
     ax = plot_place(0.6, results)
-    test = results[results["split"] == "test"].groupby("condition", sort=False)["mean_firing_rate"]
+    test = results[results["split"] == "test"].groupby("condition", sort=False)[
+        "mean_firing_rate"
+    ]
     for line, (_, values) in zip(ax.lines, test, strict=False):
         np.testing.assert_allclose(line.get_xdata(), [values.min(), values.max()])
     assert ax.get_legend().get_texts()[0].get_text() == "this network: 0.600"
@@ -89,12 +123,18 @@ def test_a_place_is_shown_without_a_label(results):
 
 
 BAD = [
-    (lambda rows: plot_indicator_against_gap(rows, "age"), "table of results lacks the column 'age'"),
+    (
+        lambda rows: plot_indicator_against_gap(rows, "age"),
+        "table of results lacks the column 'age'",
+    ),
     (
         lambda rows: plot_indicator_by_width(rows, split="dev"),
         "no network was recorded on split 'dev'; there are train",
     ),
-    (lambda rows: plot_place(float("nan"), rows), "value must be a finite number, got nan"),
+    (
+        lambda rows: plot_place(float("nan"), rows),
+        "value must be a finite number, got nan",
+    ),
     (plot_training, "table of curve lacks the column 'epoch'"),
 ]
 
@@ -107,29 +147,48 @@ def test_bad_input(call, words, results):
 
 
 def test_a_report_shows_the_place_among_a_study(recording, results):
-    """With a study's rows every phase has one figure more, whose words deny that it is evidence."""
+    """With a study's rows every phase has one figure more, whose words deny that it is
+    evidence.
+    """
     page = render_report({"one": recording}, study=results)
     assert page.count('id="r1p1-place"') == 1
     assert "Lying in a range is no evidence" in page
 
 
 def test_the_page_of_a_study(results, tmp_path):
-    """Each split has a figure per indicator and kind; the tables given and all rows are there."""
-    hypotheses = pd.DataFrame({"hypothesis": ["<H1>"], "verdict": ["cannot be decided"]})
-    page = write_study_report(results, tmp_path / "study.html", tables={"Hypotheses": hypotheses}).read_text("utf-8")
+    """Each split has a figure per indicator and kind; the tables given and all rows are
+    there.
+    """
+    hypotheses = pd.DataFrame(
+        {"hypothesis": ["<H1>"], "verdict": ["cannot be decided"]}
+    )
+    page = write_study_report(
+        results, tmp_path / "study.html", tables={"Hypotheses": hypotheses}
+    ).read_text("utf-8")
     ids = re.findall(r'<figure id="([^"]+)">', page)
     assert len(ids) == 2 * 2 * 2
     assert "&lt;H1&gt;" in page
     assert page.count("<tr><td") == len(results) + 1
     assert "restates the firing rate" in page
-    unordered = write_study_report(results.assign(order="stored"), tmp_path / "stored.html").read_text("utf-8")
+    unordered = write_study_report(
+        results.assign(order="stored"), tmp_path / "stored.html"
+    ).read_text("utf-8")
     assert "restates the firing rate" not in unordered
 
 
 def test_the_command_needs_a_folder_of_results(recording, tmp_path):
-    """A folder that holds no study is named in a one-line error, and no page is written."""
+    """A folder that holds no study is named in a one-line error, and no page is
+    written.
+    """
     write_nwb(recording, tmp_path / "one.nwb")
-    arguments = ["report", str(tmp_path / "one.nwb"), "-o", str(tmp_path / "page.html"), "--study", str(tmp_path)]
+    arguments = [
+        "report",
+        str(tmp_path / "one.nwb"),
+        "-o",
+        str(tmp_path / "page.html"),
+        "--study",
+        str(tmp_path),
+    ]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 1
     assert str(tmp_path) in done.output

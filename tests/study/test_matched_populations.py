@@ -1,4 +1,6 @@
-"""Matched networks differ in their labels alone, reach the same accuracy, and are compared seed by seed."""
+"""Matched networks differ in their labels alone, reach the same accuracy, and are
+compared seed by seed.
+"""
 
 import numpy as np
 import pandas as pd
@@ -7,21 +9,35 @@ from scipy.stats import ttest_1samp
 
 from ann2neo import InputValueError, OutputExistsError
 from ann2neo.study import populations
-from ann2neo.study.populations import matched_populations, population_intervals, run_populations
+from ann2neo.study.populations import (
+    matched_populations,
+    population_intervals,
+    run_populations,
+)
 
 
 @pytest.fixture(scope="module")
 def networks():
     return matched_populations(
-        "digits", width=48, n_samples=150, accuracy=0.96, seeds=(0, 1), max_epochs=3000, n_permutations=99
+        "digits",
+        width=48,
+        n_samples=150,
+        accuracy=0.96,
+        seeds=(0, 1),
+        max_epochs=3000,
+        n_permutations=99,
     )
 
 
 def test_both_networks_reach_the_accuracy_asked_for(networks):
-    """Generalizing and memorizing networks stop at one training accuracy; only one kind answers test samples."""
+    """Generalizing and memorizing networks stop at one training accuracy; only one kind
+    answers test samples.
+    """
     trained = networks[networks["condition"] != "random"]
     assert trained["accuracy_train"].between(0.96, 1).all()
-    test = networks.drop_duplicates(["seed", "condition"]).set_index(["seed", "condition"])["accuracy_test"]
+    test = networks.drop_duplicates(["seed", "condition"]).set_index(
+        ["seed", "condition"]
+    )["accuracy_test"]
     for seed in (0, 1):
         assert test[seed, "generalizing"] > 0.7
         assert test[seed, "memorizing"] < 0.35
@@ -29,9 +45,19 @@ def test_both_networks_reach_the_accuracy_asked_for(networks):
 
 
 def test_every_network_has_its_rows(networks):
-    """Two phases for each condition, and the memorized labels on the training images besides."""
-    rows = networks[networks["seed"] == 1][["condition", "phase", "labels"]].to_numpy().tolist()
-    expected = [[c, p, "true"] for c in ("random", "generalizing", "memorizing") for p in ("train", "test")]
+    """Two phases for each condition, and the memorized labels on the training images
+    besides.
+    """
+    rows = (
+        networks[networks["seed"] == 1][["condition", "phase", "labels"]]
+        .to_numpy()
+        .tolist()
+    )
+    expected = [
+        [c, p, "true"]
+        for c in ("random", "generalizing", "memorizing")
+        for p in ("train", "test")
+    ]
     assert sorted(rows) == sorted([*expected, ["memorizing", "train", "trained"]])
     sizes = networks.drop_duplicates(["phase"]).set_index("phase")["n_time_bins"]
     assert sizes["train"] == 150
@@ -39,9 +65,13 @@ def test_every_network_has_its_rows(networks):
 
 
 def test_intervals_are_students_t_of_paired_differences(networks):
-    """The interval of the difference is SciPy's, over seeds, of memorizing minus generalizing."""
+    """The interval of the difference is SciPy's, over seeds, of memorizing minus
+    generalizing.
+    """
     table = population_intervals(networks)
-    row = table.set_index(["phase", "labels", "statistic"]).loc[("test", "true", "mean_correlation")]
+    row = table.set_index(["phase", "labels", "statistic"]).loc[
+        ("test", "true", "mean_correlation")
+    ]
     values = networks[networks["phase"] == "test"].pivot_table(
         index="seed", columns="condition", values="mean_correlation"
     )
@@ -53,13 +83,24 @@ def test_intervals_are_students_t_of_paired_differences(networks):
     )
     assert row["n_seeds"] == 2
     assert set(table["labels"]) == {"true", "trained"}
-    trained = table[(table["labels"] == "trained") & (table["statistic"] == "mean_mutual_information")].iloc[0]
-    own = networks[(networks["phase"] == "train") & (networks["condition"] == "generalizing")]
-    np.testing.assert_allclose(trained["generalizing_mean"], own["mean_mutual_information"].mean())
+    trained = table[
+        (table["labels"] == "trained")
+        & (table["statistic"] == "mean_mutual_information")
+    ].iloc[0]
+    own = networks[
+        (networks["phase"] == "train") & (networks["condition"] == "generalizing")
+    ]
+    np.testing.assert_allclose(
+        trained["generalizing_mean"], own["mean_mutual_information"].mean()
+    )
 
 
-def test_both_tables_are_written_and_nothing_is_replaced(networks, tmp_path, monkeypatch):
-    """The files hold the two tables to six digits; a second run is refused before anything is trained."""
+def test_both_tables_are_written_and_nothing_is_replaced(
+    networks, tmp_path, monkeypatch
+):
+    """The files hold the two tables to six digits; a second run is refused before
+    anything is trained.
+    """
     monkeypatch.setattr(populations, "matched_populations", lambda **_: networks)
     table = run_populations(tmp_path / "found.csv", seeds=(0, 1))
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "found.csv"), table, rtol=1e-5)
@@ -69,21 +110,31 @@ def test_both_tables_are_written_and_nothing_is_replaced(networks, tmp_path, mon
         run_populations(tmp_path / "found.csv", overwrite=True)
         for name in {"found.csv", "found_networks.csv"} - {there}:
             (tmp_path / name).unlink()
-        with pytest.raises(OutputExistsError, match=f"{there} exists already; pass overwrite=True"):
+        with pytest.raises(
+            OutputExistsError, match=f"{there} exists already; pass overwrite=True"
+        ):
             run_populations(tmp_path / "found.csv")
 
 
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: matched_populations("digits", n_samples=1), "n_samples must lie in 2 .. [0-9]+, got 1"),
+        (
+            lambda: matched_populations("digits", n_samples=1),
+            "n_samples must lie in 2 .. [0-9]+, got 1",
+        ),
         (
             lambda: matched_populations("digits", n_samples=10, accuracy=99),
             "accuracy must lie in 0 .. 1, got 99; 0.99 stands for",
         ),
-        (lambda: matched_populations("digits", n_samples=10, seeds=()), "at least one seed, got none"),
         (
-            lambda: population_intervals(pd.DataFrame({"seed": [0, 0], "phase": "test", "labels": "true"})),
+            lambda: matched_populations("digits", n_samples=10, seeds=()),
+            "at least one seed, got none",
+        ),
+        (
+            lambda: population_intervals(
+                pd.DataFrame({"seed": [0, 0], "phase": "test", "labels": "true"})
+            ),
             "needs two seeds or more",
         ),
         (

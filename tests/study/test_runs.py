@@ -1,4 +1,6 @@
-"""Runs of the study: the quick profile, killed and resumed runs, folders that may not be used."""
+"""Runs of the study: the quick profile, killed and resumed runs, folders that may not
+be used.
+"""
 
 import json
 import os
@@ -13,7 +15,13 @@ import pandas as pd
 import pytest
 
 import ann2neo
-from ann2neo.errors import Ann2NeoError, FileFormatError, InputValueError, OutputExistsError, OutputLockedError
+from ann2neo.errors import (
+    Ann2NeoError,
+    FileFormatError,
+    InputValueError,
+    OutputExistsError,
+    OutputLockedError,
+)
 from ann2neo.study.cells import PROFILES, Cell, planned_cells
 from ann2neo.study.conditions import NetworkUnderStudy
 from ann2neo.study.hypotheses import hypotheses_markdown, judge_hypotheses
@@ -29,8 +37,20 @@ ENVIRONMENT = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVE
 def quick(tmp_path_factory):
     """Results of the quick profile, from the command line."""
     folder = tmp_path_factory.mktemp("quick") / "results"
-    command = [sys.executable, "-m", "ann2neo", "study", "run", "--profile", "quick", "--out", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "ann2neo",
+        "study",
+        "run",
+        "--profile",
+        "quick",
+        "--out",
+        str(folder),
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=ENVIRONMENT, check=False
+    )
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -49,76 +69,129 @@ def small(tmp_path_factory):
 
 
 def test_the_quick_profile_runs_the_whole_study(quick):
-    """Every cell has a row per split, rates of its units, a NWB file, and the tables and verdicts print."""
+    """Every cell has a row per split, rates of its units, a NWB file, and the tables
+    and verdicts print.
+    """
     results = load_results(quick)
     table = results.table
     assert not table.duplicated(ROW_KEY).any()
     assert len(table) == 2 * len(planned_cells("quick"))
     assert len(list((quick / "recordings").glob("*.nwb"))) == len(table) / 2
     means = results.unit_rates.groupby(ROW_KEY)["firing_rate"].mean()
-    np.testing.assert_allclose(table.set_index(ROW_KEY)["mean_firing_rate"].sort_index(), means, rtol=1e-12)
-    generalizing = table[(table["condition"] == "generalizing") & (table["split"] == "test")]
+    np.testing.assert_allclose(
+        table.set_index(ROW_KEY)["mean_firing_rate"].sort_index(), means, rtol=1e-12
+    )
+    generalizing = table[
+        (table["condition"] == "generalizing") & (table["split"] == "test")
+    ]
     assert (generalizing["accuracy_test"] > 0.8).all()
     findings = {(f.number, f.part): f for f in judge_hypotheses(results)}
     assert findings[1, ""].verdict == "supported"
     assert findings[1, ""].n == 12
     assert hypotheses_markdown(list(findings.values())).count("| H") == len(findings)
-    assert all(table_markdown(results, number).count("| digits |") == 8 for number in (1, 2, 5))
+    assert all(
+        table_markdown(results, number).count("| digits |") == 8 for number in (1, 2, 5)
+    )
     judged = indicators(results).set_index(["statistic", "held_out"])
     assert judged.loc[("mean_firing_rate", ""), "auc"] < 0.2
     assert set(judged.index.get_level_values("held_out")) == {"", "MLP", "CNN"}
 
 
 def test_the_files_hold_what_the_rows_say(small):
-    """A cell's file reads back with a phase per split, the rates of its rows, and where it came from."""
+    """A cell's file reads back with a phase per split, the rates of its rows, and where
+    it came from.
+    """
     table = load_results(small).table
     for row in table.to_dict("records"):
-        cell = Cell(*(row[name] for name in ("dataset", "network", "width", "condition", "seed")))
+        cell = Cell(
+            *(
+                row[name]
+                for name in ("dataset", "network", "width", "condition", "seed")
+            )
+        )
         recording = ann2neo.read_nwb(small / "recordings" / f"{cell.name}.nwb")
         raster = recording.phase_raster(row["split"])
-        assert raster.spike_counts().sum() / raster.n_units / raster.n_time_bins == pytest.approx(
-            row["mean_firing_rate"], rel=1e-12
+        assert (
+            raster.spike_counts().sum() / raster.n_units / raster.n_time_bins
+            == pytest.approx(row["mean_firing_rate"], rel=1e-12)
         )
         assert recording.provenance["condition"] == row["condition"]
         assert len(raster.to_dense()[0]) == {"train": 1437, "test": 360}[row["split"]]
 
 
 def test_accuracies_are_of_the_recorded_predictions(small):
-    """The test accuracy of a row is the share of correct predictions in the cell's file."""
+    """The test accuracy of a row is the share of correct predictions in the cell's
+    file.
+    """
     table = load_results(small).table
-    row = table[(table["condition"] == "generalizing") & (table["split"] == "test")].iloc[0]
-    recording = ann2neo.read_nwb(small / "recordings" / "digits_MLP_16_generalizing_seed0.nwb")
+    row = table[
+        (table["condition"] == "generalizing") & (table["split"] == "test")
+    ].iloc[0]
+    recording = ann2neo.read_nwb(
+        small / "recordings" / "digits_MLP_16_generalizing_seed0.nwb"
+    )
     test = recording.presentations[recording.presentations["phase"] == "test"]
     assert test["is_correct"].mean() == pytest.approx(row["accuracy_test"])
 
 
-def test_a_finished_cell_is_not_run_again_and_new_ones_are_added(small, tmp_path, monkeypatch):
-    """A second run leaves the cells that are there and extends the table by the others, whatever the order."""
+def test_a_finished_cell_is_not_run_again_and_new_ones_are_added(
+    small, tmp_path, monkeypatch
+):
+    """A second run leaves the cells that are there and extends the table by the others,
+    whatever the order.
+    """
     both, stepwise = tmp_path / "both", tmp_path / "stepwise"
-    run_study(_cells(seeds=[0, 1], conditions=["random", "generalizing"]), both, max_epochs=5)
-    run_study(_cells(seeds=[1], conditions=["random", "generalizing"]), stepwise, max_epochs=5)
+    run_study(
+        _cells(seeds=[0, 1], conditions=["random", "generalizing"]), both, max_epochs=5
+    )
+    run_study(
+        _cells(seeds=[1], conditions=["random", "generalizing"]), stepwise, max_epochs=5
+    )
     run_study(_cells(seeds=[0], conditions=["generalizing"]), stepwise, max_epochs=5)
-    run_study(_cells(seeds=[0, 1], conditions=["random", "generalizing"]), stepwise, max_epochs=5)
-    assert (both / "results.csv").read_bytes() == (stepwise / "results.csv").read_bytes()
-    assert (both / "unit_rates.csv").read_bytes() == (stepwise / "unit_rates.csv").read_bytes()
+    run_study(
+        _cells(seeds=[0, 1], conditions=["random", "generalizing"]),
+        stepwise,
+        max_epochs=5,
+    )
+    assert (both / "results.csv").read_bytes() == (
+        stepwise / "results.csv"
+    ).read_bytes()
+    assert (both / "unit_rates.csv").read_bytes() == (
+        stepwise / "unit_rates.csv"
+    ).read_bytes()
     monkeypatch.setattr(NetworkUnderStudy, "bring_into", None)
-    again = run_study(_cells(seeds=[0, 1], conditions=["random", "generalizing"]), both, max_epochs=5)
+    again = run_study(
+        _cells(seeds=[0, 1], conditions=["random", "generalizing"]), both, max_epochs=5
+    )
     assert len(again) == 8
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path):
-    """Kill -9 in the middle of a cell, then resumed: the same tables as without the kill, from its checkpoint."""
+    """Kill -9 in the middle of a cell, then resumed: the same tables as without the
+    kill, from its checkpoint.
+    """
     code = (
-        "import sys, ann2neo.study.runs as runs; from ann2neo.study.cells import planned_cells\n"
-        "runs._CHECKPOINT_SECONDS = 0.1\n"
-        "cells = planned_cells('quick', networks=['MLP'], widths=[16], seeds=[0], conditions=['mem_random_last'])\n"
-        "runs.run_study(cells, sys.argv[1], max_epochs=1500)\n"
+        "import sys, ann2neo.study.runs as runs; from ann2neo.study.cells import"
+        " planned_cells\nruns._CHECKPOINT_SECONDS = 0.1\ncells = planned_cells('quick',"
+        " networks=['MLP'], widths=[16], seeds=[0],"
+        " conditions=['mem_random_last'])\nruns.run_study(cells, sys.argv[1],"
+        " max_epochs=1500)\n"
     )
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    checkpoint = killed / "networks" / "digits_MLP_16_mem_random_last_seed0.checkpoint.npz"
-    process = subprocess.Popen([sys.executable, "-c", code, str(killed)], env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+    checkpoint = (
+        killed / "networks" / "digits_MLP_16_mem_random_last_seed0.checkpoint.npz"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(killed)],
+        env=ENVIRONMENT,
+        stderr=subprocess.DEVNULL,
+    )
     deadline = time.monotonic() + 120
-    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+    while (
+        not checkpoint.exists()
+        and process.poll() is None
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -135,25 +208,42 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
 
 
 def test_a_long_training_is_told_of(tmp_path, caplog, monkeypatch):
-    """The log tells how far a training has come, and an end only from networks that were trained."""
+    """The log tells how far a training has come, and an end only from networks that
+    were trained.
+    """
     monkeypatch.setattr("ann2neo.study.runs._REPORT_SECONDS", 0.0)
     with caplog.at_level("INFO", logger="ann2neo.study.runs"):
-        run_study(_cells(conditions=["random", "generalizing", "mem_random_last"]), tmp_path / "r", max_epochs=2)
+        run_study(
+            _cells(conditions=["random", "generalizing", "mem_random_last"]),
+            tmp_path / "r",
+            max_epochs=2,
+        )
     lines = [record.getMessage() for record in caplog.records]
     title = "MLP of width 16 on digits, generalizing, seed 0"
-    assert sum(line.startswith(f"{title}: ") and "epochs, accuracy" in line for line in lines) == 2
+    assert (
+        sum(
+            line.startswith(f"{title}: ") and "epochs, accuracy" in line
+            for line in lines
+        )
+        == 2
+    )
     ends = [line for line in lines if line.startswith(("1/3", "2/3", "3/3"))]
     assert ["left" in line for line in ends] == [False, True, False]
 
 
 def test_a_run_of_an_earlier_version_goes_on(small, tmp_path):
-    """A folder whose header and cells do not name a precision was trained in float32, and new cells join it."""
+    """A folder whose header and cells do not name a precision was trained in float32,
+    and new cells join it.
+    """
     folder = tmp_path / "results"
     shutil.copytree(small, folder)
     (folder / "study.json").write_text(_header())
     for path in (folder / "cells").glob("*.json"):
         cell = json.loads(path.read_text())
-        cell["rows"] = [{name: row[name] for name in row if name != "precision"} for row in cell["rows"]]
+        cell["rows"] = [
+            {name: row[name] for name in row if name != "precision"}
+            for row in cell["rows"]
+        ]
         path.write_text(json.dumps(cell))
     run_study(_cells(seeds=[1], conditions=["random"]), folder, max_epochs=5)
     table = load_results(folder).table
@@ -162,8 +252,15 @@ def test_a_run_of_an_earlier_version_goes_on(small, tmp_path):
 
 
 def test_mixed_precision_is_told_in_rows_and_files(tmp_path):
-    """Networks trained in mixed precision say so, in their rows and in their files, and are recorded in float32."""
-    run_study(_cells(conditions=["generalizing"]), tmp_path / "r", max_epochs=2, precision="mixed_bfloat16")
+    """Networks trained in mixed precision say so, in their rows and in their files, and
+    are recorded in float32.
+    """
+    run_study(
+        _cells(conditions=["generalizing"]),
+        tmp_path / "r",
+        max_epochs=2,
+        precision="mixed_bfloat16",
+    )
     assert set(load_results(tmp_path / "r").table["precision"]) == {"mixed_bfloat16"}
     file = tmp_path / "r" / "recordings" / "digits_MLP_16_generalizing_seed0.nwb"
     assert ann2neo.read_nwb(file).provenance["training_precision"] == "mixed_bfloat16"
@@ -172,33 +269,60 @@ def test_mixed_precision_is_told_in_rows_and_files(tmp_path):
 def test_two_runs_on_one_folder_are_told_apart(small):
     """While a run holds the folder, another one is refused and nothing changes."""
     before = (small / "results.csv").read_bytes()
-    with locked(small), pytest.raises(OutputLockedError, match="another run of the study is at work"):
+    with (
+        locked(small),
+        pytest.raises(OutputLockedError, match="another run of the study is at work"),
+    ):
         run_study(_cells(seeds=[5]), small, max_epochs=5)
     assert (small / "results.csv").read_bytes() == before
 
 
 def _header(**change):
-    return json.dumps({"study": "ann2neo", "format": 1, "settings": {"max_epochs": 5}, **change})
+    return json.dumps(
+        {"study": "ann2neo", "format": 1, "settings": {"max_epochs": 5}, **change}
+    )
 
 
 @pytest.mark.parametrize(
     ("files", "kind", "words"),
     [
         ({"notes.txt": "mine"}, OutputExistsError, "holds notes.txt and no study"),
-        ({"study.json": _header(format=99)}, FileFormatError, "format 99; this version reads 'ann2neo', format 1"),
-        ({"study.json": _header(study="another")}, FileFormatError, "a study of 'another'"),
-        ({"study.json": "{"}, FileFormatError, "not the header of a study"),
-        ({"study.json": _header(settings={"max_epochs": 7})}, InputValueError, "begun with .*7.*, not .*5"),
         (
-            {"study.json": _header(settings={"max_epochs": 5, "precision": "mixed_bfloat16"})},
+            {"study.json": _header(format=99)},
+            FileFormatError,
+            "format 99; this version reads 'ann2neo', format 1",
+        ),
+        (
+            {"study.json": _header(study="another")},
+            FileFormatError,
+            "a study of 'another'",
+        ),
+        ({"study.json": "{"}, FileFormatError, "not the header of a study"),
+        (
+            {"study.json": _header(settings={"max_epochs": 7})},
+            InputValueError,
+            "begun with .*7.*, not .*5",
+        ),
+        (
+            {
+                "study.json": _header(
+                    settings={"max_epochs": 5, "precision": "mixed_bfloat16"}
+                )
+            },
             InputValueError,
             "begun with .*mixed_bfloat16.*, not .*float32",
         ),
-        ({"study.json": _header(), "results.csv": "a"}, OutputExistsError, "tables without the cells"),
+        (
+            {"study.json": _header(), "results.csv": "a"},
+            OutputExistsError,
+            "tables without the cells",
+        ),
     ],
 )
 def test_a_folder_that_is_not_this_study_is_left_alone(tmp_path, files, kind, words):
-    """A folder with something else, another version or other settings is refused, and nothing in it changes."""
+    """A folder with something else, another version or other settings is refused, and
+    nothing in it changes.
+    """
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(kind, match=words) as caught:
@@ -214,16 +338,26 @@ def test_a_folder_that_is_not_this_study_is_left_alone(tmp_path, files, kind, wo
         ({}, FileFormatError, "study.json is missing"),
         ({"study.json": _header()}, InputValueError, "no cell .* is finished yet"),
         (
-            {"study.json": _header(), "results.csv": "a,b\n1,2\n", "unit_rates.csv": "a\n1\n"},
+            {
+                "study.json": _header(),
+                "results.csv": "a,b\n1,2\n",
+                "unit_rates.csv": "a\n1\n",
+            },
             FileFormatError,
             "lack the",
         ),
-        ({"study.json": _header(), "results.csv": "", "unit_rates.csv": ""}, FileFormatError, "cannot be read"),
+        (
+            {"study.json": _header(), "results.csv": "", "unit_rates.csv": ""},
+            FileFormatError,
+            "cannot be read",
+        ),
         ({"study.json": _header(format=2)}, FileFormatError, "run the study anew"),
     ],
 )
 def test_results_that_cannot_be_read_are_an_error(tmp_path, files, kind, words):
-    """A missing, unfinished or foreign folder of results is an error that says what to do."""
+    """A missing, unfinished or foreign folder of results is an error that says what to
+    do.
+    """
     folder = tmp_path / "results"
     if files is not None:
         folder.mkdir()
@@ -244,23 +378,36 @@ def test_results_that_cannot_be_read_are_an_error(tmp_path, files, kind, words):
         ({"widths": [6.5]}, "a width must be a whole number"),
         ({"seeds": [-1]}, "a seed must be at least 0"),
         ({"conditions": ["overfit"]}, "unknown condition 'overfit'"),
-        ({"networks": ["MLP"], "conditions": ["mem_retrain_all"]}, "unknown condition 'mem_retrain_all'"),
+        (
+            {"networks": ["MLP"], "conditions": ["mem_retrain_all"]},
+            "unknown condition 'mem_retrain_all'",
+        ),
     ],
 )
 def test_cells_that_do_not_exist_are_refused(choice, words):
-    """Unknown networks, conditions and profiles and impossible widths are errors that name the valid ones."""
+    """Unknown networks, conditions and profiles and impossible widths are errors that
+    name the valid ones.
+    """
     with pytest.raises((InputValueError, TypeError), match=words):
         planned_cells(**{"profile": "quick", **choice})
 
 
 def test_an_unknown_precision_is_refused_before_anything_is_made(tmp_path):
-    """A precision that does not exist is an error that names the valid ones, and no folder appears."""
-    with pytest.raises(InputValueError, match="unknown precision 'float8'; there are float32, mixed_bfloat16"):
+    """A precision that does not exist is an error that names the valid ones, and no
+    folder appears.
+    """
+    with pytest.raises(
+        InputValueError,
+        match="unknown precision 'float8'; there are float32, mixed_bfloat16",
+    ):
         run_study(_cells(), tmp_path / "new", precision="float8")
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize(("max_epochs", "words"), [(0, "max_epochs must be at least 1, got 0"), (-3, "got -3")])
+@pytest.mark.parametrize(
+    ("max_epochs", "words"),
+    [(0, "max_epochs must be at least 1, got 0"), (-3, "got -3")],
+)
 def test_no_epochs_are_refused_before_anything_is_made(tmp_path, max_epochs, words):
     """A study of no epochs is an error, and no folder is made."""
     with pytest.raises(InputValueError, match=words):
@@ -277,7 +424,9 @@ def test_an_unknown_data_set_leaves_the_results_intact(small):
 
 
 def test_the_paper_profile_is_the_papers_cells():
-    """The profile has every cell of the paper's table 1 and the untrained networks, with three seeds each."""
+    """The profile has every cell of the paper's table 1 and the untrained networks,
+    with three seeds each.
+    """
     from ann2neo.study.published import paper_table
 
     key = ["network", "width", "dataset", "condition"]
@@ -292,8 +441,16 @@ def test_a_data_set_of_ones_own_is_studied_by_its_file(tmp_path):
     """A .npz file is a data set; its cells are named after the file."""
     rng = np.random.default_rng(0)
     y = np.arange(200) % 4
-    np.savez(tmp_path / "mine.npz", x_train=rng.random((200, 6)), y_train=y, x_test=rng.random((40, 6)), y_test=y[:40])
+    np.savez(
+        tmp_path / "mine.npz",
+        x_train=rng.random((200, 6)),
+        y_train=y,
+        x_test=rng.random((40, 6)),
+        y_test=y[:40],
+    )
     cells = _cells(datasets=[str(tmp_path / "mine.npz")], conditions=["random"])
     table = run_study(cells, tmp_path / "out", max_epochs=2)
     assert set(table["dataset"]) == {"mine"}
-    assert [path.name for path in (tmp_path / "out" / "recordings").iterdir()] == ["mine_MLP_16_random_seed0.nwb"]
+    assert [path.name for path in (tmp_path / "out" / "recordings").iterdir()] == [
+        "mine_MLP_16_random_seed0.nwb"
+    ]

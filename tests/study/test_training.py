@@ -9,7 +9,12 @@ from ann2neo.datasets import DataSet
 from ann2neo.errors import InputValueError
 from ann2neo.study import conditions, training
 from ann2neo.study.conditions import NetworkUnderStudy, conditions_of, epoch_limit
-from ann2neo.study.networks import build_network, initial_weights, learning_twin, weights_of
+from ann2neo.study.networks import (
+    build_network,
+    initial_weights,
+    learning_twin,
+    weights_of,
+)
 from ann2neo.study.training import Trainer
 
 
@@ -45,7 +50,9 @@ def _same(first, second):
     ],
 )
 def test_networks_are_the_papers(network, shape, classes):
-    """Each network has the paper's layers, a hidden layer of the width asked for, and a softmax over the classes."""
+    """Each network has the paper's layers, a hidden layer of the width asked for, and a
+    softmax over the classes.
+    """
     model = build_network(network, 24, shape, 10)
     assert [type(layer).__name__ for layer in model.layers] == classes
     assert model.get_layer("hidden").units == 24
@@ -53,7 +60,9 @@ def test_networks_are_the_papers(network, shape, classes):
 
 
 def test_untrained_weights_depend_on_the_seed_alone():
-    """The same seed gives the same Glorot-uniform kernels in another network, whatever was drawn before."""
+    """The same seed gives the same Glorot-uniform kernels in another network, whatever
+    was drawn before.
+    """
     first, second = (build_network("MLP", 32, (8, 8, 1)) for _ in range(2))
     np.random.default_rng().random(5)
     assert _same(initial_weights(first, 3), initial_weights(second, 3))
@@ -67,9 +76,13 @@ def test_untrained_weights_depend_on_the_seed_alone():
 
 @pytest.mark.parametrize("xla", [False, True])
 def test_an_epoch_is_keras_own_sgd(digits, xla):
-    """One epoch gives the weights that Keras' fit gives on the same batches, the last and short one included."""
+    """One epoch gives the weights that Keras' fit gives on the same batches, the last
+    and short one included.
+    """
     x, y = digits.inputs("train")[:600], digits.labels("train")[:600]
-    ours, theirs = (build_network("CNN" if not xla else "MLP", 16, x.shape[1:]) for _ in range(2))
+    ours, theirs = (
+        build_network("CNN" if not xla else "MLP", 16, x.shape[1:]) for _ in range(2)
+    )
     start = initial_weights(ours, 0)
     ours.set_weights(start)
     theirs.set_weights(start)
@@ -81,15 +94,25 @@ def test_an_epoch_is_keras_own_sgd(digits, xla):
         np.testing.assert_allclose(mine, other, atol=2e-6)
 
 
-@pytest.mark.parametrize(("network", "shape"), [("CNN", (8, 8, 1)), ("DenseNet121", (32, 32, 3))])
+@pytest.mark.parametrize(
+    ("network", "shape"), [("CNN", (8, 8, 1)), ("DenseNet121", (32, 32, 3))]
+)
 def test_a_twin_in_mixed_precision_is_the_same_network(network, shape):
-    """Its weights are float32 in the same order, it computes in bfloat16 but for the softmax, and answers alike."""
+    """Its weights are float32 in the same order, it computes in bfloat16 but for the
+    softmax, and answers alike.
+    """
     model = build_network(network, 16, shape)
     twin = learning_twin(model, "mixed_bfloat16")
     assert [w.shape for w in weights_of(twin)] == [w.shape for w in weights_of(model)]
     assert {w.dtype for w in weights_of(twin)} == {np.dtype(np.float32)}
-    inner = [layer for part in twin.layers[:-1] for layer in getattr(part, "layers", [part])]
-    assert {layer.compute_dtype for layer in inner if not isinstance(layer, keras.layers.InputLayer)} == {"bfloat16"}
+    inner = [
+        layer for part in twin.layers[:-1] for layer in getattr(part, "layers", [part])
+    ]
+    assert {
+        layer.compute_dtype
+        for layer in inner
+        if not isinstance(layer, keras.layers.InputLayer)
+    } == {"bfloat16"}
     assert twin.layers[-1].compute_dtype == "float32"
     weights = initial_weights(model, 0)
     model.set_weights(weights)
@@ -100,9 +123,13 @@ def test_a_twin_in_mixed_precision_is_the_same_network(network, shape):
     np.testing.assert_allclose(rounded, exact, rtol=0.05)
 
 
-@pytest.mark.parametrize(("precision", "off"), [("float32", 2e-6), ("mixed_bfloat16", 5e-3)])
+@pytest.mark.parametrize(
+    ("precision", "off"), [("float32", 2e-6), ("mixed_bfloat16", 5e-3)]
+)
 def test_batch_normalization_learns_as_keras_does(digits, precision, off):
-    """Scales, offsets and moving averages after an epoch whose last batch is short are those of Keras' own layer."""
+    """Scales, offsets and moving averages after an epoch whose last batch is short are
+    those of Keras' own layer.
+    """
     x, y = digits.inputs("train")[:300], digits.labels("train")[:300]
     layers = [
         keras.layers.Conv2D(6, 3),
@@ -118,27 +145,36 @@ def test_batch_normalization_learns_as_keras_does(digits, precision, off):
     before = weights_of(theirs)
     for model in (ours, theirs):
         Trainer(model).train(x, y, max_epochs=1, seed=5)
-    for name, mine, other, at_first in zip(theirs.weights, weights_of(ours), weights_of(theirs), before, strict=True):
+    for name, mine, other, at_first in zip(
+        theirs.weights, weights_of(ours), weights_of(theirs), before, strict=True
+    ):
         assert not np.array_equal(mine, at_first), name.path
         np.testing.assert_allclose(mine, other, atol=off, err_msg=name.path)
 
 
-@pytest.mark.parametrize(("condition", "off"), [("generalizing", 0.02), ("mem_random_last", 0.3)])
+@pytest.mark.parametrize(
+    ("condition", "off"), [("generalizing", 0.02), ("mem_random_last", 0.3)]
+)
 def test_mixed_precision_trains_alike(small, condition, off):
-    """Three epochs in mixed precision lead where float32 leads, less closely where random labels all but cancel."""
+    """Three epochs in mixed precision lead where float32 leads, less closely where
+    random labels all but cancel.
+    """
     trained = []
     for precision in ("float32", "mixed_bfloat16"):
         bench = NetworkUnderStudy(small, "CNN", 12, max_epochs=3, precision=precision)
         trained.append(bench.bring_into(condition, 0).weights)
     start, exact, mixed = (
-        np.concatenate([w.ravel() for w in weights]) for weights in (bench.initial_weights(0), *trained)
+        np.concatenate([w.ravel() for w in weights])
+        for weights in (bench.initial_weights(0), *trained)
     )
     assert not np.array_equal(exact, mixed)
     assert np.linalg.norm(mixed - exact) < off * np.linalg.norm(exact - start)
 
 
 def test_accuracy_is_the_share_of_right_answers(digits):
-    """Accuracy agrees with counting Keras' predictions, over several evaluation batches."""
+    """Accuracy agrees with counting Keras' predictions, over several evaluation
+    batches.
+    """
     x = np.tile(digits.inputs("train"), (2, 1, 1, 1))
     y = np.tile(digits.labels("train"), 2)
     model = build_network("MLP", 16, x.shape[1:])
@@ -147,12 +183,20 @@ def test_accuracy_is_the_share_of_right_answers(digits):
 
 
 def test_training_stops_at_the_target(digits):
-    """Training ends after the first epoch whose accuracy reaches the target, or at the limit."""
+    """Training ends after the first epoch whose accuracy reaches the target, or at the
+    limit.
+    """
     x, y = digits.inputs("train"), digits.labels("train")
     model = build_network("MLP", 32, x.shape[1:])
     trainer, start, curve = Trainer(model), initial_weights(model, 1), []
     model.set_weights(start)
-    reached = trainer.train(x, y, max_epochs=200, target_accuracy=0.8, after_epoch=lambda p: curve.append(p.accuracy))
+    reached = trainer.train(
+        x,
+        y,
+        max_epochs=200,
+        target_accuracy=0.8,
+        after_epoch=lambda p: curve.append(p.accuracy),
+    )
     assert curve[-1] >= 0.8
     assert max(curve[:-1]) < 0.8
     assert reached.accuracy == trainer.accuracy(x, y)
@@ -161,12 +205,16 @@ def test_training_stops_at_the_target(digits):
 
 
 def test_a_glance_does_not_change_when_training_stops(digits, monkeypatch):
-    """Looking at some samples first stops after the same epoch, with the accuracy on all samples."""
+    """Looking at some samples first stops after the same epoch, with the accuracy on
+    all samples.
+    """
     x, y = digits.inputs("train"), digits.labels("train")
     model = build_network("MLP", 32, x.shape[1:])
     trainer, start, stops, looked = Trainer(model), initial_weights(model, 1), [], []
     accuracy = trainer.accuracy
-    monkeypatch.setattr(trainer, "accuracy", lambda x, y: looked.append(len(x)) or accuracy(x, y))
+    monkeypatch.setattr(
+        trainer, "accuracy", lambda x, y: looked.append(len(x)) or accuracy(x, y)
+    )
     for n_glanced_at in (len(x), 400):
         looked.clear()
         monkeypatch.setattr(training, "_SAMPLES_GLANCED_AT", n_glanced_at)
@@ -179,18 +227,24 @@ def test_a_glance_does_not_change_when_training_stops(digits, monkeypatch):
 
 
 def test_random_labels_are_the_true_ones_permuted(cnn, small):
-    """Memorizing networks get the same classes in a seeded other order; generalizing ones the true labels."""
+    """Memorizing networks get the same classes in a seeded other order; generalizing
+    ones the true labels.
+    """
     y = small.labels("train")
     np.testing.assert_array_equal(cnn.labels("generalizing", 0), y)
     for name in conditions.MEMORIZING:
         shuffled = cnn.labels(name, 0)
         np.testing.assert_array_equal(np.sort(shuffled), np.sort(y))
         assert (shuffled == y).mean() < 0.25
-    assert not np.array_equal(cnn.labels("mem_random_last", 0), cnn.labels("mem_random_last", 1))
+    assert not np.array_equal(
+        cnn.labels("mem_random_last", 0), cnn.labels("mem_random_last", 1)
+    )
 
 
 def test_conditions_train_what_the_paper_says(cnn):
-    """Retraining or training the last two layers leaves the convolution as it was; retraining all does not."""
+    """Retraining or training the last two layers leaves the convolution as it was;
+    retraining all does not.
+    """
     initial = cnn.initial_weights(0)
     generalizing = cnn.bring_into("generalizing", 0)
     assert not np.array_equal(generalizing.weights[0], initial[0])
@@ -209,17 +263,25 @@ def test_conditions_train_what_the_paper_says(cnn):
 
 
 def test_frozen_layers_may_be_computed_once_or_every_time(small, monkeypatch):
-    """Training the last layers on stored features gives what training behind the frozen layers gives."""
-    stored = NetworkUnderStudy(small, "CNN", 12, max_epochs=3).bring_into("mem_random_last", 2)
+    """Training the last layers on stored features gives what training behind the frozen
+    layers gives.
+    """
+    stored = NetworkUnderStudy(small, "CNN", 12, max_epochs=3).bring_into(
+        "mem_random_last", 2
+    )
     monkeypatch.setattr(conditions, "_FEATURE_BYTES", 0)
-    passed = NetworkUnderStudy(small, "CNN", 12, max_epochs=3).bring_into("mem_random_last", 2)
+    passed = NetworkUnderStudy(small, "CNN", 12, max_epochs=3).bring_into(
+        "mem_random_last", 2
+    )
     for first, second in zip(stored.weights, passed.weights, strict=True):
         np.testing.assert_allclose(first, second, atol=1e-5)
 
 
 @pytest.mark.parametrize("condition", ["generalizing", "mem_random_last"])
 def test_a_cut_training_goes_on_as_if_nothing_had_happened(cnn, condition):
-    """The same seed gives the same weights to the bit, also when the training was cut after an epoch."""
+    """The same seed gives the same weights to the bit, also when the training was cut
+    after an epoch.
+    """
     kept = []
     whole = cnn.bring_into(condition, 1, checkpoint=kept.append)
     again = cnn.bring_into(condition, 1)
@@ -233,7 +295,10 @@ def test_a_cut_training_goes_on_as_if_nothing_had_happened(cnn, condition):
 def test_generalizing_networks_generalize_and_memorizing_ones_do_not(small):
     """True labels are learned beyond the training samples, random ones only on them."""
     bench = NetworkUnderStudy(small, "MLP", 64, max_epochs=1500)
-    right, wrong = bench.bring_into("generalizing", 0), bench.bring_into("mem_random_last", 0)
+    right, wrong = (
+        bench.bring_into("generalizing", 0),
+        bench.bring_into("mem_random_last", 0),
+    )
     assert right.accuracy_test > 0.9
     assert wrong.accuracy_train > wrong.accuracy_test + 0.2
     assert abs(wrong.accuracy_test - 1 / 8) < 0.1
@@ -242,46 +307,78 @@ def test_generalizing_networks_generalize_and_memorizing_ones_do_not(small):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda _: build_network("RNN", 8, (8, 8, 1)), "unknown network 'RNN'; there are MLP, CNN, DenseNet121"),
+        (
+            lambda _: build_network("RNN", 8, (8, 8, 1)),
+            "unknown network 'RNN'; there are MLP, CNN, DenseNet121",
+        ),
         (lambda _: build_network("MLP", 0, (8, 8, 1)), "width of at least 1"),
         (lambda _: build_network("CNN", 8, (64,)), "needs images"),
         (lambda _: build_network("CNN", 8, (2, 8, 1)), "at least 3 x 3"),
         (lambda _: build_network("DenseNet121", 8, (28, 28, 1)), "at least 32 x 32"),
-        (lambda data: NetworkUnderStudy(data, "MLP", 8, max_epochs=0), "max_epochs must be at least 1, got 0"),
-        (lambda data: NetworkUnderStudy(data, "MLP", 8).bring_into("mem_retrain_all", 0), "unknown condition"),
-        (lambda data: NetworkUnderStudy(data, "MLP", 8).bring_into("mem_retrain_last", 0), "pass its weights"),
+        (
+            lambda data: NetworkUnderStudy(data, "MLP", 8, max_epochs=0),
+            "max_epochs must be at least 1, got 0",
+        ),
+        (
+            lambda data: NetworkUnderStudy(data, "MLP", 8).bring_into(
+                "mem_retrain_all", 0
+            ),
+            "unknown condition",
+        ),
+        (
+            lambda data: NetworkUnderStudy(data, "MLP", 8).bring_into(
+                "mem_retrain_last", 0
+            ),
+            "pass its weights",
+        ),
     ],
 )
 def test_bad_input_is_refused(small, call, words):
-    """Unknown networks and conditions, sizes that do not fit and no epochs are errors that say the rule."""
+    """Unknown networks and conditions, sizes that do not fit and no epochs are errors
+    that say the rule.
+    """
     with pytest.raises(InputValueError, match=words):
         call(small)
 
 
 def test_unknown_precisions_are_refused(small):
     """A precision that does not exist is an error that names the valid ones."""
-    with pytest.raises(InputValueError, match="unknown precision 'float16'; there are float32, mixed_bfloat16"):
+    with pytest.raises(
+        InputValueError,
+        match="unknown precision 'float16'; there are float32, mixed_bfloat16",
+    ):
         NetworkUnderStudy(small, "MLP", 8, precision="float16")
 
 
 def test_limits_of_epochs_leave_room_where_epochs_are_cheap(small):
-    """The last layers alone may train for longer than a whole convolutional network; a limit asked for holds."""
-    bench, limited = NetworkUnderStudy(small, "CNN", 8), NetworkUnderStudy(small, "CNN", 8, max_epochs=7)
+    """The last layers alone may train for longer than a whole convolutional network; a
+    limit asked for holds.
+    """
+    bench, limited = (
+        NetworkUnderStudy(small, "CNN", 8),
+        NetworkUnderStudy(small, "CNN", 8, max_epochs=7),
+    )
     for condition in ("generalizing", "mem_random_last"):
         assert bench.max_epochs(condition) == epoch_limit("CNN", condition)
         assert limited.max_epochs(condition) == 7
-    assert epoch_limit("DenseNet121", "mem_retrain_last") > epoch_limit("DenseNet121", "mem_retrain_all")
+    assert epoch_limit("DenseNet121", "mem_retrain_last") > epoch_limit(
+        "DenseNet121", "mem_retrain_all"
+    )
 
 
 def test_a_diverging_training_is_an_error(small):
     """Inputs far outside 0..1 end in an error that says so, not in a network of NaN."""
     x = small.inputs("train") * np.float32(1e30)
     model = build_network("MLP", 8, x.shape[1:], 8)
-    with pytest.raises(InputValueError, match="diverged after 2 epochs; scale the inputs"):
+    with pytest.raises(
+        InputValueError, match="diverged after 2 epochs; scale the inputs"
+    ):
         Trainer(model).train(x, small.labels("train"), max_epochs=2)
 
 
 def test_conditions_of_the_mlp_leave_out_what_is_all_it_has():
-    """The MLP has no layer besides the last two, so that retraining all does not apply."""
+    """The MLP has no layer besides the last two, so that retraining all does
+    not apply.
+    """
     assert "mem_retrain_all" not in conditions_of("MLP")
     assert len(conditions_of("CNN")) == 5

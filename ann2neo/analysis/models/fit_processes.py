@@ -1,4 +1,6 @@
-"""Stochastic processes fitted to every unit at once, each judged by the likelihood of the same bits."""
+"""Stochastic processes fitted to every unit at once, each judged by the likelihood of
+the same bits.
+"""
 
 from __future__ import annotations
 
@@ -31,46 +33,52 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 
-def fit_processes(recording: Recording, *, window: int | None = None, lags: int = 10) -> pd.DataFrame:
-    """Fit four stochastic processes to each unit and compare them by Akaike's information criterion.
+def fit_processes(
+    recording: Recording, *, window: int | None = None, lags: int = 10
+) -> pd.DataFrame:
+    """Fit four stochastic processes to each unit and compare them by Akaike's
+    information criterion.
 
-    ============= ================================================================ ==========================
-    process       probability of the bits x of a train                             parameters
-    ============= ================================================================ ==========================
-    bernoulli     independent bits; geometric intervals                            ``p``
-    poisson       a Poisson process of which only "some spike in this bin" is      ``rate``, expected spikes a
-                  seen: intervals are the exponential's integral over a bin        bin
-    beta_binomial counts in windows are beta-binomial, every arrangement of a      ``mean`` and
-                  count equally likely (divided by the binomial coefficient)       ``overdispersion``
-    markov        two states; the first bit from the stationary distribution       probability of a spike
-                                                                                   ``after_silence`` and
-                                                                                   ``after_spike``
-    ============= ================================================================ ==========================
+    - ``bernoulli``: independent bits; geometric intervals. Parameter ``p``.
+    - ``poisson``: a Poisson process of which only "some spike in this bin" is seen:
+      intervals are the exponential's integral over a bin. Parameter ``rate``, expected
+      spikes per bin.
+    - ``beta_binomial``: counts in windows are beta-binomial, every arrangement of a
+      count equally likely (divided by the binomial coefficient). Parameters ``mean``
+      and ``overdispersion``.
+    - ``markov``: two states; the first bit from the stationary distribution. Parameters
+      ``after_silence`` and ``after_spike``, probabilities of a spike.
 
-    Every likelihood is the probability of the same bit sequence, so that the criteria can be compared. A density of
-    intervals in milliseconds or a distribution of counts could not: they are probabilities of other data.
+    Every likelihood is the probability of the same bit sequence, so that the criteria
+    can be compared. A density of intervals in milliseconds or a distribution of counts
+    could not: they are probabilities of other data.
 
     Parameters
     ----------
     recording : Recording
         The spikes; each phase is fitted on its own.
     window : int, optional
-        Window of the counts, in bins; min(100, max(2, n_time_bins // 10)) of each phase if not given.
+        Window of the counts, in bins; min(100, max(2, n_time_bins // 10)) of each phase
+        if not given.
     lags : int, default 10
         Lags of the Ljung-Box check of the residuals.
 
     Returns
     -------
     pandas.DataFrame
-        One row per unit and phase: ``unit, phase, n_time_bins, n_spikes, window``; for each process its parameters,
-        ``_log_likelihood``, ``_aic``, ``_boundary`` (the fit lies on the edge of the parameter space, where standard
-        errors and tests do not hold) and the checks below; ``best_process``, of the lowest AIC, of equals the first.
+        One row per unit and phase: ``unit, phase, n_time_bins, n_spikes, window``; for
+        each process its parameters, ``_log_likelihood``, ``_aic``, ``_boundary`` (the
+        fit lies on the edge of the parameter space, where standard errors and tests do
+        not hold) and the checks below; ``best_process``, of the lowest AIC, of equals
+        the first.
 
-        Checks of the residuals ``(x - P(spike | past)) / sd``, which are white noise if the process is right:
-        ``_ljung_box_pvalue`` over `lags`, and ``_dispersion`` of their sums over windows, expected 1, with
-        ``_dispersion_pvalue`` (two-sided, chi-square; none for beta_binomial, which is fitted to it). A p-value is
-        NaN where a lag has fewer than five expected pairs of spikes (or silences), or a window fewer than one of
-        them, and for beta_binomial in fewer than 50 windows, as the chi-square distribution would not hold.
+        Checks of the residuals ``(x - P(spike | past)) / sd``, which are white noise if
+        the process is right: ``_ljung_box_pvalue`` over `lags`, and ``_dispersion`` of
+        their sums over windows, expected 1, with ``_dispersion_pvalue`` (two-sided,
+        chi-square; none for beta_binomial, which is fitted to it). A p-value is NaN
+        where a lag has fewer than five expected pairs of spikes (or silences), or a
+        window fewer than one of them, and for beta_binomial in fewer than 50 windows,
+        as the chi-square distribution would not hold.
 
     Raises
     ------
@@ -79,19 +87,23 @@ def fit_processes(recording: Recording, *, window: int | None = None, lags: int 
 
     Notes
     -----
-    Size of the checks under the right process, measured at a level of 0.05 over 1 500 trains of 1 000 or 3 000 bins
-    with rates from 0.05 to 0.9: Bernoulli 0.04 to 0.06; Markov 0.04 to 0.06 for Ljung-Box, 0.02 to 0.05 for the
-    dispersion, which the fit has adapted to; beta-binomial Ljung-Box 0.03 to 0.06 with 50 windows (with 30 it would
-    be up to 0.09).
+    Size of the checks under the right process, measured at a level of 0.05 over 1 500
+    trains of 1 000 or 3 000 bins with rates from 0.05 to 0.9: Bernoulli 0.04 to 0.06;
+    Markov 0.04 to 0.06 for Ljung-Box, 0.02 to 0.05 for the dispersion, which the fit
+    has adapted to; beta-binomial Ljung-Box 0.03 to 0.06 with 50 windows (with 30 it
+    would be up to 0.09).
 
-    Observed in bins, a Poisson process *is* a Bernoulli process with ``p = 1 - exp(-rate)``: their AIC are equal by
-    construction, and neither can be preferred on this data. ``poisson_clipped_share`` is the share of its spikes
-    that a bin with one spike at most would hide. The overdispersion t gives alpha = mean / t, beta = (1 - mean) / t
-    and the correlation t / (1 + t) between two bits of one window; 0 is the binomial distribution.
+    Observed in bins, a Poisson process *is* a Bernoulli process with ``p = 1 -
+    exp(-rate)``: their AIC are equal by construction, and neither can be preferred on
+    this data. ``poisson_clipped_share`` is the share of its spikes that a bin with one
+    spike at most would hide. The overdispersion t gives alpha = mean / t, beta = (1 -
+    mean) / t and the correlation t / (1 + t) between two bits of one window; 0 is the
+    binomial distribution.
 
     References
     ----------
-    Prentice, R. L. (1986). Binary regression using an extended beta-binomial distribution. J. Am. Stat. Assoc. 81.
+    Prentice, R. L. (1986). Binary regression using an extended beta-binomial
+    distribution. J. Am. Stat. Assoc. 81.
 
     Examples
     --------
@@ -99,14 +111,22 @@ def fit_processes(recording: Recording, *, window: int | None = None, lags: int 
     >>> from ann2neo import Recording, SpikeRaster
     >>> bits = np.random.default_rng(1).random((1, 5000)) < 0.3
     >>> fit = fit_processes(Recording.from_raster(SpikeRaster.from_dense(bits)))
-    >>> fit["best_process"].to_list(), bool(fit["poisson_aic"][0] == fit["bernoulli_aic"][0])
+    >>> (
+    ...     fit["best_process"].to_list(),
+    ...     bool(fit["poisson_aic"][0] == fit["bernoulli_aic"][0]),
+    ... )
     (['bernoulli'], True)
     """
     phases = phases_of(recording, "fit_processes")
     if window is not None and window < 2:
-        raise InputValueError(f"window must be 2 or more bins, got {window}; a count over one bin is the bit itself")
+        raise InputValueError(
+            f"window must be 2 or more bins, got {window}; a count over one bin is the"
+            " bit itself"
+        )
     if lags < 2:
-        raise InputValueError(f"lags must be 2 or more, got {lags}; one degree of freedom goes to the fit")
+        raise InputValueError(
+            f"lags must be 2 or more, got {lags}; one degree of freedom goes to the fit"
+        )
     tables = []
     for phase in phases:
         raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
@@ -116,7 +136,11 @@ def fit_processes(recording: Recording, *, window: int | None = None, lags: int 
             table.insert(0, "unit", np.arange(units.start, units.stop))
             table.insert(1, "phase", pd.array([phase.phase] * len(table), dtype="str"))
             tables.append(table)
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["unit", "phase", "best_process"])
+    return (
+        pd.concat(tables, ignore_index=True)
+        if tables
+        else pd.DataFrame(columns=["unit", "phase", "best_process"])
+    )
 
 
 def _fit_block(raster: SpikeRaster, window: int, lags: int) -> pd.DataFrame:
@@ -128,18 +152,32 @@ def _fit_block(raster: SpikeRaster, window: int, lags: int) -> pd.DataFrame:
     with np.errstate(divide="ignore"):
         rate = -np.log1p(-p)
     # -expm1(-rate) / rate: bins with a spike per spike of the process.
-    seen = np.where(rate > 0, np.divide(p, rate, out=np.ones_like(p), where=rate > 0), 1.0)
+    seen = np.where(
+        rate > 0, np.divide(p, rate, out=np.ones_like(p), where=rate > 0), 1.0
+    )
     mean, over, counts_likelihood, counts_edge = fit_beta_binomial(raster, window)
     silence, spike, chain_likelihood, chain_edge = fit_markov(raster)
     fitted: dict[str, tuple[dict[str, Any], FloatArray, BoolArray]] = {
         "bernoulli": ({"p": p}, bernoulli, edge),
         "poisson": (
-            {"rate": rate, "rate_hz": rate / raster.sampling_period_seconds, "clipped_share": 1.0 - seen},
+            {
+                "rate": rate,
+                "rate_hz": rate / raster.sampling_period_seconds,
+                "clipped_share": 1.0 - seen,
+            },
             bernoulli,
             edge,
         ),
-        "beta_binomial": ({"mean": mean, "overdispersion": over}, counts_likelihood, counts_edge),
-        "markov": ({"after_silence": silence, "after_spike": spike}, chain_likelihood, chain_edge),
+        "beta_binomial": (
+            {"mean": mean, "overdispersion": over},
+            counts_likelihood,
+            counts_edge,
+        ),
+        "markov": (
+            {"after_silence": silence, "after_spike": spike},
+            chain_likelihood,
+            chain_edge,
+        ),
     }
     dense = raster.to_dense()
     expected = {
@@ -148,11 +186,14 @@ def _fit_block(raster: SpikeRaster, window: int, lags: int) -> pd.DataFrame:
         "markov": _markov_expectation(dense, silence, spike),
     }
     checks = {
-        name: _residual_checks(dense, given_past, window, lags, spikes, dependence=int(name != "bernoulli"))
+        name: _residual_checks(
+            dense, given_past, window, lags, spikes, dependence=int(name != "bernoulli")
+        )
         for name, given_past in expected.items()
     }
-    # The overdispersion was fitted to these very windows, so their dispersion cannot test it; from few of them it is
-    # too rough an estimate for the residuals to be white.
+    # The overdispersion was fitted to these very windows, so their dispersion cannot
+    # test it; from few of them it is too rough an estimate for the residuals to be
+    # white.
     checks["beta_binomial"]["dispersion_pvalue"][:] = np.nan
     if raster.n_time_bins // window < _MIN_WINDOWS:
         checks["beta_binomial"]["ljung_box_pvalue"][:] = np.nan
@@ -164,14 +205,19 @@ def _fit_block(raster: SpikeRaster, window: int, lags: int) -> pd.DataFrame:
         columns[f"{name}_boundary"] = boundary
         columns |= {f"{name}_{key}": value for key, value in checks[name].items()}
     criteria = np.stack([columns[f"{name}_aic"] for name in PROCESSES])
-    columns["best_process"] = pd.array(np.array(list(PROCESSES), object)[criteria.argmin(axis=0)], dtype="str")
+    columns["best_process"] = pd.array(
+        np.array(list(PROCESSES), object)[criteria.argmin(axis=0)], dtype="str"
+    )
     return pd.DataFrame(columns, index=pd.RangeIndex(len(spikes)))
 
 
-# -- two-state Markov chain ------------------------------------------------------------------------------------------
+# -- two-state Markov chain
+# --------------------------------------------------------------------------------------
 
 
-def fit_markov(raster: SpikeRaster) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
+def fit_markov(
+    raster: SpikeRaster,
+) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
     """Fit a two-state Markov chain by maximum likelihood, the first bit included.
 
     Parameters
@@ -182,28 +228,40 @@ def fit_markov(raster: SpikeRaster) -> tuple[FloatArray, FloatArray, FloatArray,
     Returns
     -------
     after_silence, after_spike : ndarray of float64, shape (n_units,)
-        Probability of a spike after a bin without and with one; NaN where the train never is in that state.
+        Probability of a spike after a bin without and with one; NaN where the train
+        never is in that state.
     log_likelihood : ndarray of float64, shape (n_units,)
         Of the whole train.
     boundary : ndarray of bool, shape (n_units,)
         Whether a probability is 0, 1 or unknown.
     """
     n, spikes = raster.n_time_bins, raster.spike_counts()
-    first, last = raster.head(1)[:, 0].astype(np.int64), raster.tail(1)[:, 0].astype(np.int64)
+    first, last = (
+        raster.head(1)[:, 0].astype(np.int64),
+        raster.tail(1)[:, 0].astype(np.int64),
+    )
     n11 = raster.lag_counts(1)[:, 1]
     n10, n01 = spikes - last - n11, spikes - first - n11
     n00 = n - 1 - n11 - n10 - n01
-    # With a, b the probabilities of leaving silence and spiking, the stationary start adds ln a or ln b - ln(a + b).
+    # With a, b the probabilities of leaving silence and spiking, the stationary start
+    # adds ln a or ln b - ln(a + b).
     leave_silence, leave_spike = n01 + first, n10 + 1 - first
     a, b = np.full(len(spikes), 0.5), np.full(len(spikes), 0.5)
     for _ in range(100):
         before = a, b
         a = _leaving(leave_silence, n00, b)
         b = _leaving(leave_spike, n11, a)
-        if np.allclose(a, before[0], rtol=0, atol=1e-15) and np.allclose(b, before[1], rtol=0, atol=1e-15):
+        if np.allclose(a, before[0], rtol=0, atol=1e-15) and np.allclose(
+            b, before[1], rtol=0, atol=1e-15
+        ):
             break
     active = (spikes > 0) & (spikes < n)
-    likelihood = xlogy(leave_silence, a) + xlog1py(n00, -a) + xlogy(leave_spike, b) + xlog1py(n11, -b)
+    likelihood = (
+        xlogy(leave_silence, a)
+        + xlog1py(n00, -a)
+        + xlogy(leave_spike, b)
+        + xlog1py(n11, -b)
+    )
     likelihood -= np.log(np.where(active, a + b, 1.0))
     a, b = np.where(spikes == n, np.nan, a), np.where(spikes == 0, np.nan, b)
     boundary = ~active | (a >= 1) | (b >= 1) | (a <= 0) | (b <= 0)
@@ -211,19 +269,34 @@ def fit_markov(raster: SpikeRaster) -> tuple[FloatArray, FloatArray, FloatArray,
 
 
 def _leaving(left: IntArray, stayed: IntArray, other: FloatArray) -> FloatArray:
-    """Maximum of ``left ln(q) + stayed ln(1 - q) - ln(q + other)`` in 0 .. 1: the positive root of a quadratic."""
-    square, linear, constant = left + stayed - 1.0, 1.0 - left + (left + stayed) * other, left * other
+    """Maximum of ``left ln(q) + stayed ln(1 - q) - ln(q + other)`` in 0 .. 1: the
+    positive root of a quadratic.
+    """
+    square, linear, constant = (
+        left + stayed - 1.0,
+        1.0 - left + (left + stayed) * other,
+        left * other,
+    )
     root = np.sqrt(np.maximum(0.0, linear**2 + 4.0 * square * constant))
     falling = linear < 0
     numerator = np.where(falling, root - linear, 2.0 * constant)
     denominator = np.where(falling, 2.0 * square, linear + root)
-    inside = np.divide(numerator, denominator, out=np.zeros_like(root), where=denominator > 0)
+    inside = np.divide(
+        numerator, denominator, out=np.zeros_like(root), where=denominator > 0
+    )
     # The edges exactly, not up to rounding.
-    return np.where(left == 0, 0.0, np.where(stayed == 0, 1.0, np.clip(inside, 0.0, 1.0)))
+    return np.where(
+        left == 0, 0.0, np.where(stayed == 0, 1.0, np.clip(inside, 0.0, 1.0))
+    )
 
 
-def _markov_expectation(dense: BoolArray, after_silence: FloatArray, after_spike: FloatArray) -> FloatArray:
-    silence, spike = np.nan_to_num(after_silence, nan=1.0), np.nan_to_num(after_spike, nan=0.0)
+def _markov_expectation(
+    dense: BoolArray, after_silence: FloatArray, after_spike: FloatArray
+) -> FloatArray:
+    silence, spike = (
+        np.nan_to_num(after_silence, nan=1.0),
+        np.nan_to_num(after_spike, nan=0.0),
+    )
     expected = np.empty(dense.shape)
     expected[:, 1:] = np.where(dense[:, :-1], spike[:, None], silence[:, None])
     with np.errstate(invalid="ignore"):
@@ -231,10 +304,13 @@ def _markov_expectation(dense: BoolArray, after_silence: FloatArray, after_spike
     return expected
 
 
-# -- beta-binomial counts --------------------------------------------------------------------------------------------
+# -- beta-binomial counts
+# --------------------------------------------------------------------------------------
 
 
-def fit_beta_binomial(raster: SpikeRaster, window: int) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
+def fit_beta_binomial(
+    raster: SpikeRaster, window: int
+) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
     """Fit beta-binomial counts by maximum likelihood.
 
     Parameters
@@ -242,16 +318,19 @@ def fit_beta_binomial(raster: SpikeRaster, window: int) -> tuple[FloatArray, Flo
     raster : SpikeRaster
         The bits.
     window : int
-        Length of a window, in bins; what is left over at the end is a shorter window of its own.
+        Length of a window, in bins; what is left over at the end is a shorter window of
+        its own.
 
     Returns
     -------
     mean, overdispersion : ndarray of float64, shape (n_units,)
         Mean of a bit, and ``1 / (alpha + beta)``.
     log_likelihood : ndarray of float64, shape (n_units,)
-        Of the bits: the counts' probability divided by the number of arrangements of each count.
+        Of the bits: the counts' probability divided by the number of arrangements of
+        each count.
     boundary : ndarray of bool, shape (n_units,)
-        Whether the overdispersion is 0 (binomial counts), beyond 1e6, or the train silent or saturated.
+        Whether the overdispersion is 0 (binomial counts), beyond 1e6, or the train
+        silent or saturated.
     """
     n, spikes = raster.n_time_bins, raster.spike_counts()
     window = min(window, n)
@@ -261,23 +340,36 @@ def fit_beta_binomial(raster: SpikeRaster, window: int) -> tuple[FloatArray, Flo
     active = (spikes > 0) & (spikes < n)
     mean, over, boundary = p.copy(), np.zeros_like(p), np.ones(len(p), np.bool_)
     q = np.where(active, p, 0.5)
-    rising = (order * (above / q[:, None] + below / (1.0 - q[:, None]) - present)).sum(axis=1)
-    # The likelihood falls from overdispersion 0 on: the binomial distribution is the best fit.
+    rising = (order * (above / q[:, None] + below / (1.0 - q[:, None]) - present)).sum(
+        axis=1
+    )
+    # The likelihood falls from overdispersion 0 on: the binomial distribution is the
+    # best fit.
     chosen = np.flatnonzero(active & (rising > 1e-9 * n))
     if chosen.size:
-        mean[chosen], over[chosen] = _maximise(above[chosen], below[chosen], present, p[chosen])
+        mean[chosen], over[chosen] = _maximise(
+            above[chosen], below[chosen], present, p[chosen]
+        )
         boundary[chosen] = over[chosen] >= _LARGEST_OVERDISPERSION
     likelihood = np.zeros(len(p))
-    likelihood[active] = _likelihood(above[active], below[active], present, mean[active], over[active])
+    likelihood[active] = _likelihood(
+        above[active], below[active], present, mean[active], over[active]
+    )
     return mean, over, likelihood, boundary
 
 
-def _tail_counts(raster: SpikeRaster, window: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """For i = 0 .. window - 1, the windows with more than i spikes, more than i silences, more than i bins."""
+def _tail_counts(
+    raster: SpikeRaster, window: int
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """For i = 0 .. window - 1, the windows with more than i spikes, more than i
+    silences, more than i bins.
+    """
     counts = raster.window_counts(window)
     n_units, n_windows = counts.shape
     offset = (window + 1) * np.arange(n_units)[:, None]
-    histogram = np.bincount((counts + offset).ravel(), minlength=n_units * (window + 1)).reshape(n_units, window + 1)
+    histogram = np.bincount(
+        (counts + offset).ravel(), minlength=n_units * (window + 1)
+    ).reshape(n_units, window + 1)
     above = n_windows - np.cumsum(histogram, axis=1)[:, :window]
     below = np.cumsum(histogram, axis=1)[:, :window][:, ::-1]
     present = np.full(window, n_windows)
@@ -285,15 +377,29 @@ def _tail_counts(raster: SpikeRaster, window: int) -> tuple[FloatArray, FloatArr
     if rest:
         last = (raster.spike_counts() - counts.sum(axis=1))[:, None]
         order = np.arange(window)
-        above, below, present = above + (last > order), below + (rest - last > order), present + (rest > order)
-    return above.astype(np.float64), below.astype(np.float64), present.astype(np.float64)
+        above, below, present = (
+            above + (last > order),
+            below + (rest - last > order),
+            present + (rest > order),
+        )
+    return (
+        above.astype(np.float64),
+        below.astype(np.float64),
+        present.astype(np.float64),
+    )
 
 
 def _likelihood(
-    above: FloatArray, below: FloatArray, present: FloatArray, mean: FloatArray, over: FloatArray
+    above: FloatArray,
+    below: FloatArray,
+    present: FloatArray,
+    mean: FloatArray,
+    over: FloatArray,
 ) -> FloatArray:
     step = np.arange(len(present)) * over[:, None]
-    terms = xlogy(above, mean[:, None] + step) + xlogy(below, 1.0 - mean[:, None] + step)
+    terms = xlogy(above, mean[:, None] + step) + xlogy(
+        below, 1.0 - mean[:, None] + step
+    )
     total: FloatArray = (terms - present * np.log1p(step)).sum(axis=1)
     return total
 
@@ -301,7 +407,9 @@ def _likelihood(
 def _maximise(
     above: FloatArray, below: FloatArray, present: FloatArray, p: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Climb with Levenberg's damped Newton steps in (logit mean, log overdispersion), all units at once."""
+    """Climb with Levenberg's damped Newton steps in (logit mean, log overdispersion),
+    all units at once.
+    """
     order = np.arange(len(present))
     x, y = logit(p), np.full(len(p), np.log(0.01))
     damping = np.full(len(p), 1e-3)
@@ -310,7 +418,11 @@ def _maximise(
         mean, over = expit(x), np.exp(y)
         slope = mean * (1.0 - mean)
         step = order * over[:, None]
-        up, down, total = 1.0 / (mean[:, None] + step), 1.0 / (1.0 - mean[:, None] + step), 1.0 / (1.0 + step)
+        up, down, total = (
+            1.0 / (mean[:, None] + step),
+            1.0 / (1.0 - mean[:, None] + step),
+            1.0 / (1.0 + step),
+        )
         gain, loss = above * up, below * down
         d_mean = (gain - loss).sum(axis=1)
         d_over = (order * (gain + loss - present * total)).sum(axis=1)
@@ -318,9 +430,14 @@ def _maximise(
         gx, gy = d_mean * slope, d_over * over
         hxx = -(gain + loss).sum(axis=1) * slope**2 + gx * (1.0 - 2.0 * mean)
         hxy = -(order * (gain - loss)).sum(axis=1) * slope * over
-        hyy = -(order**2 * (gain + loss - present * total**2)).sum(axis=1) * over**2 + gy
-        # Added to the diagonal, so that the step climbs wherever the surface is not concave.
-        ridge = damping * (np.abs(hxx) + np.abs(hyy) + 1e-12) + np.maximum(0.0, np.maximum(hxx, hyy))
+        hyy = (
+            -(order**2 * (gain + loss - present * total**2)).sum(axis=1) * over**2 + gy
+        )
+        # Added to the diagonal, so that the step climbs wherever the surface is not
+        # concave.
+        ridge = damping * (np.abs(hxx) + np.abs(hyy) + 1e-12) + np.maximum(
+            0.0, np.maximum(hxx, hyy)
+        )
         axx, ayy = ridge - hxx, ridge - hyy
         determinant = axx * ayy - hxy**2
         safe = determinant > 1e-14 * axx * ayy
@@ -337,26 +454,38 @@ def _maximise(
         damping = np.where(better, damping * 0.1, np.minimum(damping * 10.0, 1e12))
         if np.all((moved < 1e-10) | (damping >= 1e12)):
             break
-    over = np.where(y >= np.log(_LARGEST_OVERDISPERSION), _LARGEST_OVERDISPERSION, np.exp(y))
+    over = np.where(
+        y >= np.log(_LARGEST_OVERDISPERSION), _LARGEST_OVERDISPERSION, np.exp(y)
+    )
     return expit(x), over
 
 
-def _beta_binomial_expectation(dense: BoolArray, window: int, mean: FloatArray, over: FloatArray) -> FloatArray:
+def _beta_binomial_expectation(
+    dense: BoolArray, window: int, mean: FloatArray, over: FloatArray
+) -> FloatArray:
     """Chance of a spike in each bin, given the bins before it in the same window."""
     n_units, n = dense.shape
     before = np.zeros((n_units, n + 1), np.int32)
     np.cumsum(dense, axis=1, out=before[:, 1:])
     place = np.arange(n) % window
     spikes = before[:, :-1] - before[:, np.arange(n) - place]
-    expected: FloatArray = (mean[:, None] + spikes * over[:, None]) / (1.0 + place * over[:, None])
+    expected: FloatArray = (mean[:, None] + spikes * over[:, None]) / (
+        1.0 + place * over[:, None]
+    )
     return expected
 
 
-# -- residuals -------------------------------------------------------------------------------------------------------
+# -- residuals
+# --------------------------------------------------------------------------------------
 
 
 def _residual_checks(
-    dense: BoolArray, expected: FloatArray, window: int, lags: int, spikes: IntArray, dependence: int
+    dense: BoolArray,
+    expected: FloatArray,
+    window: int,
+    lags: int,
+    spikes: IntArray,
+    dependence: int,
 ) -> dict[str, FloatArray]:
     n_units, n = dense.shape
     variance = expected * (1.0 - expected)
@@ -365,7 +494,11 @@ def _residual_checks(
     residual /= np.sqrt(np.where(possible, variance, 1.0))
     rare = np.minimum(spikes, n - spikes)
     nothing = np.full(n_units, np.nan)
-    checks = {"ljung_box_pvalue": nothing, "dispersion": nothing.copy(), "dispersion_pvalue": nothing.copy()}
+    checks = {
+        "ljung_box_pvalue": nothing,
+        "dispersion": nothing.copy(),
+        "dispersion_pvalue": nothing.copy(),
+    }
     testable = (rare**2 / n >= _MIN_EXPECTED) & (n > 2 * lags)
     if testable.any():
         centred = residual[testable] - residual[testable].mean(axis=1, keepdims=True)
@@ -374,15 +507,25 @@ def _residual_checks(
         for lag in range(1, lags + 1):
             r = np.einsum("ut,ut->u", centred[:, lag:], centred[:, :-lag]) / power
             statistic += r**2 / (n - lag)
-        checks["ljung_box_pvalue"][testable] = chi2.sf(n * (n + 2) * statistic, lags - dependence)
+        checks["ljung_box_pvalue"][testable] = chi2.sf(
+            n * (n + 2) * statistic, lags - dependence
+        )
     n_windows = n // window
     if n_windows >= 2:
-        sums = residual[:, : n_windows * window].reshape(n_units, n_windows, window).sum(axis=2)
-        # Deviations from the mean, so that fitting the rate costs the one degree of freedom it takes everywhere.
+        sums = (
+            residual[:, : n_windows * window]
+            .reshape(n_units, n_windows, window)
+            .sum(axis=2)
+        )
+        # Deviations from the mean, so that fitting the rate costs the one degree of
+        # freedom it takes everywhere.
         square = ((sums - sums.mean(axis=1, keepdims=True)) ** 2).sum(axis=1) / window
         active = rare > 0
         checks["dispersion"][active] = square[active] / (n_windows - 1)
         counted = active & (rare * window >= n)
-        tails = chi2.cdf(square[counted], n_windows - 1), chi2.sf(square[counted], n_windows - 1)
+        tails = (
+            chi2.cdf(square[counted], n_windows - 1),
+            chi2.sf(square[counted], n_windows - 1),
+        )
         checks["dispersion_pvalue"][counted] = np.minimum(1.0, 2.0 * np.minimum(*tails))
     return checks

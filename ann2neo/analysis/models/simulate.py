@@ -1,4 +1,6 @@
-"""Spikes from a model: fitted processes, given rates, or a whole layer with given rates and correlations."""
+"""Spikes from a model: fitted processes, given rates, or a whole layer with given rates
+and correlations.
+"""
 
 from __future__ import annotations
 
@@ -41,14 +43,17 @@ def simulate(
     Parameters
     ----------
     fit_or_rates : pandas.DataFrame or array_like of float, shape (n_units,)
-        A table that `fit_processes` made, or firing rates in spikes per bin, from 0 to 1.
+        A table that `fit_processes` made, or firing rates in spikes per bin, from 0 to
+        1.
     n_time_bins : int, optional
         Number of bins; that of the fit if not given.
     process : {"best", "bernoulli", "poisson", "beta_binomial", "markov"}, optional
-        For a fit: which of its processes to run, "best" (the default) the one of the lowest AIC for each unit.
+        For a fit: which of its processes to run, "best" (the default) the one of the
+        lowest AIC for each unit.
     correlations : float or array_like, shape (n_units, n_units), optional
-        For rates: correlation of every pair of units, one number for all or a matrix such as `correlation_matrix`
-        gives; rows of units that never vary are not looked at. Units are independent if not given.
+        For rates: correlation of every pair of units, one number for all or a matrix
+        such as `correlation_matrix` gives; rows of units that never vary are not looked
+        at. Units are independent if not given.
     phase : str, optional
         For a fit: the phase to simulate; not needed if there is only one.
     sampling_period : quantities.Quantity, time
@@ -64,19 +69,22 @@ def simulate(
     Raises
     ------
     InputTypeError, InputValueError
-        If rates lie outside 0 .. 1, an argument is missing or does not apply, or no set of binary trains of this kind
-        has these correlations; the message names the pair and its possible range.
+        If rates lie outside 0 .. 1, an argument is missing or does not apply, or no set
+        of binary trains of this kind has these correlations; the message names the pair
+        and its possible range.
 
     Notes
     -----
-    Given correlations are met by a dichotomized Gaussian: bits are the signs of a Gaussian vector, independent from
-    bin to bin, whose means and correlations are chosen so that rates and pairwise correlations of the bits are exact.
-    Of all binary distributions with these moments it is one with little more structure than they ask for.
+    Given correlations are met by a dichotomized Gaussian: bits are the signs of a
+    Gaussian vector, independent from bin to bin, whose means and correlations are
+    chosen so that rates and pairwise correlations of the bits are exact. Of all binary
+    distributions with these moments it is one with little more structure than they ask
+    for.
 
     References
     ----------
-    Macke, J. H., Berens, P., Ecker, A. S., Tolias, A. S. and Bethge, M. (2009). Generating spike trains with specified
-    correlation coefficients. Neural Comput. 21.
+    Macke, J. H., Berens, P., Ecker, A. S., Tolias, A. S. and Bethge, M. (2009).
+    Generating spike trains with specified correlation coefficients. Neural Comput. 21.
 
     Examples
     --------
@@ -88,25 +96,39 @@ def simulate(
     if isinstance(fit_or_rates, pd.DataFrame):
         if correlations is not None:
             raise InputValueError(
-                "correlations cannot be given together with a fit; pass rates, for example fit['bernoulli_p']"
+                "correlations cannot be given together with a fit; pass rates, for"
+                " example fit['bernoulli_p']"
             )
-        raster, told = _from_fit(fit_or_rates, n_time_bins, process or "best", phase, sampling_period, seed)
+        raster, told = _from_fit(
+            fit_or_rates, n_time_bins, process or "best", phase, sampling_period, seed
+        )
     else:
         if process is not None or phase is not None:
             name = "process" if process is not None else "phase"
-            raise InputValueError(f"{name} applies to a table of fits, and rates were given; drop it, or pass the fit")
+            raise InputValueError(
+                f"{name} applies to a table of fits, and rates were given; drop it, or"
+                " pass the fit"
+            )
         if n_time_bins is None:
-            raise InputValueError("rates say nothing of the length; pass n_time_bins=...")
+            raise InputValueError(
+                "rates say nothing of the length; pass n_time_bins=..."
+            )
         rates = _checked_rates(fit_or_rates)
-        raster = _from_rates(rates, _checked_length(n_time_bins), correlations, sampling_period, seed)
-        told = {"process": "bernoulli" if correlations is None else "dichotomized_gaussian"}
+        raster = _from_rates(
+            rates, _checked_length(n_time_bins), correlations, sampling_period, seed
+        )
+        told = {
+            "process": "bernoulli" if correlations is None else "dichotomized_gaussian"
+        }
     provenance = {"simulated": "True", "seed": str(seed), **told}
     return Recording.from_raster(raster, phase="simulated", provenance=provenance)
 
 
 def _checked_length(n_time_bins: Any) -> int:
     if isinstance(n_time_bins, bool) or not isinstance(n_time_bins, (int, np.integer)):
-        raise InputTypeError(f"n_time_bins must be a whole number of bins, got {n_time_bins!r}")
+        raise InputTypeError(
+            f"n_time_bins must be a whole number of bins, got {n_time_bins!r}"
+        )
     if n_time_bins < 1:
         raise InputValueError(f"n_time_bins must be at least 1, got {n_time_bins}")
     return int(n_time_bins)
@@ -115,52 +137,84 @@ def _checked_length(n_time_bins: Any) -> int:
 def _checked_rates(rates: npt.ArrayLike) -> FloatArray:
     values = np.asarray(rates, np.float64)
     if values.ndim != 1:
-        raise InputValueError(f"rates need shape (n_units,), got {values.shape}; pass a list, for one unit too")
+        raise InputValueError(
+            f"rates need shape (n_units,), got {values.shape}; pass a list, for one"
+            " unit too"
+        )
     outside = np.flatnonzero(~((values >= 0) & (values <= 1)))
     if outside.size:
         unit = int(outside[0])
         raise InputValueError(
-            f"rates are spikes per bin and lie in 0 .. 1, got {values[unit]} for unit {unit}; multiply a rate in Hz by "
-            "the bin length in s"
+            f"rates are spikes per bin and lie in 0 .. 1, got {values[unit]} for unit"
+            f" {unit}; multiply a rate in Hz by the bin length in s"
         )
     return values
 
 
-def _from_rates(rates: FloatArray, n_time_bins: int, correlations: Any, sampling_period: Any, seed: int) -> SpikeRaster:
+def _from_rates(
+    rates: FloatArray,
+    n_time_bins: int,
+    correlations: Any,
+    sampling_period: Any,
+    seed: int,
+) -> SpikeRaster:
     rng = np.random.default_rng(seed)
     n_units = len(rates)
     if correlations is None:
-        return _built(n_units, n_time_bins, sampling_period, lambda rows: rng.random((rows, n_units)) < rates)
+        return _built(
+            n_units,
+            n_time_bins,
+            sampling_period,
+            lambda rows: rng.random((rows, n_units)) < rates,
+        )
     varying = np.flatnonzero((rates > 0) & (rates < 1))
-    factor = latent_factor(rates[varying], _checked_correlations(correlations, varying, n_units), varying)
+    factor = latent_factor(
+        rates[varying], _checked_correlations(correlations, varying, n_units), varying
+    )
     limits = ndtri(rates)
 
     def draw(rows: int) -> npt.NDArray[np.bool_]:
         active = np.tile(rates >= 1, (rows, 1))
-        active[:, varying] = rng.standard_normal((rows, len(varying))) @ factor.T < limits[varying]
+        active[:, varying] = (
+            rng.standard_normal((rows, len(varying))) @ factor.T < limits[varying]
+        )
         return active
 
     return _built(n_units, n_time_bins, sampling_period, draw)
 
 
-def _checked_correlations(correlations: Any, varying: npt.NDArray[np.intp], n_units: int) -> FloatArray:
+def _checked_correlations(
+    correlations: Any, varying: npt.NDArray[np.intp], n_units: int
+) -> FloatArray:
     matrix = np.asarray(correlations, np.float64)
     if matrix.ndim == 0:
         matrix = np.full((n_units, n_units), float(matrix))
         np.fill_diagonal(matrix, 1.0)
     if matrix.shape != (n_units, n_units):
-        msg = f"correlations must be one number or a matrix of shape ({n_units}, {n_units}), got shape {matrix.shape}"
+        msg = (
+            f"correlations must be one number or a matrix of shape ({n_units},"
+            f" {n_units}), got shape {matrix.shape}"
+        )
         raise InputValueError(msg)
     matrix = matrix[np.ix_(varying, varying)]
     if not np.isfinite(matrix).all() or (np.abs(matrix) > 1 + 1e-9).any():
-        raise InputValueError("correlations must lie in -1 .. 1 for all units that vary; check for NaN")
-    if not np.allclose(matrix, matrix.T, atol=1e-9) or not np.allclose(np.diag(matrix), 1.0, atol=1e-9):
-        raise InputValueError("a matrix of correlations must be symmetric with ones on the diagonal")
+        raise InputValueError(
+            "correlations must lie in -1 .. 1 for all units that vary; check for NaN"
+        )
+    if not np.allclose(matrix, matrix.T, atol=1e-9) or not np.allclose(
+        np.diag(matrix), 1.0, atol=1e-9
+    ):
+        raise InputValueError(
+            "a matrix of correlations must be symmetric with ones on the diagonal"
+        )
     return matrix
 
 
 def _built(
-    n_units: int, n_time_bins: int, sampling_period: Any, draw: Callable[[int], npt.NDArray[np.bool_]]
+    n_units: int,
+    n_time_bins: int,
+    sampling_period: Any,
+    draw: Callable[[int], npt.NDArray[np.bool_]],
 ) -> SpikeRaster:
     builder = RasterBuilder(n_units, n_time_bins)
     step = max(8, _BLOCK_CELLS // max(1, n_units) // 8 * 8)
@@ -169,24 +223,47 @@ def _built(
     return builder.build(sampling_period=sampling_period)
 
 
-# -- from a fit ------------------------------------------------------------------------------------------------------
+# -- from a fit
+# --------------------------------------------------------------------------------------
 
 
 def _from_fit(
-    fit: pd.DataFrame, n_time_bins: int | None, process: str, phase: str | None, sampling_period: Any, seed: int
+    fit: pd.DataFrame,
+    n_time_bins: int | None,
+    process: str,
+    phase: str | None,
+    sampling_period: Any,
+    seed: int,
 ) -> tuple[SpikeRaster, dict[str, str]]:
     if "best_process" not in fit or "phase" not in fit:
-        raise InputValueError("a table to simulate from must come from fit_processes; it lacks 'best_process'")
+        raise InputValueError(
+            "a table to simulate from must come from fit_processes; it lacks"
+            " 'best_process'"
+        )
     if process != "best" and process not in PROCESSES:
-        raise InputValueError(f"unknown process {process!r}; the valid ones are best, {', '.join(PROCESSES)}")
+        raise InputValueError(
+            f"unknown process {process!r}; the valid ones are best,"
+            f" {', '.join(PROCESSES)}"
+        )
     phases = list(dict.fromkeys(fit["phase"]))
     if phase is None and len(phases) != 1:
-        raise InputValueError(f"say which phase, as phase=...; this fit has {', '.join(map(repr, phases))}")
+        raise InputValueError(
+            "say which phase, as phase=...; this fit has"
+            f" {', '.join(map(repr, phases))}"
+        )
     if phase is not None and phase not in phases:
-        raise InputValueError(f"unknown phase {phase!r}; this fit has {', '.join(map(repr, phases))}")
+        raise InputValueError(
+            f"unknown phase {phase!r}; this fit has {', '.join(map(repr, phases))}"
+        )
     rows = fit[fit["phase"] == (phases[0] if phase is None else phase)]
-    length = _checked_length(int(rows["n_time_bins"].iloc[0]) if n_time_bins is None else n_time_bins)
-    chosen = rows["best_process"].to_numpy() if process == "best" else np.full(len(rows), process)
+    length = _checked_length(
+        int(rows["n_time_bins"].iloc[0]) if n_time_bins is None else n_time_bins
+    )
+    chosen = (
+        rows["best_process"].to_numpy()
+        if process == "best"
+        else np.full(len(rows), process)
+    )
     bits = np.zeros((len(rows), length), np.bool_)
     for name in PROCESSES:
         units = np.flatnonzero(chosen == name)
@@ -197,11 +274,15 @@ def _from_fit(
     return SpikeRaster.from_dense(bits, sampling_period=sampling_period), told
 
 
-def _bernoulli_bits(rows: pd.DataFrame, n: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+def _bernoulli_bits(
+    rows: pd.DataFrame, n: int, rng: np.random.Generator
+) -> npt.NDArray[np.bool_]:
     return _below(rows["bernoulli_p"].to_numpy(), n, rng)
 
 
-def _poisson_bits(rows: pd.DataFrame, n: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+def _poisson_bits(
+    rows: pd.DataFrame, n: int, rng: np.random.Generator
+) -> npt.NDArray[np.bool_]:
     return _below(-np.expm1(-rows["poisson_rate"].to_numpy()), n, rng)
 
 
@@ -210,20 +291,32 @@ def _below(p: FloatArray, n: int, rng: np.random.Generator) -> npt.NDArray[np.bo
     return below
 
 
-def _beta_binomial_bits(rows: pd.DataFrame, n: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+def _beta_binomial_bits(
+    rows: pd.DataFrame, n: int, rng: np.random.Generator
+) -> npt.NDArray[np.bool_]:
     """Bits with a rate of their own in each window, drawn from a beta distribution."""
-    mean, over = rows["beta_binomial_mean"].to_numpy(), rows["beta_binomial_overdispersion"].to_numpy()
+    mean, over = (
+        rows["beta_binomial_mean"].to_numpy(),
+        rows["beta_binomial_overdispersion"].to_numpy(),
+    )
     window = int(rows["window"].iloc[0])
     n_windows = -(-n // window)
     spread = np.where((over > 0) & (mean > 0) & (mean < 1), over, np.nan)
-    alpha, beta = np.nan_to_num(mean / spread, nan=1.0), np.nan_to_num((1.0 - mean) / spread, nan=1.0)
+    alpha, beta = (
+        np.nan_to_num(mean / spread, nan=1.0),
+        np.nan_to_num((1.0 - mean) / spread, nan=1.0),
+    )
     rates = rng.beta(alpha[:, None], beta[:, None], (len(mean), n_windows))
     rates = np.where(np.isnan(spread)[:, None], mean[:, None], rates)
-    bits: npt.NDArray[np.bool_] = rng.random((len(mean), n)) < np.repeat(rates, window, axis=1)[:, :n]
+    bits: npt.NDArray[np.bool_] = (
+        rng.random((len(mean), n)) < np.repeat(rates, window, axis=1)[:, :n]
+    )
     return bits
 
 
-def _markov_bits(rows: pd.DataFrame, n: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+def _markov_bits(
+    rows: pd.DataFrame, n: int, rng: np.random.Generator
+) -> npt.NDArray[np.bool_]:
     """Alternating runs of silence and spikes, of geometric lengths."""
     silence = np.nan_to_num(rows["markov_after_silence"].to_numpy(), nan=1.0)
     spike = np.nan_to_num(rows["markov_after_spike"].to_numpy(), nan=0.0)
@@ -238,8 +331,12 @@ def _markov_bits(rows: pd.DataFrame, n: int, rng: np.random.Generator) -> npt.ND
             n_runs = 2 * int(max(1, 2 * (n - position) / mean_pair))
             lengths = np.empty(n_runs, np.int64)
             for parity, q in enumerate(leave):
-                lengths[parity::2] = np.minimum(rng.geometric(q, n_runs // 2), n) if q else n
-            state = np.repeat((np.arange(n_runs) % 2 == 0) == spiking, lengths)[: n - position]
+                lengths[parity::2] = (
+                    np.minimum(rng.geometric(q, n_runs // 2), n) if q else n
+                )
+            state = np.repeat((np.arange(n_runs) % 2 == 0) == spiking, lengths)[
+                : n - position
+            ]
             bits[unit, position : position + len(state)] = state
             position += len(state)
     return bits
@@ -253,7 +350,8 @@ _PROCESS_BITS = {
 }
 
 
-# -- observed beside simulated ---------------------------------------------------------------------------------------
+# -- observed beside simulated
+# --------------------------------------------------------------------------------------
 
 
 def counting_processes(
@@ -267,7 +365,8 @@ def counting_processes(
     level: float = 0.95,
     seed: int | None = None,
 ) -> pd.DataFrame:
-    """Spikes so far, over time: of observed units beside units simulated from their fits (the paper's figure 2).
+    """Spikes so far, over time: of observed units beside units simulated from their
+    fits (the paper's figure 2).
 
     Parameters
     ----------
@@ -291,10 +390,12 @@ def counting_processes(
     Returns
     -------
     pandas.DataFrame
-        One row per unit and point of time: ``unit, time_bin, observed`` (spikes before that bin), ``simulated`` (of
-        the first simulated train), ``mean, lower, upper`` (over all simulated trains of that unit), and
-        ``mean_process, mean_process_lower, mean_process_upper``: one process with the mean rate of the shown units,
-        the same in every unit's rows. Units leave that band where one rate cannot describe the layer.
+        One row per unit and point of time: ``unit, time_bin, observed`` (spikes before
+        that bin), ``simulated`` (of the first simulated train), ``mean, lower, upper``
+        (over all simulated trains of that unit), and ``mean_process,
+        mean_process_lower, mean_process_upper``: one process with the mean rate of the
+        shown units, the same in every unit's rows. Units leave that band where one rate
+        cannot describe the layer.
 
     Raises
     ------
@@ -309,7 +410,10 @@ def counting_processes(
     [1000, ...]
     """
     if n_simulations < 2 or n_points < 1 or not 0 < level < 1:
-        msg = "counting processes need n_simulations >= 2, n_points >= 1 and 0 < level < 1, got "
+        msg = (
+            "counting processes need n_simulations >= 2, n_points >= 1 and 0 < level <"
+            " 1, got "
+        )
         raise InputValueError(msg + f"{n_simulations}, {n_points}, {level}")
     found = one_phase(recording, phase, "counting_processes")
     seed = drawn_seed(seed)
@@ -319,16 +423,22 @@ def counting_processes(
         raster = raster.take(units=units)
         index = index[np.asarray(units)] if raster.n_units else index[:0]
     if not index.size:
-        raise InputValueError("counting processes need at least one unit, got none; check units=...")
+        raise InputValueError(
+            "counting processes need at least one unit, got none; check units=..."
+        )
     n = raster.n_time_bins
     fit = fit_processes(Recording.from_raster(raster))
     points = np.unique(np.linspace(0, n, n_points + 1).round().astype(np.int64))
     tails = [(1 - level) / 2, (1 + level) / 2]
     drawn = np.empty((n_simulations, len(index), len(points)), np.int64)
     for turn in range(n_simulations):
-        drawn[turn] = simulate(fit, process=process, seed=_nth(seed, turn)).raster.cumulative_counts(points)
+        drawn[turn] = simulate(
+            fit, process=process, seed=_nth(seed, turn)
+        ).raster.cumulative_counts(points)
     rate = np.full(n_simulations, fit["bernoulli_p"].mean())
-    pooled = simulate(rate, n, seed=_nth(seed, n_simulations)).raster.cumulative_counts(points)
+    pooled = simulate(rate, n, seed=_nth(seed, n_simulations)).raster.cumulative_counts(
+        points
+    )
     lower, upper = np.quantile(drawn, tails, axis=0)
     pooled_lower, pooled_upper = np.quantile(pooled, tails, axis=0)
     columns = {
@@ -343,7 +453,9 @@ def counting_processes(
         "mean_process_lower": np.tile(pooled_lower, len(index)),
         "mean_process_upper": np.tile(pooled_upper, len(index)),
     }
-    return pd.DataFrame(columns).assign(process=process, n_simulations=n_simulations, seed=seed)
+    return pd.DataFrame(columns).assign(
+        process=process, n_simulations=n_simulations, seed=seed
+    )
 
 
 def _nth(seed: int, turn: int) -> int:

@@ -19,9 +19,22 @@ __all__ = ["SamenessWarning", "compare"]
 FloatArray = npt.NDArray[np.float64]
 
 _COLUMNS = (
-    "first", "second", "first_phase", "second_phase", "test", "null", "statistic", "pvalue", "effect", "effect_is",
-    "effect_low", "effect_high", "n_first", "n_second", "reason",
-)  # fmt: skip
+    "first",
+    "second",
+    "first_phase",
+    "second_phase",
+    "test",
+    "null",
+    "statistic",
+    "pvalue",
+    "effect",
+    "effect_is",
+    "effect_low",
+    "effect_high",
+    "n_first",
+    "n_second",
+    "reason",
+)
 
 
 class SamenessWarning(UserWarning):
@@ -40,18 +53,21 @@ class _Outcome(NamedTuple):
     reason: str = ""
 
 
-def compare(*recordings: Recording, names: Sequence[str] | None = None, margin: float = 0.02) -> pd.DataFrame:
+def compare(
+    *recordings: Recording, names: Sequence[str] | None = None, margin: float = 0.02
+) -> pd.DataFrame:
     """Compare the units' firing rates of two or more recordings, pair by pair.
 
     Parameters
     ----------
     *recordings : Recording
-        Two or more. Phases of the same name are compared; two recordings of one phase each are compared whatever the
-        phases are called.
+        Two or more. Phases of the same name are compared; two recordings of one phase
+        each are compared whatever the phases are called.
     names : sequence of str, optional
         What to call the recordings in the table; "1", "2", .. if not given.
     margin : float, default 0.02
-        Largest difference of mean firing rates, in spikes per bin, that counts as the same.
+        Largest difference of mean firing rates, in spikes per bin, that counts as the
+        same.
 
     Returns
     -------
@@ -59,42 +75,52 @@ def compare(*recordings: Recording, names: Sequence[str] | None = None, margin: 
         One row per pair, phase and test:
 
         kolmogorov_smirnov
-            The paper's test on the distributions of rates; the effect is the largest distance of the two. It cannot
-            show sameness: between two layers of 64 units it needs a distance of 0.24 to reject at 5 %.
+            The paper's test on the distributions of rates; the effect is the largest
+            distance of the two. It cannot show sameness: between two layers of 64 units
+            it needs a distance of 0.24 to reject at 5 %.
         signed_rank
-            Wilcoxon's paired test, unit by unit; the effect is the matched-pairs rank-biserial correlation.
+            Wilcoxon's paired test, unit by unit; the effect is the matched-pairs
+            rank-biserial correlation.
         equivalence
-            Two one-sided paired t tests: a small p-value shows that the mean rates differ by less than `margin`; the
-            effect is the mean difference (second minus first), with its 90 % confidence interval.
+            Two one-sided paired t tests: a small p-value shows that the mean rates
+            differ by less than `margin`; the effect is the mean difference (second
+            minus first), with its 90 % confidence interval.
 
-        The paired tests need the same units in both; ``reason`` says why a row has no result.
+        The paired tests need the same units in both; ``reason`` says why a row has no
+        result.
 
     Raises
     ------
     InputTypeError, InputValueError
-        If there are fewer than two recordings, an argument is not a Recording, no phase can be paired, names do not
-        fit, or `margin` is not positive.
+        If there are fewer than two recordings, an argument is not a Recording, no phase
+        can be paired, names do not fit, or `margin` is not positive.
 
     Warns
     -----
     SamenessWarning
-        If a Kolmogorov-Smirnov test does not reject at 5 %: that is no evidence of sameness.
+        If a Kolmogorov-Smirnov test does not reject at 5 %: that is no evidence of
+        sameness.
 
     Notes
     -----
-    Units of a network depend on each other. To compare ways of training, the replicate is a trained network, never a
-    unit: compare summaries of several networks each.
+    Units of a network depend on each other. To compare ways of training, the replicate
+    is a trained network, never a unit: compare summaries of several networks each.
 
     References
     ----------
-    Wilcoxon, F. (1945). Individual comparisons by ranking methods. Biometrics Bulletin 1. Schuirmann, D. J. (1987).
-    A comparison of the two one-sided tests procedure and the power approach for assessing the equivalence of
-    average bioavailability. J. Pharmacokinet. Biopharm. 15.
+    Wilcoxon, F. (1945). Individual comparisons by ranking methods. Biometrics Bulletin
+    1. Schuirmann, D. J. (1987). A comparison of the two one-sided tests procedure and
+    the power approach for assessing the equivalence of average bioavailability. J.
+    Pharmacokinet. Biopharm. 15.
 
     Examples
     --------
-    >>> a = Recording.from_activations(np.random.default_rng(0).normal(0.0, 1, (500, 40)))
-    >>> b = Recording.from_activations(np.random.default_rng(1).normal(0.1, 1, (500, 40)))
+    >>> a = Recording.from_activations(
+    ...     np.random.default_rng(0).normal(0.0, 1, (500, 40))
+    ... )
+    >>> b = Recording.from_activations(
+    ...     np.random.default_rng(1).normal(0.1, 1, (500, 40))
+    ... )
     >>> table = compare(a, b, names=["before", "after"])
     >>> table[["test", "effect_is", "effect"]].round(2)
                      test                  effect_is  effect
@@ -103,11 +129,18 @@ def compare(*recordings: Recording, names: Sequence[str] | None = None, margin: 
     2         equivalence        difference of means    0.04
     """
     _checked(recordings, margin)
-    labels = [str(i + 1) for i in range(len(recordings))] if names is None else list(names)
+    labels = (
+        [str(i + 1) for i in range(len(recordings))] if names is None else list(names)
+    )
     if len(labels) != len(recordings) or len(set(labels)) != len(labels):
-        raise InputValueError(f"names must be {len(recordings)} different names, one a recording, got {labels}")
+        raise InputValueError(
+            f"names must be {len(recordings)} different names, one a recording, got"
+            f" {labels}"
+        )
     rows, blind = [], []
-    for (name, first), (other, second) in combinations(zip(labels, recordings, strict=True), 2):
+    for (name, first), (other, second) in combinations(
+        zip(labels, recordings, strict=True), 2
+    ):
         for phase, other_phase in _paired_phases(first, second):
             rates, other_rates = _rates(first, phase), _rates(second, other_phase)
             unpaired = _why_unpaired(first, second)
@@ -119,12 +152,22 @@ def compare(*recordings: Recording, names: Sequence[str] | None = None, margin: 
             if outcomes[0].pvalue > 0.05:
                 blind.append(f"{name} and {other} ({phase})")
             for outcome in outcomes:
-                given = (name, other, phase, other_phase, *outcome[:-1], len(rates), len(other_rates), outcome.reason)
+                given = (
+                    name,
+                    other,
+                    phase,
+                    other_phase,
+                    *outcome[:-1],
+                    len(rates),
+                    len(other_rates),
+                    outcome.reason,
+                )
                 rows.append(dict(zip(_COLUMNS, given, strict=True)))
     if blind:
         warnings.warn(
-            f"the Kolmogorov-Smirnov test does not reject for {', '.join(blind)}; that cannot show that rates are the "
-            "same: read the rows 'signed_rank' and 'equivalence'",
+            f"the Kolmogorov-Smirnov test does not reject for {', '.join(blind)}; that"
+            " cannot show that rates are the same: read the rows 'signed_rank' and"
+            " 'equivalence'",
             SamenessWarning,
             stacklevel=2,
         )
@@ -134,23 +177,39 @@ def compare(*recordings: Recording, names: Sequence[str] | None = None, margin: 
 def _checked(recordings: Sequence[Any], margin: float) -> None:
     for recording in recordings:
         if not isinstance(recording, Recording):
-            raise InputTypeError(f"compare needs Recordings, got {type(recording).__name__}")
+            raise InputTypeError(
+                f"compare needs Recordings, got {type(recording).__name__}"
+            )
     if len(recordings) < 2:
-        raise InputValueError(f"compare needs at least two recordings, got {len(recordings)}")
+        raise InputValueError(
+            f"compare needs at least two recordings, got {len(recordings)}"
+        )
     if not 0 < margin < 1:
-        raise InputValueError(f"margin must lie between 0 and 1 spike per bin, got {margin}; the usual one is 0.02")
+        raise InputValueError(
+            f"margin must lie between 0 and 1 spike per bin, got {margin}; the usual"
+            " one is 0.02"
+        )
 
 
 def _paired_phases(first: Recording, second: Recording) -> Iterator[tuple[str, str]]:
-    names, others = ([phase.phase for phase in recording.iter_phases()] for recording in (first, second))
+    names, others = (
+        [phase.phase for phase in recording.iter_phases()]
+        for recording in (first, second)
+    )
     shared = [name for name in names if name in others]
     if shared:
         yield from ((name, name) for name in shared)
     elif len(names) == len(others) == 1:
         yield names[0], others[0]
     else:
-        msg = f"the recordings share no phase: {', '.join(names) or 'none'} and {', '.join(others) or 'none'}"
-        raise InputValueError(msg + "; select one phase of each, or rename one with recording.with_phase_names")
+        msg = (
+            f"the recordings share no phase: {', '.join(names) or 'none'} and"
+            f" {', '.join(others) or 'none'}"
+        )
+        raise InputValueError(
+            msg + "; select one phase of each, or rename one with"
+            " recording.with_phase_names"
+        )
 
 
 def _rates(recording: Recording, phase: str) -> FloatArray:
@@ -162,7 +221,9 @@ def _why_unpaired(first: Recording, second: Recording) -> str:
     if first.n_units != second.n_units:
         return f"not the same units: {first.n_units} and {second.n_units}"
     # Thresholds may differ between two networks; places in the layer may not.
-    places = [name for name in first.units if name in second.units and name != "threshold"]
+    places = [
+        name for name in first.units if name in second.units and name != "threshold"
+    ]
     if not first.units[places].equals(second.units[places]):
         return "not the same units: the tables of units differ"
     return ""
@@ -176,7 +237,12 @@ def _kolmogorov_smirnov(rates: FloatArray, others: FloatArray) -> _Outcome:
         return outcome._replace(reason="no unit")
     result = ks_2samp(rates, others)
     statistic, pvalue = float(result.statistic), float(result.pvalue)
-    return outcome._replace(statistic=statistic, pvalue=pvalue, effect=statistic, effect_is="largest distance")
+    return outcome._replace(
+        statistic=statistic,
+        pvalue=pvalue,
+        effect=statistic,
+        effect_is="largest distance",
+    )
 
 
 def _signed_rank(rates: FloatArray, others: FloatArray, unpaired: str) -> _Outcome:
@@ -200,10 +266,16 @@ def _signed_rank(rates: FloatArray, others: FloatArray, unpaired: str) -> _Outco
     )
 
 
-def _equivalence(rates: FloatArray, others: FloatArray, unpaired: str, margin: float) -> _Outcome:
+def _equivalence(
+    rates: FloatArray, others: FloatArray, unpaired: str, margin: float
+) -> _Outcome:
     from scipy.stats import t
 
-    outcome = _Outcome("equivalence", f"mean rates differ by {margin:g} or more", effect_is="difference of means")
+    outcome = _Outcome(
+        "equivalence",
+        f"mean rates differ by {margin:g} or more",
+        effect_is="difference of means",
+    )
     if unpaired or len(rates) < 2:
         return outcome._replace(reason=unpaired or "fewer than two units")
     differences = others - rates
@@ -217,5 +289,9 @@ def _equivalence(rates: FloatArray, others: FloatArray, unpaired: str, margin: f
         pvalue = float(t.sf(statistic, degrees))
     half = float(t.ppf(0.95, degrees)) * error
     return outcome._replace(
-        statistic=float(statistic), pvalue=pvalue, effect=mean, effect_low=mean - half, effect_high=mean + half
+        statistic=float(statistic),
+        pvalue=pvalue,
+        effect=mean,
+        effect_low=mean - half,
+        effect_high=mean + half,
     )

@@ -1,4 +1,6 @@
-"""p-values of whole networks: bins are permuted for all units alike, since units depend on each other."""
+"""p-values of whole networks: bins are permuted for all units alike, since units depend
+on each other.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,17 @@ __all__ = ["NETWORK_STATISTICS", "network_test"]
 FloatArray = npt.NDArray[np.float64]
 
 NETWORK_STATISTICS: dict[str, str] = {
-    "mean_dispersion": "Mean dispersion of the units; two-sided, against bursts, drift or regularity.",
-    "mean_ljung_box_statistic": "Mean Ljung-Box statistic of the units; one-sided, against serial dependence.",
-    "mean_windowed_trend": "Mean over units of the largest distance of the cumulative spike count from a straight "
-    "line, seen at the windows' edges, in standard deviations; one-sided, against drift.",
+    "mean_dispersion": (
+        "Mean dispersion of the units; two-sided, against bursts, drift or regularity."
+    ),
+    "mean_ljung_box_statistic": (
+        "Mean Ljung-Box statistic of the units; one-sided, against serial dependence."
+    ),
+    "mean_windowed_trend": (
+        "Mean over units of the largest distance of the cumulative spike count from a"
+        " straight line, seen at the windows' edges, in standard deviations; one-sided,"
+        " against drift."
+    ),
 }
 """Statistics that `network_test` tests, with what they are sensitive to."""
 
@@ -44,15 +53,17 @@ def network_test(
 ) -> pd.DataFrame:
     """Test whether the order of the time bins matters to a network.
 
-    Tests of single units cannot be combined into one about the network, since units of one layer are not independent.
-    Here the bins of a phase are permuted for all units alike, which keeps whatever units do together.
+    Tests of single units cannot be combined into one about the network, since units of
+    one layer are not independent. Here the bins of a phase are permuted for all units
+    alike, which keeps whatever units do together.
 
     Parameters
     ----------
     recording : Recording
         What to test; phases are tested one by one, each permuted within itself.
     n_permutations : int, default 999
-        Number of joint permutations; the smallest p-value is ``1 / (n_permutations + 1)``, twice that two-sided.
+        Number of joint permutations; the smallest p-value is ``1 / (n_permutations +
+        1)``, twice that two-sided.
     seed : int, optional
         Seed of the permutations; drawn, and reported in the table, if not given.
     window, lags
@@ -61,9 +72,10 @@ def network_test(
     Returns
     -------
     pandas.DataFrame
-        One row per phase and statistic of `NETWORK_STATISTICS`: ``phase``, ``order``, ``statistic``, ``observed``,
-        ``null_mean``, ``pvalue``, ``n_units`` (units with the statistic), ``window``, ``lags``, ``n_permutations``,
-        ``seed``. NaN where no unit has the statistic.
+        One row per phase and statistic of `NETWORK_STATISTICS`: ``phase``, ``order``,
+        ``statistic``, ``observed``, ``null_mean``, ``pvalue``, ``n_units`` (units with
+        the statistic), ``window``, ``lags``, ``n_permutations``, ``seed``. NaN where no
+        unit has the statistic.
 
     Raises
     ------
@@ -72,8 +84,9 @@ def network_test(
 
     Notes
     -----
-    ``p = (1 + draws at least as extreme) / (1 + n_permutations)``; ties count. Where ``order`` is "random" the null
-    holds by construction, and a rejection points to a fault in the pipeline.
+    ``p = (1 + draws at least as extreme) / (1 + n_permutations)``; ties count. Where
+    ``order`` is "random" the null holds by construction, and a rejection points to a
+    fault in the pipeline.
 
     Examples
     --------
@@ -86,17 +99,27 @@ def network_test(
     2       mean_windowed_trend    0.01
     """
     if not isinstance(recording, Recording):
-        raise InputTypeError(f"network_test needs a Recording, got {type(recording).__name__}")
-    if isinstance(n_permutations, bool) or not isinstance(n_permutations, (int, np.integer)):
-        raise InputTypeError(f"n_permutations must be a whole number, got {n_permutations!r}")
+        raise InputTypeError(
+            f"network_test needs a Recording, got {type(recording).__name__}"
+        )
+    if isinstance(n_permutations, bool) or not isinstance(
+        n_permutations, (int, np.integer)
+    ):
+        raise InputTypeError(
+            f"n_permutations must be a whole number, got {n_permutations!r}"
+        )
     if n_permutations < 1:
-        raise InputValueError(f"n_permutations must be at least 1, got {n_permutations}; 999 is usual")
+        raise InputValueError(
+            f"n_permutations must be at least 1, got {n_permutations}; 999 is usual"
+        )
     lags, seed = checked_lags(lags), drawn_seed(seed)
     rows: list[dict[str, Any]] = []
     for number, phase in enumerate(recording.iter_phases()):
         length = window_for(window, phase.n_time_bins)
         raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
-        means, n_units = _permuted_means(raster, length, lags, n_permutations, (seed, number))
+        means, n_units = _permuted_means(
+            raster, length, lags, n_permutations, (seed, number)
+        )
         for index, name in enumerate(NETWORK_STATISTICS):
             observed, null = float(means[0, index]), means[1:, index]
             rows.append(
@@ -106,7 +129,9 @@ def network_test(
                     "statistic": name,
                     "observed": observed,
                     "null_mean": float(null.mean()) if n_units[index] else float("nan"),
-                    "pvalue": _pvalue(observed, null, two_sided=name == "mean_dispersion"),
+                    "pvalue": _pvalue(
+                        observed, null, two_sided=name == "mean_dispersion"
+                    ),
                     "n_units": int(n_units[index]),
                     "window": length,
                     "lags": lags,
@@ -118,13 +143,23 @@ def network_test(
 
 
 def _permuted_means(
-    raster: SpikeRaster, window: int, lags: int, n_permutations: int, seed: tuple[int, int]
+    raster: SpikeRaster,
+    window: int,
+    lags: int,
+    n_permutations: int,
+    seed: tuple[int, int],
 ) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-    """Means over units, as observed (row 0) and under each permutation, and the number of units behind row 0."""
-    sums, n_units = (np.zeros((n_permutations + 1, len(NETWORK_STATISTICS))) for _ in range(2))
+    """Means over units, as observed (row 0) and under each permutation, and the number
+    of units behind row 0.
+    """
+    sums, n_units = (
+        np.zeros((n_permutations + 1, len(NETWORK_STATISTICS))) for _ in range(2)
+    )
     with ThreadPoolExecutor(_N_THREADS) as pool:
         for first in range(0, raster.n_units, _BLOCK_UNITS):
-            block = raster.take(units=range(first, min(first + _BLOCK_UNITS, raster.n_units)))
+            block = raster.take(
+                units=range(first, min(first + _BLOCK_UNITS, raster.n_units))
+            )
             permuted = BinPermuter(block).permuted
             # Every block of units sees the same permutations.
             rng = np.random.default_rng(seed)
@@ -134,7 +169,12 @@ def _permuted_means(
             for start in range(1, n_permutations + 1, _N_AHEAD):
                 draws = range(start, min(start + _N_AHEAD, n_permutations + 1))
                 orders = [rng.permutation(raster.n_time_bins) for _ in draws]
-                found = pool.map(lambda order, permuted=permuted: _sums(permuted(order), window, lags), orders)
+                found = pool.map(
+                    lambda order, permuted=permuted: _sums(
+                        permuted(order), window, lags
+                    ),
+                    orders,
+                )
                 for draw, (draw_sums, draw_units) in zip(draws, found, strict=True):
                     sums[draw] += draw_sums
                     n_units[draw] += draw_units
@@ -150,18 +190,28 @@ def _sums(raster: SpikeRaster, window: int, lags: int) -> tuple[FloatArray, Floa
 
 
 def _unit_values(counts: Counts) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The statistics of `NETWORK_STATISTICS` for each unit, without p-values; NaN where there is none."""
+    """The statistics of `NETWORK_STATISTICS` for each unit, without p-values; NaN where
+    there is none.
+    """
     n, window, spikes = counts.n_windows, counts.window, counts.windowed_spikes
     bins = n * window
     empty = spikes * (bins - spikes)
     with np.errstate(all="ignore"):
-        dispersion = (n * counts.window_squares - spikes**2) / empty * (bins - 1) / max(1, n - 1)
-        steps = np.cumsum(counts.windows, axis=1) - (spikes / n)[:, np.newaxis] * np.arange(1, n + 1)
+        dispersion = (
+            (n * counts.window_squares - spikes**2) / empty * (bins - 1) / max(1, n - 1)
+        )
+        steps = np.cumsum(counts.windows, axis=1) - (spikes / n)[
+            :, np.newaxis
+        ] * np.arange(1, n + 1)
         drift = np.maximum(steps.max(axis=1, initial=0), -steps.min(axis=1, initial=0))
         trend = drift * np.sqrt(bins / empty)
     unknown = (empty == 0) | (n < 2)
     ljung_box = ljung_box_values(counts)
-    return np.where(unknown | (window < 2), np.nan, dispersion), ljung_box, np.where(unknown, np.nan, trend)
+    return (
+        np.where(unknown | (window < 2), np.nan, dispersion),
+        ljung_box,
+        np.where(unknown, np.nan, trend),
+    )
 
 
 def _pvalue(observed: float, null: FloatArray, *, two_sided: bool) -> float:

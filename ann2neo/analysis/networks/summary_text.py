@@ -24,11 +24,18 @@ _BY_DESIGN = {
     "fano": "expected of zeros and ones",
     "adf": "expected of any long train",
 }
-_ORDERS = {"random": "in random order", "stored": "in stored order", "unknown": "in unknown order"}
+_ORDERS = {
+    "random": "in random order",
+    "stored": "in stored order",
+    "unknown": "in unknown order",
+}
 _MEANINGS = {
     "random": f"* {BY_CONSTRUCTION}",
     "stored": "* in stored order this describes the data set as the network sees it",
-    "unknown": "* this is about the order of the time bins; about a network only if its stimuli were not shuffled",
+    "unknown": (
+        "* this is about the order of the time bins; about a network only if its"
+        " stimuli were not shuffled"
+    ),
 }
 
 
@@ -43,8 +50,8 @@ def network_text(network: pd.DataFrame) -> str:
     Returns
     -------
     str
-        One paragraph a row, with what follows from the rate alone beside each number, and marks on what a random order
-        of the stimuli makes true by construction.
+        One paragraph a row, with what follows from the rate alone beside each number,
+        and marks on what a random order of the stimuli makes true by construction.
     """
     return "\n\n".join("\n".join(_lines(row)) for row in network.to_dict("records"))
 
@@ -53,17 +60,32 @@ def _lines(row: dict[str, Any]) -> Iterator[str]:
     order = _ORDERS.get(row["order"], "in several orders")
     units = "1 unit" if row["n_units"] == 1 else f"{row['n_units']:,} units"
     windows = f"{_count(row['n_windows'])} windows of {_count(row['window'])} bins"
-    yield f"{row['phase'] or 'all phases'}: {units}, {_count(row['n_time_bins'])} time bins {order}, {windows}"
-    yield _line("mean firing rate", row["mean_firing_rate"], f" per bin; {_percent(row, 'cv_firing_rate')} over units")
+    yield (
+        f"{row['phase'] or 'all phases'}: {units}, {_count(row['n_time_bins'])} time"
+        f" bins {order}, {windows}"
+    )
+    yield _line(
+        "mean firing rate",
+        row["mean_firing_rate"],
+        f" per bin; {_percent(row, 'cv_firing_rate')} over units",
+    )
     yield _line("silent units", 100 * row["silent_share"], " %", digits=1)
     yield _line("saturated units", 100 * row["saturated_share"], " %", digits=1)
     rate_alone = row["mean_fano_factor_expected"]
     expected = f"; {rate_alone:.3f} follows from the rates alone"
     if math.isnan(rate_alone):
         expected = " no spike in a complete window"
-    yield _line("mean Fano factor", row["mean_fano_factor"], expected, mark=_mark("mean_fano_factor"))
     yield _line(
-        "mean dispersion", row["mean_dispersion"], "; 1 if spikes fall at random", mark=_mark("mean_dispersion")
+        "mean Fano factor",
+        row["mean_fano_factor"],
+        expected,
+        mark=_mark("mean_fano_factor"),
+    )
+    yield _line(
+        "mean dispersion",
+        row["mean_dispersion"],
+        "; 1 if spikes fall at random",
+        mark=_mark("mean_dispersion"),
     )
     yield f"  units that reject, after Benjamini-Hochberg at {100 * row['alpha']:g} %:"
     for test, null in _NULLS.items():
@@ -74,13 +96,17 @@ def _lines(row: dict[str, Any]) -> Iterator[str]:
                 words += f"; Pearson-combined p = {row['ljung_box_pearson_pvalue']:.2g}"
             words += f"; {_BY_DESIGN[test]}" if test in _BY_DESIGN else ""
             share = f"{test}_rejected_share"
-            yield _line(f"  {null}", 100 * row[share], words, digits=1, mark=_mark(share))
+            yield _line(
+                f"  {null}", 100 * row[share], words, digits=1, mark=_mark(share)
+            )
         else:
             yield _line(f"  {null}", float("nan"), " no unit could be tested")
     yield f"  {_MEANINGS.get(row['order'], _MEANINGS['unknown'])}"
 
 
-def _line(name: str, value: float, words: str, *, digits: int = 3, mark: str = " ") -> str:
+def _line(
+    name: str, value: float, words: str, *, digits: int = 3, mark: str = " "
+) -> str:
     number = f"{'-':>10}" if math.isnan(value) else f"{value:10.{digits}f}"
     return f"{mark} {name:<34}{number}{words}"
 

@@ -1,4 +1,6 @@
-"""How units fire together: pairwise correlations, complexity, dimensionality, all from counts of joint spikes."""
+"""How units fire together: pairwise correlations, complexity, dimensionality, all from
+counts of joint spikes.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,13 @@ from ann2neo.analysis.populations.labels import Labels, has_labels, labels_of
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 
-__all__ = ["Correlations", "complexity", "correlation_matrix", "correlations", "participation_ratio"]
+__all__ = [
+    "Correlations",
+    "complexity",
+    "correlation_matrix",
+    "correlations",
+    "participation_ratio",
+]
 
 _BLOCK_UNITS = 1024
 _STRIP_UNITS = 32
@@ -28,8 +36,8 @@ IntArray = npt.NDArray[np.int64]
 class Correlations:
     """Pairwise correlations of the units in one phase, as a distribution over pairs.
 
-    Of a deterministic network these are signal correlations: two units answer the same stimuli. Silent and saturated
-    units have no correlation and are in no pair.
+    Of a deterministic network these are signal correlations: two units answer the same
+    stimuli. Silent and saturated units have no correlation and are in no pair.
 
     Parameters
     ----------
@@ -40,23 +48,27 @@ class Correlations:
     mean, std, mean_absolute : float
         Over pairs; NaN without a pair.
     null_std : float
-        Standard deviation of the correlation of two independent units given their rates, ``1 / sqrt(N - 1)``; the
-        mean is 0.
+        Standard deviation of the correlation of two independent units given their
+        rates, ``1 / sqrt(N - 1)``; the mean is 0.
     share_beyond_null : float
-        Share of pairs further than 1.96 `null_std` from 0; 0.05 if all units were independent.
+        Share of pairs further than 1.96 `null_std` from 0; 0.05 if all units were
+        independent.
     tuning_mean : float
-        Mean over pairs of the correlation that shared tuning to the labels makes alone: the expectation under the
-        within-label permutation. NaN without labels.
+        Mean over pairs of the correlation that shared tuning to the labels makes alone:
+        the expectation under the within-label permutation. NaN without labels.
     within_label_mean, within_label_std : float
-        Mean and standard deviation over pairs of what is left, the correlation of the deviations from the labels'
-        means; NaN without labels.
+        Mean and standard deviation over pairs of what is left, the correlation of the
+        deviations from the labels' means; NaN without labels.
     within_label_null_std : float
-        Root mean square over pairs of its standard deviation under the within-label permutation, whose mean is 0.
+        Root mean square over pairs of its standard deviation under the within-label
+        permutation, whose mean is 0.
     participation_ratio, participation_ratio_independent : float
-        ``tr(C)^2 / tr(C^2)`` of the covariance matrix C, the number of dimensions the units span, and its value if
-        the units were independent with the same rates and as many bins.
+        ``tr(C)^2 / tr(C^2)`` of the covariance matrix C, the number of dimensions the
+        units span, and its value if the units were independent with the same rates and
+        as many bins.
     unit_mean : ndarray of float64, shape (n_units,)
-        Mean correlation of each unit with the others; NaN for silent and saturated ones.
+        Mean correlation of each unit with the others; NaN for silent and saturated
+        ones.
     histogram_edges : ndarray of float64, shape (401,)
         Edges of bins from -1 to 1.
     histogram_counts : ndarray of int64, shape (400,)
@@ -66,7 +78,9 @@ class Correlations:
     --------
     >>> from ann2neo.raster import SpikeRaster
     >>> same = np.random.default_rng(0).random(1000) < 0.3
-    >>> found = correlations(Recording.from_raster(SpikeRaster.from_dense([same, same, ~same])))
+    >>> found = correlations(
+    ...     Recording.from_raster(SpikeRaster.from_dense([same, same, ~same]))
+    ... )
     >>> found.n_pairs, round(found.mean, 3)
     (3, -0.333)
     """
@@ -96,7 +110,8 @@ class Correlations:
 def correlations(recording: Recording, *, phase: str | None = None) -> Correlations:
     """Correlate all pairs of units, block by block.
 
-    No matrix over all units is ever made, so that 21 632 units fit in memory; see `correlation_matrix` for one.
+    No matrix over all units is ever made, so that 21 632 units fit in memory; see
+    `correlation_matrix` for one.
 
     Parameters
     ----------
@@ -117,20 +132,24 @@ def correlations(recording: Recording, *, phase: str | None = None) -> Correlati
 
     Notes
     -----
-    The correlation of two bits is ``(N n_ij - K_i K_j) / sqrt(K_i (N - K_i) K_j (N - K_j))`` with n_ij the bins in
-    which both spike: integers up to the last division. Permuting either train gives mean 0 and variance 1 / (N - 1)
-    exactly. Within labels, n_ij is compared with ``sum over c of n_ic n_jc / n_c`` instead of K_i K_j / N; bins of no
-    presentation are one more stratum.
+    The correlation of two bits is ``(N n_ij - K_i K_j) / sqrt(K_i (N - K_i) K_j (N -
+    K_j))`` with n_ij the bins in which both spike: integers up to the last division.
+    Permuting either train gives mean 0 and variance 1 / (N - 1) exactly. Within labels,
+    n_ij is compared with ``sum over c of n_ic n_jc / n_c`` instead of K_i K_j / N; bins
+    of no presentation are one more stratum.
 
     References
     ----------
-    Cohen, M. R. and Kohn, A. (2011). Measuring and interpreting neuronal correlations. Nature Neuroscience 14.
+    Cohen, M. R. and Kohn, A. (2011). Measuring and interpreting neuronal correlations.
+    Nature Neuroscience 14.
 
     Examples
     --------
     >>> import numpy as np
     >>> from ann2neo import Recording
-    >>> recording = Recording.from_activations(np.array([[1, 1, 0], [0, 0, 1], [1, 1, 1], [0, 0, 0]]))
+    >>> recording = Recording.from_activations(
+    ...     np.array([[1, 1, 0], [0, 0, 1], [1, 1, 1], [0, 0, 0]])
+    ... )
     >>> result = correlations(recording)
     >>> result.n_pairs, round(result.mean, 12)
     (3, 0.333333333333)
@@ -154,15 +173,28 @@ def correlations(recording: Recording, *, phase: str | None = None) -> Correlati
             pair &= np.triu(np.ones_like(pair), 1)
         r = np.where(pair, r, 0.0)
         n_pairs += int(pair.sum())
-        total, square, absolute = total + r.sum(), square + (r**2).sum(), absolute + np.abs(r).sum()
-        joint_square += float((r**2 * variance[rows, None] * variance[None, columns].astype(np.float64)).sum())
+        total, square, absolute = (
+            total + r.sum(),
+            square + (r**2).sum(),
+            absolute + np.abs(r).sum(),
+        )
+        joint_square += float(
+            (
+                r**2 * variance[rows, None] * variance[None, columns].astype(np.float64)
+            ).sum()
+        )
         beyond += int((np.abs(r) > 1.96 * null_std).sum())
-        place = np.minimum(((r[pair] + 1.0) * (_HISTOGRAM_BINS / 2)).astype(np.int64), _HISTOGRAM_BINS - 1)
+        place = np.minimum(
+            ((r[pair] + 1.0) * (_HISTOGRAM_BINS / 2)).astype(np.int64),
+            _HISTOGRAM_BINS - 1,
+        )
         histogram += np.bincount(place, minlength=_HISTOGRAM_BINS)
         unit_sum[rows] += r.sum(axis=1)
         unit_sum[columns] += r.sum(axis=0)
         if strata is not None:
-            residual, by_tuning, null_square = strata.split(joint, variance, n, rows, columns)
+            residual, by_tuning, null_square = strata.split(
+                joint, variance, n, rows, columns
+            )
             tuned += by_tuning[pair].sum()
             within += residual[pair].sum()
             within_square += (residual[pair] ** 2).sum()
@@ -182,19 +214,33 @@ def correlations(recording: Recording, *, phase: str | None = None) -> Correlati
             n_time_bins=n,
             n_pairs=n_pairs,
             mean=float(mean),
-            std=float(np.sqrt(max(0.0, square / pairs - mean**2))) if n_pairs else np.nan,
+            std=(
+                float(np.sqrt(max(0.0, square / pairs - mean**2)))
+                if n_pairs
+                else np.nan
+            ),
             mean_absolute=float(absolute / pairs),
             null_std=float(null_std),
             share_beyond_null=float(beyond / pairs),
             tuning_mean=float(tuned / pairs) if strata else np.nan,
             within_label_mean=float(left) if strata else np.nan,
-            within_label_std=float(np.sqrt(max(0.0, within_square / pairs - left**2)))
-            if strata and n_pairs
-            else np.nan,
-            within_label_null_std=float(np.sqrt(within_null / pairs)) if strata else np.nan,
-            participation_ratio=float(np.divide(sizes.sum() ** 2, diagonal + 2.0 * joint_square)),
-            participation_ratio_independent=float(np.divide(sizes.sum() ** 2, independent)),
-            unit_mean=np.where(active & (n_active > 1), unit_sum / max(1, n_active - 1), np.nan),
+            within_label_std=(
+                float(np.sqrt(max(0.0, within_square / pairs - left**2)))
+                if strata and n_pairs
+                else np.nan
+            ),
+            within_label_null_std=(
+                float(np.sqrt(within_null / pairs)) if strata else np.nan
+            ),
+            participation_ratio=float(
+                np.divide(sizes.sum() ** 2, diagonal + 2.0 * joint_square)
+            ),
+            participation_ratio_independent=float(
+                np.divide(sizes.sum() ** 2, independent)
+            ),
+            unit_mean=np.where(
+                active & (n_active > 1), unit_sum / max(1, n_active - 1), np.nan
+            ),
             histogram_edges=edges,
             histogram_counts=histogram,
         )
@@ -213,8 +259,9 @@ def correlation_matrix(recording: Recording, *, phase: str | None = None) -> Flo
     Returns
     -------
     ndarray of float64, shape (n_units, n_units)
-        Pearson's correlation of the bits; NaN in the rows and columns of silent and saturated units. Eight bytes a
-        cell: 3.7 GB for 21 632 units, where `correlations` needs none of it.
+        Pearson's correlation of the bits; NaN in the rows and columns of silent and
+        saturated units. Eight bytes a cell: 3.7 GB for 21 632 units, where
+        `correlations` needs none of it.
 
     Raises
     ------
@@ -245,7 +292,9 @@ def _matrix(raster: SpikeRaster) -> FloatArray:
     return matrix
 
 
-def _phase_and_labels(recording: Recording, phase: str | None) -> tuple[SpikeRaster, Labels | None, str]:
+def _phase_and_labels(
+    recording: Recording, phase: str | None
+) -> tuple[SpikeRaster, Labels | None, str]:
     found = one_phase(recording, phase, "correlations")
     labels = labels_of(recording, found) if has_labels(recording, found) else None
     return recording.raster.slice(found.start_bin, found.stop_bin), labels, found.phase
@@ -262,7 +311,12 @@ def _joint_blocks(raster: SpikeRaster) -> Iterator[tuple[slice, slice, IntArray]
 
 
 def _correlation(
-    joint: IntArray, counts: IntArray, n: int, rows: slice, columns: slice, out: FloatArray | None = None
+    joint: IntArray,
+    counts: IntArray,
+    n: int,
+    rows: slice,
+    columns: slice,
+    out: FloatArray | None = None,
 ) -> FloatArray:
     variance = (counts * (n - counts)).astype(np.float64)
     r = np.empty(joint.shape) if out is None else out
@@ -286,7 +340,9 @@ class _Strata:
         bins = labels.bins_of_each.astype(np.float64)
         rest = raster.n_time_bins - bins.sum()
         if rest:
-            counts = np.column_stack([counts, raster.spike_counts() - counts.sum(axis=1)])
+            counts = np.column_stack(
+                [counts, raster.spike_counts() - counts.sum(axis=1)]
+            )
             bins = np.append(bins, rest)
         self.spikes = counts.sum(axis=1)
         self.scaled = counts / np.sqrt(bins)
@@ -298,15 +354,23 @@ class _Strata:
     def split(
         self, joint: IntArray, variance: IntArray, n: int, rows: slice, columns: slice
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Correlation within labels, correlation by tuning alone, variance of the former under its null."""
+        """Correlation within labels, correlation by tuning alone, variance of the
+        former under its null.
+        """
         expected = self.scaled[rows] @ self.scaled[columns].T
         inside = np.outer(self.variance[rows], self.variance[columns])
         whole = np.sqrt(np.outer(variance[rows], variance[columns]).astype(np.float64))
         with np.errstate(invalid="ignore", divide="ignore"):
             # A unit that its label determines entirely has nothing left to correlate.
             left = np.where(inside > 1e-9, (joint - expected) / np.sqrt(inside), 0.0)
-            null = np.where(inside > 1e-9, (self.spread[rows] @ self.spread[columns].T) / inside, 0.0)
-            tuned = (n * expected - np.outer(self.spikes[rows], self.spikes[columns])) / whole
+            null = np.where(
+                inside > 1e-9,
+                (self.spread[rows] @ self.spread[columns].T) / inside,
+                0.0,
+            )
+            tuned = (
+                n * expected - np.outer(self.spikes[rows], self.spikes[columns])
+            ) / whole
         return left, tuned, null
 
 
@@ -321,13 +385,14 @@ def participation_ratio(raster: SpikeRaster) -> float:
     Returns
     -------
     float
-        ``tr(C)^2 / tr(C^2)`` of the covariance matrix C of the bits, from 1 (all units do the same) to the number of
-        units (independent, of equal variance); NaN if no unit varies.
+        ``tr(C)^2 / tr(C^2)`` of the covariance matrix C of the bits, from 1 (all units
+        do the same) to the number of units (independent, of equal variance); NaN if no
+        unit varies.
 
     References
     ----------
-    Gao, P. and Ganguli, S. (2015). On simplicity and complexity in the brave new world of large-scale neuroscience.
-    Curr. Opin. Neurobiol. 32.
+    Gao, P. and Ganguli, S. (2015). On simplicity and complexity in the brave new world
+    of large-scale neuroscience. Curr. Opin. Neurobiol. 32.
 
     Examples
     --------
@@ -338,13 +403,16 @@ def participation_ratio(raster: SpikeRaster) -> float:
     trace = float((counts * (n - counts)).sum())
     square = 0.0
     for rows, columns, joint in _joint_blocks(raster):
-        covariance = (n * joint - counts[rows, None] * counts[None, columns]).astype(np.float64)
+        covariance = (n * joint - counts[rows, None] * counts[None, columns]).astype(
+            np.float64
+        )
         square += (1.0 if rows == columns else 2.0) * float((covariance**2).sum())
     return trace**2 / square if square else np.nan
 
 
 def complexity(recording: Recording) -> pd.DataFrame:
-    """How many units fire together: the complexity distribution, beside that of independent units.
+    """How many units fire together: the complexity distribution, beside that of
+    independent units.
 
     Parameters
     ----------
@@ -354,9 +422,10 @@ def complexity(recording: Recording) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per phase and complexity from 0 to n_units: ``phase, complexity, n_time_bins`` (with that many active
-        units), ``probability``, ``probability_independent`` (Poisson-binomial, of independent units with the same
-        rates; its mean is the observed one, so that only the shape can differ).
+        One row per phase and complexity from 0 to n_units: ``phase, complexity,
+        n_time_bins`` (with that many active units), ``probability``,
+        ``probability_independent`` (Poisson-binomial, of independent units with the
+        same rates; its mean is the observed one, so that only the shape can differ).
 
     Raises
     ------
@@ -365,13 +434,15 @@ def complexity(recording: Recording) -> pd.DataFrame:
 
     References
     ----------
-    Grün, S., Abeles, M. and Diesmann, M. (2008). Impact of higher-order correlations on coincidence distributions of
-    massively parallel data. In Dynamic Brain, LNCS 5286.
+    Grün, S., Abeles, M. and Diesmann, M. (2008). Impact of higher-order correlations on
+    coincidence distributions of massively parallel data. In Dynamic Brain, LNCS 5286.
 
     Examples
     --------
     >>> from ann2neo import Recording
-    >>> complexity(Recording.from_activations([[1, 1], [0, 0]]))["probability"].to_list()
+    >>> complexity(Recording.from_activations([[1, 1], [0, 0]]))[
+    ...     "probability"
+    ... ].to_list()
     [0.5, 0.0, 0.5]
     """
     tables = []

@@ -20,7 +20,8 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
-    """Presentations of one phase and their labels; bins count from the start of the phase.
+    """Presentations of one phase and their labels; bins count from the start of the
+    phase.
 
     Parameters
     ----------
@@ -45,7 +46,9 @@ class Labels:
 
     @property
     def one_bin_each(self) -> bool:
-        """Whether every presentation lasts one bin, as those of a feed-forward network do."""
+        """Whether every presentation lasts one bin, as those of a feed-forward network
+        do.
+        """
         return bool((self.stop_bin - self.start_bin == 1).all())
 
     @property
@@ -56,25 +59,37 @@ class Labels:
     @property
     def bins_of_each(self) -> IntArray:
         """Number of bins of each label, shape (n_labels,)."""
-        return np.bincount(self.code, self.stop_bin - self.start_bin, len(self.names)).astype(np.int64)
+        return np.bincount(
+            self.code, self.stop_bin - self.start_bin, len(self.names)
+        ).astype(np.int64)
 
     def raster(self) -> SpikeRaster:
         """When each label was shown: a raster of shape (n_labels, n_time_bins)."""
-        return SpikeRaster.from_dense(self.code_of_bins() == np.arange(len(self.names))[:, None])
+        return SpikeRaster.from_dense(
+            self.code_of_bins() == np.arange(len(self.names))[:, None]
+        )
 
     def code_of_bins(self) -> IntArray:
-        """Label shown in each bin, as an index into `names`, -1 where none was, shape (n_time_bins,)."""
+        """Label shown in each bin, as an index into `names`, -1 where none was, shape
+        (n_time_bins,).
+        """
         codes = np.full(self.n_time_bins, -1, np.int64)
         length = self.stop_bin - self.start_bin
-        bins = np.repeat(self.start_bin - np.cumsum(length) + length, length) + np.arange(length.sum())
+        bins = np.repeat(
+            self.start_bin - np.cumsum(length) + length, length
+        ) + np.arange(length.sum())
         codes[bins] = np.repeat(self.code, length)
         return codes
 
     def responses(self, raster: SpikeRaster) -> IntArray:
-        """Spikes of each unit in each presentation, shape (n_units, n_presentations)."""
+        """Spikes of each unit in each presentation, shape (n_units,
+        n_presentations).
+        """
         if self.one_bin_each:
             return raster.to_dense()[:, self.start_bin].astype(np.int64)
-        before = raster.cumulative_counts(np.concatenate([self.start_bin, self.stop_bin]))
+        before = raster.cumulative_counts(
+            np.concatenate([self.start_bin, self.stop_bin])
+        )
         return before[:, len(self.start_bin) :] - before[:, : len(self.start_bin)]
 
 
@@ -107,17 +122,25 @@ def labels_of(recording: Recording, phase: Phase) -> Labels:
     table = recording.presentations
     if "label" not in table:
         raise InputValueError(
-            "this recording has no labels, and tuning needs them; record with labels=..., or give from_raster a table "
-            "of presentations with a column 'label'"
+            "this recording has no labels, and tuning needs them; record with"
+            " labels=..., or give from_raster a table of presentations with a column"
+            " 'label'"
         )
     table = table[table["phase"] == phase.phase]
     if table.empty:
         raise InputValueError(
-            f"phase {phase.phase!r} has no presentation, so no unit can be tuned to one; select another phase"
+            f"phase {phase.phase!r} has no presentation, so no unit can be tuned to"
+            " one; select another phase"
         )
     labels = table["label"].to_numpy()
-    values, code = np.unique(labels.astype(str) if labels.dtype.kind == "O" else labels, return_inverse=True)
-    stimulus = table["stimulus_id"].to_numpy() if "stimulus_id" in table else np.arange(len(table))
+    values, code = np.unique(
+        labels.astype(str) if labels.dtype.kind == "O" else labels, return_inverse=True
+    )
+    stimulus = (
+        table["stimulus_id"].to_numpy()
+        if "stimulus_id" in table
+        else np.arange(len(table))
+    )
     return Labels(
         values,
         code.astype(np.int64),

@@ -1,4 +1,6 @@
-"""What each unit fires for: class selectivity, sparseness, information about the label, single-stimulus units."""
+"""What each unit fires for: class selectivity, sparseness, information about the label,
+single-stimulus units.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,13 @@ from ann2neo.errors import InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 
-__all__ = ["lifetime_sparseness", "selectivity", "selectivity_index", "single_stimulus_overlap", "treves_rolls"]
+__all__ = [
+    "lifetime_sparseness",
+    "selectivity",
+    "selectivity_index",
+    "single_stimulus_overlap",
+    "treves_rolls",
+]
 
 _BLOCK_BYTES = 1 << 20
 
@@ -25,7 +33,9 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
-def selectivity(recording: Recording, *, n_permutations: int = 999, seed: int | None = None) -> pd.DataFrame:
+def selectivity(
+    recording: Recording, *, n_permutations: int = 999, seed: int | None = None
+) -> pd.DataFrame:
     """What every unit is tuned to, and how sharply, in every phase.
 
     Parameters
@@ -33,65 +43,83 @@ def selectivity(recording: Recording, *, n_permutations: int = 999, seed: int | 
     recording : Recording
         A recording whose presentations have labels.
     n_permutations : int, default 999
-        Permutations of the labels, for the expected index and the p-value of the information.
+        Permutations of the labels, for the expected index and the p-value of the
+        information.
     seed : int, optional
-        Seed of the permutations; one is drawn and reported in the column ``seed`` if not given.
+        Seed of the permutations; one is drawn and reported in the column ``seed`` if
+        not given.
 
     Returns
     -------
     pandas.DataFrame
         One row per unit and phase:
 
-        - ``n_labels, n_presentations, n_active_presentations`` (with at least one spike), ``mean_rate`` in spikes per
-          bin of the presentations;
-        - ``preferred_label`` of the highest rate (of equals the first; missing for a silent unit: -1, or "" for
-          strings) and ``preferred_rate``;
-        - ``selectivity_index``, (best rate - mean of the other labels') / (best + mean of the others'), from 0 to 1,
-          and ``selectivity_index_expected``, its mean under permuted labels: it is above 0 for every unit by chance;
-        - ``treves_rolls`` activity of the rates r over labels, mean(r)^2 / mean(r^2), from 1 / n_labels to 1, and
-          ``lifetime_sparseness``, (1 - that) / (1 - 1 / n_labels), from 0 (same rate for all) to 1 (one label only);
-        - ``mutual_information`` of spike count in a presentation and label, in bits, with the Miller-Madow correction
-          (R - 1)(C - 1) / (2 N ln 2) subtracted, R the counts and C the labels that occur among N presentations; not
-          clipped, so that it is 0 on average for an untuned unit; and ``mutual_information_pvalue``,
-          (k + 1) / (n_permutations + 1), under permuted labels;
-        - ``n_stimuli``, the different stimuli it fired for; where that is one, ``only_stimulus`` (stimulus_id, or
-          number in the phase without one) and ``only_label``, else missing;
+        - ``n_labels, n_presentations, n_active_presentations`` (with at least one
+          spike), ``mean_rate`` in spikes per bin of the presentations;
+        - ``preferred_label`` of the highest rate (of equals the first; missing for a
+          silent unit: -1, or "" for strings) and ``preferred_rate``;
+        - ``selectivity_index``, (best rate - mean of the other labels') / (best + mean
+          of the others'), from 0 to 1, and ``selectivity_index_expected``, its mean
+          under permuted labels: it is above 0 for every unit by chance;
+        - ``treves_rolls`` activity of the rates r over labels, mean(r)^2 / mean(r^2),
+          from 1 / n_labels to 1, and ``lifetime_sparseness``, (1 - that) / (1 - 1 /
+          n_labels), from 0 (same rate for all) to 1 (one label only);
+        - ``mutual_information`` of spike count in a presentation and label, in bits,
+          with the Miller-Madow correction (R - 1)(C - 1) / (2 N ln 2) subtracted, R the
+          counts and C the labels that occur among N presentations; not clipped, so that
+          it is 0 on average for an untuned unit; and ``mutual_information_pvalue``, (k
+          + 1) / (n_permutations + 1), under permuted labels;
+        - ``n_stimuli``, the different stimuli it fired for; where that is one,
+          ``only_stimulus`` (stimulus_id, or number in the phase without one) and
+          ``only_label``, else missing;
         - ``n_permutations, seed``.
 
     Raises
     ------
     InputTypeError, InputValueError
-        If `recording` is no Recording, a phase has no labelled presentation, or `n_permutations` is not positive.
+        If `recording` is no Recording, a phase has no labelled presentation, or
+        `n_permutations` is not positive.
 
     Notes
     -----
-    Permuting labels is drawing a contingency table of counts and labels with the same margins (Patefield 1981), which
-    depends on the unit only through how often each count occurs; units alike in that share their draws. Presentations
-    of different lengths are treated as exchangeable. On single bits, sparseness of the stimuli equals the rate and
-    says nothing new, so it is taken over labels.
+    Permuting labels is drawing a contingency table of counts and labels with the same
+    margins (Patefield 1981), which depends on the unit only through how often each
+    count occurs; units alike in that share their draws. Presentations of different
+    lengths are treated as exchangeable. On single bits, sparseness of the stimuli
+    equals the rate and says nothing new, so it is taken over labels.
 
     References
     ----------
-    Treves, A. and Rolls, E. T. (1991). What determines the capacity of autoassociative memories in the brain?
-    Network 2. Vinje, W. E. and Gallant, J. L. (2000). Sparse coding and decorrelation in primary visual cortex during
-    natural vision. Science 287. Morcos, A. S. et al. (2018). On the importance of single directions for
-    generalization. ICLR. Miller, G. A. (1955). Note on the bias of information estimates.
+    Treves, A. and Rolls, E. T. (1991). What determines the capacity of autoassociative
+    memories in the brain? Network 2. Vinje, W. E. and Gallant, J. L. (2000). Sparse
+    coding and decorrelation in primary visual cortex during natural vision. Science
+    287. Morcos, A. S. et al. (2018). On the importance of single directions for
+    generalization. ICLR. Miller, G. A. (1955). Note on the bias of information
+    estimates.
 
     Examples
     --------
     >>> import numpy as np
     >>> from ann2neo import Recording
     >>> labels = np.arange(40) % 2
-    >>> table = selectivity(Recording.from_activations(labels[:, None] - 0.5, labels=labels), seed=0)
-    >>> table[["preferred_label", "selectivity_index", "mutual_information_pvalue"]].values.tolist()
+    >>> table = selectivity(
+    ...     Recording.from_activations(labels[:, None] - 0.5, labels=labels), seed=0
+    ... )
+    >>> table[
+    ...     ["preferred_label", "selectivity_index", "mutual_information_pvalue"]
+    ... ].values.tolist()
     [[1.0, 1.0, 0.001]]
     """
     phases = phases_of(recording, "selectivity")
     if n_permutations < 1:
-        raise InputValueError(f"n_permutations must be at least 1, got {n_permutations}")
+        raise InputValueError(
+            f"n_permutations must be at least 1, got {n_permutations}"
+        )
     seed = drawn_seed(seed)
     tables = []
-    for phase, labels in zip(phases, [labels_of(recording, phase) for phase in phases], strict=True):
+    for phase, labels in zip(
+        phases, [labels_of(recording, phase) for phase in phases], strict=True
+    ):
         raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
         null = _Null(labels, n_permutations, seed)
         for units, block in raster.unit_blocks(_BLOCK_BYTES):
@@ -109,13 +137,21 @@ def _block(raster: SpikeRaster, labels: Labels, null: _Null) -> pd.DataFrame:
     classes, bins = len(labels.names), labels.bins_of_each
     spikes = raster.joint_counts(labels.raster())
     rates = spikes / bins
-    information, pvalue, expected = np.zeros(n_units), np.zeros(n_units), np.full(n_units, np.nan)
+    information, pvalue, expected = (
+        np.zeros(n_units),
+        np.zeros(n_units),
+        np.full(n_units, np.nan),
+    )
     for unit, row in enumerate(responses):
         values, code = np.unique(row, return_inverse=True)
-        counts = np.bincount(code * classes + labels.code, minlength=len(values) * classes)
+        counts = np.bincount(
+            code * classes + labels.code, minlength=len(values) * classes
+        )
         plugin = float(_information(counts.reshape(1, -1, classes))[0])
         drawn = null.draws(values, counts.reshape(-1, classes).sum(axis=1))
-        information[unit] = plugin - (len(values) - 1) * (classes - 1) / (2 * n_presentations * np.log(2))
+        information[unit] = plugin - (len(values) - 1) * (classes - 1) / (
+            2 * n_presentations * np.log(2)
+        )
         pvalue[unit] = (1 + drawn.reaching(plugin)) / (1 + null.n_draws)
         expected[unit] = drawn.mean_index
     silent = spikes.sum(axis=1) == 0
@@ -147,14 +183,20 @@ def _block(raster: SpikeRaster, labels: Labels, null: _Null) -> pd.DataFrame:
     )
 
 
-def _stimuli(fired: npt.NDArray[np.bool_], labels: Labels) -> tuple[IntArray, npt.NDArray[np.intp]]:
-    """Number of different stimuli each unit fired for, and the first presentation it fired in."""
+def _stimuli(
+    fired: npt.NDArray[np.bool_], labels: Labels
+) -> tuple[IntArray, npt.NDArray[np.intp]]:
+    """Number of different stimuli each unit fired for, and the first presentation it
+    fired in.
+    """
     order = np.argsort(labels.stimulus, kind="stable")
     ordered = labels.stimulus[order]
     first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
     if len(first) == len(order):
         return fired.sum(axis=1), fired.argmax(axis=1)
-    return np.logical_or.reduceat(fired[:, order], first, axis=1).sum(axis=1), fired.argmax(axis=1)
+    return np.logical_or.reduceat(fired[:, order], first, axis=1).sum(
+        axis=1
+    ), fired.argmax(axis=1)
 
 
 def _with_missing(values: npt.NDArray[Any], known: npt.NDArray[np.bool_]) -> Any:
@@ -164,7 +206,9 @@ def _with_missing(values: npt.NDArray[Any], known: npt.NDArray[np.bool_]) -> Any
 
 
 class _Null:
-    """Permuted labels: tables of counts and labels with fixed margins, made once for each margin."""
+    """Permuted labels: tables of counts and labels with fixed margins, made once for
+    each margin.
+    """
 
     def __init__(self, labels: Labels, n_draws: int, seed: int) -> None:
         self.n_draws = n_draws
@@ -176,14 +220,19 @@ class _Null:
         key = values.tobytes() + occurring.tobytes()
         if key not in self._made:
             if 1 in (len(values), len(self._sizes)):
-                # One row or one column leaves nothing to draw (and SciPy's sampler errs for one column).
+                # One row or one column leaves nothing to draw (and SciPy's sampler errs
+                # for one column).
                 only = np.multiply.outer(occurring, self._sizes) // self._sizes.sum()
                 tables = np.broadcast_to(only, (self.n_draws, *only.shape))
             else:
                 rng = np.random.default_rng([self._seed, *(int(n) for n in occurring)])
                 distribution = random_table(occurring, self._sizes)
-                tables = distribution.rvs(self.n_draws, method="patefield", random_state=rng)
-            rates = np.einsum("r,nrc->nc", values.astype(np.float64), tables) / self._bins
+                tables = distribution.rvs(
+                    self.n_draws, method="patefield", random_state=rng
+                )
+            rates = (
+                np.einsum("r,nrc->nc", values.astype(np.float64), tables) / self._bins
+            )
             index = selectivity_index(rates)
             mean = float(index.mean()) if values.any() else np.nan
             self._made[key] = _Draws(np.sort(_information(tables)), mean)
@@ -196,15 +245,23 @@ class _Draws:
 
     def reaching(self, value: float) -> int:
         """How many draws are as large, ties (up to rounding) included."""
-        return len(self._information) - int(np.searchsorted(self._information, value - 1e-12))
+        return len(self._information) - int(
+            np.searchsorted(self._information, value - 1e-12)
+        )
 
 
 def _information(tables: npt.NDArray[Any]) -> FloatArray:
-    """Plug-in mutual information of rows and columns in bits, for tables of shape (n, rows, columns)."""
+    """Plug-in mutual information of rows and columns in bits, for tables of shape (n,
+    rows, columns).
+    """
     counts = np.asarray(tables, np.float64)
     total = counts.sum(axis=(1, 2))
     rows, columns = counts.sum(axis=2), counts.sum(axis=1)
-    terms = xlogy(counts, counts).sum(axis=(1, 2)) - xlogy(rows, rows).sum(axis=1) - xlogy(columns, columns).sum(axis=1)
+    terms = (
+        xlogy(counts, counts).sum(axis=(1, 2))
+        - xlogy(rows, rows).sum(axis=1)
+        - xlogy(columns, columns).sum(axis=1)
+    )
     information: FloatArray = (terms / total + np.log(total)) / np.log(2)
     return information
 
@@ -220,7 +277,8 @@ def selectivity_index(rates: FloatArray) -> FloatArray:
     Returns
     -------
     ndarray of float64, shape (n_units,)
-        (best - mean of the others) / (best + mean of the others); NaN for silent units and with a single label.
+        (best - mean of the others) / (best + mean of the others); NaN for silent units
+        and with a single label.
 
     Examples
     --------
@@ -260,7 +318,8 @@ def treves_rolls(rates: FloatArray) -> FloatArray:
 
 
 def lifetime_sparseness(rates: FloatArray) -> FloatArray:
-    """Sparseness of Vinje and Gallant (2000), ``(1 - a) / (1 - 1/n)`` of the Treves-Rolls activity a.
+    """Sparseness of Vinje and Gallant (2000), ``(1 - a) / (1 - 1/n)`` of the
+    Treves-Rolls activity a.
 
     Parameters
     ----------
@@ -279,7 +338,9 @@ def lifetime_sparseness(rates: FloatArray) -> FloatArray:
     return sparseness
 
 
-def single_stimulus_overlap(table: pd.DataFrame, first: str = "train", second: str = "test") -> pd.Series:
+def single_stimulus_overlap(
+    table: pd.DataFrame, first: str = "train", second: str = "test"
+) -> pd.Series:
     """Compare the units that fire for exactly one stimulus between two phases.
 
     Parameters
@@ -292,11 +353,13 @@ def single_stimulus_overlap(table: pd.DataFrame, first: str = "train", second: s
     Returns
     -------
     pandas.Series
-        ``n_units``; ``n_first, n_second, n_both``, units that fire for exactly one stimulus in one and in both
-        phases; ``n_both_expected`` if the two were independent over units; ``n_first_silent_in_second``, of the first
-        those that never fire in the second phase (a unit that fires for one training sample and nothing else);
-        ``n_same_label`` and ``n_same_stimulus``, of `n_both` those whose stimuli share label and stimulus_id (which
-        means something only if both phases number the same stimuli).
+        ``n_units``; ``n_first, n_second, n_both``, units that fire for exactly one
+        stimulus in one and in both phases; ``n_both_expected`` if the two were
+        independent over units; ``n_first_silent_in_second``, of the first those that
+        never fire in the second phase (a unit that fires for one training sample and
+        nothing else); ``n_same_label`` and ``n_same_stimulus``, of `n_both` those whose
+        stimuli share label and stimulus_id (which means something only if both phases
+        number the same stimuli).
 
     Raises
     ------
@@ -306,15 +369,22 @@ def single_stimulus_overlap(table: pd.DataFrame, first: str = "train", second: s
     Examples
     --------
     >>> labels = [0, 0, 1, 1]
-    >>> phases = [Recording.from_activations(np.eye(4)[:, :3], labels=labels, phase=p) for p in ("train", "test")]
+    >>> phases = [
+    ...     Recording.from_activations(np.eye(4)[:, :3], labels=labels, phase=p)
+    ...     for p in ("train", "test")
+    ... ]
     >>> table = selectivity(Recording.concatenate(phases), n_permutations=9, seed=0)
-    >>> single_stimulus_overlap(table)[["n_units", "n_first", "n_second", "n_both"]].astype(int).to_list()
+    >>> single_stimulus_overlap(table)[
+    ...     ["n_units", "n_first", "n_second", "n_both"]
+    ... ].astype(int).to_list()
     [3, 3, 3, 3]
     """
     phases = list(dict.fromkeys(table["phase"]))
     for name in (first, second):
         if name not in phases:
-            raise InputValueError(f"unknown phase {name!r}; this table has {', '.join(map(repr, phases))}")
+            raise InputValueError(
+                f"unknown phase {name!r}; this table has {', '.join(map(repr, phases))}"
+            )
     a = table[table["phase"] == first].set_index("unit")
     b = table[table["phase"] == second].set_index("unit")
     once, again = a["n_stimuli"] == 1, b["n_stimuli"] == 1
@@ -328,7 +398,9 @@ def single_stimulus_overlap(table: pd.DataFrame, first: str = "train", second: s
             "n_both_expected": once.sum() * again.sum() / max(1, len(a)),
             "n_first_silent_in_second": int((once & (b["n_stimuli"] == 0)).sum()),
             "n_same_label": int((both & (a["only_label"] == b["only_label"])).sum()),
-            "n_same_stimulus": int((both & (a["only_stimulus"] == b["only_stimulus"])).sum()),
+            "n_same_stimulus": int(
+                (both & (a["only_stimulus"] == b["only_stimulus"])).sum()
+            ),
         },
         name=f"{first} and {second}",
     )

@@ -1,4 +1,6 @@
-"""Elephant's surrogates by name: global generators seeded and restored, spikes put back on the grid."""
+"""Elephant's surrogates by name: global generators seeded and restored, spikes put back
+on the grid.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +29,17 @@ DITHERED = (
 ELEPHANT_METHODS = (*DITHERED, "randomise_spikes", "shuffle_isis")
 
 _EDGE = 1e-6
-"""Share of a bin by which a time before a bin's edge still counts as on it: sums of intervals round."""
+"""Share of a bin by which a time before a bin's edge still counts as on it: sums of
+intervals round.
+"""
 
 
 @contextmanager
 def _kept_globals() -> Iterator[None]:
     """Restore NumPy's and Python's global generators, whatever happens."""
-    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002 - Elephant draws from these
+    # Elephant draws from these two.
+    numpy_state = np.random.get_state()  # noqa: NPY002
+    python_state = random.getstate()
     try:
         yield
     finally:
@@ -74,11 +80,17 @@ def elephant_drawer(
     Returns
     -------
     function of SeedSequence
-        Returns the surrogate on the grid, and the number of spikes that left it or fell into an occupied bin.
+        Returns the surrogate on the grid, and the number of spikes that left it or fell
+        into an occupied bin.
     """
     # Trains that start at 0: jitter_spikes adds t_start twice to the edges of its bins.
-    from_zero = SpikeRaster(raster.bits, *raster.shape, sampling_period=raster.sampling_period)
-    surrogate_of = [_surrogate_of(train, method, dither, raster) for train in to_spiketrains(from_zero)]
+    from_zero = SpikeRaster(
+        raster.bits, *raster.shape, sampling_period=raster.sampling_period
+    )
+    surrogate_of = [
+        _surrogate_of(train, method, dither, raster)
+        for train in to_spiketrains(from_zero)
+    ]
     n_spikes = int(raster.spike_counts().sum())
     period, n = raster.sampling_period_seconds, raster.n_time_bins
 
@@ -89,28 +101,38 @@ def elephant_drawer(
                 seconds = surrogate().rescale("s").magnitude
                 bins = np.floor(seconds / period + _EDGE).astype(np.int64)
                 trains.append(bins[(bins >= 0) & (bins < n)])
-        drawn = SpikeRaster.from_spike_bins(trains, n, sampling_period=raster.sampling_period, t_start=raster.t_start)
+        drawn = SpikeRaster.from_spike_bins(
+            trains, n, sampling_period=raster.sampling_period, t_start=raster.t_start
+        )
         return drawn, n_spikes - int(drawn.spike_counts().sum())
 
     return draw
 
 
-def _surrogate_of(train: Any, method: str, dither: float, raster: SpikeRaster) -> Callable[[], Any]:
-    """Elephant's function of that name, called itself: its dispatcher drops arguments."""
+def _surrogate_of(
+    train: Any, method: str, dither: float, raster: SpikeRaster
+) -> Callable[[], Any]:
+    """Elephant's function of that name, called itself: its dispatcher drops
+    arguments.
+    """
     with _kept_globals():  # from which importing Elephant draws, too
         import elephant.spike_train_surrogates as elephant
     if not len(train):
         return lambda: train
     by = dither * pq.s
     if method in {"joint_isi_dithering", "isi_dithering"}:
-        prepared = elephant.JointISI(train, dither=by, isi_dithering=method == "isi_dithering")
+        prepared = elephant.JointISI(
+            train, dither=by, isi_dithering=method == "isi_dithering"
+        )
         return lambda: prepared.dithering(1)[0]
     bins = max(1, round(dither / raster.sampling_period_seconds))
     calls: dict[str, Callable[[], Any]] = {
         "dither_spikes": lambda: elephant.dither_spikes(train, by),
         "dither_spike_train": lambda: elephant.dither_spike_train(train, by),
         "jitter_spikes": lambda: elephant.jitter_spikes(train, by),
-        "bin_shuffling": lambda: elephant.bin_shuffling(train, bins, bin_size=raster.sampling_period),
+        "bin_shuffling": lambda: elephant.bin_shuffling(
+            train, bins, bin_size=raster.sampling_period
+        ),
         "randomise_spikes": lambda: elephant.randomise_spikes(train),
         "shuffle_isis": lambda: elephant.shuffle_isis(train),
     }

@@ -14,7 +14,13 @@ from scipy.stats import false_discovery_control
 
 from ann2neo.analysis.phases import phases_of
 from ann2neo.analysis.seeds import drawn_seed
-from ann2neo.analysis.statistics import STATISTICS, checked_lags, column_values, statistic_of, window_for
+from ann2neo.analysis.statistics import (
+    STATISTICS,
+    checked_lags,
+    column_values,
+    statistic_of,
+    window_for,
+)
 from ann2neo.analysis.surrogates.surrogates import Drawer, phase_drawers
 from ann2neo.analysis.units.counts import Counts
 from ann2neo.errors import InputTypeError, InputValueError
@@ -33,16 +39,21 @@ IntArray = npt.NDArray[np.int64]
 
 
 class SurrogateWarning(UserWarning):
-    """A surrogate test cannot say what it was asked: too few surrogates, or a statistic without a value.
+    """A surrogate test cannot say what it was asked: too few surrogates, or a statistic
+    without a value.
 
     Examples
     --------
     >>> import warnings
     >>> from ann2neo.raster import SpikeRaster
-    >>> recording = Recording.from_raster(SpikeRaster.from_dense(np.random.default_rng(0).random((50, 200)) < 0.3))
+    >>> recording = Recording.from_raster(
+    ...     SpikeRaster.from_dense(np.random.default_rng(0).random((50, 200)) < 0.3)
+    ... )
     >>> with warnings.catch_warnings(record=True) as caught:
     ...     warnings.simplefilter("always")
-    ...     result = surrogate_test(recording, "lv", n_surrogates=19, seed=0)  # 50 units ask for more
+    ...     result = surrogate_test(
+    ...         recording, "lv", n_surrogates=19, seed=0
+    ...     )  # 50 units ask for more
     >>> [warning.category.__name__ for warning in caught]
     ['SurrogateWarning']
     """
@@ -70,16 +81,18 @@ def surrogate_test(
     recording : Recording
         The recording; each phase is tested on its own.
     statistic : str or function of SpikeRaster
-        A statistic of the table of statistics (such as "ljung_box") or one of its columns (such as "cv2"); or a
-        function that takes the raster of a phase and returns one number for the network, or one a unit as an array
-        of shape (n_units,).
+        A statistic of the table of statistics (such as "ljung_box") or one of its
+        columns (such as "cv2"); or a function that takes the raster of a phase and
+        returns one number for the network, or one a unit as an array of shape
+        (n_units,).
     method : str, default "bin_permutation"
         How to make surrogates, see `surrogates`.
     n_surrogates : int, default 999
         Number of surrogates.
     joint : bool, optional
-        Whether all units are permuted alike. If not given: yes for the network's mean of a statistic of the table,
-        since units of one layer are not independent; else no.
+        Whether all units are permuted alike. If not given: yes for the network's mean
+        of a statistic of the table, since units of one layer are not independent; else
+        no.
     level : {"unit", "network"}
         Test each unit, or the mean over units.
     alternative : {"two-sided", "greater", "less"}
@@ -96,41 +109,52 @@ def surrogate_test(
     Returns
     -------
     pandas.DataFrame
-        One row per phase and unit (unit -1 for the network): ``unit, phase, statistic, observed, surrogate_mean,
-        surrogate_std, pvalue, pvalue_bh`` (Benjamini-Hochberg over the units of the phase), ``n_surrogates`` (draws
-        with a value), ``n_nan`` (draws without, excluded), ``share_lost`` (of spikes, by putting surrogates on the
-        grid), ``method, joint, alternative, seed`` and ``reason``, why there is no p-value.
+        One row per phase and unit (unit -1 for the network): ``unit, phase, statistic,
+        observed, surrogate_mean, surrogate_std, pvalue, pvalue_bh`` (Benjamini-Hochberg
+        over the units of the phase), ``n_surrogates`` (draws with a value), ``n_nan``
+        (draws without, excluded), ``share_lost`` (of spikes, by putting surrogates on
+        the grid), ``method, joint, alternative, seed`` and ``reason``, why there is no
+        p-value.
 
     Raises
     ------
     InputTypeError, InputValueError
-        If a name is unknown (the valid ones are listed), a number is out of range, labels are needed and missing, or
-        a function raises (the unit is named) or returns something else.
+        If a name is unknown (the valid ones are listed), a number is out of range,
+        labels are needed and missing, or a function raises (the unit is named) or
+        returns something else.
 
     Warns
     -----
     SurrogateWarning
-        If no p-value can be small enough for Benjamini-Hochberg at `alpha` over the units tested, with the number of
-        surrogates that is needed; or if a function returns NaN for some units, which are named.
+        If no p-value can be small enough for Benjamini-Hochberg at `alpha` over the
+        units tested, with the number of surrogates that is needed; or if a function
+        returns NaN for some units, which are named.
 
     Notes
     -----
-    p = (k + 1) / (n + 1), with k of n surrogates at least as extreme, ties included. For Fano factor and dispersion
-    of units under bin_permutation, spikes are thrown into the windows themselves: their counts are multivariate
-    hypergeometric, and one sweep through a random order of the bins gives the value for every number of spikes, hence
-    for every unit.
+    p = (k + 1) / (n + 1), with k of n surrogates at least as extreme, ties included.
+    For Fano factor and dispersion of units under bin_permutation, spikes are thrown
+    into the windows themselves: their counts are multivariate hypergeometric, and one
+    sweep through a random order of the bins gives the value for every number of spikes,
+    hence for every unit.
 
     References
     ----------
-    Phipson, B. and Smyth, G. K. (2010). Permutation p-values should never be zero: calculating exact p-values when
-    permutations are randomly drawn. Stat. Appl. Genet. Mol. Biol. 9.
+    Phipson, B. and Smyth, G. K. (2010). Permutation p-values should never be zero:
+    calculating exact p-values when permutations are randomly drawn. Stat. Appl. Genet.
+    Mol. Biol. 9.
 
     Examples
     --------
     >>> import numpy as np
     >>> from ann2neo import SpikeRaster
     >>> bits = np.arange(1000) % 100 < np.array([[50], [10]])
-    >>> test = surrogate_test(Recording.from_raster(SpikeRaster.from_dense(bits)), "cv_isi", n_surrogates=199, seed=0)
+    >>> test = surrogate_test(
+    ...     Recording.from_raster(SpikeRaster.from_dense(bits)),
+    ...     "cv_isi",
+    ...     n_surrogates=199,
+    ...     seed=0,
+    ... )
     >>> test["pvalue"].to_list()
     [0.01, 0.01]
     """
@@ -149,14 +173,20 @@ def surrogate_test(
     for number, (phase, draw) in enumerate(zip(phases, drawers, strict=True)):
         raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
         length = window_for(window, raster.n_time_bins)
-        measure = _of_table(column, length, lags) if column is not None else _of_user(statistic)
+        measure = (
+            _of_table(column, length, lags)
+            if column is not None
+            else _of_user(statistic)
+        )
         observed = measure(raster, "")
         if level == "network" and observed.ndim:
             measure, observed = _mean_of(measure), _mean(observed)
         if column is None:
             _warn_of_missing(observed, phase.phase)
         if method == "bin_permutation" and column in _WINDOWED and level == "unit":
-            draws = window_draws(raster, length, column, _seeds(seed, number, n_surrogates))
+            draws = window_draws(
+                raster, length, column, _seeds(seed, number, n_surrogates)
+            )
         else:
             draws = _generic_draws(draw, measure, _seeds(seed, number, n_surrogates))
         tally = _Tally(np.atleast_1d(observed))
@@ -170,13 +200,19 @@ def surrogate_test(
         n_tested = max(n_tested, int(table["pvalue"].notna().sum()))
     _warn_of_few(n_surrogates, n_tested, alternative, alpha)
     result = pd.concat(tables, ignore_index=True)
-    result.insert(2, "statistic", column or getattr(statistic, "__name__", repr(statistic)))
-    return result.assign(method=method, joint=together, alternative=alternative, seed=seed)
+    result.insert(
+        2, "statistic", column or getattr(statistic, "__name__", repr(statistic))
+    )
+    return result.assign(
+        method=method, joint=together, alternative=alternative, seed=seed
+    )
 
 
 def _check_choice(value: str, valid: tuple[str, ...], name: str) -> None:
     if value not in valid:
-        raise InputValueError(f"{name} must be one of {', '.join(valid)}, got {value!r}")
+        raise InputValueError(
+            f"{name} must be one of {', '.join(valid)}, got {value!r}"
+        )
 
 
 def _seeds(seed: int, phase: int, n: int) -> Iterator[np.random.SeedSequence]:
@@ -184,16 +220,21 @@ def _seeds(seed: int, phase: int, n: int) -> Iterator[np.random.SeedSequence]:
     return (np.random.SeedSequence([seed, turn, phase]) for turn in range(n))
 
 
-# -- statistics ------------------------------------------------------------------------------------------------------
+# -- statistics
+# --------------------------------------------------------------------------------------
 
 Measure = Callable[[SpikeRaster, str], FloatArray]
-"""Values of a raster, shape (n_units,) or (); the string says which surrogate it is, for messages."""
+"""Values of a raster, shape (n_units,) or (); the string says which surrogate it is,
+for messages.
+"""
 
 
 def _column_of(name: Any) -> str:
     if not isinstance(name, str):
         msg = f"a statistic is a name or a function of a SpikeRaster, got {name!r}"
-        raise InputTypeError(msg + "; see ann2neo.analysis.statistics.STATISTICS for the names")
+        raise InputTypeError(
+            msg + "; see ann2neo.analysis.statistics.STATISTICS for the names"
+        )
     for entry in STATISTICS:
         if entry.name == name:
             return entry.columns[0].name
@@ -217,10 +258,21 @@ def _of_user(function: Any) -> Measure:
             values = np.asarray(function(raster))
         except Exception as error:
             place = which + _where_it_fails(function, raster)
-            msg = f"the statistic {name} raised {type(error).__name__}: {error}{place}; it must return a number (NaN "
-            raise InputValueError(msg + "where it has no value) for every unit") from error
-        if values.dtype.kind not in "fiub" or values.shape not in {(), (raster.n_units,)}:
-            msg = f"the statistic {name} must return one number or an array of shape ({raster.n_units},), got "
+            msg = (
+                f"the statistic {name} raised {type(error).__name__}: {error}{place};"
+                " it must return a number (NaN "
+            )
+            raise InputValueError(
+                msg + "where it has no value) for every unit"
+            ) from error
+        if values.dtype.kind not in "fiub" or values.shape not in {
+            (),
+            (raster.n_units,),
+        }:
+            msg = (
+                f"the statistic {name} must return one number or an array of shape"
+                f" ({raster.n_units},), got "
+            )
             raise InputValueError(msg + f"{values.dtype} of shape {values.shape}")
         return values.astype(np.float64)
 
@@ -233,7 +285,10 @@ def _where_it_fails(function: Any, raster: SpikeRaster) -> str:
         try:
             function(raster.take(units=[unit]))
         except Exception:  # noqa: BLE001 - whatever a user's function raises
-            return f" (unit {unit}, {int(raster.spike_counts()[unit])} spikes in {raster.n_time_bins} bins)"
+            return (
+                f" (unit {unit}, {int(raster.spike_counts()[unit])} spikes in"
+                f" {raster.n_time_bins} bins)"
+            )
     return ""
 
 
@@ -246,7 +301,8 @@ def _mean(values: FloatArray) -> FloatArray:
     return np.asarray(valid.mean() if valid.size else np.nan)
 
 
-# -- surrogates ------------------------------------------------------------------------------------------------------
+# -- surrogates
+# --------------------------------------------------------------------------------------
 
 
 def _generic_draws(
@@ -258,9 +314,13 @@ def _generic_draws(
 
 
 def window_draws(
-    raster: SpikeRaster, window: int, column: str, seeds: Iterator[np.random.SeedSequence]
+    raster: SpikeRaster,
+    window: int,
+    column: str,
+    seeds: Iterator[np.random.SeedSequence],
 ) -> Iterator[tuple[FloatArray, int]]:
-    """Fano factor or dispersion of units whose spikes fall into random bins, without making a train.
+    """Fano factor or dispersion of units whose spikes fall into random bins, without
+    making a train.
 
     Parameters
     ----------
@@ -276,14 +336,16 @@ def window_draws(
     Yields
     ------
     values : ndarray of float64, shape (n_units,)
-        One draw for each unit; its distribution over draws is exact, while units of one draw share the order of bins.
+        One draw for each unit; its distribution over draws is exact, while units of one
+        draw share the order of bins.
     lost : int
         0.
     """
     n_bins, spikes = raster.n_time_bins, raster.spike_counts()
     n = n_bins // window
     inside = n * window
-    # In the order of throwing, the j-th bin of a window that is hit raises its squared count by 2 j + 1.
+    # In the order of throwing, the j-th bin of a window that is hit raises its squared
+    # count by 2 j + 1.
     rises = np.tile(2 * np.arange(window, dtype=np.int64) + 1, n)
     rise = np.zeros(n_bins + 1, np.int64)
     hits = np.zeros(n_bins + 1, np.int64)
@@ -297,16 +359,28 @@ def window_draws(
             yield _from_squares(squares, counted, n, window, column), 0
 
 
-def _from_squares(squares: IntArray, counted: IntArray, n: int, window: int, column: str) -> FloatArray:
+def _from_squares(
+    squares: IntArray, counted: IntArray, n: int, window: int, column: str
+) -> FloatArray:
     missing = np.full(len(counted), np.nan)
     if n < 2:
         return missing
     spread = n * squares - counted**2
     if column == "dispersion":
         bins = n * window
-        # X2 = (S - K'^2 / n) / (w p' (1 - p')), with w p' (1 - p') = K' (N' - K') / (n N').
-        values = (spread / n) * (n * bins) / (counted * (bins - counted)) / (n - 1) * (bins - 1) / bins
-        return np.where((counted > 0) & (counted < bins) & (window >= 2), values, missing)
+        # X2 = (S - K'^2 / n) / (w p' (1 - p')), with w p' (1 - p') = K' (N' - K') / (n
+        # N').
+        values = (
+            (spread / n)
+            * (n * bins)
+            / (counted * (bins - counted))
+            / (n - 1)
+            * (bins - 1)
+            / bins
+        )
+        return np.where(
+            (counted > 0) & (counted < bins) & (window >= 2), values, missing
+        )
     unbiased = spread / (n * (n - 1)) / (counted / n)
     values = unbiased if column == "fano_factor_unbiased" else unbiased * (n - 1) / n
     return np.where(counted > 0, values, missing)
@@ -329,8 +403,13 @@ class _Tally:
         with np.errstate(invalid="ignore"):
             self._above += values >= self._observed - self._margin
             self._below += values <= self._observed + self._margin
-        # Summed as deviations from what was observed, so that a small spread is not lost.
-        deviation = np.where(valid & ~np.isnan(self._observed), values - np.nan_to_num(self._observed), 0.0)
+        # Summed as deviations from what was observed, so that a small spread is not
+        # lost.
+        deviation = np.where(
+            valid & ~np.isnan(self._observed),
+            values - np.nan_to_num(self._observed),
+            0.0,
+        )
         self._sum += deviation
         self._squares += deviation**2
         self._draws += 1
@@ -339,16 +418,27 @@ class _Tally:
     def table(self, alternative: str, n_spikes: int) -> pd.DataFrame:
         known = ~np.isnan(self._observed)
         tested = known & (self._valid > 0)
-        upper, lower = (self._above + 1) / (self._valid + 1), (self._below + 1) / (self._valid + 1)
+        upper, lower = (
+            (self._above + 1) / (self._valid + 1),
+            (self._below + 1) / (self._valid + 1),
+        )
         both = np.minimum(1.0, 2.0 * np.minimum(upper, lower))
-        pvalue = np.where(tested, {"two-sided": both, "greater": upper, "less": lower}[alternative], np.nan)
+        pvalue = np.where(
+            tested,
+            {"two-sided": both, "greater": upper, "less": lower}[alternative],
+            np.nan,
+        )
         adjusted = pvalue.copy()
         if tested.any():
             adjusted[tested] = false_discovery_control(pvalue[tested])
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = np.where(tested, self._sum / self._valid, np.nan)
             variance = np.where(tested, self._squares / self._valid, np.nan) - mean**2
-        reason = np.where(known, np.where(tested, "", "no surrogate has a value"), "the observed value is NaN")
+        reason = np.where(
+            known,
+            np.where(tested, "", "no surrogate has a value"),
+            "the observed value is NaN",
+        )
         return pd.DataFrame(
             {
                 "observed": self._observed,
@@ -364,31 +454,41 @@ class _Tally:
         )
 
 
-# -- warnings --------------------------------------------------------------------------------------------------------
+# -- warnings
+# --------------------------------------------------------------------------------------
 
 
 def _warn_of_missing(observed: FloatArray, phase: str) -> None:
     units = np.flatnonzero(np.isnan(np.atleast_1d(observed)))
     if units.size:
-        named = ", ".join(map(str, units[:10])) + (" and more" if units.size > 10 else "")
-        where = f"for units {named} ({units.size} of {observed.size})" if observed.ndim else "for the network"
+        named = ", ".join(map(str, units[:10])) + (
+            " and more" if units.size > 10 else ""
+        )
+        where = (
+            f"for units {named} ({units.size} of {observed.size})"
+            if observed.ndim
+            else "for the network"
+        )
         warnings.warn(
-            f"the statistic is NaN in phase {phase!r} {where}; they get no p-value: leave them out with "
-            "recording.select(units=...), or return a number",
+            f"the statistic is NaN in phase {phase!r} {where}; they get no p-value:"
+            " leave them out with recording.select(units=...), or return a number",
             SurrogateWarning,
             stacklevel=3,
         )
 
 
-def _warn_of_few(n_surrogates: int, n_tested: int, alternative: str, alpha: float) -> None:
+def _warn_of_few(
+    n_surrogates: int, n_tested: int, alternative: str, alpha: float
+) -> None:
     tails = 2 if alternative == "two-sided" else 1
     needed = math.ceil(tails * n_tested / alpha) - 1
     if n_surrogates < needed:
         smallest = tails / (n_surrogates + 1)
         warnings.warn(
-            f"{n_surrogates} surrogates cannot give a p-value below {smallest:.2g}, and Benjamini-Hochberg at "
-            f"{alpha:g} over {n_tested} tests needs {alpha / n_tested:.2g} where only one unit differs; ask for "
-            f"n_surrogates={needed} or more, or test the network",
+            f"{n_surrogates} surrogates cannot give a p-value below {smallest:.2g}, and"
+            f" Benjamini-Hochberg at {alpha:g} over {n_tested} tests needs"
+            f" {alpha / n_tested:.2g} where only one unit differs; ask for"
+            f" n_surrogates={needed} or more, or test the network",
             SurrogateWarning,
             stacklevel=3,
         )

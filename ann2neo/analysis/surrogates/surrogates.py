@@ -1,4 +1,6 @@
-"""Surrogates: recordings in which some structure is kept and the rest is destroyed, by chance and from a seed."""
+"""Surrogates: recordings in which some structure is kept and the rest is destroyed, by
+chance and from a seed.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,11 @@ import numpy.typing as npt
 from ann2neo.analysis.phases import phases_of
 from ann2neo.analysis.populations.labels import Labels, labels_of
 from ann2neo.analysis.seeds import drawn_seed
-from ann2neo.analysis.surrogates.elephant import DITHERED, ELEPHANT_METHODS, elephant_drawer
+from ann2neo.analysis.surrogates.elephant import (
+    DITHERED,
+    ELEPHANT_METHODS,
+    elephant_drawer,
+)
 from ann2neo.errors import InputValueError
 from ann2neo.raster import SpikeRaster, to_seconds
 from ann2neo.recording import Recording
@@ -20,7 +26,9 @@ from ann2neo.recording import Recording
 __all__ = ["GRID_METHODS", "METHODS", "Drawer", "phase_drawers", "surrogates"]
 
 Drawer = Callable[[np.random.SeedSequence], tuple[SpikeRaster, int]]
-"""Draws a surrogate of one phase: its raster, and how many spikes were lost in putting it on the grid."""
+"""Draws a surrogate of one phase: its raster, and how many spikes were lost in putting
+it on the grid.
+"""
 
 _BLOCK_BYTES = 1 << 22
 _DEFAULT_DITHER = 0.015
@@ -37,20 +45,17 @@ def surrogates(
 ) -> Iterator[Recording]:
     """Draw surrogates of a recording, one by one.
 
-    ==================== ============================== ==========================================================
-    method               keeps                          destroys
-    ==================== ============================== ==========================================================
-    bin_permutation      spike count                    all order; tuning; with ``joint`` not what units do
-                                                        together in a bin
-    circular_shift       all of a train but its place   relations to stimuli; with ``joint`` not between units
-    isi_shuffle          intervals, from t_start on     their order
-    within_label         class tuning                   what units share beyond it; with ``joint`` only the order
-                                                        of the presentations of a label
-    ==================== ============================== ==========================================================
+    - ``bin_permutation`` keeps the spike count. It destroys all order and tuning; with
+      ``joint`` not what units do together in a bin.
+    - ``circular_shift`` keeps all of a train but its place. It destroys relations to
+      stimuli; with ``joint`` not those between units.
+    - ``isi_shuffle`` keeps the intervals, from t_start on. It destroys their order.
+    - ``within_label`` keeps class tuning. It destroys what units share beyond it; with
+      ``joint`` only the order of the presentations of a label.
 
-    Further methods are Elephant's functions of the same name, each spike put back into its time bin: dither_spikes,
-    dither_spike_train, jitter_spikes, bin_shuffling, joint_isi_dithering, isi_dithering, randomise_spikes and
-    shuffle_isis.
+    Further methods are Elephant's functions of the same name, each spike put back into
+    its time bin: dither_spikes, dither_spike_train, jitter_spikes, bin_shuffling,
+    joint_isi_dithering, isi_dithering, randomise_spikes and shuffle_isis.
 
     Phases are treated one by one; bins in no phase stay as they are.
 
@@ -63,39 +68,49 @@ def surrogates(
     n_surrogates : int, default 100
         Number of surrogates.
     joint : bool, default False
-        Whether all units are permuted, or shifted, alike; for bin_permutation, circular_shift and within_label.
+        Whether all units are permuted, or shifted, alike; for bin_permutation,
+        circular_shift and within_label.
     dither : quantities.Quantity, time, optional
-        For the dithering methods of Elephant: how far a spike (or a train) is moved, or the length of the bins within
-        which spikes are moved (jitter_spikes); 15 ms if not given.
+        For the dithering methods of Elephant: how far a spike (or a train) is moved, or
+        the length of the bins within which spikes are moved (jitter_spikes); 15 ms if
+        not given.
     seed : int, optional
-        Seed; one is drawn if not given. Surrogate number k of a seed is the same however many are drawn.
+        Seed; one is drawn if not given. Surrogate number k of a seed is the same
+        however many are drawn.
 
     Yields
     ------
     Recording
-        The same units, presentations and phases with other spikes. Its provenance adds ``surrogate_method``,
-        ``surrogate_joint``, ``surrogate_seed``, ``surrogate_number`` and ``surrogate_share_lost``: the share of
-        spikes that left the phase or fell into an occupied bin, which Elephant's methods in continuous time cannot
-        avoid.
+        The same units, presentations and phases with other spikes. Its provenance adds
+        ``surrogate_method``, ``surrogate_joint``, ``surrogate_seed``,
+        ``surrogate_number`` and ``surrogate_share_lost``: the share of spikes that left
+        the phase or fell into an occupied bin, which Elephant's methods in continuous
+        time cannot avoid.
 
     Raises
     ------
     InputTypeError, InputValueError
-        If the method is unknown, an argument does not apply to it, or it needs labels that there are not.
+        If the method is unknown, an argument does not apply to it, or it needs labels
+        that there are not.
 
     Notes
     -----
-    NumPy's and Python's global generators, from which Elephant draws, are left as they were found.
+    NumPy's and Python's global generators, from which Elephant draws, are left as they
+    were found.
 
     References
     ----------
-    Grün, S. (2009). Data-driven significance estimation for precise spike correlation. J. Neurophysiol. 101.
+    Grün, S. (2009). Data-driven significance estimation for precise spike correlation.
+    J. Neurophysiol. 101.
 
     Examples
     --------
     >>> from ann2neo import Recording
     >>> recording = Recording.from_activations([[1, 1], [0, 0], [0, 0], [0, 1]])
-    >>> [s.raster.spike_counts().tolist() for s in surrogates(recording, n_surrogates=2, seed=0)]
+    >>> [
+    ...     s.raster.spike_counts().tolist()
+    ...     for s in surrogates(recording, n_surrogates=2, seed=0)
+    ... ]
     [[1, 2], [1, 2]]
     """
     if n_surrogates < 1:
@@ -107,11 +122,19 @@ def surrogates(
 
 
 def _recordings(
-    recording: Recording, drawers: list[Drawer], method: str, n_surrogates: int, joint: bool, seed: int
+    recording: Recording,
+    drawers: list[Drawer],
+    method: str,
+    n_surrogates: int,
+    joint: bool,
+    seed: int,
 ) -> Iterator[Recording]:
     phases = list(recording.iter_phases())
     n_spikes = sum(
-        int(recording.raster.slice(phase.start_bin, phase.stop_bin).spike_counts().sum()) for phase in phases
+        int(
+            recording.raster.slice(phase.start_bin, phase.stop_bin).spike_counts().sum()
+        )
+        for phase in phases
     )
     for turn in range(n_surrogates):
         parts, position, lost = [], 0, 0
@@ -142,20 +165,39 @@ def _recordings(
                 "surrogate_number": str(turn),
                 "surrogate_share_lost": f"{lost / max(1, n_spikes):.6g}",
             },
-            str(uuid.uuid5(uuid.NAMESPACE_OID, f"{recording.identifier} {method} {joint} {seed} {turn}")),
+            str(
+                uuid.uuid5(
+                    uuid.NAMESPACE_OID,
+                    f"{recording.identifier} {method} {joint} {seed} {turn}",
+                )
+            ),
             recording.session_start_time,
         )
 
 
-def phase_drawers(recording: Recording, method: str, *, joint: bool, dither: Any) -> list[Drawer]:
-    """One function per phase that draws surrogates of it; arguments as in `surrogates`, refused as there."""
+def phase_drawers(
+    recording: Recording, method: str, *, joint: bool, dither: Any
+) -> list[Drawer]:
+    """One function per phase that draws surrogates of it; arguments as in `surrogates`,
+    refused as there.
+    """
     if method not in METHODS:
-        raise InputValueError(f"unknown method {method!r}; the valid ones are {', '.join(METHODS)}")
+        raise InputValueError(
+            f"unknown method {method!r}; the valid ones are {', '.join(METHODS)}"
+        )
     if joint and method not in _JOINT:
-        raise InputValueError(f"joint applies to {', '.join(_JOINT)}, not to {method}; drop it")
+        raise InputValueError(
+            f"joint applies to {', '.join(_JOINT)}, not to {method}; drop it"
+        )
     if dither is not None and method not in DITHERED:
-        raise InputValueError(f"dither applies to {', '.join(DITHERED)}, not to {method}; drop it")
-    by = _DEFAULT_DITHER if dither is None else to_seconds(dither, "dither", positive=True)
+        raise InputValueError(
+            f"dither applies to {', '.join(DITHERED)}, not to {method}; drop it"
+        )
+    by = (
+        _DEFAULT_DITHER
+        if dither is None
+        else to_seconds(dither, "dither", positive=True)
+    )
     drawers: list[Drawer] = []
     for phase in phases_of(recording, "surrogates"):
         raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
@@ -167,7 +209,9 @@ def phase_drawers(recording: Recording, method: str, *, joint: bool, dither: Any
     return drawers
 
 
-def _grid_drawer(raster: SpikeRaster, labels: Labels | None, method: str, joint: bool) -> Drawer:
+def _grid_drawer(
+    raster: SpikeRaster, labels: Labels | None, method: str, joint: bool
+) -> Drawer:
     if labels is not None:
         groups = _exchangeable(labels)
 
@@ -183,28 +227,40 @@ def _grid_drawer(raster: SpikeRaster, labels: Labels | None, method: str, joint:
     return draw
 
 
-def _bin_permutation(raster: SpikeRaster, joint: bool, rng: np.random.Generator) -> SpikeRaster:
+def _bin_permutation(
+    raster: SpikeRaster, joint: bool, rng: np.random.Generator
+) -> SpikeRaster:
     if joint:
         return raster.take(bins=rng.permutation(raster.n_time_bins))
     return _blockwise(raster, lambda dense: rng.permuted(dense, axis=1))
 
 
-def _circular_shift(raster: SpikeRaster, joint: bool, rng: np.random.Generator) -> SpikeRaster:
+def _circular_shift(
+    raster: SpikeRaster, joint: bool, rng: np.random.Generator
+) -> SpikeRaster:
     n = raster.n_time_bins
     if joint:
         shift = int(rng.integers(n)) if n else 0
         return raster.take(bins=(np.arange(n) - shift) % max(1, n))
     shifts = iter(rng.integers(max(1, n), size=raster.n_units))
-    return _blockwise(raster, lambda dense: np.stack([np.roll(row, next(shifts)) for row in dense]))
+    return _blockwise(
+        raster, lambda dense: np.stack([np.roll(row, next(shifts)) for row in dense])
+    )
 
 
-def _isi_shuffle(raster: SpikeRaster, joint: bool, rng: np.random.Generator) -> SpikeRaster:
+def _isi_shuffle(
+    raster: SpikeRaster, joint: bool, rng: np.random.Generator
+) -> SpikeRaster:
     del joint
     trains = [
-        np.cumsum(rng.permutation(np.diff(raster.spike_bins(unit), prepend=-1))) - 1 for unit in range(raster.n_units)
+        np.cumsum(rng.permutation(np.diff(raster.spike_bins(unit), prepend=-1))) - 1
+        for unit in range(raster.n_units)
     ]
     return SpikeRaster.from_spike_bins(
-        trains, raster.n_time_bins, sampling_period=raster.sampling_period, t_start=raster.t_start
+        trains,
+        raster.n_time_bins,
+        sampling_period=raster.sampling_period,
+        t_start=raster.t_start,
     )
 
 
@@ -220,38 +276,56 @@ METHODS = (*GRID_METHODS, *ELEPHANT_METHODS)
 _JOINT = ("bin_permutation", "circular_shift", "within_label")
 
 
-def _blockwise(raster: SpikeRaster, change: Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.bool_]]) -> SpikeRaster:
+def _blockwise(
+    raster: SpikeRaster,
+    change: Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.bool_]],
+) -> SpikeRaster:
     """Change dense rows, some units at a time."""
     parts = [
-        SpikeRaster.from_dense(change(block.to_dense()), sampling_period=raster.sampling_period, t_start=raster.t_start)
+        SpikeRaster.from_dense(
+            change(block.to_dense()),
+            sampling_period=raster.sampling_period,
+            t_start=raster.t_start,
+        )
         for _, block in raster.unit_blocks(_BLOCK_BYTES)
     ]
     return SpikeRaster.stack(parts) if parts else raster
 
 
 def _exchangeable(labels: Labels) -> list[npt.NDArray[np.int64]]:
-    """Bins of the presentations that may change places: same label, same length; each of shape (n, length)."""
+    """Bins of the presentations that may change places: same label, same length; each
+    of shape (n, length).
+    """
     length = labels.stop_bin - labels.start_bin
     covered = np.bincount(
-        np.repeat(labels.start_bin - np.cumsum(length) + length, length) + np.arange(length.sum()),
+        np.repeat(labels.start_bin - np.cumsum(length) + length, length)
+        + np.arange(length.sum()),
         minlength=labels.n_time_bins,
     )
     if covered.max(initial=0) > 1:
-        raise InputValueError("presentations overlap in time, so they cannot be exchanged; select others")
+        raise InputValueError(
+            "presentations overlap in time, so they cannot be exchanged; select others"
+        )
     groups = []
-    for code, bins in {(int(c), int(n)) for c, n in zip(labels.code, length, strict=True)}:
+    for code, bins in {
+        (int(c), int(n)) for c, n in zip(labels.code, length, strict=True)
+    }:
         start = labels.start_bin[(labels.code == code) & (length == bins)]
         if len(start) > 1:
             groups.append(start[:, None] + np.arange(bins))
     if not groups:
         raise InputValueError(
-            "no label was presented twice for the same time, so within_label permutes nothing; use bin_permutation"
+            "no label was presented twice for the same time, so within_label permutes"
+            " nothing; use bin_permutation"
         )
     return sorted(groups, key=lambda group: int(group[0, 0]))
 
 
 def _within_label(
-    raster: SpikeRaster, groups: list[npt.NDArray[np.int64]], joint: bool, rng: np.random.Generator
+    raster: SpikeRaster,
+    groups: list[npt.NDArray[np.int64]],
+    joint: bool,
+    rng: np.random.Generator,
 ) -> SpikeRaster:
     if joint:
         order = np.arange(raster.n_time_bins)
@@ -264,8 +338,12 @@ def _within_label(
             if bins.shape[1] == 1:
                 dense[:, bins[:, 0]] = rng.permuted(dense[:, bins[:, 0]], axis=1)
             else:
-                order = rng.permuted(np.tile(np.arange(len(bins)), (len(dense), 1)), axis=1)
-                dense[:, bins] = np.take_along_axis(dense[:, bins], order[:, :, None], axis=1)
+                order = rng.permuted(
+                    np.tile(np.arange(len(bins)), (len(dense), 1)), axis=1
+                )
+                dense[:, bins] = np.take_along_axis(
+                    dense[:, bins], order[:, :, None], axis=1
+                )
         return dense
 
     return _blockwise(raster, change)

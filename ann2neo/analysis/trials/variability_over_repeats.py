@@ -16,24 +16,27 @@ _BLOCK_BYTES = 1 << 22
 def variability_over_repeats(recording: Recording) -> pd.DataFrame:
     """Fano factor over repeats of a stimulus, as neuroscientists usually mean it.
 
-    For each stimulus s shown r_s >= 2 times, let m_s and v_s be mean and variance (r_s - 1 in the denominator) of a
-    unit's spikes per presentation. The Fano factor is sum(v_s) / sum(m_s): one number a unit, in which stimuli without
-    a spike weigh nothing. It is 0 for a deterministic network, however much its rate differs between stimuli; a Poisson
-    process gives 1. With at most one spike a presentation, m_s = p_s, and its expectation is
-    sum(p_s (1 - p_s)) / sum(p_s).
+    For each stimulus s shown r_s >= 2 times, let m_s and v_s be mean and variance (r_s
+    - 1 in the denominator) of a unit's spikes per presentation. The Fano factor is
+    sum(v_s) / sum(m_s): one number a unit, in which stimuli without a spike weigh
+    nothing. It is 0 for a deterministic network, however much its rate differs between
+    stimuli; a Poisson process gives 1. With at most one spike a presentation, m_s =
+    p_s, and its expectation is sum(p_s (1 - p_s)) / sum(p_s).
 
     Parameters
     ----------
     recording : Recording
-        With a ``stimulus_id``, and stimuli shown more than once: a recording with ``training=True, n_repeats=k``, or
-        trials of a real session.
+        With a ``stimulus_id``, and stimuli shown more than once: a recording with
+        ``training=True, n_repeats=k``, or trials of a real session.
 
     Returns
     -------
     pandas.DataFrame
-        One row a unit: ``unit``, ``n_stimuli`` and ``n_presentations`` that were used, ``mean_count`` (spikes per
-        presentation, stimuli weighing alike), ``fano_factor_over_repeats`` (NaN where the unit never spiked), and
-        ``varying_share``, the share of the stimuli to which the unit did not always respond alike.
+        One row a unit: ``unit``, ``n_stimuli`` and ``n_presentations`` that were used,
+        ``mean_count`` (spikes per presentation, stimuli weighing alike),
+        ``fano_factor_over_repeats`` (NaN where the unit never spiked), and
+        ``varying_share``, the share of the stimuli to which the unit did not always
+        respond alike.
 
     Raises
     ------
@@ -47,35 +50,54 @@ def variability_over_repeats(recording: Recording) -> pd.DataFrame:
     Examples
     --------
     >>> import numpy as np
-    >>> activations = np.array([[1.0, 1.0], [1.0, -1.0]])  # one stimulus, shown twice, to two units
+    >>> activations = np.array(
+    ...     [[1.0, 1.0], [1.0, -1.0]]
+    ... )  # one stimulus, shown twice, to two units
     >>> recording = Recording.from_activations(activations, stimulus_id=[0, 0])
     >>> variability_over_repeats(recording)["fano_factor_over_repeats"].to_list()
     [0.0, 1.0]
     """
     shown = recording.presentations
     if "stimulus_id" not in shown:
-        raise InputValueError("variability over repeats needs to know what was shown: the recording has no stimulus_id")
-    _, stimulus, times = np.unique(shown["stimulus_id"].to_numpy(), return_inverse=True, return_counts=True)
+        raise InputValueError(
+            "variability over repeats needs to know what was shown: the recording has"
+            " no stimulus_id"
+        )
+    _, stimulus, times = np.unique(
+        shown["stimulus_id"].to_numpy(), return_inverse=True, return_counts=True
+    )
     repeated = np.flatnonzero(times >= 2)
     if not len(repeated):
-        msg = f"variability over repeats needs stimuli shown twice or more, and all {len(times)} were shown once"
+        msg = (
+            "variability over repeats needs stimuli shown twice or more, and all"
+            f" {len(times)} were shown once"
+        )
         raise InputValueError(f"{msg}; record with training=True and n_repeats=10, say")
     order = np.argsort(stimulus, kind="stable")
     firsts = np.concatenate([[0], np.cumsum(times)[:-1]])
-    starts, stops = shown["start_bin"].to_numpy()[order], shown["stop_bin"].to_numpy()[order]
+    starts, stops = (
+        shown["start_bin"].to_numpy()[order],
+        shown["stop_bin"].to_numpy()[order],
+    )
     n = times[repeated].astype(np.float64)
     rows = []
     for _, block in recording.raster.unit_blocks(_BLOCK_BYTES):
         counts = block.cumulative_counts(stops) - block.cumulative_counts(starts)
         total = np.add.reduceat(counts, firsts, axis=1)[:, repeated]
         squares = np.add.reduceat(counts * counts, firsts, axis=1)[:, repeated]
-        # Of whole numbers, so that a unit that never varies has a variance of exactly 0.
+        # Of whole numbers, so that a unit that never varies has a variance of exactly
+        # 0.
         variance = (times[repeated] * squares - total * total) / (n * (n - 1))
         mean = total / n
         with np.errstate(invalid="ignore"):
             fano = variance.sum(axis=1) / mean.sum(axis=1)
-        rows.append(np.column_stack([mean.mean(axis=1), fano, (variance > 0).mean(axis=1)]))
-    table = pd.DataFrame(np.concatenate(rows), columns=["mean_count", "fano_factor_over_repeats", "varying_share"])
+        rows.append(
+            np.column_stack([mean.mean(axis=1), fano, (variance > 0).mean(axis=1)])
+        )
+    table = pd.DataFrame(
+        np.concatenate(rows),
+        columns=["mean_count", "fano_factor_over_repeats", "varying_share"],
+    )
     table.insert(0, "unit", np.arange(len(table)))
     table.insert(1, "n_stimuli", len(repeated))
     table.insert(2, "n_presentations", int(times[repeated].sum()))

@@ -1,8 +1,9 @@
 """The augmented Dickey-Fuller test of all units at once, from integer counts.
 
-Every regression of the test lives on one Gram matrix of level, lagged differences and the difference to explain. For a
-train of zeros and ones that matrix is made of integers, which lagged counts and the bits at both ends give exactly. One
-Cholesky decomposition then holds the residual sums of all nested regressions.
+Every regression of the test lives on one Gram matrix of level, lagged differences and
+the difference to explain. For a train of zeros and ones that matrix is made of
+integers, which lagged counts and the bits at both ends give exactly. One Cholesky
+decomposition then holds the residual sums of all nested regressions.
 """
 
 from __future__ import annotations
@@ -24,9 +25,13 @@ __all__ = ["ADF", "max_adf_lag"]
 
 _AIC_TIE = 1e-9
 _LEAST_PIVOT = 1e-6
-"""Share of a regressor's variance that must be left after the regressors before it; below, integers decide."""
+"""Share of a regressor's variance that must be left after the regressors before it;
+below, integers decide.
+"""
 
-_DEPENDENT = "regressors are linearly dependent (a periodic train, or spikes only at an end)"
+_DEPENDENT = (
+    "regressors are linearly dependent (a periodic train, or spikes only at an end)"
+)
 _NO_RESIDUAL = "the regression leaves no residual (the past determines every bin)"
 
 IntArray = npt.NDArray[np.int64]
@@ -51,7 +56,8 @@ def max_adf_lag(n_time_bins: int) -> int:
     Returns
     -------
     int
-        ``min(N // 2 - 2, ceil(12 (N / 100)^(1/4)))`` (Schwert 1989); negative if there are too few bins.
+        ``min(N // 2 - 2, ceil(12 (N / 100)^(1/4)))`` (Schwert 1989); negative if there
+        are too few bins.
 
     Examples
     --------
@@ -63,12 +69,14 @@ def max_adf_lag(n_time_bins: int) -> int:
 
 
 def _gram(counts: Counts, units: npt.NDArray[np.intp], lag: int) -> IntArray:
-    """Gram matrix of the regression with `lag` lagged differences, centred and times the number of observations.
+    """Gram matrix of the regression with `lag` lagged differences, centred and times
+    the number of observations.
 
     Returns
     -------
     ndarray of int64, shape (n_units, lag + 2, lag + 2)
-        Variables x(t-1), then dx(t-1) .. dx(t-lag), then dx(t), summed over t = lag + 1 .. N - 1.
+        Variables x(t-1), then dx(t-1) .. dx(t-lag), then dx(t), summed over t = lag + 1
+        .. N - 1.
     """
     n_levels, start, n_time_bins = lag + 2, lag + 1, counts.n_time_bins
     head = counts.raster.head(start)[units].view(np.uint8)
@@ -76,18 +84,26 @@ def _gram(counts: Counts, units: npt.NDArray[np.intp], lag: int) -> IntArray:
     pairs = counts.lag_counts(max_adf_lag(n_time_bins) + 1)[units]
     flat = np.empty((len(units), n_levels * n_levels), np.int64)
     for apart in range(n_levels):
-        # x(t-i) x(t-i-apart) summed over all t, less the pairs that the first and the last bins would add.
+        # x(t-i) x(t-i-apart) summed over all t, less the pairs that the first and the
+        # last bins would add.
         n_pairs = n_levels - apart
         inside = np.repeat(pairs[:, apart : apart + 1], n_pairs, axis=1)
-        before = np.cumsum(head[:, apart:] & head[:, : start - apart], axis=1, dtype=np.int64)
+        before = np.cumsum(
+            head[:, apart:] & head[:, : start - apart], axis=1, dtype=np.int64
+        )
         inside[:, : n_pairs - 1] -= before[:, ::-1]
-        after = np.cumsum(tail[:, apart:] & tail[:, : start - apart], axis=1, dtype=np.int64)
+        after = np.cumsum(
+            tail[:, apart:] & tail[:, : start - apart], axis=1, dtype=np.int64
+        )
         inside[:, 1:] -= after
         flat[:, apart :: n_levels + 1][:, :n_pairs] = inside
         flat[:, apart * n_levels :: n_levels + 1] = inside
     products = flat.reshape(-1, n_levels, n_levels)
     sums = np.diagonal(products, axis1=1, axis2=2)
-    levels = products * (n_time_bins - start) - sums[:, :, np.newaxis] * sums[:, np.newaxis, :]
+    levels = (
+        products * (n_time_bins - start)
+        - sums[:, :, np.newaxis] * sums[:, np.newaxis, :]
+    )
     # Differences of neighbouring levels: dx(t-i) = x(t-i) - x(t-i-1).
     order = [*range(1, lag + 1), 0]
     rows = levels[:, :-1] - levels[:, 1:]
@@ -100,7 +116,9 @@ def _gram(counts: Counts, units: npt.NDArray[np.intp], lag: int) -> IntArray:
 
 
 def _residual_sums(gram: IntArray) -> FloatArray | str:
-    """Residual sums of the nested regressions with 0, 1, .. lags, or why there are none."""
+    """Residual sums of the nested regressions with 0, 1, .. lags, or why there are
+    none.
+    """
     pivots, last = _decomposed(gram)
     if pivots is not None:
         return np.cumsum(np.square(last[1:])[::-1])[::-1][: len(last) - 1]
@@ -108,7 +126,9 @@ def _residual_sums(gram: IntArray) -> FloatArray | str:
 
 
 def _decomposed(gram: IntArray) -> tuple[FloatArray | None, FloatArray]:
-    """Pivots and last row of the Cholesky factor; no pivots where rounding could be felt."""
+    """Pivots and last row of the Cholesky factor; no pivots where rounding could be
+    felt.
+    """
     scale = np.diagonal(gram)
     factor, info = lapack.dpotrf(gram.astype(np.float64).T, lower=1, overwrite_a=1)
     last = factor[-1]
@@ -134,18 +154,23 @@ def _exact_residual_sums(gram: IntArray) -> FloatArray | str:
     return _NO_RESIDUAL if matrix[-1, -1] == 0 else np.array(sums)
 
 
-def _eliminated(matrix: npt.NDArray[Any], column: int, previous: int) -> npt.NDArray[Any]:
+def _eliminated(
+    matrix: npt.NDArray[Any], column: int, previous: int
+) -> npt.NDArray[Any]:
     rest = slice(column + 1, None)
     pivot = matrix[column, column]
     reduced = matrix.copy()
     reduced[rest, rest] = (
-        pivot * matrix[rest, rest] - matrix[rest, column : column + 1] * matrix[column : column + 1, rest]
+        pivot * matrix[rest, rest]
+        - matrix[rest, column : column + 1] * matrix[column : column + 1, rest]
     ) // previous
     return reduced
 
 
 def _tvalue(gram: IntArray, degrees: int) -> float:
-    """T value of the level in the regression whose variables are ordered level, lags, difference."""
+    """T value of the level in the regression whose variables are ordered level, lags,
+    difference.
+    """
     order = [*range(1, len(gram) - 1), 0, len(gram) - 1]
     gram = gram[np.ix_(order, order)]
     pivots, last = _decomposed(gram)
@@ -161,7 +186,9 @@ def _tvalue(gram: IntArray, degrees: int) -> float:
 
 
 def _smallest_aic(residual_sums: FloatArray, n_observations: int) -> int:
-    criterion = n_observations * np.log(residual_sums) + 2.0 * np.arange(len(residual_sums))
+    criterion = n_observations * np.log(residual_sums) + 2.0 * np.arange(
+        len(residual_sums)
+    )
     return int(np.argmax(criterion <= criterion.min() + _AIC_TIE))
 
 
@@ -169,7 +196,11 @@ def _fitted(counts: Counts) -> list[_Fit | str]:
     """Statistic and lag of each unit, or why there is none."""
     n_time_bins = counts.n_time_bins
     largest = max_adf_lag(n_time_bins)
-    constant = np.where(counts.n_spikes == 0, "silent", np.where(counts.n_spikes == n_time_bins, "saturated", ""))
+    constant = np.where(
+        counts.n_spikes == 0,
+        "silent",
+        np.where(counts.n_spikes == n_time_bins, "saturated", ""),
+    )
     outcome: list[_Fit | str] = [str(reason) for reason in constant]
     if largest < 0:
         return [f"{n_time_bins} time bins; needs {MIN_TIME_BINS}"] * counts.n_units
@@ -180,7 +211,9 @@ def _fitted(counts: Counts) -> list[_Fit | str]:
         if isinstance(sums, str):
             outcome[unit] = sums
         else:
-            chosen.setdefault(_smallest_aic(sums, n_time_bins - largest - 1), []).append(unit)
+            chosen.setdefault(
+                _smallest_aic(sums, n_time_bins - largest - 1), []
+            ).append(unit)
     for lag, units in chosen.items():
         degrees = n_time_bins - lag - 1 - (lag + 2)
         for unit, gram in zip(units, _gram(counts, np.array(units), lag), strict=True):
@@ -196,11 +229,16 @@ def _reason(counts: Counts) -> npt.NDArray[Any]:
 def _fast(counts: Counts) -> Values:
     from statsmodels.tsa.adfvalues import mackinnonp
 
-    fits = [fit if isinstance(fit, _Fit) else _Fit(math.nan, -1) for fit in counts.made_once("adf", _fitted)]
+    fits = [
+        fit if isinstance(fit, _Fit) else _Fit(math.nan, -1)
+        for fit in counts.made_once("adf", _fitted)
+    ]
     lags = np.array([fit.lag for fit in fits], np.int64)
     return {
         "adf_statistic": np.array([fit.statistic for fit in fits]),
-        "adf_pvalue": np.array([mackinnonp(fit.statistic) if fit.lag >= 0 else math.nan for fit in fits]),
+        "adf_pvalue": np.array(
+            [mackinnonp(fit.statistic) if fit.lag >= 0 else math.nan for fit in fits]
+        ),
         "adf_lag": lags,
         "adf_nobs": np.where(lags >= 0, counts.n_time_bins - lags - 1, -1),
     }
@@ -223,21 +261,33 @@ ADF = Statistic(
     columns=(
         Column(
             "adf_statistic",
-            "Augmented Dickey-Fuller statistic (constant, lag by AIC): how firmly a train returns to its mean.",
+            "Augmented Dickey-Fuller statistic (constant, lag by AIC): how firmly a"
+            " train returns to its mean.",
         ),
         Column(
             "adf_pvalue",
-            "p-value of a unit root; no train of zeros and ones has one, so a long one rejects, and rejecting is no "
-            "proof of a constant rate: see trend_pvalue.",
+            "p-value of a unit root; no train of zeros and ones has one, so a long one"
+            " rejects, and rejecting is no proof of a constant rate: see trend_pvalue.",
         ),
         Column("adf_lag", "Lag chosen by AIC; -1 where there is none.", "1", "int64"),
-        Column("adf_nobs", "Observations in the regression; -1 where there is none.", "1", "int64"),
+        Column(
+            "adf_nobs",
+            "Observations in the regression; -1 where there is none.",
+            "1",
+            "int64",
+        ),
     ),
     null="a unit root",
-    validity="every nested regression has full rank and leaves a residual, decided in integers",
-    source="Dickey and Fuller (1979), J Am Stat Assoc 74:427; Said and Dickey (1984), Biometrika 71:599; largest lag "
-    "of Schwert (1989), J Bus Econ Stat 7:147; p-value of MacKinnon (1994), J Bus Econ Stat 12:167; "
-    "`statsmodels.tsa.stattools.adfuller`",
+    validity=(
+        "every nested regression has full rank and leaves a residual, decided in"
+        " integers"
+    ),
+    source=(
+        "Dickey and Fuller (1979), J Am Stat Assoc 74:427; Said and Dickey (1984),"
+        " Biometrika 71:599; largest lag of Schwert (1989), J Bus Econ Stat 7:147;"
+        " p-value of MacKinnon (1994), J Bus Econ Stat 12:167;"
+        " `statsmodels.tsa.stattools.adfuller`"
+    ),
     reason=_reason,
     fast=_fast,
     reference=_reference,

@@ -12,7 +12,12 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from ann2neo.analysis.statistic import Statistic, Values
-from ann2neo.analysis.statistics import checked_lags, chosen_statistics, unit_columns, window_for
+from ann2neo.analysis.statistics import (
+    checked_lags,
+    chosen_statistics,
+    unit_columns,
+    window_for,
+)
 from ann2neo.analysis.units.counts import Counts, Train
 from ann2neo.analysis.units.firing_rate import status
 from ann2neo.errors import InputTypeError, InputValueError
@@ -23,7 +28,9 @@ from ann2neo.recording.tables import Phase
 __all__ = ["ENGINES", "analyze"]
 
 ENGINES = ("fast", "reference")
-"""Ways to compute: all units from the bits, or Elephant, SciPy and statsmodels unit by unit."""
+"""Ways to compute: all units from the bits, or Elephant, SciPy and statsmodels unit by
+unit.
+"""
 
 _BLOCK_BYTES = 1 << 21
 _BLOCK_UNITS = 256
@@ -41,29 +48,32 @@ def analyze(
     Parameters
     ----------
     recording : Recording
-        What to analyse. Statistics never run across the edge of a phase; bins in no phase are not seen.
+        What to analyse. Statistics never run across the edge of a phase; bins in no
+        phase are not seen.
     window : int, optional
-        Length of the counting windows, in bins; ``min(100, max(2, N // 10))`` of the phase's N bins if not given.
+        Length of the counting windows, in bins; ``min(100, max(2, N // 10))`` of the
+        phase's N bins if not given.
     lags : int, default 10
         Number of lags of the Ljung-Box test.
     engine : {"fast", "reference"}
-        "fast" works on all units from the bits; "reference" calls Elephant, SciPy and statsmodels unit by unit, with
-        the same results.
+        "fast" works on all units from the bits; "reference" calls Elephant, SciPy and
+        statsmodels unit by unit, with the same results.
     statistics : sequence of str, optional
         Names of statistics (see `STATISTICS`); all if not given.
 
     Returns
     -------
     pandas.DataFrame
-        One row per unit and phase: what the row is about, what the recording knows of the unit, then the statistics.
-        Where a statistic is not valid its columns hold NaN (-1 for integers) and ``<statistic>_reason`` says why.
-        `explain` says what a column means.
+        One row per unit and phase: what the row is about, what the recording knows of
+        the unit, then the statistics. Where a statistic is not valid its columns hold
+        NaN (-1 for integers) and ``<statistic>_reason`` says why. `explain` says what a
+        column means.
 
     Raises
     ------
     InputTypeError, InputValueError
-        If `recording` is not a Recording, `window` or `lags` is not a positive whole number, or the engine or a
-        statistic is unknown.
+        If `recording` is not a Recording, `window` or `lags` is not a positive whole
+        number, or the engine or a statistic is unknown.
 
     Warns
     -----
@@ -72,28 +82,39 @@ def analyze(
 
     Notes
     -----
-    The Fano factor is that of counts in consecutive windows. Neuroscientists also call so the variability over
-    repeats of one stimulus, which is 0 for a deterministic network.
+    The Fano factor is that of counts in consecutive windows. Neuroscientists also call
+    so the variability over repeats of one stimulus, which is 0 for a deterministic
+    network.
 
-    Where ``order`` is "random", every test of order is true by construction: it tests the shuffle, not the network.
+    Where ``order`` is "random", every test of order is true by construction: it tests
+    the shuffle, not the network.
 
     Examples
     --------
     >>> import numpy as np
     >>> activations = np.random.default_rng(0).normal(size=(1000, 2))
-    >>> table = analyze(Recording.from_activations(activations, order="random"), statistics=["firing_rate", "fano"])
+    >>> table = analyze(
+    ...     Recording.from_activations(activations, order="random"),
+    ...     statistics=["firing_rate", "fano"],
+    ... )
     >>> table[["unit", "firing_rate", "fano_factor", "fano_factor_expected"]].round(2)
        unit  firing_rate  fano_factor  fano_factor_expected
     ...
     """
     if not isinstance(recording, Recording):
         msg = f"analyze needs a Recording, got {type(recording).__name__}"
-        raise InputTypeError(msg + "; make one with ann2neo.record, read_nwb, from_neo or Recording.from_raster")
+        raise InputTypeError(
+            msg + "; make one with ann2neo.record, read_nwb, from_neo or"
+            " Recording.from_raster"
+        )
     if engine not in ENGINES:
-        raise InputValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+        raise InputValueError(
+            f"engine must be one of {', '.join(ENGINES)}, got {engine!r}"
+        )
     chosen, lags = chosen_statistics(statistics), checked_lags(lags)
     phases, windows = list(recording.iter_phases()), []
-    # Not in a comprehension, which is a frame of its own up to Python 3.11: the warning names the caller's line.
+    # Not in a comprehension, which is a frame of its own up to Python 3.11: the warning
+    # names the caller's line.
     for phase in phases:
         windows.append(window_for(window, phase.n_time_bins))  # noqa: PERF401
     identity = _identity(recording, {column.name for column in unit_columns(chosen)})
@@ -113,18 +134,32 @@ def analyze(
 
 def _block_bytes(raster: SpikeRaster) -> int:
     # Gram matrices grow with the number of units, bits with units and bins: bound both.
-    return max(1, min(_BLOCK_BYTES, _BLOCK_UNITS * raster.nbytes // max(1, raster.n_units)))
+    return max(
+        1, min(_BLOCK_BYTES, _BLOCK_UNITS * raster.nbytes // max(1, raster.n_units))
+    )
 
 
 def _identity(recording: Recording, taken: set[str]) -> pd.DataFrame:
-    """What the recording knows of its units, without columns in which there is nothing."""
+    """What the recording knows of its units, without columns in which there is
+    nothing.
+    """
     units = recording.units
-    told = [name for name in units if units[name].dtype.kind != "i" or (units[name] != -1).any()]
-    return units[told].rename(columns={name: f"unit_{name}" for name in told if name in taken})
+    told = [
+        name
+        for name in units
+        if units[name].dtype.kind != "i" or (units[name] != -1).any()
+    ]
+    return units[told].rename(
+        columns={name: f"unit_{name}" for name in told if name in taken}
+    )
 
 
 def _rows(
-    counts: Counts, phase: Phase, engine: str, statistics: tuple[Statistic, ...], first_unit: int
+    counts: Counts,
+    phase: Phase,
+    engine: str,
+    statistics: tuple[Statistic, ...],
+    first_unit: int,
 ) -> dict[str, npt.NDArray[Any]]:
     n = counts.n_units
     columns: dict[str, Any] = {
@@ -140,26 +175,48 @@ def _rows(
         "status": status(counts),
     }
     found = [(entry, entry.reason(counts)) for entry in statistics]
-    values = _fast_values(counts, found) if engine == "fast" else _reference_values(counts, found)
+    values = (
+        _fast_values(counts, found)
+        if engine == "fast"
+        else _reference_values(counts, found)
+    )
     for entry, reason in found:
         for column in entry.columns:
-            columns[column.name] = np.where(reason == "", values[column.name], column.missing)
+            columns[column.name] = np.where(
+                reason == "", values[column.name], column.missing
+            )
         columns[entry.reason_column.name] = reason
     return columns
 
 
-def _fast_values(counts: Counts, found: list[tuple[Statistic, npt.NDArray[Any]]]) -> Values:
-    # Invalid units divide by zero on the way; what comes of it is replaced by the missing value.
+def _fast_values(
+    counts: Counts, found: list[tuple[Statistic, npt.NDArray[Any]]]
+) -> Values:
+    # Invalid units divide by zero on the way; what comes of it is replaced by the
+    # missing value.
     with np.errstate(all="ignore"):
-        return {name: values for entry, _ in found for name, values in entry.fast(counts).items()}
+        return {
+            name: values
+            for entry, _ in found
+            for name, values in entry.fast(counts).items()
+        }
 
 
-def _reference_values(counts: Counts, found: list[tuple[Statistic, npt.NDArray[Any]]]) -> Values:
-    columns = {column.name: np.full(counts.n_units, column.missing, object) for e, _ in found for column in e.columns}
+def _reference_values(
+    counts: Counts, found: list[tuple[Statistic, npt.NDArray[Any]]]
+) -> Values:
+    columns = {
+        column.name: np.full(counts.n_units, column.missing, object)
+        for e, _ in found
+        for column in e.columns
+    }
     for unit in range(counts.n_units):
-        train = Train(Counts(counts.raster.take(units=[unit]), counts.window, counts.lags))
+        train = Train(
+            Counts(counts.raster.take(units=[unit]), counts.window, counts.lags)
+        )
         with warnings.catch_warnings():
-            # The libraries warn of small samples and of p-values at the edge of their tables.
+            # The libraries warn of small samples and of p-values at the edge of their
+            # tables.
             warnings.simplefilter("ignore")
             for entry, reason in found:
                 if not reason[unit]:
@@ -169,11 +226,17 @@ def _reference_values(counts: Counts, found: list[tuple[Statistic, npt.NDArray[A
 
 
 def _joined(
-    blocks: list[dict[str, npt.NDArray[Any]]], identity: pd.DataFrame, statistics: tuple[Statistic, ...]
+    blocks: list[dict[str, npt.NDArray[Any]]],
+    identity: pd.DataFrame,
+    statistics: tuple[Statistic, ...],
 ) -> pd.DataFrame:
     columns = {
         column.name: pd.array(
-            np.concatenate([block[column.name] for block in blocks]) if blocks else np.zeros(0, object),
+            (
+                np.concatenate([block[column.name] for block in blocks])
+                if blocks
+                else np.zeros(0, object)
+            ),
             dtype=column.dtype,
         )
         for column in unit_columns(statistics)

@@ -1,4 +1,6 @@
-"""Counts: all that the fast engine needs of a block of units, each made once and only when asked for."""
+"""Counts: all that the fast engine needs of a block of units, each made once and only
+when asked for.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,11 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class Intervals(NamedTuple):
-    """Sums over the inter-spike intervals I of each unit, shape (n_units,), intervals in bins.
+    """Sums over the inter-spike intervals I of each unit, shape (n_units,), intervals
+    in bins.
 
-    ``drift`` is the largest ``abs(N S_k - k K)`` over k, with S_k the spikes in the first k bins: an integer, so that
-    ties are ties.
+    ``drift`` is the largest ``abs(N S_k - k K)`` over k, with S_k the spikes in the
+    first k bins: an integer, so that ties are ties.
     """
 
     total: IntArray
@@ -106,7 +109,11 @@ class Counts:
     def intervals(self) -> Intervals:
         """Sums over the inter-spike intervals."""
         n = self.n_units
-        total, squares, drift = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
+        total, squares, drift = (
+            np.zeros(n, np.int64),
+            np.zeros(n, np.int64),
+            np.zeros(n, np.int64),
+        )
         contrast, squared = np.zeros(n), np.zeros(n)
         n_bins = self.n_time_bins
         rank = np.arange(n_bins + 1, dtype=np.int64) * n_bins
@@ -115,7 +122,8 @@ class Counts:
             n_spikes = len(bins)
             if not n_spikes:
                 continue
-            # S_k - k p jumps up at a spike and falls between spikes, so its extremes lie right before and after one.
+            # S_k - k p jumps up at a spike and falls between spikes, so its extremes
+            # lie right before and after one.
             before = rank[:n_spikes] - bins * n_spikes
             drift[unit] = max(-int(before.min()), int(before.max()) + n_bins - n_spikes)
             steps = np.diff(bins)
@@ -161,6 +169,11 @@ class Train:
     def window_spiketrains(self) -> list[Any]:
         """The train cut into its complete windows."""
         raster = self.counts.raster
-        edges = raster.bin_edge_seconds(np.arange(self.counts.n_windows + 1) * self.window)
+        edges = raster.bin_edge_seconds(
+            np.arange(self.counts.n_windows + 1) * self.window
+        )
         unit = self.spiketrain.units
-        return [self.spiketrain.time_slice(start * unit, stop * unit) for start, stop in pairwise(edges)]
+        return [
+            self.spiketrain.time_slice(start * unit, stop * unit)
+            for start, stop in pairwise(edges)
+        ]

@@ -16,19 +16,30 @@ from ann2neo.analysis.units.nulls import few_windows_null, upper_tail, window_nu
 __all__ = ["DISPERSION", "FANO", "MIN_CHI_SQUARE"]
 
 MIN_CHI_SQUARE = 200
-"""Above this many spikes (and this many empty bins) the chi-square distribution serves; below, Monte Carlo."""
+"""Above this many spikes (and this many empty bins) the chi-square distribution serves;
+below, Monte Carlo.
+"""
 
 MIN_WINDOWS = 10
-"""From this many windows on; with two or three, chi-square rejects 6 to 9 % where 5 % are asked for."""
+"""From this many windows on; with two or three, chi-square rejects 6 to 9 % where 5 %
+are asked for.
+"""
 
 
 def _too_few_windows(counts: Counts) -> tuple[bool, str]:
     n, window, bins = counts.n_windows, counts.window, counts.n_time_bins
-    return n < 2, f"{n} complete windows of {window} bins in {bins} time bins; needs two"
+    return (
+        n < 2,
+        f"{n} complete windows of {window} bins in {bins} time bins; needs two",
+    )
 
 
 def _fano_reason(counts: Counts) -> npt.NDArray[Any]:
-    return reasons(counts, _too_few_windows(counts), (counts.windowed_spikes == 0, "no spike in a complete window"))
+    return reasons(
+        counts,
+        _too_few_windows(counts),
+        (counts.windowed_spikes == 0, "no spike in a complete window"),
+    )
 
 
 def _unbiased_variance(counts: Counts) -> npt.NDArray[np.float64]:
@@ -48,8 +59,13 @@ def _fano_fast(counts: Counts) -> Values:
     n = counts.n_windows
     unbiased = _unbiased_variance(counts) / (counts.windowed_spikes / max(1, n))
     shape = (n - 1) / 2
-    lower, upper = special.gammainc(shape, unbiased * shape), special.gammaincc(shape, unbiased * shape)
-    expected, unbiased_expected = _fano_expected(counts.windowed_spikes, n, counts.window)
+    lower, upper = (
+        special.gammainc(shape, unbiased * shape),
+        special.gammaincc(shape, unbiased * shape),
+    )
+    expected, unbiased_expected = _fano_expected(
+        counts.windowed_spikes, n, counts.window
+    )
     return {
         "fano_factor": unbiased * (n - 1) / max(1, n),
         "fano_factor_expected": expected,
@@ -83,28 +99,37 @@ FANO = Statistic(
     columns=(
         Column(
             "fano_factor",
-            "Variance over mean of the spike counts in consecutive windows (population variance, Elephant's and the "
-            "paper's); not the variability over repeats of one stimulus, which is 0 for a deterministic network.",
+            "Variance over mean of the spike counts in consecutive windows (population"
+            " variance, Elephant's and the paper's); not the variability over repeats"
+            " of one stimulus, which is 0 for a deterministic network.",
         ),
         Column(
             "fano_factor_expected",
-            "The Fano factor that the firing rate alone gives when the order is random, (1 - p') N'/(N'-1) (n-1)/n.",
+            "The Fano factor that the firing rate alone gives when the order is random,"
+            " (1 - p') N'/(N'-1) (n-1)/n.",
         ),
-        Column("fano_factor_unbiased", "Fano factor with the unbiased variance (n - 1)."),
+        Column(
+            "fano_factor_unbiased", "Fano factor with the unbiased variance (n - 1)."
+        ),
         Column(
             "fano_factor_unbiased_expected",
-            "The unbiased Fano factor that the firing rate alone gives when the order is random, (1 - p') N'/(N'-1).",
+            "The unbiased Fano factor that the firing rate alone gives when the order"
+            " is random, (1 - p') N'/(N'-1).",
         ),
         Column(
             "fano_pvalue",
-            "Two-sided p-value against Poisson counts (gamma distribution, Eden and Kramer 2010); a train of zeros "
-            "and ones is no Poisson process and rejects by design, so read dispersion_pvalue instead.",
+            "Two-sided p-value against Poisson counts (gamma distribution, Eden and"
+            " Kramer 2010); a train of zeros and ones is no Poisson process and rejects"
+            " by design, so read dispersion_pvalue instead.",
         ),
     ),
     null="Poisson counts",
     validity="at least two complete windows and a spike in one of them",
-    source="Fano (1947), Phys Rev 72:26; Eden and Kramer (2010), J Neurosci Methods 190:149; "
-    "`elephant.statistics.fanofactor`; the expectation is that of draws without replacement",
+    source=(
+        "Fano (1947), Phys Rev 72:26; Eden and Kramer (2010), J Neurosci Methods"
+        " 190:149; `elephant.statistics.fanofactor`; the expectation is that of draws"
+        " without replacement"
+    ),
     reason=_fano_reason,
     fast=_fano_fast,
     reference=_fano_reference,
@@ -125,17 +150,28 @@ def _dispersion_reason(counts: Counts) -> npt.NDArray[Any]:
     )
 
 
-def _pvalues(squares: int, spikes: int, n: int, window: int, statistic: float) -> tuple[float, float, str]:
+def _pvalues(
+    squares: int, spikes: int, n: int, window: int, statistic: float
+) -> tuple[float, float, str]:
     """Two-sided and upper p-value, and which null gave them."""
     bins = n * window
     rarer = min(spikes, bins - spikes)
     few_windows = n < MIN_WINDOWS
     if rarer > MIN_CHI_SQUARE and not few_windows:
-        upper, lower = float(special.chdtrc(n - 1, statistic)), float(special.chdtr(n - 1, statistic))
+        upper, lower = (
+            float(special.chdtrc(n - 1, statistic)),
+            float(special.chdtr(n - 1, statistic)),
+        )
         return min(1.0, 2 * min(lower, upper)), upper, "chi-square"
-    null = few_windows_null(n, window, rarer) if few_windows else window_null(n, window).squares(rarer)
+    null = (
+        few_windows_null(n, window, rarer)
+        if few_windows
+        else window_null(n, window).squares(rarer)
+    )
     # Empty bins disperse as spikes do, so the rarer of the two is counted.
-    value = squares if rarer == spikes else n * window**2 - 2 * window * spikes + squares
+    value = (
+        squares if rarer == spikes else n * window**2 - 2 * window * spikes + squares
+    )
     upper = upper_tail(null, value)
     lower = (1 + int(np.searchsorted(null, value, side="right"))) / (1 + len(null))
     return min(1.0, 2 * min(lower, upper)), upper, "Monte Carlo"
@@ -144,13 +180,19 @@ def _pvalues(squares: int, spikes: int, n: int, window: int, statistic: float) -
 def _dispersion_fast(counts: Counts) -> Values:
     n, window = counts.n_windows, counts.window
     spikes, bins = counts.windowed_spikes, n * window
-    statistic = (n * counts.window_squares - spikes**2) / (spikes * (bins - spikes)) * bins
+    statistic = (
+        (n * counts.window_squares - spikes**2) / (spikes * (bins - spikes)) * bins
+    )
     valid = (spikes > 0) & (spikes < bins) & (n > 1)
     two_sided, upper = np.full(counts.n_units, np.nan), np.full(counts.n_units, np.nan)
     method = np.full(counts.n_units, "", dtype=object)
     for unit in np.flatnonzero(valid):
         two_sided[unit], upper[unit], method[unit] = _pvalues(
-            int(counts.window_squares[unit]), int(spikes[unit]), n, window, statistic[unit]
+            int(counts.window_squares[unit]),
+            int(spikes[unit]),
+            n,
+            window,
+            statistic[unit],
         )
     return {
         "dispersion": statistic / max(1, n - 1) * (bins - 1) / max(1, bins),
@@ -166,9 +208,12 @@ def _dispersion_reference(train: Train) -> Mapping[str, Any]:
     n, window = train.counts.n_windows, train.window
     counts = np.array([len(part) for part in train.window_spiketrains])
     spikes, bins = int(counts.sum()), n * window
-    # SciPy's statistic has the Poisson variance w p'; ours the binomial one, w p' (1 - p').
+    # SciPy's statistic has the Poisson variance w p'; ours the binomial one, w p' (1 -
+    # p').
     statistic = float(chisquare(counts).statistic) / (1 - spikes / bins)
-    two_sided, upper, method = _pvalues(int((counts**2).sum()), spikes, n, window, statistic)
+    two_sided, upper, method = _pvalues(
+        int((counts**2).sum()), spikes, n, window, statistic
+    )
     if method == "chi-square":
         upper = float(chi2(n - 1).sf(statistic))
         two_sided = min(1.0, 2 * min(float(chi2(n - 1).cdf(statistic)), upper))
@@ -185,23 +230,37 @@ DISPERSION = Statistic(
     columns=(
         Column(
             "dispersion",
-            "Variance of the window counts over the variance that the firing rate alone gives; 1 when spikes fall "
-            "into the windows at random, above 1 for bursts or drift, below 1 for regularity.",
+            "Variance of the window counts over the variance that the firing rate alone"
+            " gives; 1 when spikes fall into the windows at random, above 1 for bursts"
+            " or drift, below 1 for regularity.",
         ),
-        Column("dispersion_pvalue", "Two-sided p-value of dispersion = 1 given the number of spikes."),
-        Column("dispersion_pvalue_upper", "One-sided p-value against a dispersion above 1."),
+        Column(
+            "dispersion_pvalue",
+            "Two-sided p-value of dispersion = 1 given the number of spikes.",
+        ),
+        Column(
+            "dispersion_pvalue_upper", "One-sided p-value against a dispersion above 1."
+        ),
         Column(
             "dispersion_method",
-            f"Null of the dispersion test: chi-square, or Monte Carlo up to {MIN_CHI_SQUARE} spikes or empty bins and "
-            f"below {MIN_WINDOWS} windows.",
+            "Null of the dispersion test: chi-square, or Monte Carlo up to"
+            f" {MIN_CHI_SQUARE} spikes or empty bins and below {MIN_WINDOWS} windows.",
             "",
             "str",
         ),
     ),
-    null="window counts are multivariate hypergeometric: every placement of the spikes is equally likely",
-    validity="at least two windows of at least two bins, neither all silent nor all full",
-    source="variance test for binomial counts, Cochran (1954), Biometrics 10:417, given their sum; Monte Carlo "
-    "p-values as in Davison and Hinkley (1997), Bootstrap Methods and their Application, chapter 4",
+    null=(
+        "window counts are multivariate hypergeometric: every placement of the spikes"
+        " is equally likely"
+    ),
+    validity=(
+        "at least two windows of at least two bins, neither all silent nor all full"
+    ),
+    source=(
+        "variance test for binomial counts, Cochran (1954), Biometrics 10:417, given"
+        " their sum; Monte Carlo p-values as in Davison and Hinkley (1997), Bootstrap"
+        " Methods and their Application, chapter 4"
+    ),
     reason=_dispersion_reason,
     fast=_dispersion_fast,
     reference=_dispersion_reference,

@@ -23,10 +23,14 @@ def status(counts: Counts) -> npt.NDArray[Any]:
     Returns
     -------
     ndarray of str (object), shape (n_units,)
-        "too_short" with fewer than `MIN_TIME_BINS` bins, else "silent" without a spike, "saturated" with a spike in
-        every bin, or "active".
+        "too_short" with fewer than `MIN_TIME_BINS` bins, else "silent" without a spike,
+        "saturated" with a spike in every bin, or "active".
     """
-    found = np.where(counts.n_spikes == 0, "silent", np.where(counts.n_spikes == counts.n_time_bins, "saturated", ""))
+    found = np.where(
+        counts.n_spikes == 0,
+        "silent",
+        np.where(counts.n_spikes == counts.n_time_bins, "saturated", ""),
+    )
     found = found.astype(object)
     found[found == ""] = "active"
     if counts.n_time_bins < MIN_TIME_BINS:
@@ -40,21 +44,35 @@ def _reason(counts: Counts) -> npt.NDArray[Any]:
 
 def _fast(counts: Counts) -> Values:
     rate = counts.n_spikes / max(1, counts.n_time_bins)
-    return {"firing_rate": rate, "firing_rate_hz": rate / counts.raster.sampling_period_seconds}
+    return {
+        "firing_rate": rate,
+        "firing_rate_hz": rate / counts.raster.sampling_period_seconds,
+    }
 
 
 def _reference(train: Train) -> Mapping[str, Any]:
     from elephant.statistics import mean_firing_rate
 
     in_hz = float(mean_firing_rate(train.spiketrain).rescale("Hz").magnitude)
-    return {"firing_rate": in_hz * train.counts.raster.sampling_period_seconds, "firing_rate_hz": in_hz}
+    return {
+        "firing_rate": in_hz * train.counts.raster.sampling_period_seconds,
+        "firing_rate_hz": in_hz,
+    }
 
 
 FIRING_RATE = Statistic(
     name="firing_rate",
     columns=(
-        Column("firing_rate", "Spikes per time bin: the share of presentations (or bins) in which the unit is active."),
-        Column("firing_rate_hz", "Firing rate in spikes per second, firing_rate divided by the bin length.", "Hz"),
+        Column(
+            "firing_rate",
+            "Spikes per time bin: the share of presentations (or bins) in which the"
+            " unit is active.",
+        ),
+        Column(
+            "firing_rate_hz",
+            "Firing rate in spikes per second, firing_rate divided by the bin length.",
+            "Hz",
+        ),
     ),
     null="",
     validity="at least one time bin",

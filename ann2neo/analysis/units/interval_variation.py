@@ -1,4 +1,6 @@
-"""How inter-spike intervals vary: CV, CV2 and LV, beside what geometric intervals give."""
+"""How inter-spike intervals vary: CV, CV2 and LV, beside what geometric
+intervals give.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,9 @@ def cv_isi_expected(firing_rate: npt.ArrayLike) -> FloatArray:
 def cv2_expected(firing_rate: npt.ArrayLike) -> FloatArray:
     """CV2 of independent geometric intervals.
 
-    Given the sum s of two intervals the first is uniform on 1 .. s - 1; summing ``2 abs(2 a - s) / s`` over a and s
-    gives ``2 p^2 (q (q + 1) / (1 - q^2)^2 - q / (2 (1 - q^2)) + (artanh(q) - q) / (2 q^2))`` with ``q = 1 - p``.
+    Given the sum s of two intervals the first is uniform on 1 .. s - 1; summing ``2
+    abs(2 a - s) / s`` over a and s gives ``2 p^2 (q (q + 1) / (1 - q^2)^2 - q / (2 (1 -
+    q^2)) + (artanh(q) - q) / (2 q^2))`` with ``q = 1 - p``.
 
     Parameters
     ----------
@@ -64,7 +67,8 @@ def cv2_expected(firing_rate: npt.ArrayLike) -> FloatArray:
 
 
 def lv_expected(firing_rate: npt.ArrayLike) -> FloatArray:
-    """LV of independent geometric intervals, ``q - p + 2 p^2 (-ln p - q) / q^2`` with ``q = 1 - p``.
+    """LV of independent geometric intervals, ``q - p + 2 p^2 (-ln p - q) / q^2`` with
+    ``q = 1 - p``.
 
     Parameters
     ----------
@@ -92,7 +96,9 @@ def lv_expected(firing_rate: npt.ArrayLike) -> FloatArray:
 
 
 def _fewer_than(spikes: int) -> Any:
-    return lambda counts: reasons(counts, (counts.n_spikes < spikes, f"fewer than {spikes} spikes"))
+    return lambda counts: reasons(
+        counts, (counts.n_spikes < spikes, f"fewer than {spikes} spikes")
+    )
 
 
 def _rate(counts: Counts) -> FloatArray:
@@ -103,49 +109,78 @@ def _cv_fast(counts: Counts) -> Values:
     n = counts.n_spikes - 1
     total, squares = counts.intervals.total, counts.intervals.squares
     spread = np.maximum(n * squares - total * total, 0)
-    return {"cv_isi": np.sqrt(spread) / total, "cv_isi_expected": cv_isi_expected(_rate(counts))}
+    return {
+        "cv_isi": np.sqrt(spread) / total,
+        "cv_isi_expected": cv_isi_expected(_rate(counts)),
+    }
 
 
 def _cv2_fast(counts: Counts) -> Values:
     pairs = counts.n_spikes - 2
-    return {"cv2": 2 * counts.intervals.contrast / pairs, "cv2_expected": cv2_expected(_rate(counts))}
+    return {
+        "cv2": 2 * counts.intervals.contrast / pairs,
+        "cv2_expected": cv2_expected(_rate(counts)),
+    }
 
 
 def _lv_fast(counts: Counts) -> Values:
     pairs = counts.n_spikes - 2
-    return {"lv": 3 * counts.intervals.squared_contrast / pairs, "lv_expected": lv_expected(_rate(counts))}
+    return {
+        "lv": 3 * counts.intervals.squared_contrast / pairs,
+        "lv_expected": lv_expected(_rate(counts)),
+    }
 
 
 def _cv_reference(train: Train) -> Mapping[str, Any]:
     from elephant.statistics import cv, isi
 
     rate = len(train.spiketrain) / train.n_time_bins
-    return {"cv_isi": float(cv(isi(train.spiketrain))), "cv_isi_expected": float(cv_isi_expected(rate))}
+    return {
+        "cv_isi": float(cv(isi(train.spiketrain))),
+        "cv_isi_expected": float(cv_isi_expected(rate)),
+    }
 
 
 def _cv2_reference(train: Train) -> Mapping[str, Any]:
     from elephant.statistics import cv2, isi
 
     rate = len(train.spiketrain) / train.n_time_bins
-    return {"cv2": float(cv2(isi(train.spiketrain))), "cv2_expected": float(cv2_expected(rate))}
+    return {
+        "cv2": float(cv2(isi(train.spiketrain))),
+        "cv2_expected": float(cv2_expected(rate)),
+    }
 
 
 def _lv_reference(train: Train) -> Mapping[str, Any]:
     from elephant.statistics import isi, lv
 
     rate = len(train.spiketrain) / train.n_time_bins
-    return {"lv": float(lv(isi(train.spiketrain))), "lv_expected": float(lv_expected(rate))}
+    return {
+        "lv": float(lv(isi(train.spiketrain))),
+        "lv_expected": float(lv_expected(rate)),
+    }
 
 
 CV_ISI = Statistic(
     name="cv_isi",
     columns=(
-        Column("cv_isi", "Coefficient of variation of the inter-spike intervals: 0 for a clock, 1 for Poisson."),
-        Column("cv_isi_expected", "CV of the geometric intervals that the firing rate alone gives, sqrt(1 - p)."),
+        Column(
+            "cv_isi",
+            "Coefficient of variation of the inter-spike intervals: 0 for a clock, 1"
+            " for Poisson.",
+        ),
+        Column(
+            "cv_isi_expected",
+            "CV of the geometric intervals that the firing rate alone gives, sqrt(1"
+            " - p).",
+        ),
     ),
     null="",
     validity="at least two spikes",
-    source="Softky and Koch (1993), J Neurosci 13:334; `elephant.statistics.isi` and `elephant.statistics.cv`",
+    source=(
+        "Softky and Koch (1993), J Neurosci 13:334; `elephant.statistics.isi` and"
+        " `elephant.statistics.cv`"
+    ),
     reason=_fewer_than(2),
     fast=_cv_fast,
     reference=_cv_reference,
@@ -154,8 +189,15 @@ CV_ISI = Statistic(
 CV2 = Statistic(
     name="cv2",
     columns=(
-        Column("cv2", "Local variation of neighbouring intervals (Holt 1996), insensitive to slow drift of the rate."),
-        Column("cv2_expected", "CV2 of the geometric intervals that the firing rate alone gives."),
+        Column(
+            "cv2",
+            "Local variation of neighbouring intervals (Holt 1996), insensitive to slow"
+            " drift of the rate.",
+        ),
+        Column(
+            "cv2_expected",
+            "CV2 of the geometric intervals that the firing rate alone gives.",
+        ),
     ),
     null="",
     validity="at least three spikes",
@@ -168,12 +210,22 @@ CV2 = Statistic(
 LV = Statistic(
     name="lv",
     columns=(
-        Column("lv", "Local variation of neighbouring intervals (Shinomoto 2003), insensitive to slow drift."),
-        Column("lv_expected", "LV of the geometric intervals that the firing rate alone gives."),
+        Column(
+            "lv",
+            "Local variation of neighbouring intervals (Shinomoto 2003), insensitive to"
+            " slow drift.",
+        ),
+        Column(
+            "lv_expected",
+            "LV of the geometric intervals that the firing rate alone gives.",
+        ),
     ),
     null="",
     validity="at least three spikes",
-    source="Shinomoto, Shima and Tanji (2003), Neural Comput 15:2823; `elephant.statistics.lv`",
+    source=(
+        "Shinomoto, Shima and Tanji (2003), Neural Comput 15:2823;"
+        " `elephant.statistics.lv`"
+    ),
     reason=_fewer_than(3),
     fast=_lv_fast,
     reference=_lv_reference,

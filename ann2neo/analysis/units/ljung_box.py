@@ -16,14 +16,22 @@ from ann2neo.analysis.units.nulls import ljung_box_null, ljung_box_statistic, up
 __all__ = ["LJUNG_BOX", "MIN_ASYMPTOTIC", "ljung_box_values"]
 
 MIN_ASYMPTOTIC = 500
-"""From this many spikes (and empty bins) on, asymptotic nulls serve; below, permutations."""
+"""From this many spikes (and empty bins) on, asymptotic nulls serve; below,
+permutations.
+"""
 
 
 def _reason(counts: Counts) -> npt.NDArray[Any]:
     n_time_bins = counts.n_time_bins
     return reasons(
         counts,
-        (n_time_bins <= counts.lags, f"{counts.lags} lags need more than {counts.lags} time bins, got {n_time_bins}"),
+        (
+            n_time_bins <= counts.lags,
+            (
+                f"{counts.lags} lags need more than {counts.lags} time bins, got"
+                f" {n_time_bins}"
+            ),
+        ),
         (counts.n_spikes == 0, "silent"),
         (counts.n_spikes == n_time_bins, "saturated"),
     )
@@ -49,33 +57,54 @@ def ljung_box_values(counts: Counts) -> npt.NDArray[np.float64]:
     ends = np.zeros((counts.n_units, lags + 1), np.int64)
     ends[:, 1:] = np.cumsum(head, axis=1) + np.cumsum(tail[:, ::-1], axis=1)
     with np.errstate(invalid="ignore"):
-        return ljung_box_statistic(counts.lag_counts(lags), ends, counts.n_spikes, n_time_bins)
+        return ljung_box_statistic(
+            counts.lag_counts(lags), ends, counts.n_spikes, n_time_bins
+        )
 
 
 def _fast(counts: Counts) -> Values:
     n_time_bins, lags, spikes = counts.n_time_bins, counts.lags, counts.n_spikes
     rarer = np.minimum(spikes, n_time_bins - spikes)
-    statistic, method = ljung_box_values(counts), np.full(counts.n_units, "chi-square", dtype=object)
+    statistic, method = (
+        ljung_box_values(counts),
+        np.full(counts.n_units, "chi-square", dtype=object),
+    )
     pvalue = special.chdtrc(lags, statistic)
     if n_time_bins <= lags:
-        return {"ljung_box_statistic": statistic, "ljung_box_pvalue": pvalue, "ljung_box_method": method}
+        return {
+            "ljung_box_statistic": statistic,
+            "ljung_box_pvalue": pvalue,
+            "ljung_box_method": method,
+        }
     for unit in np.flatnonzero((rarer < MIN_ASYMPTOTIC) & (rarer > 0)):
         null = ljung_box_null(n_time_bins, lags).statistics(int(rarer[unit]))
         pvalue[unit], method[unit] = upper_tail(null, statistic[unit]), "permutation"
-    return {"ljung_box_statistic": statistic, "ljung_box_pvalue": pvalue, "ljung_box_method": method}
+    return {
+        "ljung_box_statistic": statistic,
+        "ljung_box_pvalue": pvalue,
+        "ljung_box_method": method,
+    }
 
 
 def _reference(train: Train) -> Mapping[str, Any]:
     from statsmodels.stats.diagnostic import acorr_ljungbox
 
     row = acorr_ljungbox(train.series, lags=[train.lags]).iloc[0]
-    statistic, pvalue, method = float(row["lb_stat"]), float(row["lb_pvalue"]), "chi-square"
+    statistic, pvalue, method = (
+        float(row["lb_stat"]),
+        float(row["lb_pvalue"]),
+        "chi-square",
+    )
     spikes = int(train.series.sum())
     rarer = min(spikes, train.n_time_bins - spikes)
     if rarer < MIN_ASYMPTOTIC:
         null = ljung_box_null(train.n_time_bins, train.lags).statistics(rarer)
         pvalue, method = upper_tail(null, statistic), "permutation"
-    return {"ljung_box_statistic": statistic, "ljung_box_pvalue": pvalue, "ljung_box_method": method}
+    return {
+        "ljung_box_statistic": statistic,
+        "ljung_box_pvalue": pvalue,
+        "ljung_box_method": method,
+    }
 
 
 LJUNG_BOX = Statistic(
@@ -83,19 +112,27 @@ LJUNG_BOX = Statistic(
     columns=(
         Column(
             "ljung_box_statistic",
-            "Ljung-Box statistic: how strongly a bin predicts the bins after it, summed over the lags.",
+            "Ljung-Box statistic: how strongly a bin predicts the bins after it, summed"
+            " over the lags.",
         ),
-        Column("ljung_box_pvalue", "p-value of independent bins (no serial dependence up to the last lag)."),
+        Column(
+            "ljung_box_pvalue",
+            "p-value of independent bins (no serial dependence up to the last lag).",
+        ),
         Column(
             "ljung_box_method",
-            f"Null of the Ljung-Box test: chi-square, or permutation below {MIN_ASYMPTOTIC} spikes or empty bins.",
+            "Null of the Ljung-Box test: chi-square, or permutation below"
+            f" {MIN_ASYMPTOTIC} spikes or empty bins.",
             "",
             "str",
         ),
     ),
     null="independent bins",
     validity="more bins than lags, neither silent nor saturated",
-    source="Ljung and Box (1978), Biometrika 65:297; `statsmodels.stats.diagnostic.acorr_ljungbox`",
+    source=(
+        "Ljung and Box (1978), Biometrika 65:297;"
+        " `statsmodels.stats.diagnostic.acorr_ljungbox`"
+    ),
     reason=_reason,
     fast=_fast,
     reference=_reference,

@@ -1,7 +1,9 @@
-"""Null distributions of sparse trains: spikes thrown into the time bins without replacement.
+"""Null distributions of sparse trains: spikes thrown into the time bins without
+replacement.
 
-A draw throws its spikes one after another, so one sweep serves every number of spikes up to the largest asked for.
-Sweeps are seeded by the sizes alone: engines and machines agree, and no p-value depends on the other units.
+A draw throws its spikes one after another, so one sweep serves every number of spikes
+up to the largest asked for. Sweeps are seeded by the sizes alone: engines and machines
+agree, and no p-value depends on the other units.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class _Throws:
-    """Spikes thrown into `n_cells` cells without replacement, for `N_DRAWS` draws at once.
+    """Spikes thrown into `n_cells` cells without replacement, for `N_DRAWS` draws at
+    once.
 
     Parameters
     ----------
@@ -55,11 +58,17 @@ class _Throws:
         self._cells: npt.NDArray[Any] = np.empty((16, N_DRAWS), self._type)
 
     def throw(self) -> npt.NDArray[Any]:
-        """Throw the next spike of every draw into a cell that is still empty: its cell, shape (N_DRAWS,)."""
-        new: npt.NDArray[Any] = self._rng.integers(0, self.n_cells, N_DRAWS, dtype=self._type)
+        """Throw the next spike of every draw into a cell that is still empty: its cell,
+        shape (N_DRAWS,).
+        """
+        new: npt.NDArray[Any] = self._rng.integers(
+            0, self.n_cells, N_DRAWS, dtype=self._type
+        )
         again = self._taken(new, np.arange(N_DRAWS))
         while len(again):
-            new[again] = self._rng.integers(0, self.n_cells, len(again), dtype=self._type)
+            new[again] = self._rng.integers(
+                0, self.n_cells, len(again), dtype=self._type
+            )
             again = self._taken(new, again)
         return new
 
@@ -82,7 +91,9 @@ class _Throws:
         return taken
 
     def neighbours(self, new: npt.NDArray[Any]) -> IntArray:
-        """Spikes kept at each distance 0 .. reach from a new one, shape (reach + 1, N_DRAWS)."""
+        """Spikes kept at each distance 0 .. reach from a new one, shape (reach + 1,
+        N_DRAWS).
+        """
         counts = np.zeros((self.reach + 1) * N_DRAWS, np.int64)
         unsigned = np.dtype(f"u{self._cells.dtype.itemsize}")
         # In strips that stay in cache.
@@ -91,12 +102,16 @@ class _Throws:
             shifted = self.cells[first : first + rows] - (new - self.reach)
             near = np.flatnonzero(shifted.view(unsigned) <= 2 * self.reach)
             distance = np.abs(shifted.reshape(-1)[near] - self.reach).astype(np.int64)
-            counts += np.bincount(distance * N_DRAWS + near % N_DRAWS, minlength=len(counts))
+            counts += np.bincount(
+                distance * N_DRAWS + near % N_DRAWS, minlength=len(counts)
+            )
         return counts.reshape(self.reach + 1, N_DRAWS)
 
 
 class _BoardThrows(_Throws):
-    """The same throws, draw for draw, with a board of all cells: quicker where the boards fit in memory."""
+    """The same throws, draw for draw, with a board of all cells: quicker where the
+    boards fit in memory.
+    """
 
     def __init__(self, n_cells: int, reach: int, *seed: int) -> None:
         super().__init__(n_cells, reach, *seed)
@@ -113,8 +128,12 @@ class _BoardThrows(_Throws):
         return taken
 
     def neighbours(self, new: npt.NDArray[Any]) -> IntArray:
-        around = self._board[(self._origin + new)[:, np.newaxis] + np.arange(-self.reach, self.reach + 1)]
-        counts: IntArray = (around[:, self.reach :] + around[:, self.reach :: -1]).T.astype(np.int64)
+        around = self._board[
+            (self._origin + new)[:, np.newaxis] + np.arange(-self.reach, self.reach + 1)
+        ]
+        counts: IntArray = (
+            around[:, self.reach :] + around[:, self.reach :: -1]
+        ).T.astype(np.int64)
         return counts
 
 
@@ -137,7 +156,9 @@ class WindowNull:
         """Sorted sums of squared counts of `n_spikes` spikes, shape (N_DRAWS,)."""
         while len(self._sorted) <= n_spikes:
             new = self._throws.throw()
-            together = (self._throws.cells // self._window == new // self._window).sum(axis=0)
+            together = (self._throws.cells // self._window == new // self._window).sum(
+                axis=0
+            )
             self._squares += 2 * together + 1
             self._throws.keep(new)
             self._sorted.append(np.sort(self._squares))
@@ -146,12 +167,14 @@ class WindowNull:
 
 @lru_cache(maxsize=1024)
 def few_windows_null(n_windows: int, window: int, n_spikes: int) -> IntArray:
-    """Sorted sums of squared counts of any number of spikes in a few windows, shape (N_DRAWS,), drawn at once.
+    """Sorted sums of squared counts of any number of spikes in a few windows, shape
+    (N_DRAWS,), drawn at once.
 
     Parameters
     ----------
     n_windows, window, n_spikes : int
-        Number of windows, their length in bins, and spikes in all of them; they seed the draws.
+        Number of windows, their length in bins, and spikes in all of them; they seed
+        the draws.
 
     Returns
     -------
@@ -159,7 +182,9 @@ def few_windows_null(n_windows: int, window: int, n_spikes: int) -> IntArray:
         Draws under the multivariate hypergeometric null.
     """
     rng = np.random.default_rng(np.random.SeedSequence([n_windows, window, n_spikes]))
-    counts = rng.multivariate_hypergeometric([window] * n_windows, n_spikes, N_DRAWS, method="marginals")
+    counts = rng.multivariate_hypergeometric(
+        [window] * n_windows, n_spikes, N_DRAWS, method="marginals"
+    )
     squares: IntArray = np.sort(np.square(counts).sum(axis=1))
     return squares
 
@@ -191,12 +216,16 @@ class LjungBoxNull:
             self._ends += (new < lag).astype(np.int64) + (new >= n_time_bins - lag)
             self._throws.keep(new)
             count = np.full(N_DRAWS, self._throws.n_thrown)
-            values = ljung_box_statistic(self._pairs.T, self._ends.T, count, n_time_bins)
+            values = ljung_box_statistic(
+                self._pairs.T, self._ends.T, count, n_time_bins
+            )
             self._sorted.append(np.sort(values))
         return self._sorted[n_spikes]
 
 
-def ljung_box_statistic(pairs: IntArray, ends: IntArray, n_spikes: IntArray, n_time_bins: int) -> FloatArray:
+def ljung_box_statistic(
+    pairs: IntArray, ends: IntArray, n_spikes: IntArray, n_time_bins: int
+) -> FloatArray:
     """Ljung-Box statistic from counts.
 
     Parameters
@@ -213,22 +242,32 @@ def ljung_box_statistic(pairs: IntArray, ends: IntArray, n_spikes: IntArray, n_t
     Returns
     -------
     ndarray of float, shape (n_units,)
-        ``N (N + 2) sum over k of r_k^2 / (N - k)`` (Ljung and Box 1978, Biometrika 65:297).
+        ``N (N + 2) sum over k of r_k^2 / (N - k)`` (Ljung and Box 1978, Biometrika
+        65:297).
     """
     total: FloatArray = np.zeros(len(n_spikes))
     spread = n_spikes * (n_time_bins - n_spikes)
-    # Lag by lag, so that the rounding does not depend on how many units are counted together.
+    # Lag by lag, so that the rounding does not depend on how many units are counted
+    # together.
     for lag in range(1, pairs.shape[1]):
-        covariance = n_time_bins * pairs[:, lag] - n_spikes * (2 * n_spikes - ends[:, lag])
-        correlation = (covariance + n_spikes * n_spikes * ((n_time_bins - lag) / n_time_bins)) / spread
+        covariance = n_time_bins * pairs[:, lag] - n_spikes * (
+            2 * n_spikes - ends[:, lag]
+        )
+        correlation = (
+            covariance + n_spikes * n_spikes * ((n_time_bins - lag) / n_time_bins)
+        ) / spread
         total += correlation * correlation / (n_time_bins - lag)
     return total * (n_time_bins * (n_time_bins + 2.0))
 
 
 def upper_tail(null: npt.NDArray[Any], value: float) -> float:
-    """Monte Carlo p-value ``(1 + draws >= value) / (1 + draws)``; values equal but for rounding are ties."""
+    """Monte Carlo p-value ``(1 + draws >= value) / (1 + draws)``; values equal but for
+    rounding are ties.
+    """
     reached = value - _TIE * max(1.0, abs(value))
-    return float((1 + len(null) - np.searchsorted(null, reached, side="left")) / (1 + len(null)))
+    return float(
+        (1 + len(null) - np.searchsorted(null, reached, side="left")) / (1 + len(null))
+    )
 
 
 @lru_cache(maxsize=16)

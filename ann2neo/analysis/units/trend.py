@@ -1,4 +1,6 @@
-"""Is the firing rate the same throughout? The largest excursion of the cumulative spike count."""
+"""Is the firing rate the same throughout? The largest excursion of the cumulative spike
+count.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +34,10 @@ def excursion_pvalue(n_spikes: int, n_time_bins: int, excursion: int) -> float:
     Returns
     -------
     float
-        Share of all placements of the spikes whose excursion is at least as large: what drawing permutations would
-        approach, exactly (at least 1e-12). The same as the exact two-sample Kolmogorov-Smirnov test
-        between bins with and without a spike (Hodges 1958, Arkiv för Matematik 3:469).
+        Share of all placements of the spikes whose excursion is at least as large: what
+        drawing permutations would approach, exactly (at least 1e-12). The same as the
+        exact two-sample Kolmogorov-Smirnov test between bins with and without a spike
+        (Hodges 1958, Arkiv för Matematik 3:469).
 
     Examples
     --------
@@ -44,8 +47,9 @@ def excursion_pvalue(n_spikes: int, n_time_bins: int, excursion: int) -> float:
     0.5
     """
     rare, common = sorted((n_spikes, n_time_bins - n_spikes))
-    # A placement is a lattice path of `rare` steps up and `common` steps right; paths that stay inside the band are
-    # counted row by row, each row scaled so that an unrestricted path would end at 1.
+    # A placement is a lattice path of `rare` steps up and `common` steps right; paths
+    # that stay inside the band are counted row by row, each row scaled so that an
+    # unrestricted path would end at 1.
     first, last = 0, min(common, -(-excursion // rare) - 1)
     paths = np.ones(last - first + 1)
     for up in range(1, rare + 1):
@@ -63,18 +67,34 @@ def excursion_pvalue(n_spikes: int, n_time_bins: int, excursion: int) -> float:
 
 def _reason(counts: Counts) -> npt.NDArray[Any]:
     silent, saturated = counts.n_spikes == 0, counts.n_spikes == counts.n_time_bins
-    return reasons(counts, (counts.n_time_bins == 0, "no time bin"), (silent, "silent"), (saturated, "saturated"))
+    return reasons(
+        counts,
+        (counts.n_time_bins == 0, "no time bin"),
+        (silent, "silent"),
+        (saturated, "saturated"),
+    )
 
 
 def _fast(counts: Counts) -> Values:
-    n_time_bins, spikes, drift = counts.n_time_bins, counts.n_spikes, counts.intervals.drift
+    n_time_bins, spikes, drift = (
+        counts.n_time_bins,
+        counts.n_spikes,
+        counts.intervals.drift,
+    )
     rarer = np.minimum(spikes, n_time_bins - spikes)
     statistic = drift / np.sqrt(spikes * (n_time_bins - spikes) * float(n_time_bins))
-    pvalue, method = special.kolmogorov(statistic), np.full(counts.n_units, "Kolmogorov", dtype=object)
+    pvalue, method = (
+        special.kolmogorov(statistic),
+        np.full(counts.n_units, "Kolmogorov", dtype=object),
+    )
     for unit in np.flatnonzero((rarer < MIN_ASYMPTOTIC) & (rarer > 0)):
         pvalue[unit] = excursion_pvalue(int(rarer[unit]), n_time_bins, int(drift[unit]))
         method[unit] = "exact permutation"
-    return {"trend_statistic": statistic, "trend_pvalue": pvalue, "trend_method": method}
+    return {
+        "trend_statistic": statistic,
+        "trend_pvalue": pvalue,
+        "trend_method": method,
+    }
 
 
 def _reference(train: Train) -> Mapping[str, Any]:
@@ -86,9 +106,15 @@ def _reference(train: Train) -> Mapping[str, Any]:
     statistic, pvalue, _ = breaks_cusumolsresid(series - series.mean())
     method = "Kolmogorov"
     if min(spikes, train.n_time_bins - spikes) < MIN_ASYMPTOTIC:
-        exact = ks_2samp(np.flatnonzero(series), np.flatnonzero(series == 0), method="exact")
+        exact = ks_2samp(
+            np.flatnonzero(series), np.flatnonzero(series == 0), method="exact"
+        )
         pvalue, method = max(_SMALLEST, float(exact.pvalue)), "exact permutation"
-    return {"trend_statistic": float(statistic), "trend_pvalue": float(pvalue), "trend_method": method}
+    return {
+        "trend_statistic": float(statistic),
+        "trend_pvalue": float(pvalue),
+        "trend_method": method,
+    }
 
 
 TREND = Statistic(
@@ -96,21 +122,24 @@ TREND = Statistic(
     columns=(
         Column(
             "trend_statistic",
-            "Largest distance of the cumulative spike count from a straight line, in standard deviations: the real "
-            "test of stationarity here.",
+            "Largest distance of the cumulative spike count from a straight line, in"
+            " standard deviations: the real test of stationarity here.",
         ),
         Column("trend_pvalue", "p-value of a firing rate that is the same throughout."),
         Column(
             "trend_method",
-            f"Null of the trend test: Kolmogorov, or exact permutation below {MIN_ASYMPTOTIC} spikes or empty bins.",
+            "Null of the trend test: Kolmogorov, or exact permutation below"
+            f" {MIN_ASYMPTOTIC} spikes or empty bins.",
             "",
             "str",
         ),
     ),
     null="the same firing rate throughout",
     validity="neither silent nor saturated",
-    source="two-sample Kolmogorov-Smirnov test between bins with and without a spike, Hodges (1958), Arkiv för "
-    "Matematik 3:469; `scipy.stats.kstwobign`",
+    source=(
+        "two-sample Kolmogorov-Smirnov test between bins with and without a spike,"
+        " Hodges (1958), Arkiv för Matematik 3:469; `scipy.stats.kstwobign`"
+    ),
     reason=_reason,
     fast=_fast,
     reference=_reference,

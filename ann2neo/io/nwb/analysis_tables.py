@@ -43,11 +43,13 @@ def append_analysis(
     path : path
         The NWB file.
     units : pandas.DataFrame
-        One row per unit and phase, as `analyze` makes it; becomes ``/analysis/unit_statistics``.
+        One row per unit and phase, as `analyze` makes it; becomes
+        ``/analysis/unit_statistics``.
     descriptions : mapping of str to str
         What each column means.
     network : pandas.DataFrame, optional
-        One row per network and phase, as `summarize` makes it; becomes ``/analysis/network_statistics``.
+        One row per network and phase, as `summarize` makes it; becomes
+        ``/analysis/network_statistics``.
 
     Returns
     -------
@@ -61,17 +63,20 @@ def append_analysis(
     FileFormatError
         If the file is not NWB.
     OutputLockedError, OutputError
-        If somebody else writes the file now, or it cannot be written; it is then as before. Whoever only reads it is
-        no obstacle, and goes on seeing the old tables.
+        If somebody else writes the file now, or it cannot be written; it is then as
+        before. Whoever only reads it is no obstacle, and goes on seeing the old tables.
 
     Notes
     -----
-    Columns that are NaN in every row are left out, as NWB's best practice wants; their reasons stay.
+    Columns that are NaN in every row are left out, as NWB's best practice wants; their
+    reasons stay.
 
     Examples
     --------
     >>> import ann2neo, tempfile
-    >>> recording = ann2neo.Recording.from_activations([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.0, 1.0], [1.0, 1.0]])
+    >>> recording = ann2neo.Recording.from_activations(
+    ...     [[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.0, 1.0], [1.0, 1.0]]
+    ... )
     >>> units = ann2neo.analyze(recording, statistics=["firing_rate"])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = ann2neo.write_nwb(recording, f"{folder}/network.nwb")
@@ -81,7 +86,11 @@ def append_analysis(
     """
     target = output_path(path, "", overwrite=True)
     given = {"unit_statistics": units, "network_statistics": network}
-    tables = {name: _table(name, rows, descriptions) for name, rows in given.items() if rows is not None}
+    tables = {
+        name: _table(name, rows, descriptions)
+        for name, rows in given.items()
+        if rows is not None
+    }
     with open_nwb(target):
         check_not_being_written(target)
     with complete_file(target, overwrite=True) as partial:
@@ -104,12 +113,20 @@ def append_analysis(
 
 def _table(name: str, rows: Any, descriptions: Mapping[str, str]) -> Any:
     if not isinstance(rows, pd.DataFrame):
-        raise InputTypeError(f"{name} must be a pandas.DataFrame such as analyze returns, got {type(rows).__name__}")
+        raise InputTypeError(
+            f"{name} must be a pandas.DataFrame such as analyze returns, got"
+            f" {type(rows).__name__}"
+        )
     if not len(rows):
-        raise InputValueError(f"{name} has no row; analyze a recording with at least one unit and phase")
+        raise InputValueError(
+            f"{name} has no row; analyze a recording with at least one unit and phase"
+        )
     missing = [column for column in rows if column not in descriptions]
     if missing:
-        msg = f"column {missing[0]!r} of {name} has no description; add it to descriptions"
+        msg = (
+            f"column {missing[0]!r} of {name} has no description; add it to"
+            " descriptions"
+        )
         raise InputValueError(msg)
     columns = []
     for column in rows:
@@ -118,7 +135,13 @@ def _table(name: str, rows: Any, descriptions: Mapping[str, str]) -> Any:
             continue
         if cells.dtype.kind not in "iufb":
             cells = cells.astype("str")
-        columns.append(VectorData(name=str(column), description=descriptions[column], data=column_data(cells, 4)))
+        columns.append(
+            VectorData(
+                name=str(column),
+                description=descriptions[column],
+                data=column_data(cells, 4),
+            )
+        )
     return DynamicTable(
         name=name,
         description=_TABLES[name],

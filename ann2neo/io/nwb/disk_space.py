@@ -1,8 +1,8 @@
 """Disk space claimed before HDF5 needs it.
 
-HDF5 does not survive a full disk: 1.14.6 ends the process when it closes a file that it could not write. Space that is
-claimed in time is an ordinary error instead, and the file can be closed. Where the system knows no such claim (macOS),
-nothing is claimed.
+HDF5 does not survive a full disk: 1.14.6 ends the process when it closes a file that it
+could not write. Space that is claimed in time is an ordinary error instead, and the
+file can be closed. Where the system knows no such claim (macOS), nothing is claimed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """HDF5's string heaps, checked before HDF5 walks them.
 
-HDF5 (up to 1.14.6 at least) never comes back from a global heap in which an object of length zero was reached, which
-is what a zeroed stretch of a damaged file looks like. The walk here is the same, and ends.
+HDF5 (up to 1.14.6 at least) never comes back from a global heap in which an object of
+length zero was reached, which is what a zeroed stretch of a damaged file looks like.
+The walk here is the same, and ends.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ def check_heaps(path: Path, numbers: Any = None) -> None:
     Parameters
     ----------
     path : Path
-        An HDF5 file. One above 2 GiB is not searched, which would take longer than its tables do.
+        An HDF5 file. One above 2 GiB is not searched, which would take longer than its
+        tables do.
     numbers : h5py.Dataset, optional
         A large dataset without strings; its chunks are passed over.
 
@@ -59,7 +61,9 @@ def _chunks(dataset: Any) -> list[tuple[int, int]]:
     if dataset is None or dataset.chunks is None:
         return []
     found: list[tuple[int, int]] = []
-    dataset.id.chunk_iter(lambda chunk: found.append((chunk.byte_offset, chunk.byte_offset + chunk.size)))
+    dataset.id.chunk_iter(
+        lambda chunk: found.append((chunk.byte_offset, chunk.byte_offset + chunk.size))
+    )
     return sorted(found)
 
 
@@ -86,11 +90,19 @@ def _places(file: BinaryIO, first: int, last: int) -> list[int]:
 
 
 def _walks_end(heaps: list[bytes]) -> bool:
-    """Whether the walk through every heap, object by object, reaches its end in steps of some length."""
+    """Whether the walk through every heap, object by object, reaches its end in steps
+    of some length.
+    """
     lengths = np.array([len(heap) // 8 for heap in heaps], np.int64)
-    words = np.frombuffer(b"".join(heap[: 8 * n] for heap, n in zip(heaps, lengths.tolist(), strict=True)), "<u8")
+    words = np.frombuffer(
+        b"".join(
+            heap[: 8 * n] for heap, n in zip(heaps, lengths.tolist(), strict=True)
+        ),
+        "<u8",
+    )
     ends = np.cumsum(lengths)
-    # Where each step leads from each word, were it the start of an object: two words past the last are done and bad.
+    # Where each step leads from each word, were it the start of an object: two words
+    # past the last are done and bad.
     place = np.arange(len(words), dtype=np.int64)
     end = np.repeat(ends, lengths)
     done, bad = len(words), len(words) + 1
@@ -98,7 +110,9 @@ def _walks_end(heaps: list[bytes]) -> bool:
     left = (8 * (end - place)).astype(np.uint64)
     used = (words & np.uint64(0xFFFF)) > 0
     with np.errstate(over="ignore"):
-        step = np.where(used, 2 + (size + np.uint64(7)) // np.uint64(8), size // np.uint64(8))
+        step = np.where(
+            used, 2 + (size + np.uint64(7)) // np.uint64(8), size // np.uint64(8)
+        )
     after = place + np.minimum(step, np.uint64(len(words))).astype(np.int64)
     after = np.where((step == 0) | (size > left), bad, after)
     # An end, or what is too short before it for the header of an object, is free.

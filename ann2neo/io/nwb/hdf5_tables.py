@@ -1,4 +1,6 @@
-"""Reading NWB's tables straight from HDF5, without building an object per row or loading a schema."""
+"""Reading NWB's tables straight from HDF5, without building an object per row or
+loading a schema.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,27 @@ from ann2neo.io.nwb.hdf5_heaps import check_heaps
 __all__ = ["Table", "check_not_being_written", "open_nwb", "read_table"]
 
 _DEFLATE_LIMIT = 1100
-"""Deflate packs at most 1032 bytes into one; what claims more is damaged, and reading it would eat the memory."""
+"""Deflate packs at most 1032 bytes into one; what claims more is damaged, and reading
+it would eat the memory.
+"""
 
-_READING_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, OverflowError, MemoryError)
+_READING_ERRORS = (
+    OSError,
+    KeyError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+)
 
 
 @contextmanager
 def open_nwb(path: Path) -> Iterator[Any]:
-    """Open an NWB file for reading; whatever HDF5 stumbles over becomes a FileFormatError."""
+    """Open an NWB file for reading; whatever HDF5 stumbles over becomes a
+    FileFormatError.
+    """
     if not path.exists():
         raise FileFormatError(f"{path} does not exist; check the path")
     if path.is_dir():
@@ -34,7 +49,10 @@ def open_nwb(path: Path) -> Iterator[Any]:
         handle = _opened(path)
     except (OSError, RuntimeError) as error:
         check_not_being_written(path)
-        msg = f"{path} cannot be opened as HDF5, so it is no NWB file or is damaged ({error})"
+        msg = (
+            f"{path} cannot be opened as HDF5, so it is no NWB file or is damaged"
+            f" ({error})"
+        )
         raise FileFormatError(msg + "; get an undamaged copy") from error
     with handle:
         try:
@@ -49,12 +67,17 @@ def open_nwb(path: Path) -> Iterator[Any]:
         except _READING_ERRORS as error:
             if type(error).__module__.startswith("ann2neo"):
                 raise
-            msg = f"{path} cannot be read, so it is damaged or not of NWB's form ({type(error).__name__}: {error})"
+            msg = (
+                f"{path} cannot be read, so it is damaged or not of NWB's form"
+                f" ({type(error).__name__}: {error})"
+            )
             raise FileFormatError(msg + "; get an undamaged copy") from error
 
 
 def _opened(path: Path) -> Any:
-    """Open without a lock, or with whatever lock this program, such as pynapple in it, holds on the file already."""
+    """Open without a lock, or with whatever lock this program, such as pynapple in it,
+    holds on the file already.
+    """
     for locking in (False, None, True):
         try:
             return h5py.File(path, "r", locking=locking)
@@ -77,7 +100,10 @@ def check_not_being_written(path: Path) -> None:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            msg = f"{path} is open for writing, in this program or another one; close it there first"
+            msg = (
+                f"{path} is open for writing, in this program or another one; close it"
+                " there first"
+            )
             raise OutputLockedError(msg) from error
         except OSError:  # a file system without locks
             return
@@ -94,7 +120,9 @@ class Table:
 
     def __init__(self, group: Any) -> None:
         self.group = group
-        self.colnames = [str(name) for name in np.ravel(_decoded(group.attrs["colnames"]))]
+        self.colnames = [
+            str(name) for name in np.ravel(_decoded(group.attrs["colnames"]))
+        ]
         self._length = len(self._dataset("id"))
 
     def __len__(self) -> int:
@@ -108,13 +136,21 @@ class Table:
     def _dataset(self, name: str) -> Any:
         where = f"{self.group.name}/{name}"
         if name not in self.group or not isinstance(self.group[name], h5py.Dataset):
-            raise FileFormatError(f"{where} is missing or no dataset, so the file is damaged; get an undamaged copy")
+            raise FileFormatError(
+                f"{where} is missing or no dataset, so the file is damaged; get an"
+                " undamaged copy"
+            )
         dataset = self.group[name]
         if dataset.ndim == 0 and name != "id":
-            raise FileFormatError(f"{where} is a single value instead of a column; get an undamaged copy")
+            raise FileFormatError(
+                f"{where} is a single value instead of a column; get an undamaged copy"
+            )
         size = int(np.prod(dataset.shape, dtype=object)) * dataset.dtype.itemsize
         if size > _DEFLATE_LIMIT * max(1, dataset.id.get_storage_size()):
-            msg = f"{where} claims {size} bytes and stores {dataset.id.get_storage_size()}, so it is damaged"
+            msg = (
+                f"{where} claims {size} bytes and stores"
+                f" {dataset.id.get_storage_size()}, so it is damaged"
+            )
             raise FileFormatError(msg + "; get an undamaged copy")
         return dataset
 
@@ -122,7 +158,10 @@ class Table:
         """A column of numbers or booleans."""
         dataset = self._dataset(name)
         if dataset.ndim != 1 or dataset.dtype.kind not in "iufb":
-            msg = f"{dataset.name} holds {dataset.dtype} of shape {dataset.shape} instead of a column of numbers"
+            msg = (
+                f"{dataset.name} holds {dataset.dtype} of shape {dataset.shape} instead"
+                " of a column of numbers"
+            )
             raise FileFormatError(msg + "; get an undamaged copy")
         values: npt.NDArray[Any] = dataset[()]
         return values
@@ -131,7 +170,10 @@ class Table:
         """A column of strings, as objects."""
         dataset = self._dataset(name)
         if dataset.ndim != 1 or h5py.check_string_dtype(dataset.dtype) is None:
-            msg = f"{dataset.name} holds {dataset.dtype} of shape {dataset.shape} instead of a column of strings"
+            msg = (
+                f"{dataset.name} holds {dataset.dtype} of shape {dataset.shape} instead"
+                " of a column of strings"
+            )
             raise FileFormatError(msg + "; get an undamaged copy")
         return np.asarray(_decoded(dataset[()]), dtype=object)
 
@@ -145,11 +187,22 @@ class Table:
         """
         dataset, index = self._dataset(name), self._dataset(f"{name}_index")
         if index.ndim != 1 or index.dtype.kind not in "iu" or dataset.ndim < 1:
-            raise FileFormatError(f"{index.name} is no index of {dataset.name}; get an undamaged copy")
+            raise FileFormatError(
+                f"{index.name} is no index of {dataset.name}; get an undamaged copy"
+            )
         ends = index[()]
-        if len(ends) != len(self) or (len(ends) and int(ends[-1]) != len(dataset)) or (ends[1:] < ends[:-1]).any():
-            msg = f"{index.name} does not fit {dataset.name} ({len(ends)} rows, {len(dataset)} entries)"
-            raise FileFormatError(msg + ", so the file is damaged; get an undamaged copy")
+        if (
+            len(ends) != len(self)
+            or (len(ends) and int(ends[-1]) != len(dataset))
+            or (ends[1:] < ends[:-1]).any()
+        ):
+            msg = (
+                f"{index.name} does not fit {dataset.name} ({len(ends)} rows,"
+                f" {len(dataset)} entries)"
+            )
+            raise FileFormatError(
+                msg + ", so the file is damaged; get an undamaged copy"
+            )
         return dataset, np.diff(ends.astype(np.int64), prepend=0)
 
 
@@ -161,11 +214,20 @@ def read_table(handle: Any, where: str) -> Table:
     FileFormatError
         If there is none.
     """
-    if where not in handle or not isinstance(handle[where], h5py.Group) or "colnames" not in handle[where].attrs:
-        raise FileFormatError(f"{handle.filename} has no table /{where}; check that it holds what you look for")
+    if (
+        where not in handle
+        or not isinstance(handle[where], h5py.Group)
+        or "colnames" not in handle[where].attrs
+    ):
+        raise FileFormatError(
+            f"{handle.filename} has no table /{where}; check that it holds what you"
+            " look for"
+        )
     return Table(handle[where])
 
 
 def _decoded(values: Any) -> list[str]:
     cells = [values] if isinstance(values, (str, bytes)) else np.ravel(values).tolist()
-    return [cell.decode("utf-8") if isinstance(cell, bytes) else str(cell) for cell in cells]
+    return [
+        cell.decode("utf-8") if isinstance(cell, bytes) else str(cell) for cell in cells
+    ]

@@ -28,7 +28,8 @@ class NwbInfo:
     nwb_version : str
         Version of the NWB schema.
     n_units, n_spikes : int
-        Rows of the units table, which are units except in the neo profile, and spikes in all.
+        Rows of the units table, which are units except in the neo profile, and spikes
+        in all.
     analysis : tuple of str
         Names of the tables of results in it.
     layout_version : int or None
@@ -36,7 +37,8 @@ class NwbInfo:
     profile : str or None
         "dandi" or "neo"; None for files that ann2neo did not write.
     recording : Recording or None
-        For files of ours, the recording, whose spikes are read when they are first needed.
+        For files of ours, the recording, whose spikes are read when they are first
+        needed.
     session : mapping of str to str
         The session's own words: description, experimenter, institution, subject, ...
     """
@@ -106,11 +108,15 @@ def nwb_info(path: str | os.PathLike[str]) -> NwbInfo:
         for name, place in _SESSION.items():
             if place in handle:
                 cells = handle[place].asstr()[()]
-                session[name] = cells if isinstance(cells, str) else "; ".join(map(str, cells))
+                session[name] = (
+                    cells if isinstance(cells, str) else "; ".join(map(str, cells))
+                )
         profile = None
         if LAYOUT_TABLE in analysis:
             rows = read_table(handle, f"analysis/{LAYOUT_TABLE}")
-            profile = dict(zip(rows.texts("key"), rows.texts("value"), strict=True)).get("profile")
+            profile = dict(
+                zip(rows.texts("key"), rows.texts("value"), strict=True)
+            ).get("profile")
     recording = read_nwb(file, lazy=True) if profile is not None else None
     return NwbInfo(
         path=file,

@@ -42,21 +42,30 @@ DESCRIPTIONS: Mapping[str, str] = {
     "layer": "Name of the layer of the artificial neural network.",
     "layer_type": "Class of the layer.",
     "layer_index": "Place of the layer among the recorded ones.",
-    "call_index": "Which call of a shared layer, counted from 0; -1 where there is none.",
-    "output_index": "Which output of the layer, counted from 0; -1 where there is none.",
+    "call_index": (
+        "Which call of a shared layer, counted from 0; -1 where there is none."
+    ),
+    "output_index": (
+        "Which output of the layer, counted from 0; -1 where there is none."
+    ),
     "unit_in_layer": "Place of the unit in the flattened output of the layer, C order.",
     "channel": "Channel of the unit; -1 where there is none.",
     "row": "Row of the unit in the feature map; -1 where there is none.",
     "col": "Column of the unit in the feature map; -1 where there is none.",
     "step": "Time step of a recurrent layer's output; -1 where there is none.",
-    "depth": "Depth of the unit in a three-dimensional feature map; -1 where there is none.",
+    "depth": (
+        "Depth of the unit in a three-dimensional feature map; -1 where there is none."
+    ),
     "threshold": "A unit spikes where its activation is strictly above this value.",
     "phase": "Stretch of time that the presentation belongs to.",
     "stimulus_id": "Place of the stimulus in the data set.",
     "label": "True class of the stimulus.",
     "prediction": "Class that the network gave the stimulus.",
     "is_correct": "Whether prediction and label agree.",
-    "order": "Order of the presentations: random (seeded), stored (the data set's own) or unknown.",
+    "order": (
+        "Order of the presentations: random (seeded), stored (the data set's own) or"
+        " unknown."
+    ),
 }
 """What the columns of units, presentations and phases mean."""
 
@@ -69,8 +78,9 @@ def column_description(name: str) -> str:
 def stored_name(name: str, columns: Collection[str]) -> str:
     """Under which name a column stands in the file.
 
-    NWB keeps the name ``X_index`` for the index of a ragged column ``X``, and readers that go by names, SpikeInterface
-    among them, drop ``X`` where they find one: so ``layer_index`` beside ``layer`` is stored as ``layer_number``.
+    NWB keeps the name ``X_index`` for the index of a ragged column ``X``, and readers
+    that go by names, SpikeInterface among them, drop ``X`` where they find one: so
+    ``layer_index`` beside ``layer`` is stored as ``layer_number``.
 
     Examples
     --------
@@ -94,9 +104,11 @@ class Stretch(NamedTuple):
 
 
 def stretches(recording: Recording) -> Iterator[Stretch]:
-    """Phases in order of time, and between them the stretches in no phase that hold spikes.
+    """Phases in order of time, and between them the stretches in no phase that hold
+    spikes.
 
-    At least one stretch comes, so that units have a place even where nothing was observed.
+    At least one stretch comes, so that units have a place even where nothing was
+    observed.
     """
     raster, position = recording.raster, 0
     phases = list(recording.iter_phases())
@@ -104,7 +116,9 @@ def stretches(recording: Recording) -> Iterator[Stretch]:
     for phase in [*phases, end]:
         empty = phase.start_bin == position
         if not empty and raster.slice(position, phase.start_bin).spike_counts().any():
-            yield Stretch(UNOBSERVED, position, phase.start_bin, "unknown", is_phase=False)
+            yield Stretch(
+                UNOBSERVED, position, phase.start_bin, "unknown", is_phase=False
+            )
         if phase is not end:
             yield Stretch(*phase, is_phase=True)
         position = phase.stop_bin
@@ -119,7 +133,8 @@ def provenance_table(provenance: Mapping[str, str]) -> pd.DataFrame:
 
 
 def provenance_rows(provenance: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Rows of the provenance table: a JSON object gets a row per entry, which NWB's checks ask for.
+    """Rows of the provenance table: a JSON object gets a row per entry, which NWB's
+    checks ask for.
 
     Examples
     --------
@@ -133,7 +148,10 @@ def provenance_rows(provenance: Mapping[str, str]) -> list[tuple[str, str]]:
     for key, value in provenance.items():
         entries = _json_object(value)
         if entries and json.dumps(entries) == value:
-            rows += [(f"{key}{_INSIDE}{name}", json.dumps(entry)) for name, entry in entries.items()]
+            rows += [
+                (f"{key}{_INSIDE}{name}", json.dumps(entry))
+                for name, entry in entries.items()
+            ]
         else:
             rows.append((key, value))
     return rows
@@ -191,7 +209,9 @@ class Header(NamedTuple):
             if name.endswith("_columns"):
                 rows += [(f"{name}.{column}", kind) for column, kind in value]
             else:
-                rows.append((name, repr(value) if isinstance(value, float) else str(value)))
+                rows.append(
+                    (name, repr(value) if isinstance(value, float) else str(value))
+                )
         return [*rows, ("header_sha256", _rows_sha256(rows))]
 
     @classmethod
@@ -208,17 +228,29 @@ class Header(NamedTuple):
         *rows, last = list(rows) or [("", "")]
         version = dict(rows).get("layout_version", "")
         if version.isdigit() and int(version) > LAYOUT_VERSION:
-            msg = f"this file has the layout version {version}, this ann2neo reads up to {LAYOUT_VERSION}"
+            msg = (
+                f"this file has the layout version {version}, this ann2neo reads up to"
+                f" {LAYOUT_VERSION}"
+            )
             raise FileFormatError(msg + "; update ann2neo")
         if last != ("header_sha256", _rows_sha256(rows)):
-            msg = f"/analysis/{LAYOUT_TABLE} does not match its own sum, so the file was changed or damaged"
+            msg = (
+                f"/analysis/{LAYOUT_TABLE} does not match its own sum, so the file was"
+                " changed or damaged"
+            )
             raise IntegrityError(msg + "; get an undamaged copy")
         cells = dict(rows)
         columns: dict[str, Any] = {
-            group: tuple((key.partition(".")[2], kind) for key, kind in rows if key.startswith(f"{group}."))
+            group: tuple(
+                (key.partition(".")[2], kind)
+                for key, kind in rows
+                if key.startswith(f"{group}.")
+            )
             for group in ("unit_columns", "presentation_columns")
         }
-        made: dict[str, Any] = {name: cells[name] for name in cls._fields if name not in columns}
+        made: dict[str, Any] = {
+            name: cells[name] for name in cls._fields if name not in columns
+        }
         made |= {name: int(made[name]) for name in ("n_units", "n_time_bins")}
         made |= {name: float(made[name]) for name in ("sampling_period", "t_start")}
         return cls(**made, **columns)
@@ -226,7 +258,10 @@ class Header(NamedTuple):
     def check(self, what: str, found: str) -> None:
         """Raise IntegrityError where a sum does not match."""
         if getattr(self, f"{what}_sha256") != found:
-            msg = f"the sum of the {what} does not match the sum written into it, so this file was changed or damaged"
+            msg = (
+                f"the sum of the {what} does not match the sum written into it, so this"
+                " file was changed or damaged"
+            )
             raise IntegrityError(msg + "; get an undamaged copy")
 
 

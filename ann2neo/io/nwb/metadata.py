@@ -1,4 +1,6 @@
-"""What only the user knows about a recording: who, where, and under which name it is shared."""
+"""What only the user knows about a recording: who, where, and under which name it is
+shared.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,12 @@ SYNTHETIC = "http://purl.obolibrary.org/obo/NCBITaxon_32630"
 _SUBJECT_ID = re.compile(r"[A-Za-z0-9+-]+")
 _SESSION_ID = re.compile(r"[A-Za-z0-9+-]+")
 _EXPERIMENTER = re.compile(r"[^,\s][^,]*, [^,]*[^,\s]")
-_DOI = re.compile(r"(?:https?://(?:dx\.)?doi\.org/|doi:)?(10\.\d{4,9}/\S+)", re.IGNORECASE)
-_SPECIES = re.compile(r"[A-Z][a-z]+ [a-z-]+|https?://purl\.obolibrary\.org/obo/NCBITaxon_\d+")
+_DOI = re.compile(
+    r"(?:https?://(?:dx\.)?doi\.org/|doi:)?(10\.\d{4,9}/\S+)", re.IGNORECASE
+)
+_SPECIES = re.compile(
+    r"[A-Z][a-z]+ [a-z-]+|https?://purl\.obolibrary\.org/obo/NCBITaxon_\d+"
+)
 _AGE = re.compile(r"P(?=.)(\d+(\.\d+)?Y)?(\d+(\.\d+)?M)?(\d+(\.\d+)?W)?(\d+(\.\d+)?D)?")
 _LISTS = ("experimenter", "keywords", "related_publications")
 
@@ -49,9 +55,11 @@ class Metadata:
     source_script, source_script_file_name : str, optional
         The text of the script that made the recording, and its name; both or neither.
     subject_id : str, optional
-        Letters, digits, ``-`` and ``+``; the model's name and its weights' hash if not given.
+        Letters, digits, ``-`` and ``+``; the model's name and its weights' hash if not
+        given.
     species : str, optional
-        A Latin binomial or an NCBITaxon address; "synthetic construct" for networks if not given.
+        A Latin binomial or an NCBITaxon address; "synthetic construct" for networks if
+        not given.
     strain, subject_description : str, optional
         Architecture and description of the network, or of the animal.
     sex : {"M", "F", "U", "O"}, optional
@@ -81,7 +89,9 @@ class Metadata:
     age: str | None = None
 
 
-def checked_metadata(metadata: Metadata | Mapping[str, Any] | str | Path | None) -> Metadata:
+def checked_metadata(
+    metadata: Metadata | Mapping[str, Any] | str | Path | None,
+) -> Metadata:
     """Check metadata given as a mapping or a YAML file.
 
     Parameters
@@ -97,11 +107,14 @@ def checked_metadata(metadata: Metadata | Mapping[str, Any] | str | Path | None)
     Raises
     ------
     InputTypeError, InputValueError
-        If the file cannot be read, a key is unknown, or a value has another form than NWB and DANDI ask for.
+        If the file cannot be read, a key is unknown, or a value has another form than
+        NWB and DANDI ask for.
 
     Examples
     --------
-    >>> checked_metadata({"experimenter": "Noether, Emmy", "related_publications": "10.1000/182"}).related_publications
+    >>> checked_metadata(
+    ...     {"experimenter": "Noether, Emmy", "related_publications": "10.1000/182"}
+    ... ).related_publications
     ('https://doi.org/10.1000/182',)
     """
     if metadata is None:
@@ -109,14 +122,25 @@ def checked_metadata(metadata: Metadata | Mapping[str, Any] | str | Path | None)
     if isinstance(metadata, (str, Path)):
         metadata = _from_yaml(Path(metadata))
     if isinstance(metadata, Metadata):
-        metadata = {key: value for key, value in dataclasses.asdict(metadata).items() if value not in {None, ()}}
+        metadata = {
+            key: value
+            for key, value in dataclasses.asdict(metadata).items()
+            if value not in {None, ()}
+        }
     if not isinstance(metadata, Mapping):
-        msg = f"metadata must be a mapping or the path of a YAML file, got {type(metadata).__name__}"
-        raise InputTypeError(msg + "; for example {'experimenter': 'Last, First', 'institution': '...'}")
+        msg = (
+            "metadata must be a mapping or the path of a YAML file, got"
+            f" {type(metadata).__name__}"
+        )
+        raise InputTypeError(
+            msg + "; for example {'experimenter': 'Last, First', 'institution': '...'}"
+        )
     names = [field.name for field in dataclasses.fields(Metadata)]
     for key in metadata:
         if key not in names:
-            raise InputValueError(f"unknown metadata {key!r}; the keys are {', '.join(names)}")
+            raise InputValueError(
+                f"unknown metadata {key!r}; the keys are {', '.join(names)}"
+            )
     fields: dict[str, Any] = {
         key: _texts(value, key) if key in _LISTS else _text(value, key)
         for key, value in metadata.items()
@@ -124,26 +148,40 @@ def checked_metadata(metadata: Metadata | Mapping[str, Any] | str | Path | None)
     }
     made = Metadata(**fields)
     _check_forms(made)
-    return dataclasses.replace(made, related_publications=tuple(map(_publication, made.related_publications)))
+    return dataclasses.replace(
+        made, related_publications=tuple(map(_publication, made.related_publications))
+    )
 
 
 def _from_yaml(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError) as error:
-        raise InputValueError(f"the metadata file {path} cannot be read: {error}; check path and permission") from error
+        raise InputValueError(
+            f"the metadata file {path} cannot be read: {error}; check path and"
+            " permission"
+        ) from error
     except yaml.YAMLError as error:
-        msg = f"the metadata file {path} is not valid YAML: {error}; write 'key: value' lines"
+        msg = (
+            f"the metadata file {path} is not valid YAML: {error}; write 'key: value'"
+            " lines"
+        )
         raise InputValueError(msg) from error
 
 
 def _text(value: Any, key: str) -> str:
     if not isinstance(value, str):
-        msg = f"metadata {key!r} must be text, got {value!r} ({type(value).__name__}); put it in quotes"
+        msg = (
+            f"metadata {key!r} must be text, got {value!r} ({type(value).__name__});"
+            " put it in quotes"
+        )
         raise InputTypeError(msg)
     text = value.strip()
     if not text or "\0" in text:
-        raise InputValueError(f"metadata {key!r} must not be empty or hold NUL, got {value!r}; leave it out instead")
+        raise InputValueError(
+            f"metadata {key!r} must not be empty or hold NUL, got {value!r}; leave it"
+            " out instead"
+        )
     return text
 
 
@@ -151,26 +189,53 @@ def _texts(value: Any, key: str) -> tuple[str, ...]:
     if isinstance(value, str):
         return (_text(value, key),)
     if not isinstance(value, (list, tuple)):
-        msg = f"metadata {key!r} must be text or a list of texts, got {value!r} ({type(value).__name__})"
+        msg = (
+            f"metadata {key!r} must be text or a list of texts, got {value!r}"
+            f" ({type(value).__name__})"
+        )
         raise InputTypeError(msg + "; write it as ['...', '...']")
     return tuple(_text(item, key) for item in value)
 
 
 def _check_forms(made: Metadata) -> None:
     forms: list[tuple[str, str | None, re.Pattern[str], str]] = [
-        ("session_id", made.session_id, _SESSION_ID, "letters, digits, '-' and '+' only, for example 'run-3'"),
-        ("subject_id", made.subject_id, _SUBJECT_ID, "letters, digits, '-' and '+' only, for example 'mlp64-seed0'"),
-        ("species", made.species, _SPECIES, f"a Latin binomial or an NCBITaxon address such as {SYNTHETIC}"),
+        (
+            "session_id",
+            made.session_id,
+            _SESSION_ID,
+            "letters, digits, '-' and '+' only, for example 'run-3'",
+        ),
+        (
+            "subject_id",
+            made.subject_id,
+            _SUBJECT_ID,
+            "letters, digits, '-' and '+' only, for example 'mlp64-seed0'",
+        ),
+        (
+            "species",
+            made.species,
+            _SPECIES,
+            f"a Latin binomial or an NCBITaxon address such as {SYNTHETIC}",
+        ),
         ("sex", made.sex, re.compile("[MFUO]"), "one of M, F, U (unknown), O (other)"),
         ("age", made.age, _AGE, "an ISO 8601 duration such as P90D"),
     ]
-    forms += [("experimenter", name, _EXPERIMENTER, "'Last, First'") for name in made.experimenter]
-    forms += [("related_publications", doi, _DOI, "DOIs such as 10.1000/182") for doi in made.related_publications]
+    forms += [
+        ("experimenter", name, _EXPERIMENTER, "'Last, First'")
+        for name in made.experimenter
+    ]
+    forms += [
+        ("related_publications", doi, _DOI, "DOIs such as 10.1000/182")
+        for doi in made.related_publications
+    ]
     for key, value, form, words in forms:
         if value is not None and not form.fullmatch(value):
             raise InputValueError(f"metadata {key!r} must be {words}, got {value!r}")
     if (made.source_script is None) != (made.source_script_file_name is None):
-        msg = "metadata 'source_script' and 'source_script_file_name' belong together, got only one; give both"
+        msg = (
+            "metadata 'source_script' and 'source_script_file_name' belong together,"
+            " got only one; give both"
+        )
         raise InputValueError(msg)
 
 

@@ -32,7 +32,11 @@ __all__ = ["read_nwb"]
 
 
 def read_nwb(
-    path: str | os.PathLike[str], bin_size: Any = None, t_start: Any = None, t_stop: Any = None, lazy: bool = False
+    path: str | os.PathLike[str],
+    bin_size: Any = None,
+    t_start: Any = None,
+    t_stop: Any = None,
+    lazy: bool = False,
 ) -> Recording:
     """Read a recording from an NWB file, ours or a real electrophysiology session.
 
@@ -41,20 +45,22 @@ def read_nwb(
     path : path
         The file.
     bin_size : quantities.Quantity, time, optional
-        Length of a time bin; needed for files that ann2neo did not write. At most one spike a bin is kept; the share
-        lost is in ``provenance["spikes_lost_share"]``, with a warning above 1 %.
+        Length of a time bin; needed for files that ann2neo did not write. At most one
+        spike a bin is kept; the share lost is in ``provenance["spikes_lost_share"]``,
+        with a warning above 1 %.
     t_start, t_stop : quantities.Quantity, time, optional
-        Extent to read, half-open, for files that ann2neo did not write; from ``obs_intervals`` if not given.
+        Extent to read, half-open, for files that ann2neo did not write; from
+        ``obs_intervals`` if not given.
     lazy : bool, default False
-        Read units and presentations now and the spikes when they are first needed; for files that ann2neo wrote. The
-        file must stay where it is until then.
+        Read units and presentations now and the spikes when they are first needed; for
+        files that ann2neo wrote. The file must stay where it is until then.
 
     Returns
     -------
     Recording
-        For a file of ours the recording written, its sums checked; else bins
-        ``[t_start + i bin_size, t_start + (i + 1) bin_size)``, a phase per observed stretch, and the file's columns of
-        units and trials that have one plain value a row.
+        For a file of ours the recording written, its sums checked; else bins ``[t_start
+        + i bin_size, t_start + (i + 1) bin_size)``, a phase per observed stretch, and
+        the file's columns of units and trials that have one plain value a row.
 
     Raises
     ------
@@ -68,7 +74,9 @@ def read_nwb(
     Examples
     --------
     >>> import ann2neo, tempfile
-    >>> recording = ann2neo.Recording.from_activations([[1.0, 0.0], [1.0, 1.0]], labels=["a", "b"])
+    >>> recording = ann2neo.Recording.from_activations(
+    ...     [[1.0, 0.0], [1.0, 1.0]], labels=["a", "b"]
+    ... )
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     back = read_nwb(ann2neo.write_nwb(recording, f"{folder}/network.nwb"))
     >>> back.equals(recording), back.presentations["label"].to_list()
@@ -81,11 +89,17 @@ def read_nwb(
         ours = LAYOUT_TABLE in handle.get("analysis", {})
         if not ours:
             if lazy:
-                msg = f"{file} was not written by ann2neo, so it cannot be read lazily; leave lazy out"
+                msg = (
+                    f"{file} was not written by ann2neo, so it cannot be read lazily;"
+                    " leave lazy out"
+                )
                 raise InputValueError(msg)
             return read_session(handle, file, bin_size, t_start, t_stop)
         if bin_size is not None or t_start is not None or t_stop is not None:
-            msg = f"{file} was written by ann2neo and has its own time bins; leave out bin_size, t_start and t_stop"
+            msg = (
+                f"{file} was written by ann2neo and has its own time bins; leave out"
+                " bin_size, t_start and t_stop"
+            )
             raise InputValueError(msg)
         return _read_ours(handle, file, lazy=lazy)
 
@@ -96,10 +110,19 @@ def _read_ours(handle: Any, path: Path, *, lazy: bool) -> Recording:
     units = _typed(units_table, header.unit_columns, header.n_units, "units")
     time_base = _time_base(header)
     where = "intervals/epochs" if header.profile == "neo" else "intervals/trials"
-    presentations = _intervals(handle, where, header.presentation_columns, time_base, "presentations")
-    columns = (("phase", "str"), ("start_bin", "int64"), ("stop_bin", "int64"), ("order", "str"))
+    presentations = _intervals(
+        handle, where, header.presentation_columns, time_base, "presentations"
+    )
+    columns = (
+        ("phase", "str"),
+        ("start_bin", "int64"),
+        ("stop_bin", "int64"),
+        ("order", "str"),
+    )
     phases = _intervals(handle, "intervals/phases", columns, time_base, "phases")
-    provenance = provenance_of(_key_values(handle, PROVENANCE_TABLE), header.provenance_sha256)
+    provenance = provenance_of(
+        _key_values(handle, PROVENANCE_TABLE), header.provenance_sha256
+    )
     header.check("units", table_sha256(units))
     header.check("presentations", table_sha256(presentations))
     header.check("phases", table_sha256(phases))
@@ -113,25 +136,45 @@ def _read_ours(handle: Any, path: Path, *, lazy: bool) -> Recording:
         sampling_period=header.sampling_period * pq.s,
         t_start=header.t_start * pq.s,
     )
-    return Recording(raster, units, presentations, phases, provenance, header.identifier, session_start(header))
+    return Recording(
+        raster,
+        units,
+        presentations,
+        phases,
+        provenance,
+        header.identifier,
+        session_start(header),
+    )
 
 
 def read_header(handle: Any) -> Header:
-    """Header of an open file of ours, checked against its sum and the file's own fields."""
+    """Header of an open file of ours, checked against its sum and the file's own
+    fields.
+    """
     rows = read_table(handle, f"analysis/{LAYOUT_TABLE}")
     header = Header.from_rows(zip(rows.texts("key"), rows.texts("value"), strict=True))
-    for name, wanted in (("identifier", header.identifier), ("session_start_time", header.session_start_time)):
+    for name, wanted in (
+        ("identifier", header.identifier),
+        ("session_start_time", header.session_start_time),
+    ):
         found = handle[name][()] if name in handle else b""
-        text = found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
+        text = (
+            found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
+        )
         if text != wanted:
-            msg = f"/{name} is {text!r}, but ann2neo wrote {wanted!r}: the file was changed or damaged"
+            msg = (
+                f"/{name} is {text!r}, but ann2neo wrote {wanted!r}: the file was"
+                " changed or damaged"
+            )
             raise IntegrityError(msg + "; get an undamaged copy")
     return header
 
 
 def _time_base(header: Header) -> SpikeRaster:
     period, start = header.sampling_period * pq.s, header.t_start * pq.s
-    return SpikeRaster.from_spike_bins([], header.n_time_bins, sampling_period=period, t_start=start)
+    return SpikeRaster.from_spike_bins(
+        [], header.n_time_bins, sampling_period=period, t_start=start
+    )
 
 
 def _key_values(handle: Any, name: str) -> list[tuple[str, str]]:
@@ -149,24 +192,39 @@ def _typed(table: Table, columns: Any, n_rows: int, what: str) -> pd.DataFrame:
         stored = stored_name(name, names)
         values = table.texts(stored) if kind == "str" else table.numbers(stored)
         if len(values) < n_rows:
-            msg = f"column {name!r} of {what} has {len(values)} rows instead of {n_rows}, so the file is damaged"
+            msg = (
+                f"column {name!r} of {what} has {len(values)} rows instead of {n_rows},"
+                " so the file is damaged"
+            )
             raise FileFormatError(msg + "; get an undamaged copy")
         cells[name] = pd.array(values[:n_rows], dtype=kind)
     return pd.DataFrame(cells, index=pd.RangeIndex(n_rows))
 
 
-def _intervals(handle: Any, where: str, columns: Any, time_base: SpikeRaster, what: str) -> pd.DataFrame:
+def _intervals(
+    handle: Any, where: str, columns: Any, time_base: SpikeRaster, what: str
+) -> pd.DataFrame:
     if where not in handle:
         empty = {name: pd.array([], dtype=kind) for name, kind in columns}
         return pd.DataFrame(empty)
     table = read_table(handle, where)
-    others = [(name, kind) for name, kind in columns if name not in {"start_bin", "stop_bin"}]
+    others = [
+        (name, kind) for name, kind in columns if name not in {"start_bin", "stop_bin"}
+    ]
     made = _typed(table, others, len(table), what)
-    for name, times in (("start_bin", table.numbers("start_time")), ("stop_bin", table.numbers("stop_time"))):
+    for name, times in (
+        ("start_bin", table.numbers("start_time")),
+        ("stop_bin", table.numbers("stop_time")),
+    ):
         with np.errstate(invalid="ignore"):
-            bins = np.rint((times - time_base.t_start_seconds) / time_base.sampling_period_seconds).astype(np.int64)
+            bins = np.rint(
+                (times - time_base.t_start_seconds) / time_base.sampling_period_seconds
+            ).astype(np.int64)
         if not np.array_equal(time_base.bin_edge_seconds(bins), times):
-            msg = f"the times of {what} do not lie on edges of time bins, so the file was changed or damaged"
+            msg = (
+                f"the times of {what} do not lie on edges of time bins, so the file was"
+                " changed or damaged"
+            )
             raise IntegrityError(msg + "; get an undamaged copy")
         made[name] = bins
     return made[[name for name, _ in columns]]
@@ -188,10 +246,18 @@ def _read_bits(handle: Any, header: Header) -> npt.NDArray[np.uint8]:
     dataset, counts = table.ragged("spike_times")
     n_units, n_bins = header.n_units, header.n_time_bins
     if n_units == 0 or len(counts) % n_units:
-        msg = f"/units has {len(counts)} rows, not a multiple of {n_units} units, so the file is damaged"
+        msg = (
+            f"/units has {len(counts)} rows, not a multiple of {n_units} units, so the"
+            " file is damaged"
+        )
         raise FileFormatError(msg + "; get an undamaged copy")
     bits = np.zeros(RasterBuilder.bits_shape(n_units, n_bins), np.uint8)
     read_spike_times(dataset, counts, _time_base(header), bits)
     period, start = header.sampling_period * pq.s, header.t_start * pq.s
-    header.check("raster", SpikeRaster(bits, n_units, n_bins, sampling_period=period, t_start=start).sha256())
+    header.check(
+        "raster",
+        SpikeRaster(
+            bits, n_units, n_bins, sampling_period=period, t_start=start
+        ).sha256(),
+    )
     return bits

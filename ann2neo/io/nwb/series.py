@@ -26,7 +26,9 @@ _IMAGE_CHANNELS = (1, 3, 4)
 
 
 class OrientationWarning(UserWarning):
-    """NWB Inspector takes a series of more units than time bins for one that is written the wrong way round."""
+    """NWB Inspector takes a series of more units than time bins for one that is written
+    the wrong way round.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,17 +50,25 @@ class Filled:
     blocks: Iterator[tuple[int, npt.NDArray[Any]]]
 
     def fill(self, claim: Callable[[int], None]) -> None:
-        """Write the data; `claim` is called with the number of bytes about to be written."""
+        """Write the data; `claim` is called with the number of bytes about to be
+        written.
+        """
         for first, rows in self.blocks:
             claim(rows.nbytes + 2 * _CHUNK_BYTES)
             self.data.dataset[first : first + len(rows)] = rows
 
 
-def _preallocated(shape: tuple[int, ...], dtype: npt.DTypeLike, level: int | None) -> Any:
+def _preallocated(
+    shape: tuple[int, ...], dtype: npt.DTypeLike, level: int | None
+) -> Any:
     kind = np.dtype(dtype)
     row_bytes = max(1, int(np.prod(shape[1:])) * kind.itemsize)
     rows = max(1, min(shape[0], _CHUNK_BYTES // row_bytes))
-    options = {} if level is None else {"compression": "gzip", "compression_opts": level, "shuffle": True}
+    options = (
+        {}
+        if level is None
+        else {"compression": "gzip", "compression_opts": level, "shuffle": True}
+    )
     return H5DataIO(shape=shape, dtype=kind, chunks=(rows, *shape[1:]), **options)
 
 
@@ -67,10 +77,13 @@ def _object_name(text: str) -> str:
     return re.sub(r"[/:\0]+", "_", text) or "unnamed"
 
 
-# -- stimuli -----------------------------------------------------------------------------------------------------------
+# -- stimuli
+# --------------------------------------------------------------------------------------
 
 
-def stimulus_series(recording: Recording, stimuli: Any, level: int | None) -> list[Filled]:
+def stimulus_series(
+    recording: Recording, stimuli: Any, level: int | None
+) -> list[Filled]:
     """Series of what was shown, in the order in which it was shown.
 
     Parameters
@@ -85,42 +98,80 @@ def stimulus_series(recording: Recording, stimuli: Any, level: int | None) -> li
     Returns
     -------
     list of Filled
-        One a phase: an ImageSeries for images (uint8 of three axes, or four axes with 1, 3 or 4 channels last), else
-        a TimeSeries.
+        One a phase: an ImageSeries for images (uint8 of three axes, or four axes with
+        1, 3 or 4 channels last), else a TimeSeries.
 
     Raises
     ------
     InputTypeError, InputValueError
-        If a phase is unknown or its presentations are not evenly spaced, or there are too few stimuli.
+        If a phase is unknown or its presentations are not evenly spaced, or there are
+        too few stimuli.
     """
     names = recording.phases["phase"].to_list()
     if not isinstance(stimuli, Mapping):
         if len(names) != 1:
-            msg = f"this recording has the phases {', '.join(names)}, so stimuli must be a mapping from phase to array"
+            msg = (
+                f"this recording has the phases {', '.join(names)}, so stimuli must be"
+                " a mapping from phase to array"
+            )
             raise InputTypeError(msg)
         stimuli = {names[0]: stimuli}
     made = []
     for phase, values in stimuli.items():
         if phase not in names:
-            raise InputValueError(f"stimuli name the unknown phase {phase!r}; there are {', '.join(names)}")
+            raise InputValueError(
+                f"stimuli name the unknown phase {phase!r}; there are"
+                f" {', '.join(names)}"
+            )
         made.append(_stimuli_of_phase(recording, phase, np.asanyarray(values), level))
     return made
 
 
-def _stimuli_of_phase(recording: Recording, phase: str, values: npt.NDArray[Any], level: int | None) -> Filled:
+def _stimuli_of_phase(
+    recording: Recording, phase: str, values: npt.NDArray[Any], level: int | None
+) -> Filled:
     shown = recording.presentations
     shown = shown[shown["phase"] == phase]
-    start, length = shown["start_bin"].to_numpy(), (shown["stop_bin"] - shown["start_bin"]).to_numpy()
-    if not len(shown) or (length != length[0]).any() or (np.diff(start) != length[0]).any():
-        msg = f"presentations of phase {phase!r} do not follow one another in equal steps, so their stimuli have no "
-        raise InputValueError(msg + "rate; leave stimuli out, or select presentations of one length")
+    start, length = (
+        shown["start_bin"].to_numpy(),
+        (shown["stop_bin"] - shown["start_bin"]).to_numpy(),
+    )
+    if (
+        not len(shown)
+        or (length != length[0]).any()
+        or (np.diff(start) != length[0]).any()
+    ):
+        msg = (
+            f"presentations of phase {phase!r} do not follow one another in equal"
+            " steps, so their stimuli have no "
+        )
+        raise InputValueError(
+            msg + "rate; leave stimuli out, or select presentations of one length"
+        )
     if values.ndim < 2 or values.ndim > 4 or values.dtype.kind not in "iufb":
-        msg = f"stimuli of phase {phase!r} must be numbers with two to four axes, got {values.dtype} of shape "
-        raise InputTypeError(msg + f"{values.shape}; leave out what is no array, and name the data set in the metadata")
-    index = shown["stimulus_id"].to_numpy() if "stimulus_id" in shown else np.arange(len(shown))
+        msg = (
+            f"stimuli of phase {phase!r} must be numbers with two to four axes, got"
+            f" {values.dtype} of shape "
+        )
+        raise InputTypeError(
+            msg
+            + f"{values.shape}; leave out what is no array, and name the data set in"
+            " the metadata"
+        )
+    index = (
+        shown["stimulus_id"].to_numpy()
+        if "stimulus_id" in shown
+        else np.arange(len(shown))
+    )
     if index.dtype.kind != "i" or index.min() < 0 or index.max() >= len(values):
-        msg = f"presentations of phase {phase!r} show stimuli {index.min()} to {index.max()}, but there are "
-        raise InputValueError(msg + f"{len(values)}; pass the array that was recorded, in its stored order")
+        msg = (
+            f"presentations of phase {phase!r} show stimuli {index.min()} to"
+            f" {index.max()}, but there are "
+        )
+        raise InputValueError(
+            msg
+            + f"{len(values)}; pass the array that was recorded, in its stored order"
+        )
     if values.ndim == 4 and values.shape[-1] == 1:
         values = values[..., 0]
         is_image = True
@@ -133,7 +184,10 @@ def _stimuli_of_phase(recording: Recording, phase: str, values: npt.NDArray[Any]
     data = _preallocated(shape, dtype, level)
     options = {
         "name": f"stimuli_{_object_name(phase)}",
-        "description": f"What was shown in the phase {phase!r}, in the order in which it was shown.",
+        "description": (
+            f"What was shown in the phase {phase!r}, in the order in which it was"
+            " shown."
+        ),
         "data": data,
         "starting_time": float(recording.raster.bin_edge_seconds(int(start[0]))),
         "rate": 1.0 / (recording.raster.sampling_period_seconds * float(length[0])),
@@ -142,7 +196,9 @@ def _stimuli_of_phase(recording: Recording, phase: str, values: npt.NDArray[Any]
         series = pynwb.image.ImageSeries(unit="n.a.", format="raw", **options)
     else:
         series = pynwb.TimeSeries(unit="a.u.", **options)
-    step = max(1, _CHUNK_BYTES // max(1, int(np.prod(shape[1:])) * np.dtype(dtype).itemsize))
+    step = max(
+        1, _CHUNK_BYTES // max(1, int(np.prod(shape[1:])) * np.dtype(dtype).itemsize)
+    )
 
     def blocks() -> Iterator[tuple[int, npt.NDArray[Any]]]:
         for first in range(0, len(index), step):
@@ -151,7 +207,8 @@ def _stimuli_of_phase(recording: Recording, phase: str, values: npt.NDArray[Any]
     return Filled(series, data, blocks())
 
 
-# -- activations -------------------------------------------------------------------------------------------------------
+# -- activations
+# --------------------------------------------------------------------------------------
 
 
 def activation_series(
@@ -168,8 +225,9 @@ def activation_series(
     ----------
     recording : Recording
         Its spikes must be those of the activations.
-    activations : mapping of str to iterable of ndarray, shape (n_bins_of_batch, n_units_of_layer)
-        For each layer its activations, batch after batch, in the order of the time bins.
+    activations : mapping of str to iterable of ndarray, shape (n_bins, n_units)
+        For each layer its activations, batch after batch, in the order of the time
+        bins.
     parts : iterable of Stretch
         A series is made for each.
     level : int or None
@@ -185,10 +243,14 @@ def activation_series(
     Raises
     ------
     InputTypeError, InputValueError
-        If a layer is unknown; while filling, if batches have another shape or other spikes than the recording.
+        If a layer is unknown; while filling, if batches have another shape or other
+        spikes than the recording.
     """
     if not isinstance(activations, Mapping):
-        msg = f"activations must be a mapping from layer to batches, got {type(activations).__name__}"
+        msg = (
+            "activations must be a mapping from layer to batches, got"
+            f" {type(activations).__name__}"
+        )
         raise InputTypeError(msg + "; for example {'hidden': batches}")
     units = recording.units
     layers = units["layer"].unique().tolist() if "layer" in units else []
@@ -196,15 +258,27 @@ def activation_series(
     made = []
     for layer, batches in activations.items():
         if layer not in layers:
-            raise InputValueError(f"activations name the unknown layer {layer!r}; there are {', '.join(layers)}")
+            raise InputValueError(
+                f"activations name the unknown layer {layer!r}; there are"
+                f" {', '.join(layers)}"
+            )
         index = np.flatnonzero(units["layer"] == layer)
         if len(index) > recording.n_time_bins:
-            msg = f"layer {layer!r} has {len(index)} units and {recording.n_time_bins} time bins: NWB Inspector's "
-            msg += "check_data_orientation will call its activations transposed, which they are not"
+            msg = (
+                f"layer {layer!r} has {len(index)} units and {recording.n_time_bins}"
+                " time bins: NWB Inspector's "
+            )
+            msg += (
+                "check_data_orientation will call its activations transposed, which"
+                " they are not"
+            )
             warnings.warn(msg, OrientationWarning, stacklevel=3)
         rows = _checked_rows(recording, layer, index, batches)
         made += [
-            _activations_of(recording, layer, index, part, rows, level=level, for_neo=for_neo) for part in stretches
+            _activations_of(
+                recording, layer, index, part, rows, level=level, for_neo=for_neo
+            )
+            for part in stretches
         ]
     return made
 
@@ -219,16 +293,23 @@ def _activations_of(
     level: int | None,
     for_neo: bool,
 ) -> Filled:
-    data = _preallocated((part.stop_bin - part.start_bin, len(index)), np.float32, level)
+    data = _preallocated(
+        (part.stop_bin - part.start_bin, len(index)), np.float32, level
+    )
     raster = recording.raster
     name = f"activations_{_object_name(layer)}"
     options: dict[str, Any] = {}
     if for_neo:
         name += f"_{_object_name(part.name)}"
-        options["comments"] = json.dumps({"block": recording.identifier, "segment": part.name})
+        options["comments"] = json.dumps(
+            {"block": recording.identifier, "segment": part.name}
+        )
     series = pynwb.TimeSeries(
         name=name,
-        description=f"Activations of layer {layer!r}, one column per unit in the order of the units table.",
+        description=(
+            f"Activations of layer {layer!r}, one column per unit in the order of the"
+            " units table."
+        ),
         data=data,
         unit="a.u.",
         starting_time=float(raster.bin_edge_seconds(part.start_bin + SPIKE_POSITION)),
@@ -240,12 +321,16 @@ def _activations_of(
 
 @dataclasses.dataclass
 class _Rows:
-    """Rows of an iterator of batches, handed out by time bin, each once and in order."""
+    """Rows of an iterator of batches, handed out by time bin, each once and in
+    order.
+    """
 
     batches: Iterator[tuple[int, npt.NDArray[np.float32]]]
     left: tuple[int, npt.NDArray[np.float32]] | None = None
 
-    def between(self, start: int, stop: int) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+    def between(
+        self, start: int, stop: int
+    ) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
         """Rows of the bins ``start .. stop - 1``, counted from `start`."""
         position = start
         while position < stop:
@@ -258,7 +343,10 @@ class _Rows:
 
 
 def _checked_rows(
-    recording: Recording, layer: str, index: npt.NDArray[np.int64], batches: Iterable[npt.NDArray[Any]]
+    recording: Recording,
+    layer: str,
+    index: npt.NDArray[np.int64],
+    batches: Iterable[npt.NDArray[Any]],
 ) -> _Rows:
     units = recording.units
     limits = units["threshold"].to_numpy()[index] if "threshold" in units else None
@@ -270,18 +358,42 @@ def _checked_rows(
             rows = rows.reshape(len(rows), -1)
             stop = position + len(rows)
             if rows.shape[1] != len(index) or stop > recording.n_time_bins:
-                msg = f"activations of layer {layer!r} have {rows.shape[1]} units up to time bin {stop}; the recording "
-                raise InputValueError(msg + f"has {len(index)} and {recording.n_time_bins}")
+                msg = (
+                    f"activations of layer {layer!r} have {rows.shape[1]} units up to"
+                    f" time bin {stop}; the recording "
+                )
+                raise InputValueError(
+                    msg + f"has {len(index)} and {recording.n_time_bins}"
+                )
             if limits is not None:
-                spikes = recording.raster.slice(position, stop).take(units=index).to_dense().T
-                # Networks compare in float32, other thresholds may have been compared in float64.
-                if not any(np.array_equal(rows > limit, spikes) for limit in (limits.astype(np.float32), limits)):
-                    msg = f"activations of layer {layer!r} in time bins {position} .. {stop - 1} are not those behind "
-                    raise InputValueError(msg + "the spikes; pass them in the order of the recording's time bins")
+                spikes = (
+                    recording.raster.slice(position, stop)
+                    .take(units=index)
+                    .to_dense()
+                    .T
+                )
+                # Networks compare in float32, other thresholds may have been compared
+                # in float64.
+                if not any(
+                    np.array_equal(rows > limit, spikes)
+                    for limit in (limits.astype(np.float32), limits)
+                ):
+                    msg = (
+                        f"activations of layer {layer!r} in time bins {position} .."
+                        f" {stop - 1} are not those behind "
+                    )
+                    raise InputValueError(
+                        msg
+                        + "the spikes; pass them in the order of the recording's time"
+                        " bins"
+                    )
             yield position, rows
             position = stop
         if position < recording.n_time_bins:
-            msg = f"activations of layer {layer!r} end at time bin {position} of {recording.n_time_bins}"
+            msg = (
+                f"activations of layer {layer!r} end at time bin {position} of"
+                f" {recording.n_time_bins}"
+            )
             raise InputValueError(msg + "; pass all batches")
 
     return _Rows(checked())

@@ -22,19 +22,34 @@ __all__ = ["read_session"]
 _SKIPPED = ("spike_times", "obs_intervals", "start_time", "stop_time")
 
 
-def read_session(handle: Any, path: Path, bin_size: Any, t_start: Any, t_stop: Any) -> Recording:
+def read_session(
+    handle: Any, path: Path, bin_size: Any, t_start: Any, t_stop: Any
+) -> Recording:
     """Bin the units of an open NWB file; arguments as in `read_nwb`."""
     if bin_size is None:
-        msg = f"{path} was not written by ann2neo, so it needs bin_size, the length of a time bin"
-        raise InputValueError(msg + "; try read_nwb(path, bin_size=1 * pq.ms), --bin-size 1 on the command line")
+        msg = (
+            f"{path} was not written by ann2neo, so it needs bin_size, the length of a"
+            " time bin"
+        )
+        raise InputValueError(
+            msg
+            + "; try read_nwb(path, bin_size=1 * pq.ms), --bin-size 1 on the command"
+            " line"
+        )
     step = to_seconds(bin_size, "bin_size", positive=True)
     start = None if t_start is None else to_seconds(t_start, "t_start")
     stop = None if t_stop is None else to_seconds(t_stop, "t_stop")
     if "units" not in handle:
-        raise FileFormatError(f"{path} has no units (no /units table); spikes must be sorted before they can be read")
+        raise FileFormatError(
+            f"{path} has no units (no /units table); spikes must be sorted before they"
+            " can be read"
+        )
     table = read_table(handle, "units")
     if "spike_times" not in table:
-        raise FileFormatError(f"{path} has units without spike times; spikes must be sorted before they can be read")
+        raise FileFormatError(
+            f"{path} has units without spike times; spikes must be sorted before they"
+            " can be read"
+        )
     dataset, counts = table.ragged("spike_times")
     times = np.asarray(dataset[()], np.float64)
     spikes = np.split(times, np.cumsum(counts)[:-1]) if len(counts) else []
@@ -52,24 +67,45 @@ def read_session(handle: Any, path: Path, bin_size: Any, t_start: Any, t_stop: A
     )
 
 
-def _observed(table: Table, start: float | None, stop: float | None, path: Path) -> list[Observed]:
+def _observed(
+    table: Table, start: float | None, stop: float | None, path: Path
+) -> list[Observed]:
     """Stretches in which all units were observed, merged where they touch."""
     if "obs_intervals" not in table:
         if stop is None:
-            msg = f"{path} does not say when its units were observed (no obs_intervals), so it needs t_stop"
+            msg = (
+                f"{path} does not say when its units were observed (no obs_intervals),"
+                " so it needs t_stop"
+            )
             raise InputValueError(
-                msg + ", the end of the recording; try read_nwb(path, bin_size=..., t_stop=60 * pq.s)"
+                msg + ", the end of the recording; try read_nwb(path, bin_size=...,"
+                " t_stop=60 * pq.s)"
             )
         return [Observed("recording", 0.0 if start is None else start, stop)]
     dataset, counts = table.ragged("obs_intervals")
     intervals = np.asarray(dataset[()], np.float64)
-    if intervals.ndim != 2 or intervals.shape[1] != 2 or not np.isfinite(intervals).all():
-        raise FileFormatError(f"{dataset.name} must hold pairs of times, got shape {intervals.shape}")
+    if (
+        intervals.ndim != 2
+        or intervals.shape[1] != 2
+        or not np.isfinite(intervals).all()
+    ):
+        raise FileFormatError(
+            f"{dataset.name} must hold pairs of times, got shape {intervals.shape}"
+        )
     each = np.split(intervals, np.cumsum(counts)[:-1])
-    odd = next((unit for unit, own in enumerate(each) if not np.array_equal(own, each[0])), None)
+    odd = next(
+        (unit for unit, own in enumerate(each) if not np.array_equal(own, each[0])),
+        None,
+    )
     if odd is not None or not len(each[0]):
-        msg = f"units of {path} were observed at different times (unit {odd or 0} differs from unit 0), and a raster "
-        msg += "has one time for all; select units with the same obs_intervals, for example by writing them to a file "
+        msg = (
+            f"units of {path} were observed at different times (unit {odd or 0} differs"
+            " from unit 0), and a raster "
+        )
+        msg += (
+            "has one time for all; select units with the same obs_intervals, for"
+            " example by writing them to a file "
+        )
         raise InputValueError(msg + "of their own with pynwb")
     merged: list[list[float]] = []
     for first, last in each[0][np.argsort(each[0][:, 0], kind="stable")].tolist():
@@ -79,7 +115,10 @@ def _observed(table: Table, start: float | None, stop: float | None, path: Path)
             merged.append([first, last])
     if len(merged) == 1:
         return [Observed("recording", *merged[0])]
-    return [Observed(f"recording {i}", first, last) for i, (first, last) in enumerate(merged)]
+    return [
+        Observed(f"recording {i}", first, last)
+        for i, (first, last) in enumerate(merged)
+    ]
 
 
 def _plain_columns(table: Table, *, unit_ids: bool) -> pd.DataFrame:
@@ -88,7 +127,11 @@ def _plain_columns(table: Table, *, unit_ids: bool) -> pd.DataFrame:
     if unit_ids:
         columns["unit_id"] = table.group["id"][()].astype(np.int64)
     for name in table.colnames:
-        if name in _SKIPPED or f"{name}_index" in table.group or name not in table.group:
+        if (
+            name in _SKIPPED
+            or f"{name}_index" in table.group
+            or name not in table.group
+        ):
             continue
         values = _plain_cells(table, name)
         if values is not None and len(values) == len(table):
@@ -120,12 +163,23 @@ def _trials(handle: Any) -> pd.DataFrame:
     shown = _plain_columns(table, unit_ids=False)
     if "phase" in shown:
         shown = shown.rename(columns={"phase": "phase_in_file"})
-    return shown.assign(start_time=table.numbers("start_time"), stop_time=table.numbers("stop_time"))
+    return shown.assign(
+        start_time=table.numbers("start_time"), stop_time=table.numbers("stop_time")
+    )
 
 
 def _provenance(handle: Any, path: Path) -> dict[str, str]:
-    notes = {"source": "NWB file", "source_file": path.name, "nwb_version": str(handle.attrs["nwb_version"])}
-    for name in ("session_description", "general/session_id", "general/institution", "general/lab"):
+    notes = {
+        "source": "NWB file",
+        "source_file": path.name,
+        "nwb_version": str(handle.attrs["nwb_version"]),
+    }
+    for name in (
+        "session_description",
+        "general/session_id",
+        "general/institution",
+        "general/lab",
+    ):
         text = _text(handle, name)
         if text:
             notes[name.rpartition("/")[2]] = text

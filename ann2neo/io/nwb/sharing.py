@@ -18,13 +18,14 @@ from ann2neo.io.nwb.validation import Finding, is_clean, validate_nwb
 __all__ = ["CONTACT_FIRST", "Shared", "share"]
 
 CONTACT_FIRST = (
-    "DANDI takes simulated data case by case: contact them first (help@dandiarchive.org). "
-    "That the files are DANDI-valid does not mean that they are accepted."
+    "DANDI takes simulated data case by case: contact them first"
+    " (help@dandiarchive.org). That the files are DANDI-valid does not mean that they"
+    " are accepted."
 )
 _DANDISET = "dandiset.yaml"
 _DANDISET_TEXT = """\
-# DANDI gives a dandiset its number: after registering one, replace this file with the one that
-# "dandi download --download dandiset.yaml DANDI:NUMBER" fetches.
+# DANDI gives a dandiset its number: after registering one, replace this file with the
+# one that "dandi download --download dandiset.yaml DANDI:NUMBER" fetches.
 """
 
 
@@ -50,7 +51,10 @@ class Shared:
 
 
 def share(
-    paths: Sequence[str | os.PathLike[str]], folder: str | os.PathLike[str], *, overwrite: bool = False
+    paths: Sequence[str | os.PathLike[str]],
+    folder: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
 ) -> Shared:
     """Lay NWB files out as a dandiset folder and validate each.
 
@@ -66,8 +70,9 @@ def share(
     Returns
     -------
     Shared
-        The folder, and the findings per file: ``sub-ID/sub-ID.nwb``, or ``sub-ID/sub-ID_ses-ID.nwb`` where a file has a
-        session id or shares its subject with another one. Valid is not accepted: see `CONTACT_FIRST`.
+        The folder, and the findings per file: ``sub-ID/sub-ID.nwb``, or
+        ``sub-ID/sub-ID_ses-ID.nwb`` where a file has a session id or shares its subject
+        with another one. Valid is not accepted: see `CONTACT_FIRST`.
 
     Raises
     ------
@@ -76,14 +81,17 @@ def share(
     InputValueError
         If there is no file, or two would get the same name.
     OutputExistsError, OutputLockedError, OutputError
-        If a file is there already or cannot be written, or somebody has one of `paths` open for writing.
+        If a file is there already or cannot be written, or somebody has one of `paths`
+        open for writing.
 
     Examples
     --------
     >>> import ann2neo, tempfile
     >>> recording = ann2neo.Recording.from_activations([[1.0, 0.0], [1.0, 1.0]])
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = ann2neo.write_nwb(recording, f"{folder}/a.nwb", {"subject_id": "mlp-1"})
+    ...     path = ann2neo.write_nwb(
+    ...         recording, f"{folder}/a.nwb", {"subject_id": "mlp-1"}
+    ...     )
     ...     shared = share([path], f"{folder}/dandiset")
     ...     [file.relative_to(shared.folder).as_posix() for file in shared.findings]
     ['sub-mlp-1/sub-mlp-1.nwb']
@@ -110,14 +118,25 @@ def _names(sources: Sequence[Path]) -> list[Path]:
     shared = Counter(subject for subject, _, _ in ids)
     names = []
     for subject, given, identifier in ids:
-        derived = re.sub(r"[^A-Za-z0-9+-]+", "-", identifier).strip("-")[:8] if shared[subject] > 1 else None
+        derived = (
+            re.sub(r"[^A-Za-z0-9+-]+", "-", identifier).strip("-")[:8]
+            if shared[subject] > 1
+            else None
+        )
         session = given or derived
         stem = f"sub-{subject}" + (f"_ses-{session}" if session else "")
         names.append(Path(f"sub-{subject}") / f"{stem}.nwb")
     twice = next((name for name, n in Counter(names).items() if n > 1), None)
     if twice is not None:
-        both = ", ".join(str(source) for source, name in zip(sources, names, strict=True) if name == twice)
-        msg = f"{both} would all be named {twice}; write them with different 'session_id' metadata"
+        both = ", ".join(
+            str(source)
+            for source, name in zip(sources, names, strict=True)
+            if name == twice
+        )
+        msg = (
+            f"{both} would all be named {twice}; write them with different 'session_id'"
+            " metadata"
+        )
         raise InputValueError(msg)
     return names
 
@@ -126,14 +145,24 @@ def _ids(source: Path) -> tuple[str, str | None, str]:
     with open_nwb(source) as handle:
         check_not_being_written(source)
         if "general/subject/subject_id" not in handle:
-            msg = f"{source} has no subject_id, and DANDI names files by it; write it with the metadata 'subject_id'"
+            msg = (
+                f"{source} has no subject_id, and DANDI names files by it; write it"
+                " with the metadata 'subject_id'"
+            )
             raise FileFormatError(msg)
         subject = _text(handle["general/subject/subject_id"][()])
-        session = _text(handle["general/session_id"][()]) if "general/session_id" in handle else None
+        session = (
+            _text(handle["general/session_id"][()])
+            if "general/session_id" in handle
+            else None
+        )
         identifier = _text(handle["identifier"][()])
     for name, value in (("subject_id", subject), ("session_id", session)):
         if value is not None and not re.fullmatch(r"[A-Za-z0-9+-]+", value):
-            msg = f"{source} has the {name} {value!r}, but names at DANDI hold letters, digits, '-' and '+' only"
+            msg = (
+                f"{source} has the {name} {value!r}, but names at DANDI hold letters,"
+                " digits, '-' and '+' only"
+            )
             raise FileFormatError(msg + f"; write it with other metadata for {name!r}")
     return subject, session, identifier
 

@@ -1,6 +1,8 @@
-"""Spike times as HDF5 chunks: shuffled and deflated in threads, and handed to HDF5 as they are.
+"""Spike times as HDF5 chunks: shuffled and deflated in threads, and handed to HDF5 as
+they are.
 
-The result is ordinary gzip behind the shuffle filter, which any HDF5 reads; only the way there is short.
+The result is ordinary gzip behind the shuffle filter, which any HDF5 reads; only the
+way there is short.
 """
 
 from __future__ import annotations
@@ -26,10 +28,18 @@ except ImportError:  # the extra "fast" is not installed
     isal_zlib = None
 _ISAL_ERRORS = () if isal_zlib is None else (isal_zlib.error,)
 
-__all__ = ["CHUNK", "SpikeTimes", "checked_compression", "read_spike_times", "write_spike_times"]
+__all__ = [
+    "CHUNK",
+    "SpikeTimes",
+    "checked_compression",
+    "read_spike_times",
+    "write_spike_times",
+]
 
 CHUNK = 1 << 17
-"""Spike times in a chunk: one megabyte, the most that HDF5's cache holds when others read unit by unit."""
+"""Spike times in a chunk: one megabyte, the most that HDF5's cache holds when others
+read unit by unit.
+"""
 
 _FAST_LEVEL = 2
 """The one level that isal makes, five times faster than zlib and 5 % larger."""
@@ -52,9 +62,16 @@ def checked_compression(compression: Any) -> int | None:
         return _FAST_LEVEL
     if compression is None:
         return None
-    if isinstance(compression, int) and not isinstance(compression, bool) and 1 <= compression <= 9:
+    if (
+        isinstance(compression, int)
+        and not isinstance(compression, bool)
+        and 1 <= compression <= 9
+    ):
         return compression
-    msg = "compression must be 'gzip' (fast), a level of gzip from 1 to 9 (smaller, slower) or None, "
+    msg = (
+        "compression must be 'gzip' (fast), a level of gzip from 1 to 9 (smaller,"
+        " slower) or None, "
+    )
     raise InputValueError(msg + f"got {compression!r}")
 
 
@@ -69,12 +86,19 @@ class SpikeTimes:
         Unit, first bin and bin after the last of each row, in the order of the array.
     """
 
-    def __init__(self, raster: SpikeRaster, rows: Iterable[tuple[int, int, int]]) -> None:
+    def __init__(
+        self, raster: SpikeRaster, rows: Iterable[tuple[int, int, int]]
+    ) -> None:
         self._raster, self._rows = raster, list(rows)
-        edges = np.unique([edge for _, *both in self._rows for edge in both]).astype(np.int64)
+        edges = np.unique([edge for _, *both in self._rows for edge in both]).astype(
+            np.int64
+        )
         before = raster.cumulative_counts(edges)
         place = {int(edge): i for i, edge in enumerate(edges)}
-        counts = [before[unit, place[stop]] - before[unit, place[start]] for unit, start, stop in self._rows]
+        counts = [
+            before[unit, place[stop]] - before[unit, place[start]]
+            for unit, start, stop in self._rows
+        ]
         self.ends = np.cumsum(np.asarray(counts, np.int64))
 
     def __len__(self) -> int:
@@ -92,14 +116,20 @@ class SpikeTimes:
             unit, start, stop = self._rows[row]
             found = self._raster.spike_bins(unit)
             if (start, stop) != (0, self._raster.n_time_bins):
-                found = found[np.searchsorted(found, start) : np.searchsorted(found, stop)]
+                found = found[
+                    np.searchsorted(found, start) : np.searchsorted(found, stop)
+                ]
             here = slice(max(first, row_start), min(last, int(self.ends[row])))
             found = found[here.start - row_start : here.stop - row_start]
-            times[here.start - first : here.stop - first] = self._raster.spike_time_seconds(found)
+            times[here.start - first : here.stop - first] = (
+                self._raster.spike_time_seconds(found)
+            )
         return times
 
 
-def write_spike_times(dataset: Any, spikes: SpikeTimes, level: int | None, claim: Callable[[int], None]) -> None:
+def write_spike_times(
+    dataset: Any, spikes: SpikeTimes, level: int | None, claim: Callable[[int], None]
+) -> None:
     """Fill a preallocated dataset.
 
     Parameters
@@ -127,7 +157,10 @@ def write_spike_times(dataset: Any, spikes: SpikeTimes, level: int | None, claim
 
 
 def read_spike_times(
-    dataset: Any, counts: npt.NDArray[np.int64], raster: SpikeRaster, bits: npt.NDArray[np.uint8]
+    dataset: Any,
+    counts: npt.NDArray[np.int64],
+    raster: SpikeRaster,
+    bits: npt.NDArray[np.uint8],
 ) -> None:
     """Set the bits of the spikes of a dataset that `write_spike_times` filled.
 
@@ -145,7 +178,8 @@ def read_spike_times(
     Raises
     ------
     FileFormatError
-        If a time is not exactly where a bin of the raster has its spike, or a chunk is damaged.
+        If a time is not exactly where a bin of the raster has its spike, or a chunk is
+        damaged.
     """
     length = dataset.chunks[0] if dataset.chunks else CHUNK
     total, n_bytes = len(dataset), -(-raster.n_time_bins // 8)
@@ -160,7 +194,10 @@ def read_spike_times(
                 continue
             mask, data = dataset.id.read_direct_chunk((first,))
             if mask:
-                raise FileFormatError("a chunk of spike times was written without its filters; get another copy")
+                raise FileFormatError(
+                    "a chunk of spike times was written without its filters; get"
+                    " another copy"
+                )
             yield first, data
 
     def place(item: tuple[int, Any]) -> None:
@@ -190,21 +227,36 @@ def read_spike_times(
         pass
 
 
-def _exact_bins(times: npt.NDArray[np.float64], raster: SpikeRaster) -> npt.NDArray[np.int64]:
+def _exact_bins(
+    times: npt.NDArray[np.float64], raster: SpikeRaster
+) -> npt.NDArray[np.int64]:
     since_start = times - raster.t_start_seconds if raster.t_start_seconds else times
     with np.errstate(invalid="ignore"):
-        # A quarter of the way through its bin, a spike is far from where cutting off would go wrong.
+        # A quarter of the way through its bin, a spike is far from where cutting off
+        # would go wrong.
         bins = (since_start * (1.0 / raster.sampling_period_seconds)).astype(np.int64)
     inside = len(bins) == 0 or (bins.min() >= 0 and bins.max() < raster.n_time_bins)
     if not inside or not np.array_equal(raster.spike_time_seconds(bins), times):
-        msg = "a spike time lies elsewhere than a quarter of the way through a bin of the recording, so the file was "
+        msg = (
+            "a spike time lies elsewhere than a quarter of the way through a bin of the"
+            " recording, so the file was "
+        )
         raise FileFormatError(msg + "changed or damaged; get an undamaged copy")
     return bins
 
 
-def _in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[Item, Result]]:
+def _in_threads(
+    function: Callable[[Item], Result], items: Iterable[Item]
+) -> Iterator[tuple[Item, Result]]:
     """Results in order, with a few items under way at a time."""
-    workers = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    workers = max(
+        1,
+        (
+            len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else os.cpu_count() or 1
+        ),
+    )
     with ThreadPoolExecutor(workers, thread_name_prefix="ann2neo-chunks") as pool:
         waiting: deque[tuple[Item, Future[Result]]] = deque()
         try:
@@ -235,11 +287,20 @@ def _deflated(data: npt.NDArray[np.uint8], level: int) -> bytes:
 def _inflated(data: bytes, length: int) -> npt.NDArray[np.uint8]:
     """Bytes of the times of a chunk, still shuffled, shape (8, length)."""
     try:
-        plain = isal_zlib.decompress(data, bufsize=8 * length) if isal_zlib is not None else zlib.decompress(data)
+        plain = (
+            isal_zlib.decompress(data, bufsize=8 * length)
+            if isal_zlib is not None
+            else zlib.decompress(data)
+        )
     except (zlib.error, ValueError, *_ISAL_ERRORS) as error:
-        raise FileFormatError(f"a chunk of spike times is damaged ({error}); get an undamaged copy") from error
+        raise FileFormatError(
+            f"a chunk of spike times is damaged ({error}); get an undamaged copy"
+        ) from error
     if len(plain) != 8 * length:
-        msg = f"a chunk of spike times holds {len(plain)} bytes instead of {8 * length}; get an undamaged copy"
+        msg = (
+            f"a chunk of spike times holds {len(plain)} bytes instead of {8 * length};"
+            " get an undamaged copy"
+        )
         raise FileFormatError(msg)
     return np.frombuffer(plain, np.uint8).reshape(8, length)
 
@@ -252,7 +313,9 @@ def _unshuffled(planes: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
 
 
 def _is_ours(dataset: Any) -> bool:
-    """Whether the chunks are float64 behind shuffle and gzip, in that order, so that we may undo both ourselves."""
+    """Whether the chunks are float64 behind shuffle and gzip, in that order, so that we
+    may undo both ourselves.
+    """
     if dataset.chunks is None or dataset.dtype != np.dtype("<f8"):
         return False
     plist = dataset.id.get_create_plist()

@@ -35,12 +35,22 @@ _REMEDIES = {
     "check_experimenter_exists": _METADATA + "'experimenter: \"Last, First\"'",
     "check_institution": _METADATA + "'institution: ...'",
     "check_experiment_description": _METADATA + "'experiment_description: ...'",
-    "check_keywords": "profile='neo' has none, because neo.io.NWBIO fails on them; write profile='dandi' to share",
-    "check_subject_exists": _METADATA + "'subject_id: ...', 'species: ...', 'sex: ...', 'age: ...'",
+    "check_keywords": (
+        "profile='neo' has none, because neo.io.NWBIO fails on them; write"
+        " profile='dandi' to share"
+    ),
+    "check_subject_exists": (
+        _METADATA + "'subject_id: ...', 'species: ...', 'sex: ...', 'age: ...'"
+    ),
     "check_subject_species_form": _METADATA + "'species: Genus species'",
-    "check_single_row": "nothing to do: a recording of one phase or one presentation has a table of one row",
+    "check_single_row": (
+        "nothing to do: a recording of one phase or one presentation has a table of"
+        " one row"
+    ),
     "check_column_binary_capability": "give the column as booleans",
-    "check_data_orientation": "nothing to do if there really are more units than presentations",
+    "check_data_orientation": (
+        "nothing to do if there really are more units than presentations"
+    ),
     "DANDI.NON_DANDI_FILENAME": "let ann2neo share name the file",
     "DANDI.NON_DANDI_FOLDERNAME": "let ann2neo share place the file",
     "schema": "write the file again, or report it to whoever wrote it",
@@ -90,26 +100,37 @@ def is_clean(findings: Iterable[Finding]) -> bool:
 def findings_text(path: Path, findings: Iterable[Finding]) -> str:
     """The findings of one file as lines of text."""
     found = list(findings)
-    lines = [f"{path}: {'clean' if is_clean(found) else 'NOT clean'}, {len(found)} finding{'s' * (len(found) != 1)}"]
+    lines = [
+        (
+            f"{path}: {'clean' if is_clean(found) else 'NOT clean'}, {len(found)}"
+            f" finding{'s' * (len(found) != 1)}"
+        )
+    ]
     for finding in found:
-        lines.append(f"  {finding.severity} ({finding.source}, {finding.check}) at {finding.place}: {finding.message}")
+        lines.append(
+            f"  {finding.severity} ({finding.source}, {finding.check}) at"
+            f" {finding.place}: {finding.message}"
+        )
         lines.append(f"    remedy: {finding.remedy}")
     return "\n".join(lines)
 
 
 def validate_nwb(path: str | os.PathLike[str]) -> list[Finding]:
-    """Ask every validator about a file: schema, NWB Inspector in both configurations, DANDI, and our own sums.
+    """Ask every validator about a file: schema, NWB Inspector in both configurations,
+    DANDI, and our own sums.
 
     Parameters
     ----------
     path : path
-        An NWB file, of ours or not. DANDI's rule for names is applied where a folder above holds ``dandiset.yaml``.
+        An NWB file, of ours or not. DANDI's rule for names is applied where a folder
+        above holds ``dandiset.yaml``.
 
     Returns
     -------
     list of Finding
-        Worst first; empty if nobody has anything to say. A clean file is valid for DANDI, which is not to say that
-        DANDI takes it: simulated data are decided case by case.
+        Worst first; empty if nobody has anything to say. A clean file is valid for
+        DANDI, which is not to say that DANDI takes it: simulated data are decided case
+        by case.
 
     Raises
     ------
@@ -122,10 +143,17 @@ def validate_nwb(path: str | os.PathLike[str]) -> list[Finding]:
     --------
     >>> import ann2neo, tempfile
     >>> recording = ann2neo.Recording.from_activations([[1.0, 0.0], [1.0, 1.0]])
-    >>> facts = {"experimenter": "Noether, Emmy", "institution": "University of Somewhere"}
+    >>> facts = {
+    ...     "experimenter": "Noether, Emmy",
+    ...     "institution": "University of Somewhere",
+    ... }
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     findings = validate_nwb(ann2neo.write_nwb(recording, f"{folder}/network.nwb", facts))
-    >>> [(found.severity, found.check) for found in findings]  # the table of phases has one row
+    ...     findings = validate_nwb(
+    ...         ann2neo.write_nwb(recording, f"{folder}/network.nwb", facts)
+    ...     )
+    >>> [
+    ...     (found.severity, found.check) for found in findings
+    ... ]  # the table of phases has one row
     [('suggestion', 'check_single_row')]
     """
     file = Path(path)
@@ -133,7 +161,10 @@ def validate_nwb(path: str | os.PathLike[str]) -> list[Finding]:
         try:
             importlib.import_module(module)
         except ImportError as error:
-            msg = f"validating needs {module}, which is not installed; pip install 'ann2neo[validate]'"
+            msg = (
+                f"validating needs {module}, which is not installed; pip install"
+                " 'ann2neo[validate]'"
+            )
             raise MissingExtraError(msg) from error
     if not file.is_file():
         raise FileFormatError(f"{file} is not a file; give the path of one .nwb file")
@@ -145,21 +176,30 @@ def validate_nwb(path: str | os.PathLike[str]) -> list[Finding]:
     except FileFormatError as error:
         return [_finding("error", "ann2neo", "integrity", "/", str(error))]
     found = [*_schema(file), *_inspector(file), *_dandi(file)]
-    return sorted(_without_repeats(found), key=lambda f: (-SEVERITIES.index(f.severity), f.check, f.place))
+    return sorted(
+        _without_repeats(found),
+        key=lambda f: (-SEVERITIES.index(f.severity), f.check, f.place),
+    )
 
 
-def _finding(severity: str, source: str, check: str, place: str, message: str) -> Finding:
+def _finding(
+    severity: str, source: str, check: str, place: str, message: str
+) -> Finding:
     remedy = _REMEDIES.get(check, f"see what {source} says about {check}")
     return Finding(severity, source, check, place, " ".join(message.split()), remedy)
 
 
 def _without_repeats(findings: Iterable[Finding]) -> list[Finding]:
-    """One finding per check and place, the worst: DANDI asks the schema and the inspector, too."""
+    """One finding per check and place, the worst: DANDI asks the schema and the
+    inspector, too.
+    """
     worst: dict[tuple[str, str, str], Finding] = {}
     for finding in findings:
         key = (finding.check, finding.place, finding.message)
         known = worst.get(key)
-        if known is None or SEVERITIES.index(finding.severity) > SEVERITIES.index(known.severity):
+        if known is None or SEVERITIES.index(finding.severity) > SEVERITIES.index(
+            known.severity
+        ):
             worst[key] = finding
     return list(worst.values())
 
@@ -168,33 +208,62 @@ def _schema(file: Path) -> Iterator[Finding]:
     import pynwb
 
     for error in pynwb.validate(path=str(file)):
-        yield _finding("error", "schema", "schema", str(error.location or "/"), f"{error.name}: {error.reason}")
+        yield _finding(
+            "error",
+            "schema",
+            "schema",
+            str(error.location or "/"),
+            f"{error.name}: {error.reason}",
+        )
 
 
 def _inspector(file: Path) -> Iterator[Finding]:
     import nwbinspector
 
     for config in (None, nwbinspector.load_config("dandi")):
-        for message in nwbinspector.inspect_nwbfile(nwbfile_path=str(file), skip_validate=True, config=config):
+        for message in nwbinspector.inspect_nwbfile(
+            nwbfile_path=str(file), skip_validate=True, config=config
+        ):
             severity = _SEVERITY_OF[message.importance.name]
             place = message.location or "/"
-            yield _finding(severity, "inspector", str(message.check_function_name), place, message.message)
+            yield _finding(
+                severity,
+                "inspector",
+                str(message.check_function_name),
+                place,
+                message.message,
+            )
 
 
 def _dandi(file: Path) -> Iterator[Finding]:
     from dandi.files import dandi_file
 
-    folder = next((parent for parent in file.resolve().parents if (parent / "dandiset.yaml").is_file()), None)
+    folder = next(
+        (
+            parent
+            for parent in file.resolve().parents
+            if (parent / "dandiset.yaml").is_file()
+        ),
+        None,
+    )
     logger = logging.getLogger("dandi")
     level = logger.level
     # What it logs, it also returns.
     logger.setLevel(logging.CRITICAL)
     try:
-        results: list[Any] = dandi_file(file.resolve(), dandiset_path=folder).get_validation_errors()
+        results: list[Any] = dandi_file(
+            file.resolve(), dandiset_path=folder
+        ).get_validation_errors()
     finally:
         logger.setLevel(level)
     for result in results:
-        severity = _SEVERITY_OF.get(result.severity.name, "error") if result.severity else "suggestion"
+        severity = (
+            _SEVERITY_OF.get(result.severity.name, "error")
+            if result.severity
+            else "suggestion"
+        )
         check = result.id.removeprefix("NWBI.")
         places = dict(result.within_asset_paths or {}).values()
-        yield _finding(severity, "dandi", check, next(iter(places), "/"), result.message or check)
+        yield _finding(
+            severity, "dandi", check, next(iter(places), "/"), result.message or check
+        )

@@ -14,7 +14,11 @@ from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.io.nwb.disk_space import claim_space, release_space
 from ann2neo.io.nwb.layout import PROFILES, Stretch, header_of, stretches
 from ann2neo.io.nwb.metadata import Metadata, checked_metadata
-from ann2neo.io.nwb.spike_chunks import SpikeTimes, checked_compression, write_spike_times
+from ann2neo.io.nwb.spike_chunks import (
+    SpikeTimes,
+    checked_compression,
+    write_spike_times,
+)
 from ann2neo.recording import Recording
 
 __all__ = ["write_nwb"]
@@ -42,21 +46,25 @@ def write_nwb(
     path : path
         A name that ends in ``.nwb``. It appears only when the file is complete.
     metadata : Metadata, mapping, or path of a YAML file, optional
-        What only you know: experimenter, institution, ...; see `Metadata` for the keys. Nothing is invented.
+        What only you know: experimenter, institution, ...; see `Metadata` for the keys.
+        Nothing is invented.
     profile : {"dandi", "neo"}
-        "dandi" is NWB's best practice: presentations are trials, one row per unit. "neo" is what `neo.io.NWBIO` reads:
-        presentations are epochs, a row per unit and phase. `read_nwb` reads both.
+        "dandi" is NWB's best practice: presentations are trials, one row per unit.
+        "neo" is what `neo.io.NWBIO` reads: presentations are epochs, a row per unit and
+        phase. `read_nwb` reads both.
     compression : {"gzip"}, int or None
         "gzip" is fast; 1 to 9 are levels of gzip, None is none.
     overwrite : bool, default False
         Replace an existing file.
-    stimuli : array, shape (n_stimuli, ...), or mapping of phase to such arrays, optional
-        Also write what was shown, in the order in which it was shown: rows are picked by ``stimulus_id`` where there is
-        one. Images (uint8 of three axes, or four axes with 1, 3 or 4 channels last) become an ImageSeries, others a
-        TimeSeries. For profile "dandi".
-    activations : mapping of str to iterable of ndarray, shape (n_bins_of_batch, n_units_of_layer), optional
-        Also write the activations behind the spikes of some layers as float32, batch after batch in the order of the
-        time bins; each batch is checked against the spikes.
+    stimuli : array, shape (n_stimuli, ...), or mapping of phase to array, optional
+        Also write what was shown, in the order in which it was shown: rows are picked
+        by ``stimulus_id`` where there is one. Images (uint8 of three axes, or four axes
+        with 1, 3 or 4 channels last) become an ImageSeries, others a TimeSeries. For
+        profile "dandi".
+    activations : mapping of str to iterable of (n_bins, n_units) arrays, optional
+        Also write the activations behind the spikes of some layers as float32, batch
+        after batch in the order of the time bins; each batch is checked against the
+        spikes.
 
     Returns
     -------
@@ -66,30 +74,38 @@ def write_nwb(
     Raises
     ------
     InputTypeError, InputValueError
-        If an argument is wrong, no unit spikes at all, ``t_start`` is negative, time bins are longer than 10 ms, or a
-        table holds what NWB cannot keep. Nothing was written.
+        If an argument is wrong, no unit spikes at all, ``t_start`` is negative, time
+        bins are longer than 10 ms, or a table holds what NWB cannot keep. Nothing was
+        written.
     OutputExistsError, OutputLockedError, OutputError
-        If the file exists, is being written by somebody else, or cannot be written. An old file is whole.
+        If the file exists, is being written by somebody else, or cannot be written. An
+        old file is whole.
 
     Notes
     -----
-    pynapple takes the support of a file from its first and last spikes, so its ``rate`` is not ours until it is told
-    the extent: ``units.restrict(pynapple.IntervalSet(0, n_time_bins * sampling_period))``. Where HDF5 finds a column
-    ``layer_index`` beside ``layer``, readers that go by names take it for an index; it is stored as ``layer_number``.
+    pynapple takes the support of a file from its first and last spikes, so its ``rate``
+    is not ours until it is told the extent: ``units.restrict(pynapple.IntervalSet(0,
+    n_time_bins * sampling_period))``. Where HDF5 finds a column ``layer_index`` beside
+    ``layer``, readers that go by names take it for an index; it is stored as
+    ``layer_number``.
 
     Examples
     --------
     >>> import numpy as np, tempfile, ann2neo
     >>> recording = Recording.from_activations(np.eye(3), labels=[0, 1, 1])
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = write_nwb(recording, f"{folder}/eye.nwb", {"experimenter": "Noether, Emmy"})
+    ...     path = write_nwb(
+    ...         recording, f"{folder}/eye.nwb", {"experimenter": "Noether, Emmy"}
+    ...     )
     ...     ann2neo.read_nwb(path).equals(recording)
     True
     """
     target = output_path(path, ".nwb", overwrite=overwrite)
     level = checked_compression(compression)
     if profile not in PROFILES:
-        raise InputValueError(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
+        raise InputValueError(
+            f"profile must be one of {', '.join(PROFILES)}, got {profile!r}"
+        )
     given = checked_metadata(metadata)
     _check_recording(recording)
 
@@ -102,7 +118,10 @@ def write_nwb(
 
     check_columns(recording)
     if stimuli is not None and profile == "neo":
-        msg = "stimuli cannot be written with profile='neo': neo.io.NWBIO takes images for signals and fails"
+        msg = (
+            "stimuli cannot be written with profile='neo': neo.io.NWBIO takes images"
+            " for signals and fails"
+        )
         raise InputValueError(msg + "; leave them out or write profile='dandi'")
     header = header_of(recording, profile)
     whole = [Stretch("", 0, recording.n_time_bins, "unknown", is_phase=False)]
@@ -111,15 +130,21 @@ def write_nwb(
     series = [] if stimuli is None else stimulus_series(recording, stimuli, level)
     n_stimuli = len(series)
     if activations is not None:
-        series += activation_series(recording, activations, parts, level=level, for_neo=profile == "neo")
-    spikes = SpikeTimes(recording.raster, [(unit, part.start_bin, part.stop_bin) for unit, part in rows])
+        series += activation_series(
+            recording, activations, parts, level=level, for_neo=profile == "neo"
+        )
+    spikes = SpikeTimes(
+        recording.raster, [(unit, part.start_bin, part.stop_bin) for unit, part in rows]
+    )
     file, spike_times = nwb_file(recording, header, given, rows, spikes, level)
     for place, one in enumerate(series):
         (file.add_stimulus if place < n_stimuli else file.add_acquisition)(one.series)
     with complete_file(target, overwrite=overwrite) as partial:
         with (
             # HDF5's own lock would meet ours, which the same process holds.
-            h5py.File(partial, "w", locking=False, libver=("earliest", "v110")) as handle,
+            h5py.File(
+                partial, "w", locking=False, libver=("earliest", "v110")
+            ) as handle,
             pynwb.NWBHDF5IO(file=handle, mode="w") as io,
         ):
             margin = _table_bytes(recording, len(rows))
@@ -140,7 +165,9 @@ def write_nwb(
 def _table_bytes(recording: Recording, n_rows: int) -> int:
     """More than all tables, the schema and HDF5's own books will take."""
     units, presentations = recording.units, recording.presentations
-    cells = n_rows * (len(units.columns) + 6) + len(presentations) * (len(presentations.columns) + 6)
+    cells = n_rows * (len(units.columns) + 6) + len(presentations) * (
+        len(presentations.columns) + 6
+    )
     texts = sum(
         int(table[name].str.len().sum()) * 4
         for table in (units, presentations)
@@ -153,14 +180,31 @@ def _table_bytes(recording: Recording, n_rows: int) -> int:
 def _check_recording(recording: Recording) -> None:
     if not isinstance(recording, Recording):
         msg = f"write_nwb needs a Recording, got {type(recording).__name__}"
-        raise InputTypeError(msg + "; make one with record, Recording.from_raster or from_neo")
+        raise InputTypeError(
+            msg + "; make one with record, Recording.from_raster or from_neo"
+        )
     raster = recording.raster
     if raster.sampling_period_seconds > _LONGEST_PERIOD:
-        msg = f"the sampling period is {raster.sampling_period}, NWB's checks accept up to 10 ms; record with "
-        raise InputValueError(msg + "sampling_period=1 * pq.ms, or rebuild the raster with a shorter one")
+        msg = (
+            f"the sampling period is {raster.sampling_period}, NWB's checks accept up"
+            " to 10 ms; record with "
+        )
+        raise InputValueError(
+            msg + "sampling_period=1 * pq.ms, or rebuild the raster with a shorter one"
+        )
     if raster.t_start_seconds < 0:
-        msg = f"t_start is {raster.t_start}, but times in NWB must not be negative; rebuild the raster with "
+        msg = (
+            f"t_start is {raster.t_start}, but times in NWB must not be negative;"
+            " rebuild the raster with "
+        )
         raise InputValueError(msg + "t_start=0 * pq.ms")
     if not np.any(raster.spike_counts()):
-        msg = f"no unit of this recording spikes at all ({raster.n_units} units, {raster.n_time_bins} bins), and NWB's "
-        raise InputValueError(msg + "checks fail on an empty spike_times; lower the threshold or record other layers")
+        msg = (
+            f"no unit of this recording spikes at all ({raster.n_units} units,"
+            f" {raster.n_time_bins} bins), and NWB's "
+        )
+        raise InputValueError(
+            msg
+            + "checks fail on an empty spike_times; lower the threshold or record other"
+            " layers"
+        )

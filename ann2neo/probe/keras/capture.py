@@ -1,4 +1,6 @@
-"""Capture: listening to what layers return while a model runs, and leaving them as they were."""
+"""Capture: listening to what layers return while a model runs, and leaving them as they
+were.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ __all__ = ["LOCK", "Heard", "listening", "tensors_of"]
 
 _METHODS = ("call", "quantized_call")
 LOCK = threading.RLock()
-"""Held while layers are wrapped: two threads must not wrap and unwrap the same one at once."""
+"""Held while layers are wrapped: two threads must not wrap and unwrap the same one at
+once.
+"""
 
 
 class Heard(NamedTuple):
@@ -32,8 +36,8 @@ def listening(layers: Sequence[Any]) -> Iterator[list[Heard]]:
     Parameters
     ----------
     layers : sequence of keras.Layer
-        Layers to listen to. Their ``call`` is wrapped on the object, not on the class, and put back at the end of the
-        block whatever happens.
+        Layers to listen to. Their ``call`` is wrapped on the object, not on the class,
+        and put back at the end of the block whatever happens.
 
     Yields
     ------
@@ -42,12 +46,19 @@ def listening(layers: Sequence[Any]) -> Iterator[list[Heard]]:
     """
     heard: list[Heard] = []
     with LOCK:
-        before = [(layer, method, layer.__dict__.get(method)) for layer in layers for method in _METHODS]
+        before = [
+            (layer, method, layer.__dict__.get(method))
+            for layer in layers
+            for method in _METHODS
+        ]
         try:
             for position, layer in enumerate(layers):
                 for method in _METHODS:
-                    # Into the dict, past Keras' attribute tracking: nothing of the layer may remember this.
-                    layer.__dict__[method] = _listener(getattr(layer, method), position, heard)
+                    # Into the dict, past Keras' attribute tracking: nothing of the
+                    # layer may remember this.
+                    layer.__dict__[method] = _listener(
+                        getattr(layer, method), position, heard
+                    )
             yield heard
         finally:
             for layer, method, own in before:
@@ -57,7 +68,9 @@ def listening(layers: Sequence[Any]) -> Iterator[list[Heard]]:
                     layer.__dict__[method] = own
 
 
-def _listener(call: Callable[..., Any], position: int, heard: list[Heard]) -> Callable[..., Any]:
+def _listener(
+    call: Callable[..., Any], position: int, heard: list[Heard]
+) -> Callable[..., Any]:
     @functools.wraps(call)
     def listen(*args: Any, **kwargs: Any) -> Any:
         outputs = call(*args, **kwargs)

@@ -1,4 +1,6 @@
-"""Crossings: where activations lie above their thresholds, found and packed by the backend in one pass over memory."""
+"""Crossings: where activations lie above their thresholds, found and packed by the
+backend in one pass over memory.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ def crossings(
     activations : tensor of the backend, shape (n_samples, ...)
         Activations of one output.
     limits : ndarray of float32 or float64, shape () or (n_chosen,)
-        Thresholds, as `below_in_float32` gives them; float64 for activations of that type.
+        Thresholds, as `below_in_float32` gives them; float64 for activations of that
+        type.
     index : ndarray of int32, shape (n_chosen,), or None
         Units to keep, in C order of the output; all if None.
 
@@ -47,15 +50,28 @@ def crossings(
         str(limits.dtype),
         None if index is None else len(index),
     )
-    words = _view(compare(activations, limits) if index is None else compare(activations, limits, index))
-    return words.view(np.uint8)[:, :: words.itemsize], not words.size or bool(words.max() < _NOT_FINITE)
+    words = _view(
+        compare(activations, limits)
+        if index is None
+        else compare(activations, limits, index)
+    )
+    return words.view(np.uint8)[:, :: words.itemsize], not words.size or bool(
+        words.max() < _NOT_FINITE
+    )
 
 
 @functools.lru_cache(maxsize=4096)
 def _comparison(
-    backend: str, shape: tuple[int, ...], dtype: str, limits: tuple[int, ...], limit_dtype: str, n_chosen: int | None
+    backend: str,
+    shape: tuple[int, ...],
+    dtype: str,
+    limits: tuple[int, ...],
+    limit_dtype: str,
+    n_chosen: int | None,
 ) -> Callable[..., Any]:
-    """The comparison compiled by XLA for one shape; TensorFlow's own kernels would pass over memory six times."""
+    """The comparison compiled by XLA for one shape; TensorFlow's own kernels would pass
+    over memory six times.
+    """
     if backend == "jax":
         import jax
 
@@ -66,13 +82,18 @@ def _comparison(
     specs = [tf.TensorSpec(shape, dtype), tf.TensorSpec(limits, limit_dtype)]
     if n_chosen is not None:
         specs.append(tf.TensorSpec((n_chosen,), "int32"))
-    # Called as a tf.function: a concrete function first prints its arguments into an error that nobody sees.
-    compiled = tf.function(_compare, autograph=False, jit_compile=True, input_signature=specs)
+    # Called as a tf.function: a concrete function first prints its arguments into an
+    # error that nobody sees.
+    compiled = tf.function(
+        _compare, autograph=False, jit_compile=True, input_signature=specs
+    )
     return lambda *arguments: compiled(*map(tf.convert_to_tensor, arguments))
 
 
 def _compare(activations: Any, limits: Any, index: Any | None = None) -> Any:
-    """Words of eight samples each, with `_NOT_FINITE` added where one of them is NaN or infinite."""
+    """Words of eight samples each, with `_NOT_FINITE` added where one of them is NaN or
+    infinite.
+    """
     ops = keras.ops
     # Here, since JAX would copy everything to reshape it by itself.
     flat = ops.reshape(activations, (activations.shape[0], -1))
@@ -94,7 +115,8 @@ def _compare(activations: Any, limits: Any, index: Any | None = None) -> Any:
         words += ops.cast(ops.greater(values, limits), "uint16") * (1 << row)
         finite = ops.logical_and(finite, ops.less(ops.absolute(values), float("inf")))
     if missing:
-        # The zeros set beside the last samples may lie above a threshold, and are no samples.
+        # The zeros set beside the last samples may lie above a threshold, and are no
+        # samples.
         real = np.full((octets.shape[0], 1), 255, np.uint16)
         real[-1] >>= missing
         words = ops.bitwise_and(words, real)
@@ -102,8 +124,14 @@ def _compare(activations: Any, limits: Any, index: Any | None = None) -> Any:
 
 
 def _view(tensor: Any) -> npt.NDArray[Any]:
-    """A tensor of the backend as an array, without a copy where it lies in the CPU's memory."""
-    return np.asarray(tensor) if keras.backend.backend() == "jax" else np.from_dlpack(tensor)
+    """A tensor of the backend as an array, without a copy where it lies in the CPU's
+    memory.
+    """
+    return (
+        np.asarray(tensor)
+        if keras.backend.backend() == "jax"
+        else np.from_dlpack(tensor)
+    )
 
 
 def to_numpy(tensor: Any) -> npt.NDArray[Any]:
@@ -112,9 +140,13 @@ def to_numpy(tensor: Any) -> npt.NDArray[Any]:
 
 
 def not_finite(
-    activations: Any, tap: Tap, index: npt.NDArray[np.int32] | None, first_presentation: int
+    activations: Any,
+    tap: Tap,
+    index: npt.NDArray[np.int32] | None,
+    first_presentation: int,
 ) -> ActivationError:
-    """The error for a batch with NaN or infinite activations: names layer, presentation and unit.
+    """The error for a batch with NaN or infinite activations: names layer, presentation
+    and unit.
 
     Parameters
     ----------
@@ -138,5 +170,10 @@ def not_finite(
     units = np.arange(flat.shape[1]) if index is None else index
     row, column = np.argwhere(~np.isfinite(flat[:, units]))[0]
     unit = units[column]
-    msg = f"the layer {tap} gave {flat[row, unit]} at presentation {first_presentation + row}, unit {unit}; activations"
-    return ActivationError(f"{msg} must be finite: look for a diverged network or unscaled input")
+    msg = (
+        f"the layer {tap} gave {flat[row, unit]} at presentation"
+        f" {first_presentation + row}, unit {unit}; activations"
+    )
+    return ActivationError(
+        f"{msg} must be finite: look for a diverged network or unscaled input"
+    )

@@ -31,14 +31,29 @@ from ann2neo.probe.keras.layers import NamedLayer, fixed_batch_size
 
 __all__ = ["JaxForward"]
 
-_FAILURES = (ValueError, TypeError, AttributeError, LookupError, NotImplementedError, RuntimeError)
+_FAILURES = (
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    RuntimeError,
+)
 
 
 class JaxForward:
-    """Forward pass compiled by `jax.jit` for every shape of batch; see `make_forward`."""
+    """Forward pass compiled by `jax.jit` for every shape of batch; see
+    `make_forward`.
+    """
 
     def __init__(
-        self, model: Any, layers: Sequence[NamedLayer], *, training: bool, with_output: bool, eager: bool
+        self,
+        model: Any,
+        layers: Sequence[NamedLayer],
+        *,
+        training: bool,
+        with_output: bool,
+        eager: bool,
     ) -> None:
         self._model, self._layers = model, tuple(layers)
         self._training, self._with_output, self._eager = training, with_output, eager
@@ -46,7 +61,9 @@ class JaxForward:
         self._variables = variables_of(model)
         self._compiled = jax.jit(self._forward)
 
-    def __call__(self, batch: Any, state: State, rng: np.random.Generator | None) -> Passed:
+    def __call__(
+        self, batch: Any, state: State, rng: np.random.Generator | None
+    ) -> Passed:
         """Run one batch; see `Forward`."""
         variables = self._variables
         values = state_values(variables, state, rng)
@@ -57,12 +74,20 @@ class JaxForward:
                 with jax.disable_jit():
                     activations, output, after = self._forward(values, nest)
             else:
-                # JAX may read an array where it lies, and its owner may fill it anew for the next batch.
-                activations, output, after = jax.block_until_ready(self._run_compiled(values, batch))
+                # JAX may read an array where it lies, and its owner may fill it anew
+                # for the next batch.
+                activations, output, after = jax.block_until_ready(
+                    self._run_compiled(values, batch)
+                )
         taps = self._taps[_kind(batch)]
         for tap, activation in zip(taps, activations, strict=True):
             check_batch_axis(tap, activation.shape, len(leaves[0]))
-        return Passed(taps, activations, output, {id(variables[i]): value for i, value in after.items()})
+        return Passed(
+            taps,
+            activations,
+            output,
+            {id(variables[i]): value for i, value in after.items()},
+        )
 
     def abstractly(self, batch: Any, run: Callable[[Any], Any]) -> None:
         """Call `run` on symbols of a batch; see `Forward`."""
@@ -71,19 +96,31 @@ class JaxForward:
             run(nest)
 
         with explaining(self._model, batch, _FAILURES):
-            jax.eval_shape(trace, keras.tree.map_structure(lambda leaf: _symbol(leaf, 0), batch))
+            jax.eval_shape(
+                trace, keras.tree.map_structure(lambda leaf: _symbol(leaf, 0), batch)
+            )
 
     def _forward(self, values: list[Any], nest: Any) -> Any:
         variables = self._variables
         mapping = list(zip(variables, values, strict=True))
         layers = [layer.layer for layer in self._layers]
-        heard, outputs, updates = run_model(self._model, layers, nest, mapping, self._training)
+        heard, outputs, updates = run_model(
+            self._model, layers, nest, mapping, self._training
+        )
         taps, activations = taps_of(
-            self._model, self._layers, heard, functools.partial(_confining_trace, eager=self._eager), self._eager
+            self._model,
+            self._layers,
+            heard,
+            functools.partial(_confining_trace, eager=self._eager),
+            self._eager,
         )
         self._taps[_kind(nest)] = taps
         after = {id(variable): value for variable, value in updates}
-        changed = {i: after[id(variable)] for i, variable in enumerate(variables) if id(variable) in after}
+        changed = {
+            i: after[id(variable)]
+            for i, variable in enumerate(variables)
+            if id(variable) in after
+        }
         return activations, outputs if self._with_output else None, changed
 
     def outputs_of(self, batch: Any) -> list[TapShape]:
@@ -92,14 +129,17 @@ class JaxForward:
             passed = self(batch, {}, None)
             return tap_shapes(passed.taps, passed.activations)
         values = state_values(self._variables, {}, None)
-        # With one sample more, an output whose first axis happens to be as long as the batch gives itself away.
+        # With one sample more, an output whose first axis happens to be as long as the
+        # batch gives itself away.
         longer = 0 if fixed_batch_size(self._model) else 1
         nest = keras.tree.map_structure(lambda leaf: _symbol(leaf, longer), batch)
         with explaining(self._model, batch, _FAILURES), LOCK:
             activations, _, _ = jax.eval_shape(self._forward, values, nest)
         taps = self._taps[_kind(nest)]
         for tap, activation in zip(taps, activations, strict=True):
-            check_batch_axis(tap, activation.shape, keras.tree.flatten(nest)[0].shape[0])
+            check_batch_axis(
+                tap, activation.shape, keras.tree.flatten(nest)[0].shape[0]
+            )
         return tap_shapes(taps, activations)
 
     def _run_compiled(self, values: list[Any], nest: Any) -> Any:
@@ -110,11 +150,23 @@ class JaxForward:
             raise self._confined(values, nest, str(error)) from error
 
     def _confined(self, values: list[Any], nest: Any, error: str) -> Exception:
-        """What to say of a pass that JAX refuses: which layer cannot leave a loop or function."""
+        """What to say of a pass that JAX refuses: which layer cannot leave a loop or
+        function.
+        """
         traced = re.search(r"traced for ([\w /]+)\.", error)
-        where = f"a loop or compiled function ({traced[1]})" if traced else "a loop or compiled function"
+        where = (
+            f"a loop or compiled function ({traced[1]})"
+            if traced
+            else "a loop or compiled function"
+        )
         for layer in self._layers:
-            alone = JaxForward(self._model, [layer], training=self._training, with_output=False, eager=False)
+            alone = JaxForward(
+                self._model,
+                [layer],
+                training=self._training,
+                with_output=False,
+                eager=False,
+            )
             try:
                 if len(self._layers) > 1:
                     jax.jit(alone._forward)(values, nest)
@@ -124,21 +176,35 @@ class JaxForward:
             except LayerError as unheard:
                 return unheard
             return LayerError(confined(self._model, layer, where, eager=False))
-        msg = f"the model {self._model.name!r} keeps values of one compiled pass for the next, which JAX refuses"
+        msg = (
+            f"the model {self._model.name!r} keeps values of one compiled pass for the"
+            " next, which JAX refuses"
+        )
         return InputValueError(f"{msg}; pass eager=True to run operation by operation")
 
 
 def _symbol(leaf: Any, longer: int) -> Any:
     """Shape and type of an input, with some samples more."""
-    return jax.ShapeDtypeStruct((len(leaf) + longer, *leaf.shape[1:]), jax.dtypes.canonicalize_dtype(leaf.dtype))
+    return jax.ShapeDtypeStruct(
+        (len(leaf) + longer, *leaf.shape[1:]), jax.dtypes.canonicalize_dtype(leaf.dtype)
+    )
 
 
 def _kind(nest: Any) -> Any:
     """Shapes and types of a batch, types as JAX takes them."""
     leaves = keras.tree.flatten(nest)
-    return tuple((tuple(leaf.shape), str(jax.dtypes.canonicalize_dtype(leaf.dtype))) for leaf in leaves)
+    return tuple(
+        (tuple(leaf.shape), str(jax.dtypes.canonicalize_dtype(leaf.dtype)))
+        for leaf in leaves
+    )
 
 
 def _confining_trace(tensor: Any, eager: bool) -> str | None:
-    """Name of what a tensor cannot leave. Eagerly only rematerialization traces; else `_confined` finds it."""
-    return "a rematerialized or compiled function" if eager and isinstance(tensor, jax.core.Tracer) else None
+    """Name of what a tensor cannot leave. Eagerly only rematerialization traces; else
+    `_confined` finds it.
+    """
+    return (
+        "a rematerialized or compiled function"
+        if eager and isinstance(tensor, jax.core.Tracer)
+        else None
+    )

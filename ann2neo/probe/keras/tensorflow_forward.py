@@ -27,11 +27,20 @@ from ann2neo.probe.keras.layers import NamedLayer, fixed_batch_size
 
 __all__ = ["TensorFlowForward"]
 
-_FAILURES = (ValueError, TypeError, AttributeError, LookupError, NotImplementedError, tf.errors.OpError)
+_FAILURES = (
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    tf.errors.OpError,
+)
 
 
 class _Compiled(NamedTuple):
-    """A traced pass: what it records, as symbols of known shape, and the variables it would change."""
+    """A traced pass: what it records, as symbols of known shape, and the variables it
+    would change.
+    """
 
     function: Callable[..., Any]
     taps: tuple[Tap, ...]
@@ -40,16 +49,26 @@ class _Compiled(NamedTuple):
 
 
 class TensorFlowForward:
-    """Forward pass compiled as a `tf.function` for every kind of batch; see `make_forward`."""
+    """Forward pass compiled as a `tf.function` for every kind of batch; see
+    `make_forward`.
+    """
 
     def __init__(
-        self, model: Any, layers: Sequence[NamedLayer], *, training: bool, with_output: bool, eager: bool
+        self,
+        model: Any,
+        layers: Sequence[NamedLayer],
+        *,
+        training: bool,
+        with_output: bool,
+        eager: bool,
     ) -> None:
         self._model, self._layers = model, tuple(layers)
         self._training, self._with_output, self._eager = training, with_output, eager
         self._compiled: dict[Any, _Compiled] = {}
 
-    def __call__(self, batch: Any, state: State, rng: np.random.Generator | None) -> Passed:
+    def __call__(
+        self, batch: Any, state: State, rng: np.random.Generator | None
+    ) -> Passed:
         """Run one batch; see `Forward`."""
         with explaining(self._model, batch, _FAILURES):
             tensors = [tf.convert_to_tensor(leaf) for leaf in keras.tree.flatten(batch)]
@@ -60,14 +79,18 @@ class TensorFlowForward:
             activations, output, after = compiled.function(tensors, values)
         for tap, activation in zip(compiled.taps, activations, strict=True):
             check_batch_axis(tap, activation.shape, tensors[0].shape[0])
-        carried = {id(v): value for v, value in zip(compiled.variables, after, strict=True)}
+        carried = {
+            id(v): value for v, value in zip(compiled.variables, after, strict=True)
+        }
         return Passed(compiled.taps, activations, output, carried)
 
     def outputs_of(self, batch: Any) -> list[TapShape]:
         """What is recorded of such a batch; see `Forward`."""
         if not self._eager:
             with explaining(self._model, batch, _FAILURES):
-                tensors = [tf.convert_to_tensor(leaf) for leaf in keras.tree.flatten(batch)]
+                tensors = [
+                    tf.convert_to_tensor(leaf) for leaf in keras.tree.flatten(batch)
+                ]
                 compiled = self._compiled_for(batch, tensors)
             if all(tensor.shape[1:].is_fully_defined() for tensor in compiled.symbols):
                 return tap_shapes(compiled.taps, compiled.symbols)
@@ -76,7 +99,9 @@ class TensorFlowForward:
 
     def abstractly(self, batch: Any, run: Callable[[Any], Any]) -> None:
         """Call `run` on symbols of a batch; see `Forward`."""
-        specs = [self._spec(tf.convert_to_tensor(leaf)) for leaf in keras.tree.flatten(batch)]
+        specs = [
+            self._spec(tf.convert_to_tensor(leaf)) for leaf in keras.tree.flatten(batch)
+        ]
 
         def trace(tensors: list[Any]) -> None:
             run(keras.tree.pack_sequence_as(batch, tensors))
@@ -86,16 +111,22 @@ class TensorFlowForward:
 
     def _compiled_for(self, batch: Any, tensors: list[Any]) -> _Compiled:
         structure = repr(keras.tree.pack_sequence_as(batch, list(range(len(tensors)))))
-        key = (structure, tuple((tensor.dtype, tuple(tensor.shape[1:])) for tensor in tensors))
+        key = (
+            structure,
+            tuple((tensor.dtype, tuple(tensor.shape[1:])) for tensor in tensors),
+        )
         if key not in self._compiled:
-            # The first tracing shows which variables the pass would change; if any, they become arguments.
+            # The first tracing shows which variables the pass would change; if any,
+            # they become arguments.
             compiled, changed = self._trace(batch, tensors, [])
             if changed:
                 compiled, _ = self._trace(batch, tensors, changed)
             self._compiled[key] = compiled
         return self._compiled[key]
 
-    def _trace(self, batch: Any, tensors: list[Any], variables: list[Any]) -> tuple[_Compiled, list[Any]]:
+    def _trace(
+        self, batch: Any, tensors: list[Any], variables: list[Any]
+    ) -> tuple[_Compiled, list[Any]]:
         taps: tuple[Tap, ...] = ()
         changed: list[Any] = []
 
@@ -104,8 +135,12 @@ class TensorFlowForward:
             nest = keras.tree.pack_sequence_as(batch, inputs)
             mapping = list(zip(variables, values, strict=True))
             layers = [layer.layer for layer in self._layers]
-            heard, outputs, updates = run_model(self._model, layers, nest, mapping, self._training)
-            taps, activations = taps_of(self._model, self._layers, heard, _confining_graph, eager=False)
+            heard, outputs, updates = run_model(
+                self._model, layers, nest, mapping, self._training
+            )
+            taps, activations = taps_of(
+                self._model, self._layers, heard, _confining_graph, eager=False
+            )
             changed = [variable for variable, _ in updates]
             after = {id(variable): value for variable, value in updates}
             carried = [after.get(id(variable), value) for variable, value in mapping]
@@ -114,20 +149,40 @@ class TensorFlowForward:
         inputs = [self._spec(tensor) for tensor in tensors]
         with LOCK:
             function = tf.function(forward, autograph=False)
-            concrete = function.get_concrete_function(inputs, [tf.TensorSpec(v.shape, v.dtype) for v in variables])
+            concrete = function.get_concrete_function(
+                inputs, [tf.TensorSpec(v.shape, v.dtype) for v in variables]
+            )
         fixed = fixed_batch_size(self._model)
         symbols = concrete.structured_outputs[0]
         for tap, symbol in zip(taps, symbols, strict=True):
-            check_batch_axis(tap, tuple(symbol.shape) if symbol.shape.rank is not None else (fixed,), fixed)
+            check_batch_axis(
+                tap,
+                tuple(symbol.shape) if symbol.shape.rank is not None else (fixed,),
+                fixed,
+            )
         return _Compiled(function, taps, symbols, variables), changed
 
     def _spec(self, tensor: Any) -> Any:
-        """Spec of a tensor with any number of samples, unless the model takes only one."""
-        return tf.TensorSpec([fixed_batch_size(self._model), *tensor.shape[1:]], tensor.dtype)
+        """Spec of a tensor with any number of samples, unless the model takes
+        only one.
+        """
+        return tf.TensorSpec(
+            [fixed_batch_size(self._model), *tensor.shape[1:]], tensor.dtype
+        )
 
-    def _run_eagerly(self, batch: Any, tensors: list[Any], state: State, rng: np.random.Generator | None) -> Passed:
+    def _run_eagerly(
+        self,
+        batch: Any,
+        tensors: list[Any],
+        state: State,
+        rng: np.random.Generator | None,
+    ) -> Passed:
         variables = variables_of(self._model)
-        variables = [v for v in variables if id(v) in state or (rng is not None and v.name == "seed_generator_state")]
+        variables = [
+            v
+            for v in variables
+            if id(v) in state or (rng is not None and v.name == "seed_generator_state")
+        ]
         mapping = list(zip(variables, state_values(variables, state, rng), strict=True))
         nest = keras.tree.pack_sequence_as(batch, tensors)
         with LOCK:
@@ -135,10 +190,14 @@ class TensorFlowForward:
             tf.config.run_functions_eagerly(True)
             try:
                 layers = [layer.layer for layer in self._layers]
-                heard, outputs, updates = run_model(self._model, layers, nest, mapping, self._training)
+                heard, outputs, updates = run_model(
+                    self._model, layers, nest, mapping, self._training
+                )
             finally:
                 tf.config.run_functions_eagerly(before)
-        taps, activations = taps_of(self._model, self._layers, heard, _confining_graph, eager=True)
+        taps, activations = taps_of(
+            self._model, self._layers, heard, _confining_graph, eager=True
+        )
         for tap, activation in zip(taps, activations, strict=True):
             check_batch_axis(tap, activation.shape, tensors[0].shape[0])
         output = outputs if self._with_output else None
@@ -146,8 +205,14 @@ class TensorFlowForward:
 
 
 def _confining_graph(tensor: Any) -> str | None:
-    """Name of the graph that a tensor cannot leave, None if it is the pass's own or there is none."""
+    """Name of the graph that a tensor cannot leave, None if it is the pass's own or
+    there is none.
+    """
     if isinstance(tensor, tf.__internal__.EagerTensor):
         return None
     here = tf.compat.v1.get_default_graph()
-    return None if tensor.graph is here else f"a loop or compiled function ({tensor.graph.name})"
+    return (
+        None
+        if tensor.graph is here
+        else f"a loop or compiled function ({tensor.graph.name})"
+    )

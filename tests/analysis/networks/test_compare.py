@@ -14,7 +14,9 @@ def recording(shift=0.0, n_units=64, n_presentations=2000, seed=0, phase="test")
     """Units whose rates are spread; `shift` moves all of them."""
     rng = np.random.default_rng(seed)
     spread = np.random.default_rng(99).normal(size=n_units)
-    return Recording.from_activations(rng.normal(size=(n_presentations, n_units)) + spread + shift, phase=phase)
+    return Recording.from_activations(
+        rng.normal(size=(n_presentations, n_units)) + spread + shift, phase=phase
+    )
 
 
 def rates(one):
@@ -26,13 +28,17 @@ def row(table, test):
 
 
 def test_each_test_is_scipys():
-    """Statistics and p-values equal SciPy's, the equivalence test two one-sided paired t tests."""
+    """Statistics and p-values equal SciPy's, the equivalence test two one-sided paired
+    t tests.
+    """
     first, second = recording(), recording(0.1, seed=1)
     with pytest.warns(SamenessWarning):
         table = ann2neo.compare(first, second, margin=0.05)
     a, b = rates(first), rates(second)
     kolmogorov = stats.ks_2samp(a, b)
-    assert row(table, "kolmogorov_smirnov")["pvalue"] == pytest.approx(kolmogorov.pvalue)
+    assert row(table, "kolmogorov_smirnov")["pvalue"] == pytest.approx(
+        kolmogorov.pvalue
+    )
     signed = stats.wilcoxon(b - a)
     assert row(table, "signed_rank")["pvalue"] == pytest.approx(signed.pvalue)
     assert row(table, "signed_rank")["statistic"] == pytest.approx(signed.statistic)
@@ -40,12 +46,19 @@ def test_each_test_is_scipys():
     below = stats.ttest_1samp(b - a, 0.05, alternative="less").pvalue
     assert row(table, "equivalence")["pvalue"] == pytest.approx(max(above, below))
     interval = stats.ttest_1samp(b - a, 0).confidence_interval(0.9)
-    assert row(table, "equivalence")[["effect_low", "effect_high"]].to_list() == pytest.approx(list(interval))
+    assert row(table, "equivalence")[
+        ["effect_low", "effect_high"]
+    ].to_list() == pytest.approx(list(interval))
 
 
 def test_kolmogorov_smirnov_misses_a_shift_that_the_paired_test_sees():
-    """Every unit's rate moves by about 0.03: the paper's test does not reject and warns, the paired one does."""
-    with pytest.warns(SamenessWarning, match="cannot show that rates are the same: read the rows 'signed_rank'"):
+    """Every unit's rate moves by about 0.03: the paper's test does not reject and
+    warns, the paired one does.
+    """
+    with pytest.warns(
+        SamenessWarning,
+        match="cannot show that rates are the same: read the rows 'signed_rank'",
+    ):
         table = ann2neo.compare(recording(), recording(0.1, seed=1), names=["a", "b"])
     assert row(table, "kolmogorov_smirnov")["pvalue"] > 0.05
     assert row(table, "signed_rank")["pvalue"] < 1e-6
@@ -71,7 +84,9 @@ def test_a_recording_equals_itself():
 
 
 def test_other_units_are_compared_unpaired_only():
-    """Layers of different size keep the Kolmogorov-Smirnov row; the paired rows say why they are empty."""
+    """Layers of different size keep the Kolmogorov-Smirnov row; the paired rows say why
+    they are empty.
+    """
     table = ann2neo.compare(recording(3.0), recording(n_units=30))
     assert np.isfinite(row(table, "kolmogorov_smirnov")["pvalue"])
     for test in ("signed_rank", "equivalence"):
@@ -82,27 +97,59 @@ def test_other_units_are_compared_unpaired_only():
 def test_all_pairs_and_shared_phases_are_compared():
     """Three recordings of two phases make three pairs, each compared phase by phase."""
     three = [
-        Recording.concatenate([recording(shift, phase="train"), recording(shift + 4, phase="test")])
+        Recording.concatenate(
+            [recording(shift, phase="train"), recording(shift + 4, phase="test")]
+        )
         for shift in (0.0, 1.5, 3.0)
     ]
     with pytest.warns(SamenessWarning, match=r"a and b \(test\)"):
         table = ann2neo.compare(*three, names=["a", "b", "c"])
-    pairs = table[["first", "second", "first_phase", "second_phase"]].drop_duplicates().to_numpy().tolist()
-    assert pairs == [[x, y, p, p] for x, y in (("a", "b"), ("a", "c"), ("b", "c")) for p in ("train", "test")]
+    pairs = (
+        table[["first", "second", "first_phase", "second_phase"]]
+        .drop_duplicates()
+        .to_numpy()
+        .tolist()
+    )
+    assert pairs == [
+        [x, y, p, p]
+        for x, y in (("a", "b"), ("a", "c"), ("b", "c"))
+        for p in ("train", "test")
+    ]
     assert len(table) == 18
 
 
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: ann2neo.compare(recording()), InputValueError, "at least two recordings, got 1"),
-        (lambda: ann2neo.compare(recording(), 3), InputTypeError, "compare needs Recordings, got int"),
-        (lambda: ann2neo.compare(recording(), recording(), margin=0), InputValueError, "margin must lie between 0 and"),
-        (lambda: ann2neo.compare(recording(), recording(), names=["a"]), InputValueError, "names must be 2 different"),
-        (lambda: ann2neo.compare(recording(), recording(), names=["a", "a"]), InputValueError, "names must be 2 diff"),
+        (
+            lambda: ann2neo.compare(recording()),
+            InputValueError,
+            "at least two recordings, got 1",
+        ),
+        (
+            lambda: ann2neo.compare(recording(), 3),
+            InputTypeError,
+            "compare needs Recordings, got int",
+        ),
+        (
+            lambda: ann2neo.compare(recording(), recording(), margin=0),
+            InputValueError,
+            "margin must lie between 0 and",
+        ),
+        (
+            lambda: ann2neo.compare(recording(), recording(), names=["a"]),
+            InputValueError,
+            "names must be 2 different",
+        ),
+        (
+            lambda: ann2neo.compare(recording(), recording(), names=["a", "a"]),
+            InputValueError,
+            "names must be 2 diff",
+        ),
         (
             lambda: ann2neo.compare(
-                Recording.concatenate([recording(phase="a"), recording(phase="b")]), recording(phase="c")
+                Recording.concatenate([recording(phase="a"), recording(phase="b")]),
+                recording(phase="c"),
             ),
             InputValueError,
             "share no phase: a, b and c; select one phase",

@@ -1,4 +1,6 @@
-"""Counts of joint spikes give the correlations, complexities and dimensions of NumPy, Elephant and theory."""
+"""Counts of joint spikes give the correlations, complexities and dimensions of NumPy,
+Elephant and theory.
+"""
 
 import numpy as np
 import pytest
@@ -9,7 +11,12 @@ from elephant.statistics import Complexity
 from scipy.stats import binom
 
 from ann2neo import InputTypeError, InputValueError, Recording, SpikeRaster, to_neo
-from ann2neo.analysis.populations.correlations import complexity, correlation_matrix, correlations, participation_ratio
+from ann2neo.analysis.populations.correlations import (
+    complexity,
+    correlation_matrix,
+    correlations,
+    participation_ratio,
+)
 from ann2neo.analysis.populations.correlations import correlations as populations
 
 
@@ -32,13 +39,20 @@ def active_pairs(recording, matrix):
 
 
 def test_elephant_and_ours_side_by_side(layer):
-    """Elephant on to_neo's spike trains gives our correlations to 1e-12 and our complexity histogram exactly."""
+    """Elephant on to_neo's spike trains gives our correlations to 1e-12 and our
+    complexity histogram exactly.
+    """
     trains = list(to_neo(layer).segments[0].spiketrains)
     with np.errstate(invalid="ignore"):
         theirs = correlation_coefficient(BinnedSpikeTrain(trains, bin_size=1 * pq.ms))
     ours = correlation_matrix(layer)
     varying = np.delete(np.arange(13), [3, 8])
-    np.testing.assert_allclose(ours[np.ix_(varying, varying)], theirs[np.ix_(varying, varying)], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        ours[np.ix_(varying, varying)],
+        theirs[np.ix_(varying, varying)],
+        rtol=0,
+        atol=1e-12,
+    )
     assert np.isnan(ours[[3, 8]]).all()
     histogram = Complexity(trains, bin_size=1 * pq.ms).complexity_histogram
     counts = complexity(layer)["n_time_bins"].to_numpy()
@@ -48,7 +62,9 @@ def test_elephant_and_ours_side_by_side(layer):
 
 @pytest.mark.parametrize("block", [1, 5, 1024])
 def test_the_distribution_over_pairs_is_that_of_the_matrix(layer, block, monkeypatch):
-    """Streamed block by block, every number equals the one taken from NumPy's matrix."""
+    """Streamed block by block, every number equals the one taken from NumPy's
+    matrix.
+    """
     monkeypatch.setattr(populations, "_BLOCK_UNITS", block)
     dense = layer.raster.to_dense().astype(float)
     with np.errstate(invalid="ignore"):
@@ -60,32 +76,48 @@ def test_the_distribution_over_pairs_is_that_of_the_matrix(layer, block, monkeyp
     np.testing.assert_allclose(found.std, pairs.std())
     np.testing.assert_allclose(found.mean_absolute, np.abs(pairs).mean())
     np.testing.assert_allclose(found.null_std, 1 / np.sqrt(700))
-    np.testing.assert_allclose(found.share_beyond_null, (np.abs(pairs) > 1.96 / np.sqrt(700)).mean())
-    np.testing.assert_array_equal(found.histogram_counts, np.histogram(pairs, found.histogram_edges)[0])
+    np.testing.assert_allclose(
+        found.share_beyond_null, (np.abs(pairs) > 1.96 / np.sqrt(700)).mean()
+    )
+    np.testing.assert_array_equal(
+        found.histogram_counts, np.histogram(pairs, found.histogram_edges)[0]
+    )
     inside = np.delete(np.delete(matrix, [3, 8], 0), [3, 8], 1)
-    np.testing.assert_allclose(np.delete(found.unit_mean, [3, 8]), (inside.sum(axis=1) - 1) / 10)
+    np.testing.assert_allclose(
+        np.delete(found.unit_mean, [3, 8]), (inside.sum(axis=1) - 1) / 10
+    )
     covariance = np.cov(dense)
     ratio = np.trace(covariance) ** 2 / (covariance**2).sum()
-    np.testing.assert_allclose([found.participation_ratio, participation_ratio(layer.raster)], ratio)
+    np.testing.assert_allclose(
+        [found.participation_ratio, participation_ratio(layer.raster)], ratio
+    )
 
 
 def test_tuning_and_the_rest_are_what_permuting_within_labels_gives(layer):
-    """Over 400 permutations within labels, mean correlations and their spread come out as predicted."""
+    """Over 400 permutations within labels, mean correlations and their spread come out
+    as predicted.
+    """
     rng = np.random.default_rng(1)
     dense, labels = layer.raster.to_dense(), layer.presentations["label"].to_numpy()
     means, within, residuals = [], [], dense.astype(float)
     for label in range(4):
-        residuals[:, labels == label] -= residuals[:, labels == label].mean(axis=1, keepdims=True)
+        residuals[:, labels == label] -= residuals[:, labels == label].mean(
+            axis=1, keepdims=True
+        )
     for _ in range(400):
         shuffled = dense.copy()
         for label in range(4):
-            shuffled[:, labels == label] = rng.permuted(dense[:, labels == label], axis=1)
+            shuffled[:, labels == label] = rng.permuted(
+                dense[:, labels == label], axis=1
+            )
         found = correlations(Recording.from_activations(shuffled.T, labels=labels))
         means.append(found.mean)
         within.append(found.within_label_std**2 + found.within_label_mean**2)
     found = correlations(layer)
     assert abs(np.mean(means) - found.tuning_mean) < 4 * np.std(means) / 20
-    assert abs(np.mean(within) - found.within_label_null_std**2) < 4 * np.std(within) / 20
+    assert (
+        abs(np.mean(within) - found.within_label_null_std**2) < 4 * np.std(within) / 20
+    )
     with np.errstate(invalid="ignore"):
         pairs = active_pairs(layer, np.corrcoef(residuals))
     np.testing.assert_allclose(found.within_label_mean, pairs.mean())
@@ -94,35 +126,53 @@ def test_tuning_and_the_rest_are_what_permuting_within_labels_gives(layer):
 
 
 def test_independent_units_meet_the_analytic_null():
-    """Of 200 independent units, correlations have mean 0, the predicted spread, tails and dimensionality."""
+    """Of 200 independent units, correlations have mean 0, the predicted spread, tails
+    and dimensionality.
+    """
     rng = np.random.default_rng(3)
-    found = correlations(Recording.from_raster(SpikeRaster.from_dense(rng.random((200, 2000)) < rng.random((200, 1)))))
+    found = correlations(
+        Recording.from_raster(
+            SpikeRaster.from_dense(rng.random((200, 2000)) < rng.random((200, 1)))
+        )
+    )
     n_pairs = 200 * 199 / 2
     assert abs(found.mean) < 4 * found.null_std / np.sqrt(n_pairs)
     np.testing.assert_allclose(found.std, found.null_std, rtol=4 / np.sqrt(2 * n_pairs))
     assert abs(found.share_beyond_null - 0.05) < 4 * np.sqrt(0.05 * 0.95 / n_pairs)
-    np.testing.assert_allclose(found.participation_ratio, found.participation_ratio_independent, rtol=0.01)
+    np.testing.assert_allclose(
+        found.participation_ratio, found.participation_ratio_independent, rtol=0.01
+    )
 
 
 def test_the_permutation_moments_of_a_correlation_are_exact():
-    """Over all arrangements of one of two trains, the correlation has mean 0 and variance 1 / (N - 1)."""
+    """Over all arrangements of one of two trains, the correlation has mean 0 and
+    variance 1 / (N - 1).
+    """
     from itertools import combinations
 
     fixed = np.array([1, 1, 0, 0, 0, 1, 0], bool)
     rows = np.zeros((35, 7), bool)
     for row, chosen in zip(rows, combinations(range(7), 3), strict=True):
         row[list(chosen)] = True
-    values = correlation_matrix(Recording.from_raster(SpikeRaster.from_dense(np.vstack([fixed, rows]))))[0, 1:]
+    values = correlation_matrix(
+        Recording.from_raster(SpikeRaster.from_dense(np.vstack([fixed, rows])))
+    )[0, 1:]
     np.testing.assert_allclose([values.mean(), values.var()], [0, 1 / 6], atol=1e-14)
 
 
 def test_complexity_of_independent_units_is_binomial():
-    """With equal rates the independent distribution is the binomial one, and every phase sums to one."""
+    """With equal rates the independent distribution is the binomial one, and every
+    phase sums to one.
+    """
     rng = np.random.default_rng(4)
     bits = np.array([rng.permutation(np.arange(400) < 100) for _ in range(30)])
     table = complexity(Recording.from_raster(SpikeRaster.from_dense(bits)))
-    np.testing.assert_allclose(table["probability_independent"], binom.pmf(np.arange(31), 30, 0.25), atol=1e-14)
-    np.testing.assert_array_equal(table["n_time_bins"], np.bincount(bits.sum(axis=0), minlength=31))
+    np.testing.assert_allclose(
+        table["probability_independent"], binom.pmf(np.arange(31), 30, 0.25), atol=1e-14
+    )
+    np.testing.assert_array_equal(
+        table["n_time_bins"], np.bincount(bits.sum(axis=0), minlength=31)
+    )
     assert table["probability"].sum() == pytest.approx(1)
     assert (table["probability"] * table["complexity"]).sum() == pytest.approx(7.5)
 
@@ -133,7 +183,9 @@ def test_nothing_to_correlate_is_no_error(shape):
     recording = Recording.from_raster(SpikeRaster.from_dense(np.ones(shape, bool)))
     found = correlations(recording)
     assert found.n_pairs == 0
-    assert np.isnan([found.mean, found.std, found.share_beyond_null, found.participation_ratio]).all()
+    assert np.isnan(
+        [found.mean, found.std, found.share_beyond_null, found.participation_ratio]
+    ).all()
     assert np.isnan(participation_ratio(recording.raster))
     assert correlation_matrix(recording).shape == (shape[0], shape[0])
     assert len(complexity(recording)) == shape[0] + 1
@@ -143,8 +195,16 @@ def test_nothing_to_correlate_is_no_error(shape):
 @pytest.mark.parametrize(
     ("phase", "error", "words"),
     [
-        (None, InputValueError, "say which phase, as phase=...; this recording has 'test', 'train'"),
-        ("tset", InputValueError, "unknown phase 'tset'; this recording has 'test', 'train'"),
+        (
+            None,
+            InputValueError,
+            "say which phase, as phase=...; this recording has 'test', 'train'",
+        ),
+        (
+            "tset",
+            InputValueError,
+            "unknown phase 'tset'; this recording has 'test', 'train'",
+        ),
     ],
 )
 def test_the_phase_must_be_clear(layer, function, phase, error, words):
@@ -158,6 +218,10 @@ def test_the_phase_must_be_clear(layer, function, phase, error, words):
 def test_only_recordings_are_populations(layer, function):
     """A raster is refused, with the way to wrap it."""
     with pytest.raises(
-        InputTypeError, match=r"needs a Recording, got SpikeRaster; wrap spikes with Recording.from_raster"
+        InputTypeError,
+        match=(
+            r"needs a Recording, got SpikeRaster; wrap spikes with"
+            r" Recording.from_raster"
+        ),
     ):
         function(layer.raster)

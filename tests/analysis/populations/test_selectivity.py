@@ -1,4 +1,6 @@
-"""Selectivity, sparseness and information of known units are recovered; their nulls are calibrated."""
+"""Selectivity, sparseness and information of known units are recovered; their nulls are
+calibrated.
+"""
 
 import numpy as np
 import pandas as pd
@@ -17,17 +19,23 @@ from ann2neo.analysis.populations.selectivity import (
 
 
 def tuned(rng, rates, n):
-    """A recording of n presentations, units with given rates for each label, shape (n_units, n_labels)."""
+    """A recording of n presentations, units with given rates for each label, shape
+    (n_units, n_labels).
+    """
     labels = rng.integers(0, rates.shape[1], n)
     bits = rng.random((n, len(rates))) < rates[:, labels].T
     return Recording.from_activations(bits, 0.5, labels=labels, phase="train")
 
 
 def test_given_tuning_is_recovered_within_its_standard_errors():
-    """Preferred label, index, sparseness and information of 40 alike units scatter about the true values."""
+    """Preferred label, index, sparseness and information of 40 alike units scatter
+    about the true values.
+    """
     rng = np.random.default_rng(0)
     truth = np.array([0.1, 0.6, 0.2, 0.1])
-    table = selectivity(tuned(rng, np.tile(truth, (40, 1)), 3000), n_permutations=99, seed=1)
+    table = selectivity(
+        tuned(rng, np.tile(truth, (40, 1)), 3000), n_permutations=99, seed=1
+    )
     assert (table["preferred_label"] == 1).all()
     entropy = -sum(p * np.log2(p) for p in (0.25, 0.75))
     conditional = -np.mean([p * np.log2(p) + (1 - p) * np.log2(1 - p) for p in truth])
@@ -41,24 +49,39 @@ def test_given_tuning_is_recovered_within_its_standard_errors():
     for column, value in expected.items():
         error = table[column].std() / np.sqrt(40)
         assert abs(table[column].mean() - value) < 4 * error, column
-    np.testing.assert_allclose(table["lifetime_sparseness"], (1 - table["treves_rolls"]) / 0.75)
+    np.testing.assert_allclose(
+        table["lifetime_sparseness"], (1 - table["treves_rolls"]) / 0.75
+    )
     assert (table["mutual_information_pvalue"] == 0.01).all()
 
 
 def test_information_is_scikit_learns_with_the_miller_madow_correction():
-    """The plug-in value equals mutual_info_score; subtracted is (R - 1)(C - 1) / (2 N ln 2)."""
+    """The plug-in value equals mutual_info_score; subtracted is (R - 1)(C - 1) / (2 N
+    ln 2).
+    """
     rng = np.random.default_rng(1)
     recording = tuned(rng, rng.random((5, 7)), 400)
     table = selectivity(recording, n_permutations=9, seed=0)
     labels = recording.presentations["label"]
-    plugin = [mutual_info_score(labels, row) / np.log(2) for row in recording.raster.to_dense()]
-    np.testing.assert_allclose(table["mutual_information"], np.array(plugin) - 6 / (2 * 400 * np.log(2)), atol=1e-12)
+    plugin = [
+        mutual_info_score(labels, row) / np.log(2)
+        for row in recording.raster.to_dense()
+    ]
+    np.testing.assert_allclose(
+        table["mutual_information"],
+        np.array(plugin) - 6 / (2 * 400 * np.log(2)),
+        atol=1e-12,
+    )
 
 
 def test_untuned_units_have_no_information_and_uniform_p_values():
-    """Under independence the corrected information averages 0, p-values are uniform, the index is as expected."""
+    """Under independence the corrected information averages 0, p-values are uniform,
+    the index is as expected.
+    """
     rng = np.random.default_rng(2)
-    table = selectivity(tuned(rng, np.full((400, 5), 0.3), 500), n_permutations=199, seed=3)
+    table = selectivity(
+        tuned(rng, np.full((400, 5), 0.3), 500), n_permutations=199, seed=3
+    )
     information = table["mutual_information"]
     assert abs(information.mean()) < 4 * information.std() / 20
     assert kstest(table["mutual_information_pvalue"], "uniform").pvalue > 0.001
@@ -68,11 +91,16 @@ def test_untuned_units_have_no_information_and_uniform_p_values():
 
 
 def test_drawn_tables_are_permuted_labels():
-    """Mean index and exceedances of drawn contingency tables agree with permuting the labels themselves."""
+    """Mean index and exceedances of drawn contingency tables agree with permuting the
+    labels themselves.
+    """
     rng = np.random.default_rng(5)
     recording = tuned(rng, np.array([[0.2, 0.3, 0.4]]), 120)
     table = selectivity(recording, n_permutations=4000, seed=0).iloc[0]
-    bits, labels = recording.raster.to_dense()[0], recording.presentations["label"].to_numpy()
+    bits, labels = (
+        recording.raster.to_dense()[0],
+        recording.presentations["label"].to_numpy(),
+    )
     observed = mutual_info_score(labels, bits)
     index, reached = [], 0
     for _ in range(2000):
@@ -80,18 +108,30 @@ def test_drawn_tables_are_permuted_labels():
         reached += mutual_info_score(shuffled, bits) >= observed - 1e-12
         rates = np.array([[bits[shuffled == label].mean() for label in range(3)]])
         index.append(selectivity_index(rates)[0])
-    assert abs(np.mean(index) - table["selectivity_index_expected"]) < 5 * np.std(index) / np.sqrt(2000)
+    assert abs(np.mean(index) - table["selectivity_index_expected"]) < 5 * np.std(
+        index
+    ) / np.sqrt(2000)
     p = (1 + reached) / 2001
-    assert abs(p - table["mutual_information_pvalue"]) < 5 * np.sqrt(p * (1 - p) / 2000 * 1.5)
+    assert abs(p - table["mutual_information_pvalue"]) < 5 * np.sqrt(
+        p * (1 - p) / 2000 * 1.5
+    )
 
 
 def test_trials_of_many_bins_are_judged_by_their_spike_counts():
-    """With trials of several bins, responses are spikes per trial and rates are per bin."""
+    """With trials of several bins, responses are spikes per trial and rates are per
+    bin.
+    """
     rng = np.random.default_rng(6)
     labels = np.array(["left", "right"])[np.arange(60) % 2]
     bits = rng.random((2, 60 * 5)) < np.where(np.repeat(labels == "left", 5), 0.7, 0.2)
     bits[1] = rng.random(300) < 0.4
-    table = pd.DataFrame({"start_bin": np.arange(60) * 5, "stop_bin": np.arange(60) * 5 + 4, "label": labels})
+    table = pd.DataFrame(
+        {
+            "start_bin": np.arange(60) * 5,
+            "stop_bin": np.arange(60) * 5 + 4,
+            "label": labels,
+        }
+    )
     recording = Recording.from_raster(SpikeRaster.from_dense(bits), presentations=table)
     found = selectivity(recording, n_permutations=499, seed=0)
     seen = bits.reshape(2, 60, 5)[:, :, :4]
@@ -103,7 +143,9 @@ def test_trials_of_many_bins_are_judged_by_their_spike_counts():
         n_counts = len(np.unique(counts[unit]))
         plugin = mutual_info_score(labels, counts[unit]) / np.log(2)
         np.testing.assert_allclose(
-            found["mutual_information"][unit], plugin - (n_counts - 1) / (2 * 60 * np.log(2)), atol=1e-12
+            found["mutual_information"][unit],
+            plugin - (n_counts - 1) / (2 * 60 * np.log(2)),
+            atol=1e-12,
         )
     assert found["preferred_label"][0] == "left"
     assert found["mutual_information_pvalue"][0] == pytest.approx(0.002)
@@ -111,15 +153,23 @@ def test_trials_of_many_bins_are_judged_by_their_spike_counts():
 
 
 def test_units_that_fire_for_one_stimulus_are_found_and_compared():
-    """Units made to fire for one sample are counted in each phase, with label, and repeats are one stimulus."""
+    """Units made to fire for one sample are counted in each phase, with label, and
+    repeats are one stimulus.
+    """
     phases = []
-    for name, active in (("train", [[2], [0, 3], [4, 5], [], [1]]), ("test", [[0], [3], [], [], [5, 4]])):
+    for name, active in (
+        ("train", [[2], [0, 3], [4, 5], [], [1]]),
+        ("test", [[0], [3], [], [], [5, 4]]),
+    ):
         activations = np.zeros((6, 5))
         for unit, rows in enumerate(active):
             activations[rows, unit] = 1
         phases.append(
             Recording.from_activations(
-                activations, labels=[0, 1, 0, 1, 2, 2], stimulus_id=[10, 11, 12, 13, 14, 14], phase=name
+                activations,
+                labels=[0, 1, 0, 1, 2, 2],
+                stimulus_id=[10, 11, 12, 13, 14, 14],
+                phase=name,
             )
         )
     table = selectivity(Recording.concatenate(phases), n_permutations=9, seed=0)
@@ -128,13 +178,21 @@ def test_units_that_fire_for_one_stimulus_are_found_and_compared():
     assert train["only_stimulus"].to_list() == [12, -1, 14, -1, 11]
     assert train["only_label"].to_list() == [0, -1, 2, -1, 1]
     overlap = single_stimulus_overlap(table)
-    expected = {"n_units": 5, "n_first": 3, "n_second": 3, "n_both": 2, "n_both_expected": 1.8}
+    expected = {
+        "n_units": 5,
+        "n_first": 3,
+        "n_second": 3,
+        "n_both": 2,
+        "n_both_expected": 1.8,
+    }
     expected |= {"n_first_silent_in_second": 1, "n_same_label": 1, "n_same_stimulus": 0}
     assert overlap.to_dict() == pytest.approx(expected)
 
 
 def test_sparseness_has_its_limits():
-    """One active entry gives 1 / n and 1, equal entries 1 and 0, silence and a single label NaN."""
+    """One active entry gives 1 / n and 1, equal entries 1 and 0, silence and a single
+    label NaN.
+    """
     rates = np.array([[0.0, 0.0, 0.7], [0.4, 0.4, 0.4], [0.0, 0.0, 0.0]])
     np.testing.assert_allclose(treves_rolls(rates), [1 / 3, 1, np.nan])
     np.testing.assert_allclose(lifetime_sparseness(rates), [1, 0, np.nan], atol=1e-15)
@@ -145,31 +203,52 @@ def test_sparseness_has_its_limits():
 def test_silent_saturated_and_single_label_never_fail():
     """Units that never vary, and one label only, give NaN or 0 and a p-value of 1."""
     activations = np.column_stack([np.zeros(20), np.ones(20), np.arange(20) % 2])
-    table = selectivity(Recording.from_activations(activations, labels=np.arange(20) % 4), n_permutations=19, seed=0)
+    table = selectivity(
+        Recording.from_activations(activations, labels=np.arange(20) % 4),
+        n_permutations=19,
+        seed=0,
+    )
     assert table["mutual_information"][:2].to_list() == [0, 0]
     assert table["mutual_information_pvalue"][:2].to_list() == [1, 1]
     assert table["preferred_label"][0] == -1
     assert np.isnan(table["selectivity_index"][0])
     assert table["selectivity_index"][1] == 0
-    one = selectivity(Recording.from_activations(activations, labels=np.zeros(20, int)), n_permutations=19, seed=0)
+    one = selectivity(
+        Recording.from_activations(activations, labels=np.zeros(20, int)),
+        n_permutations=19,
+        seed=0,
+    )
     assert (one["mutual_information_pvalue"] == 1).all()
     assert one["selectivity_index"].isna().all()
 
 
 def test_the_seed_decides_and_is_reported():
-    """The same seed gives the same table, blocks of units do not matter, and a drawn seed reproduces its result."""
-    recording = tuned(np.random.default_rng(7), np.random.default_rng(8).random((6, 3)), 200)
+    """The same seed gives the same table, blocks of units do not matter, and a drawn
+    seed reproduces its result.
+    """
+    recording = tuned(
+        np.random.default_rng(7), np.random.default_rng(8).random((6, 3)), 200
+    )
     drawn = selectivity(recording, n_permutations=49)
     again = selectivity(recording, n_permutations=49, seed=int(drawn["seed"][0]))
     pd.testing.assert_frame_equal(drawn, again)
-    last = selectivity(recording.select(units=[5]), n_permutations=49, seed=int(drawn["seed"][0]))
-    pd.testing.assert_frame_equal(last.drop(columns="unit"), drawn.iloc[5:].reset_index(drop=True).drop(columns="unit"))
+    last = selectivity(
+        recording.select(units=[5]), n_permutations=49, seed=int(drawn["seed"][0])
+    )
+    pd.testing.assert_frame_equal(
+        last.drop(columns="unit"),
+        drawn.iloc[5:].reset_index(drop=True).drop(columns="unit"),
+    )
 
 
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda r: selectivity(r.raster), InputTypeError, "needs a Recording, got SpikeRaster"),
+        (
+            lambda r: selectivity(r.raster),
+            InputTypeError,
+            "needs a Recording, got SpikeRaster",
+        ),
         (
             lambda r: selectivity(Recording.from_raster(r.raster)),
             InputValueError,
@@ -177,16 +256,24 @@ def test_the_seed_decides_and_is_reported():
         ),
         (
             lambda r: selectivity(
-                Recording.concatenate([r, r.select(presentations=[0]).with_phase_names({"train": "test"})]).select(
-                    presentations=[0]
-                ),
+                Recording.concatenate(
+                    [r, r.select(presentations=[0]).with_phase_names({"train": "test"})]
+                ).select(presentations=[0]),
                 n_permutations=0,
             ),
             InputValueError,
             "n_permutations must be at least 1, got 0",
         ),
-        (lambda r: selectivity(r, seed=-1), InputValueError, r"seed must lie in 0 .. 2\^32 - 1, got -1"),
-        (lambda r: selectivity(r, seed=0.5), InputTypeError, r"seed must be a whole number or None, got 0.5 \(float\)"),
+        (
+            lambda r: selectivity(r, seed=-1),
+            InputValueError,
+            r"seed must lie in 0 .. 2\^32 - 1, got -1",
+        ),
+        (
+            lambda r: selectivity(r, seed=0.5),
+            InputTypeError,
+            r"seed must be a whole number or None, got 0.5 \(float\)",
+        ),
         (
             lambda r: single_stimulus_overlap(selectivity(r, n_permutations=1)),
             InputValueError,

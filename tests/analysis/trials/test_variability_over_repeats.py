@@ -12,11 +12,15 @@ from ann2neo.errors import InputValueError
 
 
 def _recording(bits: np.ndarray, stimuli: np.ndarray) -> ann2neo.Recording:
-    return ann2neo.Recording.from_activations(bits.astype(float), 0.5, stimulus_id=stimuli)
+    return ann2neo.Recording.from_activations(
+        bits.astype(float), 0.5, stimulus_id=stimuli
+    )
 
 
 def test_it_is_the_variance_over_the_mean_of_each_stimulus() -> None:
-    """The Fano factor over repeats is the sum of the stimuli's variances over that of their means, unit by unit."""
+    """The Fano factor over repeats is the sum of the stimuli's variances over that of
+    their means, unit by unit.
+    """
     rng = np.random.default_rng(0)
     stimuli = rng.permutation(np.repeat(np.arange(12), [1, 2, 3, 4, 5, 6] * 2))
     bits = rng.random((len(stimuli), 5)) < np.array([0.0, 0.1, 0.5, 0.9, 1.0])
@@ -27,36 +31,55 @@ def test_it_is_the_variance_over_the_mean_of_each_stimulus() -> None:
     with np.errstate(invalid="ignore"):
         np.testing.assert_allclose(table["fano_factor_over_repeats"], variances / means)
     np.testing.assert_allclose(table["mean_count"], means / 10)
-    np.testing.assert_allclose(table["varying_share"], np.mean([part.std(axis=0) > 0 for part in responses], axis=0))
+    np.testing.assert_allclose(
+        table["varying_share"],
+        np.mean([part.std(axis=0) > 0 for part in responses], axis=0),
+    )
     assert table["n_stimuli"].to_list() == [10] * 5
     assert table["n_presentations"].to_list() == [40] * 5
 
 
 def test_a_deterministic_network_does_not_vary() -> None:
-    """Answers that depend on the stimulus alone have a Fano factor of exactly 0, and noise that of its rate."""
+    """Answers that depend on the stimulus alone have a Fano factor of exactly 0, and
+    noise that of its rate.
+    """
     rng = np.random.default_rng(1)
     stimuli = np.tile(np.arange(200), 50)
     fixed = (rng.random((200, 3)) < 0.4)[stimuli]
     noisy = rng.random((10_000, 1)) < 0.3
-    fano = variability_over_repeats(_recording(np.hstack([fixed, noisy]), stimuli))["fano_factor_over_repeats"]
+    fano = variability_over_repeats(_recording(np.hstack([fixed, noisy]), stimuli))[
+        "fano_factor_over_repeats"
+    ]
     assert fano[:3].to_list() == [0.0, 0.0, 0.0]
     assert fano[3] == pytest.approx(0.7, abs=0.03)
 
 
 def test_trials_of_many_bins_count_their_spikes() -> None:
-    """A Poisson neuron's counts over trials of one stimulus have a Fano factor near 1."""
+    """A Poisson neuron's counts over trials of one stimulus have a Fano factor
+    near 1.
+    """
     rng = np.random.default_rng(2)
     raster = ann2neo.SpikeRaster.from_dense(rng.random((1, 400 * 500)) < 0.01)
     start = np.arange(400) * 500
-    trials = pd.DataFrame({"start_bin": start, "stop_bin": start + 500, "stimulus_id": np.arange(400) % 4})
-    table = variability_over_repeats(ann2neo.Recording.from_raster(raster, presentations=trials))
-    assert table["fano_factor_over_repeats"][0] == pytest.approx(0.99, abs=5 * np.sqrt(2 / 396))
+    trials = pd.DataFrame(
+        {"start_bin": start, "stop_bin": start + 500, "stimulus_id": np.arange(400) % 4}
+    )
+    table = variability_over_repeats(
+        ann2neo.Recording.from_raster(raster, presentations=trials)
+    )
+    assert table["fano_factor_over_repeats"][0] == pytest.approx(
+        0.99, abs=5 * np.sqrt(2 / 396)
+    )
     assert table["mean_count"][0] == pytest.approx(5, rel=0.1)
 
 
 def test_recordings_without_repeats_are_refused() -> None:
-    """Without stimulus_id, or with every stimulus shown once, there is nothing to compare."""
+    """Without stimulus_id, or with every stimulus shown once, there is nothing to
+    compare.
+    """
     with pytest.raises(InputValueError, match="has no stimulus_id"):
         variability_over_repeats(ann2neo.Recording.from_activations(np.eye(3)))
-    with pytest.raises(InputValueError, match="all 3 were shown once; record with training=True"):
+    with pytest.raises(
+        InputValueError, match="all 3 were shown once; record with training=True"
+    ):
         variability_over_repeats(_recording(np.eye(3), np.arange(3)))

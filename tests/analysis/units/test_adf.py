@@ -15,17 +15,23 @@ from ann2neo.analysis.units.counts import Counts
 
 
 def design(x, lag, first):
-    """Regressors level and lagged differences, and the difference to explain, for t = first .. N - 1."""
+    """Regressors level and lagged differences, and the difference to explain, for t =
+    first .. N - 1.
+    """
     x = x.astype(int)
     step = np.diff(x)
     t = np.arange(first, len(x))
-    return np.column_stack([x[t - 1], *(step[t - 1 - i] for i in range(1, lag + 1)), step[t - 1]])
+    return np.column_stack(
+        [x[t - 1], *(step[t - 1 - i] for i in range(1, lag + 1)), step[t - 1]]
+    )
 
 
 @pytest.mark.parametrize("n_time_bins", [20, 64, 333])
 @pytest.mark.parametrize("rate", [0.05, 0.5, 0.95])
 def test_the_gram_matrix_is_that_of_the_regression(n_time_bins, rate):
-    """Lagged counts and edge bits give, in integers, the centred Gram matrix of the regression."""
+    """Lagged counts and edge bits give, in integers, the centred Gram matrix of the
+    regression.
+    """
     x = train("bernoulli", n_time_bins, rate, 3)
     counts = Counts(SpikeRaster.from_dense([x, ~x]), 10, 5)
     for lag in range(adf.max_adf_lag(n_time_bins) + 1):
@@ -33,29 +39,45 @@ def test_the_gram_matrix_is_that_of_the_regression(n_time_bins, rate):
             z = design(bits, lag, lag + 1)
             n = len(z)
             expected = n * z.T @ z - np.outer(z.sum(axis=0), z.sum(axis=0))
-            np.testing.assert_array_equal(adf._gram(counts, np.array([unit]), lag)[0], expected)
+            np.testing.assert_array_equal(
+                adf._gram(counts, np.array([unit]), lag)[0], expected
+            )
 
 
-@pytest.mark.parametrize("kind", ["bernoulli", "bursty", "alternating", "noisy_clock", "drifting"])
+@pytest.mark.parametrize(
+    "kind", ["bernoulli", "bursty", "alternating", "noisy_clock", "drifting"]
+)
 def test_floating_point_and_integers_give_the_same_residual_sums(kind):
-    """Where no rounding is felt, Cholesky and fraction-free elimination agree to 1e-11."""
+    """Where no rounding is felt, Cholesky and fraction-free elimination agree
+    to 1e-11.
+    """
     counts = Counts(SpikeRaster.from_dense([train(kind, 3000, 0.3, 1)]), 10, 5)
     gram = adf._gram(counts, np.array([0]), adf.max_adf_lag(3000))[0]
-    np.testing.assert_allclose(adf._residual_sums(gram), adf._exact_residual_sums(gram), rtol=1e-11)
+    np.testing.assert_allclose(
+        adf._residual_sums(gram), adf._exact_residual_sums(gram), rtol=1e-11
+    )
 
 
 def test_rounding_hands_over_to_integers(monkeypatch):
-    """With a stricter bound every unit goes the exact way, and the results stay within 1e-11."""
-    recording = recording_of(*(train(kind, 500, 0.3, 2) for kind in ("bernoulli", "bursty", "noisy_clock")))
+    """With a stricter bound every unit goes the exact way, and the results stay within
+    1e-11.
+    """
+    recording = recording_of(
+        *(train(kind, 500, 0.3, 2) for kind in ("bernoulli", "bursty", "noisy_clock"))
+    )
     quick = ann2neo.analyze(recording, statistics=["adf"])
     monkeypatch.setattr(adf, "_LEAST_PIVOT", 2.0)
     exact = ann2neo.analyze(recording, statistics=["adf"])
-    np.testing.assert_allclose(exact["adf_statistic"], quick["adf_statistic"], rtol=1e-11)
+    np.testing.assert_allclose(
+        exact["adf_statistic"], quick["adf_statistic"], rtol=1e-11
+    )
     assert exact["adf_lag"].to_list() == quick["adf_lag"].to_list()
 
 
 def exact_rank_and_residual(x):
-    """Rank of constant and all regressors, and whether a residual is left, in fractions."""
+    """Rank of constant and all regressors, and whether a residual is left, in
+    fractions.
+    """
     lag = adf.max_adf_lag(len(x))
     z = design(x, lag, lag + 1)
     rows = [[Fraction(1), *map(Fraction, row)] for row in z.tolist()]
@@ -73,7 +95,9 @@ def rank(rows):
         for r in range(found + 1, len(rows)):
             factor = rows[r][column] / rows[found][column]
             if factor:
-                rows[r] = [a - factor * b for a, b in zip(rows[r], rows[found], strict=True)]
+                rows[r] = [
+                    a - factor * b for a, b in zip(rows[r], rows[found], strict=True)
+                ]
         found += 1
     return found
 
@@ -90,38 +114,58 @@ DEGENERATE = {
 
 @pytest.mark.parametrize("name", DEGENERATE)
 def test_degenerate_trains_are_found_in_both_engines(name):
-    """Where a regression has no full rank or no residual, in fractions, both engines give NaN and say why."""
+    """Where a regression has no full rank or no residual, in fractions, both engines
+    give NaN and say why.
+    """
     x = DEGENERATE[name]
     assert exact_rank_and_residual(x) != (True, True)
     for engine in ("fast", "reference"):
-        row = ann2neo.analyze(recording_of(x), statistics=["adf"], engine=engine).iloc[0]
+        row = ann2neo.analyze(recording_of(x), statistics=["adf"], engine=engine).iloc[
+            0
+        ]
         assert np.isnan(row["adf_statistic"])
         assert np.isnan(row["adf_pvalue"])
         assert row["adf_lag"] == row["adf_nobs"] == -1
-        assert "linearly dependent" in row["adf_reason"] or "no residual" in row["adf_reason"]
+        assert (
+            "linearly dependent" in row["adf_reason"]
+            or "no residual" in row["adf_reason"]
+        )
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_validity_is_decided_as_fractions_decide_it(seed):
-    """Short, sparse, nearly periodic trains are called valid exactly where fractions find rank and residual."""
+    """Short, sparse, nearly periodic trains are called valid exactly where fractions
+    find rank and residual.
+    """
     rng = np.random.default_rng(seed)
     n_time_bins = int(rng.integers(8, 60))
-    x = (np.arange(n_time_bins) % int(rng.integers(2, 8)) == 0) ^ (rng.random(n_time_bins) < 0.04)
+    x = (np.arange(n_time_bins) % int(rng.integers(2, 8)) == 0) ^ (
+        rng.random(n_time_bins) < 0.04
+    )
     if x.any() and not x.all():
-        reason = ann2neo.analyze(recording_of(x), statistics=["adf"])["adf_reason"].iloc[0]
+        reason = ann2neo.analyze(recording_of(x), statistics=["adf"])[
+            "adf_reason"
+        ].iloc[0]
         assert (reason == "") == (exact_rank_and_residual(x) == (True, True))
 
 
 def test_a_drift_of_the_rate_still_rejects_a_unit_root():
-    """A rate that climbs from 0.05 to 0.95 over 20 000 bins rejects: that says nothing of stationarity."""
-    rows = [np.random.default_rng(seed).random(20_000) < np.linspace(0.05, 0.95, 20_000) for seed in range(10)]
+    """A rate that climbs from 0.05 to 0.95 over 20 000 bins rejects: that says nothing
+    of stationarity.
+    """
+    rows = [
+        np.random.default_rng(seed).random(20_000) < np.linspace(0.05, 0.95, 20_000)
+        for seed in range(10)
+    ]
     table = ann2neo.analyze(recording_of(*rows), statistics=["adf", "trend"])
     assert (table["adf_pvalue"] < 0.05).all()
     assert (table["trend_pvalue"] < 1e-6).all()
 
 
 def test_lag_and_observations_are_those_of_statsmodels():
-    """On an autoregressive train the lag is not 0, and lag and observations are statsmodels'."""
+    """On an autoregressive train the lag is not 0, and lag and observations are
+    statsmodels'.
+    """
     rows = [train("noisy_clock", 1500, rate, 4) for rate in (0.1, 0.2, 0.3)]
     table = ann2neo.analyze(recording_of(*rows), statistics=["adf"])
     with threadpool_limits(1):

@@ -24,16 +24,26 @@ def activations(n_presentations=300, n_units=4, seed=0):
 
 
 def test_columns_and_types_are_those_of_the_table_of_statistics():
-    """A table has exactly the columns of the table of statistics, in their types, whatever the units."""
-    for rows in ([train(kind, 300, 0.3, 1) for kind in KINDS], [np.zeros(0, bool)], [np.ones(1, bool)]):
+    """A table has exactly the columns of the table of statistics, in their types,
+    whatever the units.
+    """
+    for rows in (
+        [train(kind, 300, 0.3, 1) for kind in KINDS],
+        [np.zeros(0, bool)],
+        [np.ones(1, bool)],
+    ):
         table = ann2neo.analyze(recording_of(*rows))
         assert list(table.columns) == [column.name for column in unit_columns()]
-        assert [str(dtype) for dtype in table.dtypes] == [column.dtype for column in unit_columns()]
+        assert [str(dtype) for dtype in table.dtypes] == [
+            column.dtype for column in unit_columns()
+        ]
         assert table.attrs == {}
 
 
 def test_every_statistic_is_described():
-    """Names are unique, and every column has a sentence, a known type and a unit or none."""
+    """Names are unique, and every column has a sentence, a known type and a unit or
+    none.
+    """
     names = [column.name for column in unit_columns()]
     assert len(set(names)) == len(names)
     for column in unit_columns():
@@ -46,24 +56,38 @@ def test_every_statistic_is_described():
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_missing_number_has_a_reason_and_a_number_has_none(engine):
-    """In every row a statistic's numbers are all there, or all missing with a reason."""
-    table = ann2neo.analyze(recording_of(*(train(kind, 200, 0.1, 3) for kind in KINDS)), engine=engine)
+    """In every row a statistic's numbers are all there, or all missing with a
+    reason.
+    """
+    table = ann2neo.analyze(
+        recording_of(*(train(kind, 200, 0.1, 3) for kind in KINDS)), engine=engine
+    )
     for entry in STATISTICS:
         missing = table[f"{entry.name}_reason"] != ""
         for column in entry.columns:
             values = table[column.name]
-            absent = values.isna() if column.dtype == "float64" else values == column.missing
+            absent = (
+                values.isna() if column.dtype == "float64" else values == column.missing
+            )
             pd.testing.assert_series_equal(absent, missing, check_names=False)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("n_time_bins", range(9))
 def test_any_length_gives_a_table(engine, n_time_bins):
-    """From no bin at all to eight bins, silent, saturated and between, no unit makes the table fail."""
-    rows = [np.zeros(n_time_bins, bool), np.ones(n_time_bins, bool), np.arange(n_time_bins) % 3 == 0]
+    """From no bin at all to eight bins, silent, saturated and between, no unit makes
+    the table fail.
+    """
+    rows = [
+        np.zeros(n_time_bins, bool),
+        np.ones(n_time_bins, bool),
+        np.arange(n_time_bins) % 3 == 0,
+    ]
     table = ann2neo.analyze(recording_of(*rows), engine=engine)
     assert len(table) == 3
-    expected = ["too_short"] * 3 if n_time_bins < 4 else ["silent", "saturated", "active"]
+    expected = (
+        ["too_short"] * 3 if n_time_bins < 4 else ["silent", "saturated", "active"]
+    )
     assert table["status"].to_list() == expected
 
 
@@ -71,24 +95,43 @@ def test_one_bad_unit_does_not_change_the_others():
     """A unit's row is the same alone and among silent, saturated and periodic units."""
     good = train("bernoulli", 800, 0.4, 5)
     alone = ann2neo.analyze(recording_of(good))
-    among = ann2neo.analyze(recording_of(*(train(kind, 800, 0.2, 1) for kind in KINDS), good)).tail(1)
-    pd.testing.assert_frame_equal(alone.drop(columns="unit"), among.drop(columns="unit").reset_index(drop=True))
+    among = ann2neo.analyze(
+        recording_of(*(train(kind, 800, 0.2, 1) for kind in KINDS), good)
+    ).tail(1)
+    pd.testing.assert_frame_equal(
+        alone.drop(columns="unit"), among.drop(columns="unit").reset_index(drop=True)
+    )
 
 
 def test_phases_are_analysed_apart():
-    """Each phase's rows are those of the phase alone, and bins in no phase are not seen."""
-    first = Recording.from_activations(activations(seed=1), phase="train", order="random")
-    second = Recording.from_activations(activations(500, seed=2), phase="test", order="stored")
+    """Each phase's rows are those of the phase alone, and bins in no phase are not
+    seen.
+    """
+    first = Recording.from_activations(
+        activations(seed=1), phase="train", order="random"
+    )
+    second = Recording.from_activations(
+        activations(500, seed=2), phase="test", order="stored"
+    )
     table = ann2neo.analyze(Recording.concatenate([first, second]))
-    alone = pd.concat([ann2neo.analyze(first), ann2neo.analyze(second)], ignore_index=True)
+    alone = pd.concat(
+        [ann2neo.analyze(first), ann2neo.analyze(second)], ignore_index=True
+    )
     pd.testing.assert_frame_equal(table, alone)
     assert table["order"].to_list() == ["random"] * 4 + ["stored"] * 4
     gap = Recording(
-        SpikeRaster.concatenate([first.raster, SpikeRaster.from_dense(np.ones((4, 7))), second.raster]),
+        SpikeRaster.concatenate(
+            [first.raster, SpikeRaster.from_dense(np.ones((4, 7))), second.raster]
+        ),
         first.units,
         pd.DataFrame({"start_bin": [0], "stop_bin": [300], "phase": ["train"]}),
         pd.DataFrame(
-            {"phase": ["train", "test"], "start_bin": [0, 307], "stop_bin": [300, 807], "order": ["random", "stored"]}
+            {
+                "phase": ["train", "test"],
+                "start_bin": [0, 307],
+                "stop_bin": [300, 807],
+                "order": ["random", "stored"],
+            }
         ),
     )
     pd.testing.assert_frame_equal(ann2neo.analyze(gap), alone)
@@ -100,12 +143,24 @@ def test_blocks_of_units_do_not_show():
     table = ann2neo.analyze(recording_of(*rows))
     assert table["unit"].to_list() == list(range(600))
     last = ann2neo.analyze(recording_of(rows[-1]))
-    pd.testing.assert_frame_equal(table.tail(1).drop(columns="unit").reset_index(drop=True), last.drop(columns="unit"))
+    pd.testing.assert_frame_equal(
+        table.tail(1).drop(columns="unit").reset_index(drop=True),
+        last.drop(columns="unit"),
+    )
 
 
 def test_what_the_recording_knows_of_its_units_is_joined():
-    """Identification columns come along; empty ones stay out, and a clash is renamed."""
-    units = pd.DataFrame({"layer": ["a", "b"], "channel": [-1, -1], "row": [0, 1], "firing_rate": [9.0, 8.0]})
+    """Identification columns come along; empty ones stay out, and a clash is
+    renamed.
+    """
+    units = pd.DataFrame(
+        {
+            "layer": ["a", "b"],
+            "channel": [-1, -1],
+            "row": [0, 1],
+            "firing_rate": [9.0, 8.0],
+        }
+    )
     recording = Recording.from_raster(SpikeRaster.from_dense(np.eye(2, 40)), units)
     table = ann2neo.analyze(recording)
     assert table["layer"].to_list() == ["a", "b"]
@@ -115,18 +170,29 @@ def test_what_the_recording_knows_of_its_units_is_joined():
     assert list(table.columns[:2]) == ["unit", "layer"]
 
 
-@pytest.mark.parametrize(("n_time_bins", "window"), [(20, 2), (35, 3), (500, 50), (1000, 100), (60_000, 100), (3, 2)])
+@pytest.mark.parametrize(
+    ("n_time_bins", "window"),
+    [(20, 2), (35, 3), (500, 50), (1000, 100), (60_000, 100), (3, 2)],
+)
 def test_the_default_window_is_a_tenth_at_most_a_hundred(n_time_bins, window):
-    """Without a window asked for, it is min(100, max(2, N // 10)), and nobody is warned."""
-    table = ann2neo.analyze(recording_of(np.arange(n_time_bins) % 3 == 0), statistics=["fano"])
+    """Without a window asked for, it is min(100, max(2, N // 10)), and nobody is
+    warned.
+    """
+    table = ann2neo.analyze(
+        recording_of(np.arange(n_time_bins) % 3 == 0), statistics=["fano"]
+    )
     assert table["window"].to_list() == [window]
     assert table["n_windows"].to_list() == [n_time_bins // window]
 
 
 def test_a_window_asked_for_is_honoured_with_a_warning():
-    """A window that leaves few windows is used, warned of, and below two windows there is NaN and a reason."""
+    """A window that leaves few windows is used, warned of, and below two windows there
+    is NaN and a reason.
+    """
     recording = recording_of(train("bernoulli", 300, 0.4, 0))
-    with pytest.warns(FewWindowsWarning, match="100 bins leaves 3 windows in 300 bins") as warned:
+    with pytest.warns(
+        FewWindowsWarning, match="100 bins leaves 3 windows in 300 bins"
+    ) as warned:
         table = ann2neo.analyze(recording, window=100)
     assert warned[0].filename == __file__
     assert table["fano_factor"].notna().all()
@@ -135,13 +201,20 @@ def test_a_window_asked_for_is_honoured_with_a_warning():
             table = ann2neo.analyze(recording, window=window)
         assert table["window"].to_list() == [window]
         assert table["fano_factor"].isna().all()
-        assert f"{n_windows} complete windows of {window} bins" in table["fano_reason"].iloc[0]
+        assert (
+            f"{n_windows} complete windows of {window} bins"
+            in table["fano_reason"].iloc[0]
+        )
         assert table["adf_statistic"].notna().all()
 
 
 def test_a_window_of_one_bin_has_a_fano_factor_and_no_dispersion():
-    """With windows of one bin the Fano factor is 1 - p; dispersion is NaN and says why."""
-    row = ann2neo.analyze(recording_of(train("bernoulli", 300, 0.4, 0)), window=1).iloc[0]
+    """With windows of one bin the Fano factor is 1 - p; dispersion is NaN and
+    says why.
+    """
+    row = ann2neo.analyze(recording_of(train("bernoulli", 300, 0.4, 0)), window=1).iloc[
+        0
+    ]
     assert row["fano_factor"] == pytest.approx(1 - row["firing_rate"])
     assert np.isnan(row["dispersion"])
     assert "one bin" in row["dispersion_reason"]
@@ -150,7 +223,9 @@ def test_a_window_of_one_bin_has_a_fano_factor_and_no_dispersion():
 @pytest.mark.parametrize("engine", ENGINES)
 def test_more_lags_than_bins_is_missing_with_a_reason(engine):
     """Ljung-Box needs more bins than lags; the other statistics are there."""
-    row = ann2neo.analyze(recording_of(train("bernoulli", 40, 0.4, 0)), lags=40, engine=engine).iloc[0]
+    row = ann2neo.analyze(
+        recording_of(train("bernoulli", 40, 0.4, 0)), lags=40, engine=engine
+    ).iloc[0]
     assert np.isnan(row["ljung_box_statistic"])
     assert row["ljung_box_reason"] == "40 lags need more than 40 time bins, got 40"
     assert np.isfinite(row["trend_statistic"])
@@ -168,17 +243,45 @@ def test_one_presentation_gives_a_table(engine):
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        ({"recording": np.eye(3)}, InputTypeError, "needs a Recording, got ndarray; make one with"),
+        (
+            {"recording": np.eye(3)},
+            InputTypeError,
+            "needs a Recording, got ndarray; make one with",
+        ),
         ({"window": 0}, InputValueError, "window must be at least 1, got 0"),
         ({"window": -5}, InputValueError, "window must be at least 1, got -5"),
-        ({"window": 2.5}, InputTypeError, r"window must be a whole number of bins, got 2.5 \(float\)"),
-        ({"window": True}, InputTypeError, "window must be a whole number of bins, got True"),
+        (
+            {"window": 2.5},
+            InputTypeError,
+            r"window must be a whole number of bins, got 2.5 \(float\)",
+        ),
+        (
+            {"window": True},
+            InputTypeError,
+            "window must be a whole number of bins, got True",
+        ),
         ({"lags": 0}, InputValueError, "lags must be at least 1, got 0"),
         ({"lags": -1}, InputValueError, "lags must be at least 1, got -1"),
-        ({"lags": None}, InputTypeError, r"lags must be a whole number of lags, got None \(NoneType\)"),
-        ({"engine": "elephant"}, InputValueError, "engine must be one of fast, reference, got 'elephant'"),
-        ({"statistics": ["fanofactor"]}, InputValueError, "unknown statistic 'fanofactor'; the valid ones are firing_"),
-        ({"statistics": "fano"}, InputTypeError, r"must be a list of names, got 'fano'; pass \['fano'\]"),
+        (
+            {"lags": None},
+            InputTypeError,
+            r"lags must be a whole number of lags, got None \(NoneType\)",
+        ),
+        (
+            {"engine": "elephant"},
+            InputValueError,
+            "engine must be one of fast, reference, got 'elephant'",
+        ),
+        (
+            {"statistics": ["fanofactor"]},
+            InputValueError,
+            "unknown statistic 'fanofactor'; the valid ones are firing_",
+        ),
+        (
+            {"statistics": "fano"},
+            InputTypeError,
+            r"must be a list of names, got 'fano'; pass \['fano'\]",
+        ),
     ],
 )
 def test_bad_input_says_value_rule_and_remedy(arguments, error, words):
@@ -189,14 +292,26 @@ def test_bad_input_says_value_rule_and_remedy(arguments, error, words):
 
 
 def test_one_column_can_be_had_alone():
-    """column_values gives a column of the battery, NaN where it is not valid, and refuses others by name."""
+    """column_values gives a column of the battery, NaN where it is not valid, and
+    refuses others by name.
+    """
     rows = [train(kind, 400, 0.2, 1) for kind in KINDS]
     table = ann2neo.analyze(recording_of(*rows))
     counts = Counts(SpikeRaster.from_dense(rows), 40, 10)
-    for name in ("firing_rate", "dispersion_pvalue", "lv", "adf_statistic", "ljung_box_pvalue"):
-        np.testing.assert_array_equal(column_values(counts, name), table[name].to_numpy())
+    for name in (
+        "firing_rate",
+        "dispersion_pvalue",
+        "lv",
+        "adf_statistic",
+        "ljung_box_pvalue",
+    ):
+        np.testing.assert_array_equal(
+            column_values(counts, name), table[name].to_numpy()
+        )
         assert statistic_of(name).name in name
-    with pytest.raises(InputValueError, match="unknown column 'fano'; the valid ones are firing_rate, "):
+    with pytest.raises(
+        InputValueError, match="unknown column 'fano'; the valid ones are firing_rate, "
+    ):
         column_values(counts, "fano")
 
 
@@ -206,9 +321,21 @@ def test_a_recording_without_units_or_phases_gives_an_empty_table():
     table = ann2neo.analyze(empty)
     assert table.shape == (0, len(unit_columns()))
     raster = SpikeRaster.from_dense(np.ones((2, 50)))
-    none = pd.DataFrame({"phase": pd.array([], "str"), "start_bin": [], "stop_bin": [], "order": pd.array([], "str")})
-    shown = pd.DataFrame({"start_bin": [], "stop_bin": [], "phase": pd.array([], "str")})
+    none = pd.DataFrame(
+        {
+            "phase": pd.array([], "str"),
+            "start_bin": [],
+            "stop_bin": [],
+            "order": pd.array([], "str"),
+        }
+    )
+    shown = pd.DataFrame(
+        {"start_bin": [], "stop_bin": [], "phase": pd.array([], "str")}
+    )
     unobserved = Recording(
-        raster, pd.DataFrame(index=range(2)), shown, none.astype({"start_bin": int, "stop_bin": int})
+        raster,
+        pd.DataFrame(index=range(2)),
+        shown,
+        none.astype({"start_bin": int, "stop_bin": int}),
     )
     assert len(ann2neo.analyze(unobserved)) == 0

@@ -1,7 +1,9 @@
-"""Every p-value rejects as often under its own null as it says, and more often against what it is made for.
+"""Every p-value rejects as often under its own null as it says, and more often against
+what it is made for.
 
-Shares carry a Monte Carlo error, computed; bounds lie three standard errors beyond the nominal ones. The augmented
-Dickey-Fuller test is missing on purpose: its null is a unit root, which no train of zeros and ones has.
+Shares carry a Monte Carlo error, computed; bounds lie three standard errors beyond the
+nominal ones. The augmented Dickey-Fuller test is missing on purpose: its null is a unit
+root, which no train of zeros and ones has.
 """
 
 import warnings
@@ -27,20 +29,40 @@ def trains_of(n_spikes, n_time_bins, n_units=N_UNITS, seed=0):
 
 def rejecting(recording, column, **settings):
     """Share of units that reject at 5 %."""
-    statistic = next(name for name in ("dispersion", "ljung_box", "trend", "fano") if column.startswith(name))
-    return (ann2neo.analyze(recording, statistics=[statistic], **settings)[column] <= LEVEL).mean()
+    statistic = next(
+        name
+        for name in ("dispersion", "ljung_box", "trend", "fano")
+        if column.startswith(name)
+    )
+    return (
+        ann2neo.analyze(recording, statistics=[statistic], **settings)[column] <= LEVEL
+    ).mean()
 
 
-@pytest.mark.parametrize("column", ["dispersion_pvalue", "dispersion_pvalue_upper", "ljung_box_pvalue", "trend_pvalue"])
-@pytest.mark.parametrize(("n_spikes", "n_time_bins"), [(3, 400), (20, 1000), (150, 1000), (2980, 3000)])
+@pytest.mark.parametrize(
+    "column",
+    [
+        "dispersion_pvalue",
+        "dispersion_pvalue_upper",
+        "ljung_box_pvalue",
+        "trend_pvalue",
+    ],
+)
+@pytest.mark.parametrize(
+    ("n_spikes", "n_time_bins"), [(3, 400), (20, 1000), (150, 1000), (2980, 3000)]
+)
 def test_sparse_trains_do_not_reject_too_often(column, n_spikes, n_time_bins):
-    """Under permutation nulls at most 5 % of random trains reject, however few their spikes or empty bins are."""
+    """Under permutation nulls at most 5 % of random trains reject, however few their
+    spikes or empty bins are.
+    """
     assert rejecting(trains_of(n_spikes, n_time_bins), column) <= LEVEL + 3 * ERROR
 
 
 @pytest.mark.parametrize("n_spikes", [300, 1000, 1700])
 def test_chi_square_dispersion_is_calibrated(n_spikes):
-    """With more than 200 spikes and empty bins between 4 and 6 % of random trains reject a dispersion of 1."""
+    """With more than 200 spikes and empty bins between 4 and 6 % of random trains
+    reject a dispersion of 1.
+    """
     share = rejecting(trains_of(n_spikes, 2000), "dispersion_pvalue")
     assert 0.04 - 3 * ERROR <= share <= 0.06 + 3 * ERROR
 
@@ -48,27 +70,38 @@ def test_chi_square_dispersion_is_calibrated(n_spikes):
 @pytest.mark.filterwarnings("ignore::ann2neo.analysis.statistics.FewWindowsWarning")
 @pytest.mark.parametrize("n_windows", [2, 3, 9])
 def test_few_windows_do_not_reject_too_often(n_windows):
-    """With fewer than ten windows, where chi-square would reject too often, at most 5 % of random trains reject."""
+    """With fewer than ten windows, where chi-square would reject too often, at most 5 %
+    of random trains reject.
+    """
     recording = trains_of(300, 600)
-    assert rejecting(recording, "dispersion_pvalue", window=600 // n_windows) <= LEVEL + 3 * ERROR
+    assert (
+        rejecting(recording, "dispersion_pvalue", window=600 // n_windows)
+        <= LEVEL + 3 * ERROR
+    )
 
 
 @pytest.mark.parametrize("n_spikes", [600, 2500])
 def test_chi_square_ljung_box_is_calibrated(n_spikes):
-    """With 500 or more spikes and empty bins between 4 and 6 % of random trains reject independence."""
+    """With 500 or more spikes and empty bins between 4 and 6 % of random trains reject
+    independence.
+    """
     share = rejecting(trains_of(n_spikes, 5000), "ljung_box_pvalue")
     assert 0.04 - 3 * ERROR <= share <= 0.06 + 3 * ERROR
 
 
 @pytest.mark.parametrize("n_spikes", [600, 2500])
 def test_the_kolmogorov_trend_test_is_calibrated(n_spikes):
-    """With 500 or more spikes and empty bins 3 to 5 % of random trains reject: the limit is kept from below."""
+    """With 500 or more spikes and empty bins 3 to 5 % of random trains reject: the
+    limit is kept from below.
+    """
     share = rejecting(trains_of(n_spikes, 5000), "trend_pvalue")
     assert 0.03 - 3 * ERROR <= share <= LEVEL + 3 * ERROR
 
 
 def test_sparse_ljung_box_would_fail_without_permutations():
-    """At 60 spikes in 60 000 bins the chi-square distribution rejects far too often; ours does not."""
+    """At 60 spikes in 60 000 bins the chi-square distribution rejects far too often;
+    ours does not.
+    """
     from scipy import stats
 
     recording = trains_of(60, 60_000, n_units=600)
@@ -79,17 +112,25 @@ def test_sparse_ljung_box_would_fail_without_permutations():
 
 
 def test_the_fano_pvalue_is_calibrated_on_poisson_counts_only():
-    """Counts that are nearly Poisson reject in about 5 %, a Bernoulli train of rate 0.3 nearly always, by design."""
+    """Counts that are nearly Poisson reject in about 5 %, a Bernoulli train of rate 0.3
+    nearly always, by design.
+    """
     rng = np.random.default_rng(1)
-    sparse = [np.unique(rng.integers(0, 20_000, rng.poisson(100))) for _ in range(N_UNITS)]
+    sparse = [
+        np.unique(rng.integers(0, 20_000, rng.poisson(100))) for _ in range(N_UNITS)
+    ]
     poisson = Recording.from_raster(SpikeRaster.from_spike_bins(sparse, 20_000))
     share = rejecting(poisson, "fano_pvalue", window=1000)
     assert 0.04 - 3 * ERROR <= share <= 0.06 + 3 * ERROR
-    assert rejecting(recording_of(*rng.random((50, 60_000)) < 0.3), "fano_pvalue") == 1.0
+    assert (
+        rejecting(recording_of(*rng.random((50, 60_000)) < 0.3), "fano_pvalue") == 1.0
+    )
 
 
 def test_dispersion_finds_bursts():
-    """Spikes in bursts of five raise the dispersion of nearly every unit; Fano alone could not tell from the rate."""
+    """Spikes in bursts of five raise the dispersion of nearly every unit; Fano alone
+    could not tell from the rate.
+    """
     rng = np.random.default_rng(2)
     rows = np.repeat(rng.random((100, 400)) < 0.2, 5, axis=1)
     assert rejecting(recording_of(*rows), "dispersion_pvalue_upper") >= 0.95
@@ -108,25 +149,35 @@ def test_dispersion_finds_regularity():
 
 @pytest.mark.parametrize(("rate", "after_a_spike"), [(0.03, 0.15), (0.4, 0.55)])
 def test_ljung_box_finds_serial_dependence(rate, after_a_spike):
-    """Where a spike is likelier after a spike nearly every unit rejects independence, sparse or not."""
+    """Where a spike is likelier after a spike nearly every unit rejects independence,
+    sparse or not.
+    """
     rng = np.random.default_rng(4)
     rows = np.zeros((60, 6000), bool)
     for row in rows:
         noise, before = rng.random(6000), False
         for time_bin in range(6000):
-            row[time_bin] = before = noise[time_bin] < (after_a_spike if before else rate)
+            row[time_bin] = before = noise[time_bin] < (
+                after_a_spike if before else rate
+            )
     assert rejecting(recording_of(*rows), "ljung_box_pvalue") >= 0.85
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.4])
 def test_the_trend_test_finds_drift(rate):
-    """A rate that triples over the recording is found in nearly every unit, sparse or not."""
-    rows = np.random.default_rng(5).random((100, 4000)) < np.linspace(0.5 * rate, 1.5 * rate, 4000)
+    """A rate that triples over the recording is found in nearly every unit, sparse or
+    not.
+    """
+    rows = np.random.default_rng(5).random((100, 4000)) < np.linspace(
+        0.5 * rate, 1.5 * rate, 4000
+    )
     assert rejecting(recording_of(*rows), "trend_pvalue") >= 0.85
 
 
 def test_comparisons_are_calibrated():
-    """Of 300 pairs at equal rates 5 % at most are called different, and of 300 at the margin 5 % equivalent."""
+    """Of 300 pairs at equal rates 5 % at most are called different, and of 300 at the
+    margin 5 % equivalent.
+    """
     n_pairs, rejected = 300, np.zeros(3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SamenessWarning)
@@ -134,12 +185,17 @@ def test_comparisons_are_calibrated():
             rng = np.random.default_rng(seed)
             rates = rng.uniform(0.2, 0.7, 24)
             first, second, shifted = (
-                Recording.from_activations(shift + rates - rng.random((400, 24))) for shift in (0.0, 0.0, 0.02)
+                Recording.from_activations(shift + rates - rng.random((400, 24)))
+                for shift in (0.0, 0.0, 0.02)
             )
-            other = Recording.from_activations(rng.uniform(0.2, 0.7, 24) - rng.random((400, 24)))
+            other = Recording.from_activations(
+                rng.uniform(0.2, 0.7, 24) - rng.random((400, 24))
+            )
             rejected += (
                 ann2neo.compare(first, other)["pvalue"].iloc[0] <= LEVEL,
                 ann2neo.compare(first, second)["pvalue"].iloc[1] <= LEVEL,
                 ann2neo.compare(first, shifted)["pvalue"].iloc[2] <= LEVEL,
             )
-    assert (rejected / n_pairs <= LEVEL + 3 * np.sqrt(LEVEL * (1 - LEVEL) / n_pairs)).all()
+    assert (
+        rejected / n_pairs <= LEVEL + 3 * np.sqrt(LEVEL * (1 - LEVEL) / n_pairs)
+    ).all()

@@ -1,4 +1,6 @@
-"""The two engines against each other, and both against Elephant, SciPy and statsmodels called directly."""
+"""The two engines against each other, and both against Elephant, SciPy and statsmodels
+called directly.
+"""
 
 import neo
 import numpy as np
@@ -20,21 +22,32 @@ LENGTHS = (20, 37, 100, 137, 400, 1000)
 
 
 def assert_same_tables(fast, reference):
-    """Equal words and integers, numbers within 1e-9 (relative above 1), NaN in the same cells."""
+    """Equal words and integers, numbers within 1e-9 (relative above 1), NaN in the same
+    cells.
+    """
     assert list(fast.columns) == list(reference.columns)
     for column in fast.columns.drop("engine"):
         if fast[column].dtype.kind == "f":
             ours, theirs = fast[column].to_numpy(), reference[column].to_numpy()
-            np.testing.assert_array_equal(np.isnan(ours), np.isnan(theirs), err_msg=column)
+            np.testing.assert_array_equal(
+                np.isnan(ours), np.isnan(theirs), err_msg=column
+            )
             tolerance = 1e-9 * np.maximum(1.0, np.abs(theirs))
-            assert (np.abs(ours - theirs) <= tolerance)[~np.isnan(ours)].all(), (column, ours, theirs)
+            assert (np.abs(ours - theirs) <= tolerance)[~np.isnan(ours)].all(), (
+                column,
+                ours,
+                theirs,
+            )
         else:
             pd.testing.assert_series_equal(fast[column], reference[column])
 
 
 def both_tables(recording, **settings_):
     with threadpool_limits(1):
-        return tuple(ann2neo.analyze(recording, engine=engine, **settings_) for engine in ("fast", "reference"))
+        return tuple(
+            ann2neo.analyze(recording, engine=engine, **settings_)
+            for engine in ("fast", "reference")
+        )
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -46,14 +59,21 @@ def both_tables(recording, **settings_):
     lags=st.sampled_from((3, 10, 30)),
 )
 def test_engines_agree_on_any_train(kind, n_time_bins, rate, seed, lags):
-    """On trains of every kind, rate and length both engines give the same cells, reasons and NaN."""
-    assert_same_tables(*both_tables(recording_of(train(kind, n_time_bins, rate, seed)), lags=lags))
+    """On trains of every kind, rate and length both engines give the same cells,
+    reasons and NaN.
+    """
+    assert_same_tables(
+        *both_tables(recording_of(train(kind, n_time_bins, rate, seed)), lags=lags)
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_engines_agree_on_long_trains(kind):
     """Engines agree on 5 000 bins at rates from 0.001 to 0.999."""
-    rows = [train(kind, 5000, rate, seed) for seed, rate in enumerate((0.001, 0.1, 0.5, 0.9, 0.999))]
+    rows = [
+        train(kind, 5000, rate, seed)
+        for seed, rate in enumerate((0.001, 0.1, 0.5, 0.9, 0.999))
+    ]
     assert_same_tables(*both_tables(recording_of(*rows)))
 
 
@@ -63,7 +83,11 @@ def test_engines_agree_on_long_trains(kind):
 @pytest.mark.timeout(7200)
 def test_engines_agree_up_to_sixty_thousand_bins(kind, n_time_bins):
     """Engines agree on trains as long as MNIST's training set, at every rate."""
-    assert_same_tables(*both_tables(recording_of(*(train(kind, n_time_bins, r, i) for i, r in enumerate(RATES)))))
+    assert_same_tables(
+        *both_tables(
+            recording_of(*(train(kind, n_time_bins, r, i) for i, r in enumerate(RATES)))
+        )
+    )
 
 
 @pytest.mark.exhaustive
@@ -78,12 +102,16 @@ def test_engines_agree_up_to_sixty_thousand_bins(kind, n_time_bins):
 @pytest.mark.timeout(7200)
 def test_engines_agree_on_many_trains(kind, n_time_bins, rate, seed, lags):
     """Fifteen hundred trains of every kind give the same tables in both engines."""
-    assert_same_tables(*both_tables(recording_of(train(kind, n_time_bins, rate, seed)), lags=lags))
+    assert_same_tables(
+        *both_tables(recording_of(train(kind, n_time_bins, rate, seed)), lags=lags)
+    )
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.3, 0.7, 0.97])
 def test_the_fast_engine_equals_the_libraries_called_directly(rate):
-    """Without any code of ours in between, Elephant, SciPy and statsmodels give the same numbers."""
+    """Without any code of ours in between, Elephant, SciPy and statsmodels give the
+    same numbers.
+    """
     from elephant.statistics import cv, cv2, fanofactor, isi, lv, mean_firing_rate
     from statsmodels.stats.diagnostic import acorr_ljungbox
     from statsmodels.tsa.stattools import adfuller
@@ -92,12 +120,16 @@ def test_the_fast_engine_equals_the_libraries_called_directly(rate):
     row = ann2neo.analyze(recording_of(x), window=100).iloc[0]
     times = (np.flatnonzero(x) + 0.25) * pq.ms
     spiketrain = neo.SpikeTrain(times, t_stop=3050 * pq.ms)
-    windows = [spiketrain.time_slice(i * 100 * pq.ms, (i + 1) * 100 * pq.ms) for i in range(30)]
+    windows = [
+        spiketrain.time_slice(i * 100 * pq.ms, (i + 1) * 100 * pq.ms) for i in range(30)
+    ]
     with threadpool_limits(1):
         unit_root = adfuller(x.astype(float), result_object=True)
     box = acorr_ljungbox(x.astype(float), lags=[10])
     counts = x[:3000].reshape(30, 100).sum(axis=1)
-    dispersion = np.square(counts - counts.mean()).sum() / (100 * (p := counts.mean() / 100) * (1 - p))
+    dispersion = np.square(counts - counts.mean()).sum() / (
+        100 * (p := counts.mean() / 100) * (1 - p)
+    )
     expected = {
         "firing_rate_hz": float(mean_firing_rate(spiketrain).rescale("Hz")),
         "fano_factor": fanofactor(windows),
@@ -110,10 +142,14 @@ def test_the_fast_engine_equals_the_libraries_called_directly(rate):
         "adf_lag": unit_root.lags,
         "adf_nobs": unit_root.nobs,
         "dispersion": dispersion / 29 * 2999 / 3000,
-        "fano_pvalue": 2
-        * min(
-            (null := stats.gamma(14.5, scale=2 / 29)).cdf(f := counts.var(ddof=1) / counts.mean()),
-            null.sf(f),
+        "fano_pvalue": (
+            2
+            * min(
+                (null := stats.gamma(14.5, scale=2 / 29)).cdf(
+                    f := counts.var(ddof=1) / counts.mean()
+                ),
+                null.sf(f),
+            )
         ),
     }
     if row["ljung_box_method"] == "chi-square":
@@ -123,7 +159,9 @@ def test_the_fast_engine_equals_the_libraries_called_directly(rate):
 
 
 def test_every_column_is_computed_somewhere():
-    """Among the trains compared here every column of numbers has a value at least once."""
+    """Among the trains compared here every column of numbers has a value at
+    least once.
+    """
     rows = [train(kind, 1000, 0.3, 1) for kind in KINDS]
     table = ann2neo.analyze(recording_of(*rows))
     for column in unit_columns():

@@ -1,0 +1,183 @@
+"""Checks of arguments: each returns the value, or says value, rule and remedy."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import quantities as pq
+
+from ann2neo.errors import InputTypeError, InputValueError
+
+__all__ = ["fifteen_digits", "one_of", "seconds", "seed_or_new", "whole_number"]
+
+LARGEST_SEED = 2**63 - 1
+"""Tables and files keep a seed as a signed integer of 64 bits."""
+
+
+def whole_number(
+    value: Any,
+    name: str,
+    *,
+    at_least: int = 1,
+    at_most: int | None = None,
+    noun: str = "",
+) -> int:
+    """Return a whole number as an int.
+
+    Parameters
+    ----------
+    value : int
+        What the user passed; NumPy integers too, but no bool.
+    name : str
+        Name of the argument, for messages.
+    at_least, at_most : int
+        Smallest and largest value allowed; no upper limit if `at_most` is None.
+    noun : str, optional
+        What is counted, for messages.
+
+    Returns
+    -------
+    int
+        The number.
+
+    Raises
+    ------
+    InputTypeError
+        If it is no whole number.
+    InputValueError
+        If it is out of range.
+
+    Examples
+    --------
+    >>> whole_number(np.int64(3), "n_repeats")
+    3
+    """
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        counted = f" of {noun}" if noun else ""
+        raise InputTypeError(
+            f"{name} must be a whole number{counted}, got {value!r}"
+            f" ({type(value).__name__})"
+        ) from None
+    if number < at_least:
+        raise InputValueError(f"{name} must be at least {at_least}, got {number}")
+    if at_most is not None and number > at_most:
+        raise InputValueError(f"{name} must be at most {at_most}, got {number}")
+    return number
+
+
+def seed_or_new(seed: Any) -> int:
+    """Return a seed as an int, or draw one if it is None.
+
+    Parameters
+    ----------
+    seed : int or None
+        The seed asked for.
+
+    Returns
+    -------
+    int
+        From 0 to 2^63 - 1; a drawn seed is below 2^31, which every generator takes.
+
+    Raises
+    ------
+    InputTypeError, InputValueError
+        If it is no whole number, or out of range.
+
+    Examples
+    --------
+    >>> seed_or_new(7)
+    7
+    """
+    if seed is None:
+        return int(np.random.default_rng().integers(2**31))
+    try:
+        number = whole_number(seed, "seed", at_least=0, at_most=LARGEST_SEED)
+    except InputTypeError as error:
+        raise InputTypeError(f"{error}; pass None to draw one") from None
+    return number
+
+
+def seconds(value: Any, name: str, *, positive: bool = False) -> float:
+    """Return a time as seconds, kept to 15 significant digits.
+
+    Fifteen digits survive every change of unit and every file, so that a period given
+    in milliseconds comes back from a file in seconds as the same number.
+
+    Parameters
+    ----------
+    value : quantities.Quantity, scalar, time
+        The time to convert.
+    name : str
+        Name of the argument, for messages.
+    positive : bool, default False
+        Require a value above zero.
+
+    Returns
+    -------
+    float
+        Seconds.
+
+    Raises
+    ------
+    InputTypeError
+        If `value` is not a quantity with a unit of time.
+    InputValueError
+        If it is not one finite number, or not positive where it must be.
+
+    Examples
+    --------
+    >>> import quantities as pq
+    >>> seconds(1 * pq.ms, "bin_size", positive=True)
+    0.001
+    """
+    kind = "positive time" if positive else "time"
+    if not isinstance(value, pq.Quantity):
+        raise InputTypeError(
+            f"{name} must be a {kind} such as 1 * pq.ms, got {value!r}"
+            f" ({type(value).__name__}, no unit)"
+        )
+    if value.dimensionality.simplified != pq.s.dimensionality:
+        raise InputTypeError(
+            f"{name} must be a {kind} such as 1 * pq.ms, got {value};"
+            f" {value.dimensionality} is not a unit of time"
+        )
+    if value.size != 1:
+        raise InputValueError(
+            f"{name} must be one {kind}, got an array of {value.size}; pass a scalar"
+            " such as 1 * pq.ms"
+        )
+    number = float(value.rescale("s").magnitude.reshape(()))
+    if not math.isfinite(number) or (positive and number <= 0):
+        raise InputValueError(
+            f"{name} must be a finite {kind}, got {value}; pass something like 1 *"
+            " pq.ms"
+        )
+    return fifteen_digits(number)
+
+
+def fifteen_digits(value: float) -> float:
+    """Round to the 15 significant digits that survive every change of unit."""
+    return float(f"{value:.15g}")
+
+
+def one_of(value: Any, valid: Collection[str], name: str) -> str:
+    """Return a choice among words, or an error that lists them.
+
+    Examples
+    --------
+    >>> one_of("fast", ("fast", "reference"), "engine")
+    'fast'
+    """
+    if not isinstance(value, str) or value not in valid:
+        raise InputValueError(
+            f"{name} must be one of {', '.join(valid)}, got {value!r}"
+        )
+    return value

@@ -25,6 +25,7 @@ def whole_number(
     at_least: int = 1,
     at_most: int | None = None,
     noun: str = "",
+    remedy: str = "",
 ) -> int:
     """Return a whole number as an int.
 
@@ -38,6 +39,8 @@ def whole_number(
         Smallest and largest value allowed; no upper limit if `at_most` is None.
     noun : str, optional
         What is counted, for messages.
+    remedy : str, optional
+        What to do about a number out of range, for messages.
 
     Returns
     -------
@@ -66,10 +69,13 @@ def whole_number(
             f"{name} must be a whole number{counted}, got {value!r}"
             f" ({type(value).__name__})"
         ) from None
+    ending = f"; {remedy}" if remedy else ""
     if number < at_least:
-        raise InputValueError(f"{name} must be at least {at_least}, got {number}")
+        raise InputValueError(
+            f"{name} must be at least {at_least}, got {number}{ending}"
+        )
     if at_most is not None and number > at_most:
-        raise InputValueError(f"{name} must be at most {at_most}, got {number}")
+        raise InputValueError(f"{name} must be at most {at_most}, got {number}{ending}")
     return number
 
 

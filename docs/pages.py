@@ -13,6 +13,10 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ann2neo.analysis._entry import Column, Statistic
 
 ROOT = Path(__file__).parents[1]
 EXECUTED = ROOT / "executed"
@@ -175,15 +179,11 @@ def unit_statistics() -> str:
                 f"**Valid** for: {entry.validity}; elsewhere NaN, and"
                 f" `{entry.reason_column.name}` says why."
             ),
-            _meaning_of_order(entry.tests_order, entry.rejects_by_design),
+            _meaning_of_order(entry),
             f"**Source**: {entry.source}",
         ]
-        columns = [(f"`{c.name}`", c.description, _unit(c.unit)) for c in entry.columns]
-        heads = ("column", "meaning", "unit")
-        told = "\n\n".join(fact for fact in facts if fact)
-        parts.append(
-            f"### `{entry.name}`\n\n{markdown_table(heads, columns)}\n{told}\n"
-        )
+        text = "\n\n".join(fact for fact in facts if fact)
+        parts.append(f"### `{entry.name}`\n\n{column_table(entry.columns)}\n{text}\n")
     return "\n".join(parts)
 
 
@@ -191,13 +191,13 @@ def _unit(unit: str) -> str:
     return {"1": "–", "": "words"}.get(unit, unit)
 
 
-def _meaning_of_order(tests_order: bool, rejects_by_design: bool) -> str:
-    if rejects_by_design:
+def _meaning_of_order(entry: Statistic) -> str:
+    if entry.rejects_by_design:
         return (
             "**In random order**: a number about the shuffle; a train of zeros and ones"
             " rejects by design."
         )
-    if tests_order:
+    if entry.tests_order:
         return (
             "**In random order**: true by construction; a rejection points to a fault"
             " in the pipeline."
@@ -209,23 +209,37 @@ def condition_columns() -> str:
     """What says which unit, phase and setting a row is about."""
     from ann2neo.analysis.statistics import CONDITIONS
 
-    rows = [(f"`{c.name}`", c.description, _unit(c.unit)) for c in CONDITIONS]
-    return markdown_table(("column", "meaning", "unit"), rows)
+    return column_table(CONDITIONS)
 
 
 def network_columns() -> str:
     """Columns of `summarize`, and the statistics of `network_test`."""
-    from ann2neo.analysis.networks.network_test import NETWORK_STATISTICS
-    from ann2neo.analysis.networks.summarize import NETWORK_COLUMNS
+    from ann2neo.analysis.statistics import NETWORK_COLUMNS, NETWORK_TESTS
 
-    rows = [(f"`{c.name}`", c.description, _unit(c.unit)) for c in NETWORK_COLUMNS]
-    tested = [(f"`{name}`", about) for name, about in NETWORK_STATISTICS.items()]
+    tested = [(f"`{t.name}`", t.column(t.name).description) for t in NETWORK_TESTS]
     return (
-        f"{markdown_table(('column', 'meaning', 'unit'), rows)}\n### Tests of a whole"
+        f"{column_table(NETWORK_COLUMNS)}\n### Tests of a whole"
         " network\n\nUnits of one layer are not independent, so"
         " {py:obj}`ann2neo.network_test` permutes the time bins for all units"
         f" alike.\n\n{markdown_table(('statistic', 'what it is sensitive to'), tested)}"
     )
+
+
+def further_tables() -> str:
+    """Columns of the tables of the other functions, a heading each."""
+    from ann2neo.analysis.tables import TABLES
+
+    return "\n".join(
+        f"### {{py:obj}}`ann2neo.{name}`\n\n{column_table(columns)}"
+        for name, columns in TABLES.items()
+        if name not in {"analyze", "summarize"}
+    )
+
+
+def column_table(columns: Iterable[Column]) -> str:
+    """Name, meaning and unit of columns."""
+    rows = [(f"`{c.name}`", c.description, _unit(c.unit)) for c in columns]
+    return markdown_table(("column", "meaning", "unit"), rows)
 
 
 def function_statistics() -> str:
@@ -310,6 +324,7 @@ def write_pages(docs: Path) -> None:
         "generated/unit_statistics.md": unit_statistics(),
         "generated/condition_columns.md": condition_columns(),
         "generated/network_columns.md": network_columns(),
+        "generated/further_tables.md": further_tables(),
         "generated/function_statistics.md": function_statistics(),
         "generated/nwb_columns.md": nwb_columns(),
         "generated/study_results.md": study_results(),

@@ -20,8 +20,8 @@ import typer
 
 import ann2neo
 import ann2neo.report
-from ann2neo.analysis.networks.summarize import NETWORK_COLUMNS
-from ann2neo.analysis.statistics import CONDITIONS, STATISTICS
+from ann2neo.analysis.statistics import CONDITIONS, NETWORK_COLUMNS, STATISTICS
+from ann2neo.analysis.tables import TABLES
 from ann2neo.cli import app
 from ann2neo.io.nwb.layout import DESCRIPTIONS, stored_name
 
@@ -161,6 +161,23 @@ def test_every_statistic_has_its_source_and_columns_on_its_page():
         )
     for column in NETWORK_COLUMNS:
         assert f"| `{column.name}` | {column.description} |" in pages.network_columns()
+
+
+def test_every_further_table_is_on_the_page_of_statistics():
+    """Each function that returns a table has a heading there, and every column its
+    words and its unit.
+    """
+    text = pages.further_tables()
+    parts = dict(part.split("\n", 1) for part in text.split("### ")[1:])
+    assert list(parts) == [
+        f"{{py:obj}}`ann2neo.{name}`"
+        for name in TABLES
+        if name not in {"analyze", "summarize"}
+    ]
+    for name, part in parts.items():
+        for column in TABLES[name.split(".")[1].rstrip("`")]:
+            assert f"| `{column.name}` | {column.description} |" in part
+    assert "| bit |" in text
 
 
 def test_functions_of_statistics_bring_their_references():

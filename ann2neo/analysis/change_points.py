@@ -11,11 +11,23 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ann2neo.analysis.seeds import drawn_seed
+from ann2neo._checks import seed_or_new, whole_number
+from ann2neo.analysis._entry import (
+    BY_CONSTRUCTION,
+    Column,
+    count_column,
+    text_column,
+)
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.recording import Recording
 
-__all__ = ["MIN_EXPECTED_SPIKES", "ChangePoints", "change_points"]
+__all__ = [
+    "MIN_EXPECTED_SPIKES",
+    "POINT_COLUMNS",
+    "UNIT_COLUMNS",
+    "ChangePoints",
+    "change_points",
+]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -26,6 +38,51 @@ rate too often (where 5 % are asked for, 9 % at 150 spikes, 11 % at 50, 33 % at 
 """
 
 _STEPS_PER_WINDOW = 20
+
+_PLACE = (
+    count_column("unit", "Index of the unit in the recording."),
+    text_column("phase", "Phase that was searched."),
+    text_column(
+        "order", "Order of the stimuli in the phase: random, stored or unknown."
+    ),
+)
+POINT_COLUMNS: tuple[Column, ...] = (
+    *_PLACE,
+    count_column(
+        "time_bin",
+        "First time bin of the new firing rate, counted from the start of the"
+        " recording.",
+    ),
+    Column("time_s", "Left edge of that bin.", "s"),
+    count_column(
+        "window", "Shortest window that found the change point, in time bins."
+    ),
+)
+"""Columns of `ChangePoints.points`."""
+
+UNIT_COLUMNS: tuple[Column, ...] = (
+    *_PLACE,
+    Column(
+        "n_change_points",
+        "Change points of the firing rate; -1 where it was not tested.",
+        "1",
+        "int64",
+        BY_CONSTRUCTION,
+    ),
+    Column(
+        "statistic",
+        "Largest value of the normalized filter processes of the multiple filter test.",
+        in_random_order=BY_CONSTRUCTION,
+    ),
+    Column(
+        "threshold",
+        "Value that the statistic of a unit of constant rate exceeds with probability"
+        " alpha.",
+    ),
+    text_column("windows", "Lengths of the windows, in time bins."),
+    text_column("reason", "Why the unit was not tested; empty where it was."),
+)
+"""Columns of `ChangePoints.units`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,13 +211,10 @@ def change_points(
         raise InputValueError(
             msg + "; it is a probability, 0.05 where Elephant takes 5 percent"
         )
-    if n_surrogates < 1:
-        raise InputValueError(
-            f"n_surrogates must be at least 1, got {n_surrogates}; 1000 is usual"
-        )
-    seed = drawn_seed(seed)
-    found: list[dict[str, Any]] = []
-    tested: list[dict[str, Any]] = []
+    n_surrogates = whole_number(n_surrogates, "n_surrogates", remedy="1000 is usual")
+    seed = seed_or_new(seed)
+    point_rows: list[dict[str, Any]] = []
+    unit_rows: list[dict[str, Any]] = []
     for phase in recording.iter_phases():
         raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
         counts = raster.spike_counts()
@@ -191,7 +245,7 @@ def change_points(
                 ]
                 largest = max(float(process.max()) for process in scaled)
                 points = _points(scaled, threshold, lengths, stride)
-            tested.append(
+            unit_rows.append(
                 {
                     "unit": unit,
                     "phase": phase.phase,
@@ -205,7 +259,7 @@ def change_points(
             )
             for time_bin, window in sorted(points):
                 place = phase.start_bin + time_bin
-                found.append(
+                point_rows.append(
                     {
                         "unit": unit,
                         "phase": phase.phase,
@@ -215,23 +269,13 @@ def change_points(
                         "window": window,
                     }
                 )
-    points_table = pd.DataFrame(
-        found, columns=["unit", "phase", "order", "time_bin", "time_s", "window"]
+    return ChangePoints(
+        pd.DataFrame(point_rows, columns=[column.name for column in POINT_COLUMNS]),
+        pd.DataFrame(unit_rows, columns=[column.name for column in UNIT_COLUMNS]),
+        alpha,
+        n_surrogates,
+        seed,
     )
-    units_table = pd.DataFrame(
-        tested,
-        columns=[
-            "unit",
-            "phase",
-            "order",
-            "n_change_points",
-            "statistic",
-            "threshold",
-            "windows",
-            "reason",
-        ],
-    )
-    return ChangePoints(points_table, units_table, alpha, n_surrogates, seed)
 
 
 def _windows(
@@ -325,17 +369,17 @@ def _points(
     processes: Sequence[FloatArray], threshold: float, windows: Sequence[int], step: int
 ) -> list[tuple[int, int]]:
     """Change points with the window that found them, shortest windows first."""
-    found: list[tuple[int, int]] = []
+    points: list[tuple[int, int]] = []
     for process, window in zip(processes, windows, strict=True):
         left, reach = process.copy(), window // step
-        before = [point for point, _ in found]
+        before = [point for point, _ in points]
         while left.max() > threshold:
             index = int(np.argmax(left))
             point = index * step + window
             left[max(0, index - reach + 1) : index + reach] = 0
-            if not any(known - window < point < known + window for known in before):
-                found.append((point, window))
-    return found
+            if not any(other - window < point < other + window for other in before):
+                points.append((point, window))
+    return points
 
 
 @lru_cache(maxsize=64)
@@ -351,7 +395,9 @@ def _null(
     simulated Brownian motion.
     """
     # Elephant draws from this generator, seeded so by np.random.seed: with the same
-    # numbers comes the same threshold.
+    # numbers comes the same threshold. It takes seeds of 32 bits.
+    if seed >= 2**32:
+        seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
     rng = np.random.RandomState(seed)
     maxima = np.empty((n_surrogates, len(windows)))
     for draw in range(n_surrogates):

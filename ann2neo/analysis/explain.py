@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import pandas as pd
 
-from ann2neo.analysis.networks.network_test import NETWORK_STATISTICS
-from ann2neo.analysis.networks.summarize import NETWORK_COLUMNS
-from ann2neo.analysis.statistic import BY_CONSTRUCTION, Statistic
-from ann2neo.analysis.statistics import STATISTICS, unit_columns
-from ann2neo.errors import InputValueError
+from ann2neo._checks import one_of
+from ann2neo.analysis._entry import BY_CONSTRUCTION
+from ann2neo.analysis.tables import RECORDING_COLUMNS, TABLES, column_named, table_of
 from ann2neo.recording.tables import ORDERS
 
 __all__ = ["column_descriptions", "explain", "true_by_construction"]
 
 
-def explain(column: str, order: str | None = None) -> str:
+def explain(column: str, order: str | None = None, *, table: str | None = None) -> str:
     """Say what a column of a table of results means.
 
     Parameters
     ----------
     column : str
-        Name of a column of `analyze`, `summarize` or a statistic of `network_test`.
+        Name of a column of a table, of a statistic of `network_test`, of a field of
+        `correlations` or of an entry of `single_stimulus_overlap`.
     order : {"random", "stored", "unknown"}, optional
-        Order of the stimuli: what a test of order means depends on it. All are told if
-        not given.
+        Order of the stimuli: what a test of order means depends on it. The text says so
+        for a random order if not given.
+    table : str, optional
+        Function that returns the table, such as "compare", for a name that means
+        different things in different tables. If not given, the statistics of
+        `network_test`, `analyze` and `summarize` come first.
 
     Returns
     -------
@@ -36,7 +37,7 @@ def explain(column: str, order: str | None = None) -> str:
     Raises
     ------
     InputValueError
-        If the column or the order is unknown; the valid ones are listed.
+        If the column, the order or the table is unknown; the valid ones are listed.
 
     Examples
     --------
@@ -47,49 +48,44 @@ def explain(column: str, order: str | None = None) -> str:
     'p-value of independent bins (no serial dependence up to the last lag). Stimuli
     were shown in random order, so this is true by construction: a rejection points to
     a fault in the pipeline.'
+    >>> explain("statistic", table="compare")
+    'Statistic of the test.'
     """
-    words = {
-        entry.name: entry.description for entry in (*NETWORK_COLUMNS, *unit_columns())
-    } | NETWORK_STATISTICS
-    if column not in words:
-        raise InputValueError(
-            f"unknown column {column!r}; the valid ones are {', '.join(sorted(words))}"
-        )
-    if order is not None and order not in ORDERS:
-        raise InputValueError(
-            f"order must be one of {', '.join(ORDERS)}, got {order!r}"
-        )
-    if column not in _OF_ORDER:
-        return words[column]
-    holds = BY_CONSTRUCTION if true_by_construction(column) else _SHUFFLE
+    entry = column_named(column, table)
+    if order is not None:
+        one_of(order, ORDERS, "order")
+    meaning = entry.in_random_order
+    if not meaning:
+        return entry.description
     meanings = {
-        "random": f"Stimuli were shown in random order, so this is {holds}.",
+        "random": f"Stimuli were shown in random order, so this is {meaning}.",
         "stored": (
             "Stimuli were shown in the data set's order, so this describes the data set"
             " as the network sees it."
         ),
         "unknown": (
             "The order of the stimuli is not known; where it was random, this is"
-            f" {holds}."
+            f" {meaning}."
         ),
-        None: f"Where stimuli were shown in random order, this is {holds}.",
+        None: f"Where stimuli were shown in random order, this is {meaning}.",
     }
-    return f"{words[column]} {meanings[order]}"
+    return f"{entry.description} {meanings[order]}"
 
 
 def column_descriptions(*tables: pd.DataFrame) -> dict[str, str]:
-    """What each column of tables of results means, for the files they are written to.
+    """Say what each column of tables of results means, for the files they go to.
 
     Parameters
     ----------
     *tables : pandas.DataFrame
-        Tables of `analyze` or `summarize`.
+        Tables that functions of ours return, such as `analyze` or `summarize`.
 
     Returns
     -------
     dict of str to str
-        One sentence a column; columns of the recording's own table of units are named
-        as such.
+        One sentence per column, with its unit; columns that somebody else gave a
+        recording are named as such. Where two tables share a name, the later one
+        counts.
 
     Examples
     --------
@@ -100,28 +96,30 @@ def column_descriptions(*tables: pd.DataFrame) -> dict[str, str]:
      bin length. Unit: Hz.',
      'brain_area': 'brain_area of the unit, as the recording has it.'}
     """
-    known = {
-        column.name: (
-            column.description
-            + (f" Unit: {column.unit}." if column.unit not in {"", "1"} else "")
-        )
-        for column in (*NETWORK_COLUMNS, *unit_columns())
-    }
-    names = dict.fromkeys(name for table in tables for name in table.columns)
-    return {
-        name: known.get(name, f"{name} of the unit, as the recording has it.")
-        for name in names
-    }
+    descriptions = {}
+    for table in tables:
+        columns = {column.name: column for column in TABLES[table_of(table)]}
+        for name in table:
+            column = columns.get(name)
+            foreign = column in RECORDING_COLUMNS and table[name].dtype != column.dtype
+            if column is None or foreign:
+                text = f"{name} of the unit, as the recording has it."
+            else:
+                text = column.description
+                if column.unit not in {"", "1"}:
+                    text += f" Unit: {column.unit}."
+            descriptions[name] = text
+    return descriptions
 
 
 def true_by_construction(column: str) -> bool:
-    """Whether the null of a column holds by construction when stimuli are shown in
+    """Say whether the null of a column holds by construction when stimuli are shown in
     random order.
 
     Parameters
     ----------
     column : str
-        Name of a column of `analyze`, `summarize` or a statistic of `network_test`.
+        Name of a column, as in `explain`.
 
     Returns
     -------
@@ -138,31 +136,4 @@ def true_by_construction(column: str) -> bool:
     ... )
     (True, False)
     """
-    return column in _OF_ORDER - _BY_DESIGN
-
-
-def _columns_of(statistics: Iterable[Statistic]) -> set[str]:
-    return {
-        name
-        for entry in statistics
-        for name in (
-            *(
-                c.name
-                for c in entry.columns
-                if c.dtype == "float64" and not c.name.endswith("_expected")
-            ),
-            f"{entry.name}_rejected_share",
-            f"mean_{entry.columns[0].name}",
-        )
-    }
-
-
-_OF_ORDER = _columns_of(entry for entry in STATISTICS if entry.tests_order)
-_OF_ORDER |= {"ljung_box_pearson_pvalue", "cv_fano_factor_percent", *NETWORK_STATISTICS}
-_BY_DESIGN = {
-    name
-    for entry in STATISTICS
-    if entry.rejects_by_design
-    for name in (entry.pvalue, f"{entry.name}_rejected_share", "adf_statistic")
-}
-_SHUFFLE = "a number about the shuffle, not about the network, and it rejects by design"
+    return column_named(column).in_random_order == BY_CONSTRUCTION

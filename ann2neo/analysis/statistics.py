@@ -1,18 +1,27 @@
-"""The table of statistics: the one list that battery, surrogate tests, files, docs and
-reports read.
+"""The table of statistics: every number of a unit and of a network, listed once.
+
+An entry stands beside its function. Engines, tests, summaries, files, documentation and
+reports read these lists; `tables` has the columns of every table of results.
 """
 
 from __future__ import annotations
 
-import operator
-import warnings
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ann2neo.analysis.statistic import Column, Statistic
+from ann2neo.analysis._entry import (
+    Column,
+    NetworkStatistic,
+    UnitStatistic,
+    UnitValues,
+    columns_of,
+    count_column,
+    text_column,
+)
+from ann2neo.analysis.networks import unit_means
+from ann2neo.analysis.networks.network_test import NETWORK_TESTS
 from ann2neo.analysis.units.adf import ADF
 from ann2neo.analysis.units.counts import Counts
 from ann2neo.analysis.units.dispersion import DISPERSION, FANO
@@ -24,17 +33,20 @@ from ann2neo.errors import InputTypeError, InputValueError
 
 __all__ = [
     "CONDITIONS",
+    "NETWORK_COLUMNS",
+    "NETWORK_CONDITIONS",
+    "NETWORK_STATISTICS",
+    "NETWORK_TESTS",
     "STATISTICS",
-    "FewWindowsWarning",
-    "checked_lags",
+    "TESTS",
     "chosen_statistics",
     "column_values",
     "statistic_of",
     "unit_columns",
-    "window_for",
+    "unit_values",
 ]
 
-STATISTICS: tuple[Statistic, ...] = (
+STATISTICS: tuple[UnitStatistic, ...] = (
     FIRING_RATE,
     FANO,
     DISPERSION,
@@ -47,55 +59,68 @@ STATISTICS: tuple[Statistic, ...] = (
 )
 """Every statistic of a unit, in the order of the columns."""
 
+TESTS: tuple[UnitStatistic, ...] = tuple(entry for entry in STATISTICS if entry.pvalue)
+"""The statistics of a unit that test something."""
+
 CONDITIONS: tuple[Column, ...] = (
-    Column("unit", "Index of the unit in the recording.", "1", "int64"),
-    Column(
+    count_column("unit", "Index of the unit in the recording."),
+    text_column(
         "phase",
         "Stretch of the recording (for example train or test) the row is about.",
-        "",
-        "str",
     ),
-    Column(
+    text_column(
         "order",
         "Order of the stimuli: random (then tests of order are true by construction),"
         " stored (they describe the data set as the network sees it) or unknown.",
-        "",
-        "str",
     ),
-    Column("n_time_bins", "Time bins of the phase, N.", "1", "int64"),
-    Column("n_spikes", "Spikes of the unit in the phase, K.", "1", "int64"),
-    Column("window", "Length of a counting window, in time bins.", "1", "int64"),
-    Column("n_windows", "Complete windows in the phase, n.", "1", "int64"),
-    Column("lags", "Lags of the Ljung-Box test.", "1", "int64"),
-    Column(
-        "engine",
-        "fast (from the bits) or reference (Elephant, SciPy, statsmodels).",
-        "",
-        "str",
+    count_column("n_time_bins", "Time bins of the phase, N."),
+    count_column("n_spikes", "Spikes of the unit in the phase, K."),
+    count_column("window", "Length of a counting window, in time bins."),
+    count_column("n_windows", "Complete windows in the phase, n."),
+    count_column("lags", "Lags of the Ljung-Box test."),
+    text_column(
+        "engine", "fast (from the bits) or reference (Elephant, SciPy, statsmodels)."
     ),
-    Column(
+    text_column(
         "status",
         "active; silent (no spike); saturated (a spike in every bin); too_short (fewer"
         " than 4 time bins).",
-        "",
-        "str",
     ),
 )
-"""Columns that say what a row is about."""
+"""Columns that say what a row of a unit is about."""
 
-_FEWEST_WINDOWS = 10
+NETWORK_STATISTICS: tuple[NetworkStatistic, ...] = (
+    unit_means.MEAN_FIRING_RATE,
+    unit_means.DEAD_UNITS,
+    unit_means.MEAN_FANO_FACTOR,
+    unit_means.MEAN_DISPERSION,
+    unit_means.PEARSON_LJUNG_BOX,
+    unit_means.FALSE_DISCOVERY_RATE,
+    *map(unit_means.rejections, TESTS),
+)
+"""Every statistic of a network, in the order of the columns."""
+
+_SHARED = {"order", "n_time_bins", "window", "n_windows", "lags", "engine"}
+
+NETWORK_CONDITIONS: tuple[Column, ...] = (
+    *(column for column in CONDITIONS if column.name == "phase"),
+    count_column("n_units", "Units in the row."),
+    *(column for column in CONDITIONS if column.name in _SHARED),
+)
+"""Columns that say what a row of a network is about."""
+
+NETWORK_COLUMNS = (*NETWORK_CONDITIONS, *columns_of(NETWORK_STATISTICS))
+"""Columns of a table of networks."""
 
 
-class FewWindowsWarning(UserWarning):
-    """A window was asked for that leaves fewer than ten windows."""
-
-
-def unit_columns(statistics: Iterable[Statistic] = STATISTICS) -> tuple[Column, ...]:
-    """Columns of a table of units, with their descriptions.
+def unit_columns(
+    statistics: Iterable[UnitStatistic] = STATISTICS,
+) -> tuple[Column, ...]:
+    """Return the columns of a table of units, with their descriptions.
 
     Parameters
     ----------
-    statistics : iterable of Statistic, optional
+    statistics : iterable of UnitStatistic, optional
         Statistics in the table; all if not given.
 
     Returns
@@ -103,16 +128,18 @@ def unit_columns(statistics: Iterable[Statistic] = STATISTICS) -> tuple[Column, 
     tuple of Column
         Conditions, then the columns of each statistic, then its reason.
     """
-    of_statistics = [
-        column
-        for entry in statistics
-        for column in (*entry.columns, entry.reason_column)
-    ]
-    return (*CONDITIONS, *of_statistics)
+    return (
+        *CONDITIONS,
+        *(
+            column
+            for entry in statistics
+            for column in (*entry.columns, entry.reason_column)
+        ),
+    )
 
 
-def chosen_statistics(names: Sequence[str] | None) -> tuple[Statistic, ...]:
-    """Look statistics up by name.
+def chosen_statistics(names: Sequence[str] | None) -> tuple[UnitStatistic, ...]:
+    """Look statistics of units up by name.
 
     Parameters
     ----------
@@ -121,7 +148,7 @@ def chosen_statistics(names: Sequence[str] | None) -> tuple[Statistic, ...]:
 
     Returns
     -------
-    tuple of Statistic
+    tuple of UnitStatistic
         In the order of the table.
 
     Raises
@@ -137,27 +164,26 @@ def chosen_statistics(names: Sequence[str] | None) -> tuple[Statistic, ...]:
         raise InputTypeError(
             f"statistics must be a list of names, got {names!r}; pass [{names!r}]"
         )
-    known = {entry.name for entry in STATISTICS}
+    valid = [entry.name for entry in STATISTICS]
     for name in names:
-        if name not in known:
-            valid = ", ".join(entry.name for entry in STATISTICS)
+        if name not in valid:
             raise InputValueError(
-                f"unknown statistic {name!r}; the valid ones are {valid}"
+                f"unknown statistic {name!r}; the valid ones are {', '.join(valid)}"
             )
-    return tuple(entry for entry in STATISTICS if entry.name in set(names))
+    return tuple(entry for entry in STATISTICS if entry.name in names)
 
 
-def statistic_of(column: str) -> Statistic:
-    """The statistic that a column of numbers belongs to.
+def statistic_of(column: str) -> UnitStatistic:
+    """Return the statistic that a column of numbers of units belongs to.
 
     Parameters
     ----------
     column : str
-        Name of a column, or of a statistic whose first column has that name.
+        Name of a column.
 
     Returns
     -------
-    Statistic
+    UnitStatistic
         Its entry in the table.
 
     Raises
@@ -181,7 +207,7 @@ def statistic_of(column: str) -> Statistic:
 
 
 def column_values(counts: Counts, column: str) -> npt.NDArray[np.float64]:
-    """One column of a block of units, from the fast engine.
+    """Compute one column of a block of units with the fast engine.
 
     Parameters
     ----------
@@ -207,69 +233,30 @@ def column_values(counts: Counts, column: str) -> npt.NDArray[np.float64]:
     >>> column_values(Counts(raster, window=2, lags=1), "fano_factor")
     array([0.16666667, nan])
     """
-    entry = statistic_of(column)
-    valid = entry.reason(counts) == ""
-    with np.errstate(all="ignore"):
-        values = np.asarray(entry.fast(counts)[column], np.float64)
-    return np.where(valid, values, np.nan)
+    return unit_values(counts, [statistic_of(column)])[column]
 
 
-def window_for(window: int | None, n_time_bins: int) -> int:
-    """Length of the counting windows of a phase.
+def unit_values(counts: Counts, statistics: Iterable[UnitStatistic]) -> UnitValues:
+    """Compute the numbers of a block of units with the fast engine.
 
     Parameters
     ----------
-    window : int, optional
-        Length asked for; ``min(100, max(2, N // 10))`` if not given.
-    n_time_bins : int
-        Bins of the phase, N.
+    counts : Counts
+        The block of units.
+    statistics : iterable of UnitStatistic
+        What to compute.
 
     Returns
     -------
-    int
-        The window asked for, honoured whatever it leaves.
-
-    Raises
-    ------
-    InputTypeError, InputValueError
-        If `window` is not a positive whole number.
-
-    Warns
-    -----
-    FewWindowsWarning
-        If the window asked for leaves fewer than ten windows.
+    dict of str to ndarray of float, shape (n_units,)
+        Each column of numbers, NaN where the statistic is not valid.
     """
-    if window is None:
-        return min(100, max(2, n_time_bins // 10))
-    length = _positive(window, "window", "bins")
-    n_windows = n_time_bins // length
-    if n_windows < _FEWEST_WINDOWS:
-        warnings.warn(
-            f"a window of {length} bins leaves {n_windows} windows in {n_time_bins}"
-            f" bins; Fano factor and dispersion say little below {_FEWEST_WINDOWS}"
-            " windows: shorten the window, or leave it out",
-            FewWindowsWarning,
-            stacklevel=3,
-        )
-    return length
-
-
-def checked_lags(lags: Any) -> int:
-    """Number of lags as a positive int, or an error that says why not."""
-    return _positive(lags, "lags", "lags")
-
-
-def _positive(value: Any, name: str, noun: str) -> int:
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = operator.index(value)
-    except TypeError:
-        msg = (
-            f"{name} must be a whole number of {noun}, got {value!r}"
-            f" ({type(value).__name__})"
-        )
-        raise InputTypeError(msg) from None
-    if number < 1:
-        raise InputValueError(f"{name} must be at least 1, got {number}")
-    return number
+    values = {}
+    for entry in statistics:
+        valid = entry.reason(counts) == ""
+        with np.errstate(all="ignore"):
+            columns = entry.fast(counts)
+        for column in entry.columns:
+            if column.dtype != "str":
+                values[column.name] = np.where(valid, columns[column.name], np.nan)
+    return values

@@ -18,6 +18,7 @@ __all__ = [
     "ORDERS",
     "PHASE_TYPES",
     "PRESENTATION_TYPES",
+    "UNIT_DESCRIPTIONS",
     "UNIT_TYPES",
     "Phase",
     "checked_phases",
@@ -52,6 +53,28 @@ UNIT_TYPES: Mapping[str, str] = {
     "threshold": _FLOAT,
 }
 """Columns of the units of a network, with their types; -1 stands for none."""
+
+UNIT_DESCRIPTIONS: Mapping[str, str] = {
+    "layer": "Name of the layer of the artificial neural network.",
+    "layer_type": "Class of the layer.",
+    "layer_index": "Place of the layer among the recorded ones.",
+    "call_index": (
+        "Which call of a shared layer, counted from 0; -1 where there is none."
+    ),
+    "output_index": (
+        "Which output of the layer, counted from 0; -1 where there is none."
+    ),
+    "unit_in_layer": "Place of the unit in the flattened output of the layer, C order.",
+    "channel": "Channel of the unit; -1 where there is none.",
+    "row": "Row of the unit in the feature map; -1 where there is none.",
+    "col": "Column of the unit in the feature map; -1 where there is none.",
+    "step": "Time step of a recurrent layer's output; -1 where there is none.",
+    "depth": (
+        "Depth of the unit in a three-dimensional feature map; -1 where there is none."
+    ),
+    "threshold": "A unit spikes where its activation is strictly above this value.",
+}
+"""What the columns of the units of a network mean."""
 
 PRESENTATION_TYPES: Mapping[str, str] = {
     "start_bin": _INT64,

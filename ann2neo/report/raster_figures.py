@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
-from ann2neo.analysis.phases import one_phase
+from ann2neo.analysis._phases import one_phase
 from ann2neo.analysis.populations.labels import has_labels, labels_of
 from ann2neo.errors import InputValueError
 from ann2neo.raster import SpikeRaster

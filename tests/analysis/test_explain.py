@@ -2,30 +2,148 @@
 the stimuli.
 """
 
+import dataclasses
+import inspect
+
+import keras
 import numpy as np
+import pandas as pd
 import pytest
 from trains import KINDS, recording_of, train
 
 import ann2neo
+from ann2neo import Recording
 from ann2neo.analysis.explain import column_descriptions, true_by_construction
-from ann2neo.analysis.networks.network_test import NETWORK_STATISTICS
-from ann2neo.analysis.networks.summarize import NETWORK_COLUMNS
 from ann2neo.analysis.networks.summary_text import network_text
-from ann2neo.analysis.statistics import unit_columns
+from ann2neo.analysis.statistics import NETWORK_TESTS, TESTS
+from ann2neo.analysis.tables import RECORDING_COLUMNS, TABLES
 from ann2neo.errors import InputValueError
 
-COLUMNS = [
-    *(c.name for c in unit_columns()),
-    *(c.name for c in NETWORK_COLUMNS),
-    *NETWORK_STATISTICS,
-]
+
+@pytest.fixture(scope="module")
+def recording():
+    """Two phases of four units with labels; two units have a place in a layer."""
+    rng = np.random.default_rng(0)
+    return Recording.concatenate(
+        [
+            Recording.from_activations(
+                rng.normal(size=(240, 4)),
+                labels=np.arange(240) % 3,
+                stimulus_id=np.arange(240) % 80,
+                phase=phase,
+                order="random",
+            )
+            for phase in ("train", "test")
+        ]
+    )
 
 
-@pytest.mark.parametrize("column", COLUMNS)
+def trained_monitor():
+    """A SpikeMonitor after one epoch of training."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(2)]
+    )
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).normal(size=(40, 4))
+    monitor = ann2neo.SpikeMonitor(x)
+    model.fit(x, np.zeros((40, 2)), verbose=0, callbacks=[monitor])
+    return monitor
+
+
+def returned(recording):
+    """What each function that returns a table returns, by its name."""
+    one = recording.select(phase="train")
+    units = ann2neo.analyze(recording)
+    tuning = ann2neo.selectivity(recording, n_permutations=9)
+    steps = np.random.default_rng(0).random(4000) < np.repeat([0.3, 0.8], 2000)
+    changes = ann2neo.change_points(recording_of(steps), [500], n_surrogates=20)
+    correlations = dataclasses.asdict(ann2neo.correlations(one))
+    with pytest.warns(ann2neo.SurrogateWarning, match="need"):
+        tested = ann2neo.surrogate_test(recording, "lv", n_surrogates=9)
+    return {
+        "analyze": [units],
+        "summarize": [ann2neo.summarize(units)],
+        "network_test": [ann2neo.network_test(recording, 9)],
+        "summarize_populations": [
+            ann2neo.summarize_populations(recording, n_permutations=9)
+        ],
+        "correlations": [pd.DataFrame([correlations])],
+        "complexity": [ann2neo.complexity(recording)],
+        "selectivity": [tuning],
+        "single_stimulus_overlap": [
+            ann2neo.single_stimulus_overlap(tuning).to_frame().T
+        ],
+        "variability_over_repeats": [ann2neo.variability_over_repeats(recording)],
+        "surrogate_test": [tested],
+        "fit_processes": [ann2neo.fit_processes(recording)],
+        "counting_processes": [
+            ann2neo.counting_processes(one, n_simulations=3, n_points=4)
+        ],
+        "change_points": [changes.points, changes.units],
+        "compare": [ann2neo.compare(one, one.select(units=[0, 1]))],
+        "SpikeMonitor": [trained_monitor().history],
+    }
+
+
+def test_every_column_of_every_table_is_described(recording):
+    """Each column that a function returns is in the table of statistics, with a
+    sentence, a unit and its type, and nothing else is.
+    """
+    tables = returned(recording)
+    assert set(tables) == set(TABLES)
+    for function, parts in tables.items():
+        described = {column.name: column for column in TABLES[function]}
+        names = {name for part in parts for name in part}
+        assert names <= set(described), function
+        optional = {c.name for c in RECORDING_COLUMNS} if function == "analyze" else {}
+        rows = {test.name for test in NETWORK_TESTS} if function != "summarize" else {}
+        assert set(described) - names <= {*optional, *rows}, function
+        for part in parts:
+            for name in part:
+                column = described[name]
+                assert column.description.endswith((".", ")")), name
+                assert (column.unit == "") == (column.dtype in {"", "str", "bool"}) or (
+                    column.dtype == ""
+                ), name
+                if column.dtype and function not in {
+                    "correlations",
+                    "single_stimulus_overlap",
+                }:
+                    assert part[name].dtype == column.dtype, (function, name)
+                assert ann2neo.explain(name, table=function).startswith(
+                    column.description
+                )
+
+
+def test_every_public_function_that_returns_a_table_is_in_the_list():
+    """Functions of ours that return a DataFrame or Series of numbers are all in the
+    list of tables.
+    """
+    others = {"psth"}
+    for name in ann2neo.__all__:
+        function = getattr(ann2neo, name)
+        if not inspect.isfunction(function) or ".analysis." not in function.__module__:
+            continue
+        result = inspect.signature(function).return_annotation
+        if result in {"pd.DataFrame", "pd.Series", "Correlations", "ChangePoints"}:
+            assert name in {*TABLES, *others}, name
+
+
+@pytest.mark.parametrize("column", [c.name for table in TABLES.values() for c in table])
 def test_every_column_is_explained(column):
     """Each column of the tables has at least one whole sentence, in every order."""
     for order in (None, "random", "stored", "unknown"):
         assert ann2neo.explain(column, order).endswith(".")
+
+
+def test_a_name_of_several_tables_means_what_the_table_says():
+    """The table decides what a shared name means; without one the units' comes
+    first.
+    """
+    assert "activation" in ann2neo.explain("threshold")
+    assert "constant rate" in ann2neo.explain("threshold", table="change_points")
+    assert "Name" in ann2neo.explain("statistic", table="network_test")
 
 
 @pytest.mark.parametrize(
@@ -91,12 +209,13 @@ def test_what_does_not_depend_on_order_says_nothing_of_it(column):
     [
         (("fano",), "unknown column 'fano'; the valid ones are adf_lag, "),
         (("adf_pvalue", "shuffled"), "order must be"),
+        (("pvalue", None, "summary"), "table must be one of analyze, summarize, .*"),
     ],
 )
 def test_unknown_words_are_errors(arguments, words):
     """An unknown column or order is an error that lists the valid ones."""
     with pytest.raises(InputValueError, match=words):
-        ann2neo.explain(*arguments)
+        ann2neo.explain(*arguments[:2], table=(*arguments, None, None)[2])
 
 
 def test_every_column_of_a_table_has_a_description_for_the_file():
@@ -111,6 +230,18 @@ def test_every_column_of_a_table_has_a_description_for_the_file():
     assert set(described) == set(units.columns) | set(network.columns)
     assert described["firing_rate_hz"].endswith("Unit: Hz.")
     assert "as the recording has it" in described["brain_area"]
+    tested = ann2neo.network_test(recording_of(train("bernoulli", 200, 0.3, 0)), 9)
+    assert "joint permutations" in column_descriptions(tested)["null_mean"]
+
+
+def test_a_foreign_column_is_not_taken_for_ours():
+    """A column of somebody's recording that only shares the name of one of ours is
+    described as theirs.
+    """
+    units = ann2neo.analyze(recording_of(train("bernoulli", 200, 0.3, 0)))
+    ours, theirs = units.assign(depth=3), units.assign(depth=372.5)
+    assert "feature map" in column_descriptions(ours)["depth"]
+    assert "as the recording has it" in column_descriptions(theirs)["depth"]
 
 
 @pytest.mark.parametrize("order", ["random", "stored", "unknown"])
@@ -142,3 +273,18 @@ def test_the_printed_summary_of_a_dead_layer_has_no_nan():
     )
     assert "no unit could be tested" in text
     assert "nan" not in text
+
+
+def test_the_printed_summary_has_a_line_for_every_test():
+    """Each statistic of the table that has a null hypothesis is in the summary, those
+    that reject by design last.
+    """
+    rows = [train(kind, 1000, 0.3, 1) for kind in KINDS]
+    lines = network_text(ann2neo.summarize(ann2neo.analyze(recording_of(*rows))))
+    nulls = [test.null_in_short for test in TESTS]
+    assert all(nulls)
+    places = {
+        null: next(i for i, line in enumerate(lines) if null in line) for null in nulls
+    }
+    by_design = [t.null_in_short for t in TESTS if t.rejects_by_design]
+    assert set(sorted(nulls, key=places.get)[-len(by_design) :]) == set(by_design)

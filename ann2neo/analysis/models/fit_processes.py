@@ -4,6 +4,7 @@ the same bits.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -12,16 +13,144 @@ import pandas as pd
 from scipy.special import expit, logit, xlog1py, xlogy
 from scipy.stats import chi2
 
-from ann2neo.analysis.phases import phases_of
-from ann2neo.analysis.statistics import window_for
-from ann2neo.errors import InputValueError
+from ann2neo._checks import whole_number
+from ann2neo.analysis._entry import (
+    BY_CONSTRUCTION,
+    Column,
+    Statistic,
+    columns_of,
+    count_column,
+    text_column,
+)
+from ann2neo.analysis._phases import phases_of
+from ann2neo.analysis._windows import window_for
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 
-__all__ = ["PROCESSES", "fit_processes"]
+__all__ = ["COLUMNS", "PROCESSES", "PROCESS_STATISTICS", "fit_processes"]
 
 PROCESSES = {"bernoulli": 1, "poisson": 1, "beta_binomial": 2, "markov": 2}
 """The processes, with their numbers of parameters."""
+
+
+def _process(
+    name: str, words: str, parameters: tuple[Column, ...], source: str
+) -> Statistic:
+    """Return the entry of one process: its parameters, its fit, and checks of it."""
+    prefixed = tuple(
+        dataclasses.replace(column, name=f"{name}_{column.name}")
+        for column in parameters
+    )
+    return Statistic(
+        name=name,
+        columns=(
+            *prefixed,
+            Column(
+                f"{name}_log_likelihood",
+                f"Log-likelihood of the unit's bits under {words}.",
+                "nat",
+            ),
+            Column(
+                f"{name}_aic",
+                f"Akaike's information criterion of {words}; the lowest is the best"
+                " fit.",
+                "nat",
+            ),
+            Column(
+                f"{name}_boundary",
+                "Whether the fit lies on the edge of the parameter space, where"
+                " standard errors and tests do not hold.",
+                "",
+                "bool",
+            ),
+            Column(
+                f"{name}_ljung_box_pvalue",
+                "Ljung-Box p-value of independent residuals, which holds under"
+                f" {words}.",
+                in_random_order=BY_CONSTRUCTION,
+            ),
+            Column(
+                f"{name}_dispersion",
+                "Variance of the residuals summed over windows, over the one expected"
+                f" under {words}, which gives 1.",
+                in_random_order=BY_CONSTRUCTION,
+            ),
+            Column(
+                f"{name}_dispersion_pvalue",
+                f"Two-sided p-value of a dispersion of 1 under {words}; none where the"
+                " process is fitted to it.",
+                in_random_order=BY_CONSTRUCTION,
+            ),
+        ),
+        null=f"{words}: its residuals are white noise",
+        validity=(
+            "fitted to every unit; a p-value needs five expected pairs of spikes (or"
+            " silences) per lag, or one of them per window"
+        ),
+        source=source,
+        pvalue=f"{name}_ljung_box_pvalue",
+    )
+
+
+PROCESS_STATISTICS: tuple[Statistic, ...] = (
+    _process(
+        "bernoulli",
+        "independent bits of one rate",
+        (Column("p", "Probability of a spike in a bin."),),
+        "definition",
+    ),
+    _process(
+        "poisson",
+        "a Poisson process seen in bins",
+        (
+            Column("rate", "Expected spikes of the process in a bin.", "1/bin"),
+            Column("rate_hz", "The same per second.", "Hz"),
+            Column(
+                "clipped_share",
+                "Share of its spikes that a bin with at most one spike would hide.",
+            ),
+        ),
+        "the exponential distribution of intervals, integrated over a bin",
+    ),
+    _process(
+        "beta_binomial",
+        "beta-binomial counts in windows",
+        (
+            Column("mean", "Mean of a bit."),
+            Column(
+                "overdispersion",
+                "Overdispersion t of the window counts, which gives two bits of a"
+                " window the correlation t / (1 + t); 0 for the binomial distribution.",
+            ),
+        ),
+        "Prentice (1986), J Am Stat Assoc 81:321",
+    ),
+    _process(
+        "markov",
+        "a two-state Markov chain",
+        (
+            Column("after_silence", "Probability of a spike after a bin without one."),
+            Column("after_spike", "Probability of a spike after a bin with one."),
+        ),
+        "maximum likelihood, the first bit from the stationary distribution",
+    ),
+)
+"""The processes, each with what is fitted and how the fit is checked."""
+
+COLUMNS: tuple[Column, ...] = (
+    count_column("unit", "Index of the unit in the recording."),
+    text_column("phase", "Phase that was fitted."),
+    count_column("n_time_bins", "Time bins of the phase, N."),
+    count_column("n_spikes", "Spikes of the unit in the phase, K."),
+    count_column("window", "Length of a counting window, in time bins."),
+    *columns_of(PROCESS_STATISTICS),
+    text_column(
+        "best_process",
+        "Process of the lowest criterion, of equals the first: bernoulli, poisson,"
+        " beta_binomial or markov.",
+    ),
+)
+"""Columns of the table of `fit_processes`."""
 
 _BLOCK_BYTES = 1 << 19  # of bits; the residuals of a block take 64 times as much
 _LARGEST_OVERDISPERSION = 1e6
@@ -118,15 +247,21 @@ def fit_processes(
     (['bernoulli'], True)
     """
     phases = phases_of(recording, "fit_processes")
-    if window is not None and window < 2:
-        raise InputValueError(
-            f"window must be 2 or more bins, got {window}; a count over one bin is the"
-            " bit itself"
+    if window is not None:
+        window = whole_number(
+            window,
+            "window",
+            at_least=2,
+            noun="bins",
+            remedy="a count over one bin is the bit itself",
         )
-    if lags < 2:
-        raise InputValueError(
-            f"lags must be 2 or more, got {lags}; one degree of freedom goes to the fit"
-        )
+    lags = whole_number(
+        lags,
+        "lags",
+        at_least=2,
+        noun="lags",
+        remedy="one degree of freedom goes to the fit",
+    )
     tables = []
     for phase in phases:
         raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
@@ -136,11 +271,9 @@ def fit_processes(
             table.insert(0, "unit", np.arange(units.start, units.stop))
             table.insert(1, "phase", pd.array([phase.phase] * len(table), dtype="str"))
             tables.append(table)
-    return (
-        pd.concat(tables, ignore_index=True)
-        if tables
-        else pd.DataFrame(columns=["unit", "phase", "best_process"])
-    )
+    if not tables:
+        return pd.DataFrame(columns=["unit", "phase", "best_process"])
+    return pd.concat(tables, ignore_index=True)
 
 
 def _fit_block(raster: SpikeRaster, window: int, lags: int) -> pd.DataFrame:

@@ -13,15 +13,37 @@ import pandas as pd
 import quantities as pq
 from scipy.special import ndtri
 
+from ann2neo._checks import seed_or_new, whole_number
+from ann2neo.analysis._entry import Column, count_column, text_column
+from ann2neo.analysis._phases import one_phase
 from ann2neo.analysis.models.dichotomized_gaussian import latent_factor
 from ann2neo.analysis.models.fit_processes import PROCESSES, fit_processes
-from ann2neo.analysis.phases import one_phase
-from ann2neo.analysis.seeds import drawn_seed
-from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo.errors import InputValueError
 from ann2neo.raster import RasterBuilder, SpikeRaster
 from ann2neo.recording import Recording
 
-__all__ = ["counting_processes", "simulate"]
+__all__ = ["COUNTING_COLUMNS", "counting_processes", "simulate"]
+
+COUNTING_COLUMNS: tuple[Column, ...] = (
+    count_column("unit", "Index of the unit in the recording."),
+    count_column("time_bin", "Time bin before which spikes are counted."),
+    count_column("observed", "Spikes of the unit before that bin."),
+    count_column("simulated", "Spikes of its first simulated train before that bin."),
+    Column("mean", "Mean over the simulated trains of the unit.", "spikes"),
+    Column("lower", "Lower edge of the band that holds most of them.", "spikes"),
+    Column("upper", "Upper edge of that band.", "spikes"),
+    Column(
+        "mean_process",
+        "Mean over trains of one process with the mean rate of the units shown.",
+        "spikes",
+    ),
+    Column("mean_process_lower", "Lower edge of the band of that process.", "spikes"),
+    Column("mean_process_upper", "Upper edge of the band of that process.", "spikes"),
+    text_column("process", "Process that was simulated."),
+    count_column("n_simulations", "Simulated trains of each unit."),
+    count_column("seed", "Seed of the simulation."),
+)
+"""Columns of the table of `counting_processes`."""
 
 _BLOCK_CELLS = 1 << 22
 
@@ -92,14 +114,14 @@ def simulate(
     >>> recording.raster.spike_counts() / 10_000
     array([0.2..., 0.7...])
     """
-    seed = drawn_seed(seed)
+    seed = seed_or_new(seed)
     if isinstance(fit_or_rates, pd.DataFrame):
         if correlations is not None:
             raise InputValueError(
                 "correlations cannot be given together with a fit; pass rates, for"
                 " example fit['bernoulli_p']"
             )
-        raster, told = _from_fit(
+        raster, origin = _from_fit(
             fit_or_rates, n_time_bins, process or "best", phase, sampling_period, seed
         )
     else:
@@ -114,24 +136,13 @@ def simulate(
                 "rates say nothing of the length; pass n_time_bins=..."
             )
         rates = _checked_rates(fit_or_rates)
-        raster = _from_rates(
-            rates, _checked_length(n_time_bins), correlations, sampling_period, seed
-        )
-        told = {
+        n_time_bins = whole_number(n_time_bins, "n_time_bins", noun="bins")
+        raster = _from_rates(rates, n_time_bins, correlations, sampling_period, seed)
+        origin = {
             "process": "bernoulli" if correlations is None else "dichotomized_gaussian"
         }
-    provenance = {"simulated": "True", "seed": str(seed), **told}
+    provenance = {"simulated": "True", "seed": str(seed), **origin}
     return Recording.from_raster(raster, phase="simulated", provenance=provenance)
-
-
-def _checked_length(n_time_bins: Any) -> int:
-    if isinstance(n_time_bins, bool) or not isinstance(n_time_bins, (int, np.integer)):
-        raise InputTypeError(
-            f"n_time_bins must be a whole number of bins, got {n_time_bins!r}"
-        )
-    if n_time_bins < 1:
-        raise InputValueError(f"n_time_bins must be at least 1, got {n_time_bins}")
-    return int(n_time_bins)
 
 
 def _checked_rates(rates: npt.ArrayLike) -> FloatArray:
@@ -256,9 +267,9 @@ def _from_fit(
             f"unknown phase {phase!r}; this fit has {', '.join(map(repr, phases))}"
         )
     rows = fit[fit["phase"] == (phases[0] if phase is None else phase)]
-    length = _checked_length(
-        int(rows["n_time_bins"].iloc[0]) if n_time_bins is None else n_time_bins
-    )
+    if n_time_bins is None:
+        n_time_bins = int(rows["n_time_bins"].iloc[0])
+    length = whole_number(n_time_bins, "n_time_bins", noun="bins")
     chosen = (
         rows["best_process"].to_numpy()
         if process == "best"
@@ -270,8 +281,8 @@ def _from_fit(
         if units.size:
             rng = np.random.default_rng([seed, list(PROCESSES).index(name)])
             bits[units] = _PROCESS_BITS[name](rows.iloc[units], length, rng)
-    told = {"process": process, "phase_fitted": str(rows["phase"].iloc[0])}
-    return SpikeRaster.from_dense(bits, sampling_period=sampling_period), told
+    origin = {"process": process, "phase_fitted": str(rows["phase"].iloc[0])}
+    return SpikeRaster.from_dense(bits, sampling_period=sampling_period), origin
 
 
 def _bernoulli_bits(
@@ -415,9 +426,9 @@ def counting_processes(
             " 1, got "
         )
         raise InputValueError(msg + f"{n_simulations}, {n_points}, {level}")
-    found = one_phase(recording, phase, "counting_processes")
-    seed = drawn_seed(seed)
-    raster = recording.raster.slice(found.start_bin, found.stop_bin)
+    chosen = one_phase(recording, phase, "counting_processes")
+    seed = seed_or_new(seed)
+    raster = recording.raster.slice(chosen.start_bin, chosen.stop_bin)
     index = np.arange(raster.n_units)
     if units is not None:
         raster = raster.take(units=units)

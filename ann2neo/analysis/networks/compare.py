@@ -11,30 +11,32 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ann2neo.analysis._entry import Column, count_column, text_column
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.recording import Recording
 
-__all__ = ["SamenessWarning", "compare"]
+__all__ = ["COLUMNS", "SamenessWarning", "compare"]
 
 FloatArray = npt.NDArray[np.float64]
 
-_COLUMNS = (
-    "first",
-    "second",
-    "first_phase",
-    "second_phase",
-    "test",
-    "null",
-    "statistic",
-    "pvalue",
-    "effect",
-    "effect_is",
-    "effect_low",
-    "effect_high",
-    "n_first",
-    "n_second",
-    "reason",
+COLUMNS: tuple[Column, ...] = (
+    text_column("first", "Name of the first recording."),
+    text_column("second", "Name of the second recording."),
+    text_column("first_phase", "Phase of the first recording."),
+    text_column("second_phase", "Phase of the second recording."),
+    text_column("test", "kolmogorov_smirnov, signed_rank or equivalence."),
+    text_column("null", "Null hypothesis of the test."),
+    Column("statistic", "Statistic of the test."),
+    Column("pvalue", "p-value of the null hypothesis in the column null."),
+    Column("effect", "How far the two recordings differ, as effect_is says."),
+    text_column("effect_is", "What the effect is."),
+    Column("effect_low", "Lower end of the effect's 90 % confidence interval."),
+    Column("effect_high", "Upper end of the effect's 90 % confidence interval."),
+    count_column("n_first", "Units of the first recording."),
+    count_column("n_second", "Units of the second recording."),
+    text_column("reason", "Why the row has no result; empty where it has one."),
 )
+"""Columns of the table of `compare`."""
 
 
 class SamenessWarning(UserWarning):
@@ -134,10 +136,11 @@ def compare(
     )
     if len(labels) != len(recordings) or len(set(labels)) != len(labels):
         raise InputValueError(
-            f"names must be {len(recordings)} different names, one a recording, got"
+            f"names must be {len(recordings)} different names, one per recording, got"
             f" {labels}"
         )
-    rows, blind = [], []
+    rows, undecided = [], []
+    columns = [column.name for column in COLUMNS]
     for (name, first), (other, second) in combinations(
         zip(labels, recordings, strict=True), 2
     ):
@@ -150,9 +153,9 @@ def compare(
                 _equivalence(rates, other_rates, unpaired, margin),
             )
             if outcomes[0].pvalue > 0.05:
-                blind.append(f"{name} and {other} ({phase})")
+                undecided.append(f"{name} and {other} ({phase})")
             for outcome in outcomes:
-                given = (
+                row = (
                     name,
                     other,
                     phase,
@@ -162,16 +165,16 @@ def compare(
                     len(other_rates),
                     outcome.reason,
                 )
-                rows.append(dict(zip(_COLUMNS, given, strict=True)))
-    if blind:
+                rows.append(dict(zip(columns, row, strict=True)))
+    if undecided:
         warnings.warn(
-            f"the Kolmogorov-Smirnov test does not reject for {', '.join(blind)}; that"
-            " cannot show that rates are the same: read the rows 'signed_rank' and"
+            f"the Kolmogorov-Smirnov test does not reject for {', '.join(undecided)};"
+            " that cannot show that rates are the same: read the rows 'signed_rank' and"
             " 'equivalence'",
             SamenessWarning,
             stacklevel=2,
         )
-    return pd.DataFrame(rows, columns=list(_COLUMNS))
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _checked(recordings: Sequence[Any], margin: float) -> None:

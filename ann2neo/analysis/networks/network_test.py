@@ -12,34 +12,121 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ann2neo.analysis.seeds import drawn_seed
-from ann2neo.analysis.statistics import checked_lags, window_for
+from ann2neo._checks import seed_or_new, whole_number
+from ann2neo.analysis._entry import (
+    BY_CONSTRUCTION,
+    Column,
+    NetworkTest,
+    count_column,
+    text_column,
+)
+from ann2neo.analysis._windows import window_for
 from ann2neo.analysis.units.counts import Counts
+from ann2neo.analysis.units.dispersion import dispersion_values
 from ann2neo.analysis.units.ljung_box import ljung_box_values
-from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo.errors import InputTypeError
 from ann2neo.raster import BinPermuter, SpikeRaster
 from ann2neo.recording import Recording
 
-__all__ = ["NETWORK_STATISTICS", "network_test"]
+__all__ = ["COLUMNS", "NETWORK_TESTS", "network_test"]
 
 FloatArray = npt.NDArray[np.float64]
 
-NETWORK_STATISTICS: dict[str, str] = {
-    "mean_dispersion": (
-        "Mean dispersion of the units; two-sided, against bursts, drift or regularity."
-    ),
-    "mean_ljung_box_statistic": (
-        "Mean Ljung-Box statistic of the units; one-sided, against serial dependence."
-    ),
-    "mean_windowed_trend": (
-        "Mean over units of the largest distance of the cumulative spike count from a"
-        " straight line, seen at the windows' edges, in standard deviations; one-sided,"
-        " against drift."
-    ),
-}
-"""Statistics that `network_test` tests, with what they are sensitive to."""
+_NULL = (
+    "every joint permutation of the bins is equally likely: their order does not matter"
+)
 
-_BLOCK_UNITS = 512
+
+def _windowed_trend(counts: Counts) -> FloatArray:
+    n, spikes = counts.n_windows, counts.windowed_spikes
+    bins = n * counts.window
+    spread = spikes * (bins - spikes)
+    if n < 2:
+        return np.full(counts.n_units, np.nan)
+    line = (spikes / n)[:, np.newaxis] * np.arange(1, n + 1)
+    steps = np.cumsum(counts.windows, axis=1) - line
+    drift = np.maximum(steps.max(axis=1, initial=0), -steps.min(axis=1, initial=0))
+    with np.errstate(all="ignore"):
+        return np.where(spread == 0, np.nan, drift * np.sqrt(bins / spread))
+
+
+NETWORK_TESTS: tuple[NetworkTest, ...] = (
+    NetworkTest(
+        name="mean_dispersion",
+        columns=(
+            Column(
+                "mean_dispersion",
+                "Mean dispersion of the units; two-sided, against bursts, drift or"
+                " regularity.",
+                in_random_order=BY_CONSTRUCTION,
+            ),
+        ),
+        null=_NULL,
+        validity="at least one unit with a dispersion",
+        source="variance test for binomial counts, Cochran (1954), Biometrics 10:417",
+        fast=lambda counts: dispersion_values(
+            counts.window_squares,
+            counts.windowed_spikes,
+            counts.n_windows,
+            counts.window,
+        ),
+        two_sided=True,
+    ),
+    NetworkTest(
+        name="mean_ljung_box_statistic",
+        columns=(
+            Column(
+                "mean_ljung_box_statistic",
+                "Mean Ljung-Box statistic of the units; one-sided, against serial"
+                " dependence.",
+                in_random_order=BY_CONSTRUCTION,
+            ),
+        ),
+        null=_NULL,
+        validity="at least one unit that is neither silent nor saturated",
+        source="Ljung and Box (1978), Biometrika 65:297",
+        fast=ljung_box_values,
+    ),
+    NetworkTest(
+        name="mean_windowed_trend",
+        columns=(
+            Column(
+                "mean_windowed_trend",
+                "Mean over units of the largest distance of the cumulative spike count"
+                " from a straight line, seen at the windows' edges, in standard"
+                " deviations; one-sided, against drift.",
+                in_random_order=BY_CONSTRUCTION,
+            ),
+        ),
+        null=_NULL,
+        validity="two windows, and at least one unit that is not constant in them",
+        source="as the trend of a unit, at the edges of the windows",
+        fast=_windowed_trend,
+    ),
+)
+"""The tests of a network, each of the mean of a number of its units."""
+
+COLUMNS: tuple[Column, ...] = (
+    text_column("phase", "Phase that was tested."),
+    text_column(
+        "order", "Order of the stimuli in the phase: random, stored or unknown."
+    ),
+    text_column("statistic", "Name of the statistic of the network."),
+    Column("observed", "Mean over units of the statistic, as observed."),
+    Column("null_mean", "Its mean over the joint permutations of the bins."),
+    Column(
+        "pvalue",
+        "p-value of an order of the bins that does not matter, from the permutations.",
+        in_random_order=BY_CONSTRUCTION,
+    ),
+    count_column("n_units", "Units that have the statistic."),
+    count_column("window", "Length of a counting window, in time bins."),
+    count_column("lags", "Lags of the Ljung-Box statistic."),
+    count_column("n_permutations", "Number of joint permutations."),
+    count_column("seed", "Seed of the permutations."),
+)
+"""Columns of the table of `network_test`."""
+
 _N_THREADS = min(4, os.cpu_count() or 1)
 _N_AHEAD = 16
 
@@ -72,7 +159,7 @@ def network_test(
     Returns
     -------
     pandas.DataFrame
-        One row per phase and statistic of `NETWORK_STATISTICS`: ``phase``, ``order``,
+        One row per phase and statistic of `NETWORK_TESTS`: ``phase``, ``order``,
         ``statistic``, ``observed``, ``null_mean``, ``pvalue``, ``n_units`` (units with
         the statistic), ``window``, ``lags``, ``n_permutations``, ``seed``. NaN where no
         unit has the statistic.
@@ -102,17 +189,10 @@ def network_test(
         raise InputTypeError(
             f"network_test needs a Recording, got {type(recording).__name__}"
         )
-    if isinstance(n_permutations, bool) or not isinstance(
-        n_permutations, (int, np.integer)
-    ):
-        raise InputTypeError(
-            f"n_permutations must be a whole number, got {n_permutations!r}"
-        )
-    if n_permutations < 1:
-        raise InputValueError(
-            f"n_permutations must be at least 1, got {n_permutations}; 999 is usual"
-        )
-    lags, seed = checked_lags(lags), drawn_seed(seed)
+    n_permutations = whole_number(
+        n_permutations, "n_permutations", remedy="999 is usual"
+    )
+    lags, seed = whole_number(lags, "lags", noun="lags"), seed_or_new(seed)
     rows: list[dict[str, Any]] = []
     for number, phase in enumerate(recording.iter_phases()):
         length = window_for(window, phase.n_time_bins)
@@ -120,22 +200,20 @@ def network_test(
         means, n_units = _permuted_means(
             raster, length, lags, n_permutations, (seed, number)
         )
-        for index, name in enumerate(NETWORK_STATISTICS):
+        for index, test in enumerate(NETWORK_TESTS):
             observed, null = float(means[0, index]), means[1:, index]
             rows.append(
                 {
                     "phase": phase.phase,
                     "order": phase.order,
-                    "statistic": name,
+                    "statistic": test.name,
                     "observed": observed,
                     "null_mean": float(null.mean()) if n_units[index] else float("nan"),
-                    "pvalue": _pvalue(
-                        observed, null, two_sided=name == "mean_dispersion"
-                    ),
+                    "pvalue": _pvalue(observed, null, two_sided=test.two_sided),
                     "n_units": int(n_units[index]),
                     "window": length,
                     "lags": lags,
-                    "n_permutations": int(n_permutations),
+                    "n_permutations": n_permutations,
                     "seed": seed,
                 }
             )
@@ -148,17 +226,18 @@ def _permuted_means(
     lags: int,
     n_permutations: int,
     seed: tuple[int, int],
+    block_units: int = 512,
 ) -> tuple[FloatArray, npt.NDArray[np.int64]]:
     """Means over units, as observed (row 0) and under each permutation, and the number
     of units behind row 0.
     """
     sums, n_units = (
-        np.zeros((n_permutations + 1, len(NETWORK_STATISTICS))) for _ in range(2)
+        np.zeros((n_permutations + 1, len(NETWORK_TESTS))) for _ in range(2)
     )
     with ThreadPoolExecutor(_N_THREADS) as pool:
-        for first in range(0, raster.n_units, _BLOCK_UNITS):
+        for first in range(0, raster.n_units, block_units):
             block = raster.take(
-                units=range(first, min(first + _BLOCK_UNITS, raster.n_units))
+                units=range(first, min(first + block_units, raster.n_units))
             )
             permuted = BinPermuter(block).permuted
             # Every block of units sees the same permutations.
@@ -169,13 +248,15 @@ def _permuted_means(
             for start in range(1, n_permutations + 1, _N_AHEAD):
                 draws = range(start, min(start + _N_AHEAD, n_permutations + 1))
                 orders = [rng.permutation(raster.n_time_bins) for _ in draws]
-                found = pool.map(
+                sums_of_draws = pool.map(
                     lambda order, permuted=permuted: _sums(
                         permuted(order), window, lags
                     ),
                     orders,
                 )
-                for draw, (draw_sums, draw_units) in zip(draws, found, strict=True):
+                for draw, (draw_sums, draw_units) in zip(
+                    draws, sums_of_draws, strict=True
+                ):
                     sums[draw] += draw_sums
                     n_units[draw] += draw_units
     with np.errstate(invalid="ignore"):
@@ -185,33 +266,9 @@ def _permuted_means(
 
 def _sums(raster: SpikeRaster, window: int, lags: int) -> tuple[FloatArray, FloatArray]:
     """Sums of the unit statistics over units, and over how many units."""
-    values = np.array(_unit_values(Counts(raster, window, lags)))
+    counts = Counts(raster, window, lags)
+    values = np.array([test.fast(counts) for test in NETWORK_TESTS])
     return np.nansum(values, axis=1), np.isfinite(values).sum(axis=1).astype(np.float64)
-
-
-def _unit_values(counts: Counts) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The statistics of `NETWORK_STATISTICS` for each unit, without p-values; NaN where
-    there is none.
-    """
-    n, window, spikes = counts.n_windows, counts.window, counts.windowed_spikes
-    bins = n * window
-    empty = spikes * (bins - spikes)
-    with np.errstate(all="ignore"):
-        dispersion = (
-            (n * counts.window_squares - spikes**2) / empty * (bins - 1) / max(1, n - 1)
-        )
-        steps = np.cumsum(counts.windows, axis=1) - (spikes / n)[
-            :, np.newaxis
-        ] * np.arange(1, n + 1)
-        drift = np.maximum(steps.max(axis=1, initial=0), -steps.min(axis=1, initial=0))
-        trend = drift * np.sqrt(bins / empty)
-    unknown = (empty == 0) | (n < 2)
-    ljung_box = ljung_box_values(counts)
-    return (
-        np.where(unknown | (window < 2), np.nan, dispersion),
-        ljung_box,
-        np.where(unknown, np.nan, trend),
-    )
 
 
 def _pvalue(observed: float, null: FloatArray, *, two_sided: bool) -> float:

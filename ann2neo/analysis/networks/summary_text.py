@@ -8,22 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from ann2neo.analysis._entry import BY_CONSTRUCTION
 from ann2neo.analysis.explain import true_by_construction
-from ann2neo.analysis.statistic import BY_CONSTRUCTION
+from ann2neo.analysis.statistics import TESTS
 
 __all__ = ["network_text"]
 
-_NULLS = {
-    "dispersion": "dispersion is 1",
-    "ljung_box": "bins are independent (Ljung-Box)",
-    "trend": "the rate is the same throughout",
-    "fano": "counts are Poisson",
-    "adf": "a unit root (Dickey-Fuller)",
-}
-_BY_DESIGN = {
-    "fano": "expected of zeros and ones",
-    "adf": "expected of any long train",
-}
 _ORDERS = {
     "random": "in random order",
     "stored": "in stored order",
@@ -50,7 +40,7 @@ def network_text(network: pd.DataFrame) -> str:
     Returns
     -------
     str
-        One paragraph a row, with what follows from the rate alone beside each number,
+        One paragraph per row, with what follows from the rate alone beside each number,
         and marks on what a random order of the stimuli makes true by construction.
     """
     return "\n\n".join("\n".join(_lines(row)) for row in network.to_dict("records"))
@@ -88,19 +78,20 @@ def _lines(row: dict[str, Any]) -> Iterator[str]:
         mark=_mark("mean_dispersion"),
     )
     yield f"  units that reject, after Benjamini-Hochberg at {100 * row['alpha']:g} %:"
-    for test, null in _NULLS.items():
-        tested = row[f"{test}_n_tested"]
-        if tested:
-            words = f" % of {tested:,} tested"
-            if test == "ljung_box":
-                words += f"; Pearson-combined p = {row['ljung_box_pearson_pvalue']:.2g}"
-            words += f"; {_BY_DESIGN[test]}" if test in _BY_DESIGN else ""
-            share = f"{test}_rejected_share"
-            yield _line(
-                f"  {null}", 100 * row[share], words, digits=1, mark=_mark(share)
-            )
-        else:
-            yield _line(f"  {null}", float("nan"), " no unit could be tested")
+    # Tests that zeros and ones reject whatever their order come last.
+    for test in sorted(TESTS, key=lambda entry: bool(entry.rejects_by_design)):
+        null = f"  {test.null_in_short or test.null}"
+        n_tested = row[f"{test.name}_n_tested"]
+        if not n_tested:
+            yield _line(null, float("nan"), " no unit could be tested")
+            continue
+        words = f" % of {n_tested:,} tested"
+        if test.name == "ljung_box":
+            words += f"; Pearson-combined p = {row['ljung_box_pearson_pvalue']:.2g}"
+        if test.rejects_by_design:
+            words += f"; {test.rejects_by_design}"
+        share = f"{test.name}_rejected_share"
+        yield _line(null, 100 * row[share], words, digits=1, mark=_mark(share))
     yield f"  {_MEANINGS.get(row['order'], _MEANINGS['unknown'])}"
 
 

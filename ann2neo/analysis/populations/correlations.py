@@ -11,12 +11,25 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ann2neo.analysis.phases import one_phase, phases_of
+from ann2neo.analysis._entry import (
+    Column,
+    Statistic,
+    columns_of,
+    count_column,
+    text_column,
+)
+from ann2neo.analysis._phases import one_phase, phases_of
 from ann2neo.analysis.populations.labels import Labels, has_labels, labels_of
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 
 __all__ = [
+    "COMPLEXITY_COLUMNS",
+    "CORRELATION",
+    "CORRELATION_COLUMNS",
+    "CORRELATION_STATISTICS",
+    "PARTICIPATION_RATIO",
+    "TUNING",
     "Correlations",
     "complexity",
     "correlation_matrix",
@@ -30,6 +43,124 @@ _HISTOGRAM_BINS = 400
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+
+
+_PAIRS = "at least two units that are neither silent nor saturated"
+
+CORRELATION = Statistic(
+    name="correlation",
+    columns=(
+        Column("mean", "Mean over pairs of units of the correlation of their bits."),
+        Column("std", "Standard deviation over pairs of the correlation."),
+        Column("mean_absolute", "Mean over pairs of its absolute value."),
+        Column(
+            "null_std",
+            "Standard deviation of the correlation of two independent units, 1 / sqrt(N"
+            " - 1); its mean is 0.",
+        ),
+        Column(
+            "share_beyond_null",
+            "Share of pairs further from 0 than 1.96 standard deviations of independent"
+            " units; 0.05 if all bins and units are independent.",
+        ),
+    ),
+    null="independent units with independent bins",
+    validity=_PAIRS,
+    source="Cohen and Kohn (2011), Nature Neuroscience 14:811",
+)
+
+TUNING = Statistic(
+    name="tuning",
+    columns=(
+        Column(
+            "tuning_mean",
+            "Mean over pairs of the correlation that shared tuning to the labels makes"
+            " alone.",
+        ),
+        Column(
+            "within_label_mean",
+            "Mean over pairs of the correlation of the deviations from the labels'"
+            " means.",
+        ),
+        Column("within_label_std", "Standard deviation over pairs of the same."),
+        Column(
+            "within_label_null_std",
+            "Root mean square over pairs of its standard deviation under the"
+            " within-label permutation, whose mean is 0.",
+        ),
+    ),
+    null="bins of one label can be exchanged in each unit",
+    validity=f"{_PAIRS}, and presentations with labels",
+    source=CORRELATION.source,
+)
+
+PARTICIPATION_RATIO = Statistic(
+    name="participation_ratio",
+    columns=(
+        Column(
+            "participation_ratio",
+            "Number of dimensions that the units span, tr(C)^2 / tr(C^2) of their"
+            " covariance matrix C.",
+        ),
+        Column(
+            "participation_ratio_independent",
+            "The same for independent units of the same rates and as many bins.",
+        ),
+    ),
+    validity="at least one unit that is neither silent nor saturated",
+    source="Gao and Ganguli (2015), Curr Opin Neurobiol 32:148",
+)
+
+CORRELATION_STATISTICS: tuple[Statistic, ...] = (
+    CORRELATION,
+    TUNING,
+    PARTICIPATION_RATIO,
+    Statistic(
+        name="unit_correlation",
+        columns=(
+            Column(
+                "unit_mean",
+                "Mean correlation of the unit with the others; NaN for silent and"
+                " saturated units.",
+            ),
+        ),
+        validity=_PAIRS,
+        source=CORRELATION.source,
+    ),
+    Statistic(
+        name="histogram",
+        columns=(
+            Column("histogram_edges", "Edges of bins of the correlation."),
+            count_column("histogram_counts", "Pairs of units in each of these bins."),
+        ),
+        validity="any number of units",
+        source="definition",
+    ),
+)
+"""How pairs of units correlate, in the order of the fields."""
+
+CORRELATION_COLUMNS: tuple[Column, ...] = (
+    text_column("phase", "Phase the numbers are about."),
+    count_column("n_units", "Units of the recording."),
+    count_column("n_silent", "Units without a spike in the phase."),
+    count_column("n_saturated", "Units with a spike in every bin of the phase."),
+    count_column("n_time_bins", "Time bins of the phase, N."),
+    count_column("n_pairs", "Pairs of units that have a correlation."),
+    *columns_of(CORRELATION_STATISTICS),
+)
+"""Fields of `Correlations`."""
+
+COMPLEXITY_COLUMNS: tuple[Column, ...] = (
+    text_column("phase", "Phase the row is about."),
+    count_column("complexity", "Number of units that spike in the same time bin."),
+    count_column("n_time_bins", "Time bins in which so many units spike."),
+    Column("probability", "Share of the time bins in which so many units spike."),
+    Column(
+        "probability_independent",
+        "The same for independent units of the same rates (Poisson-binomial).",
+    ),
+)
+"""Columns of the table of `complexity`."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -78,10 +209,10 @@ class Correlations:
     --------
     >>> from ann2neo.raster import SpikeRaster
     >>> same = np.random.default_rng(0).random(1000) < 0.3
-    >>> found = correlations(
+    >>> result = correlations(
     ...     Recording.from_raster(SpikeRaster.from_dense([same, same, ~same]))
     ... )
-    >>> found.n_pairs, round(found.mean, 3)
+    >>> result.n_pairs, round(result.mean, 3)
     (3, -0.333)
     """
 
@@ -154,7 +285,18 @@ def correlations(recording: Recording, *, phase: str | None = None) -> Correlati
     >>> result.n_pairs, round(result.mean, 12)
     (3, 0.333333333333)
     """
-    raster, labels, name = _phase_and_labels(recording, phase)
+    chosen = one_phase(recording, phase, "correlations")
+    labels = labels_of(recording, chosen) if has_labels(recording, chosen) else None
+    raster = recording.raster.slice(chosen.start_bin, chosen.stop_bin)
+    return _correlations(raster, labels, chosen.phase)
+
+
+def _correlations(
+    raster: SpikeRaster,
+    labels: Labels | None,
+    name: str,
+    block_units: int = _BLOCK_UNITS,
+) -> Correlations:
     counts = raster.spike_counts()
     n = raster.n_time_bins
     variance = counts * (n - counts)
@@ -166,7 +308,7 @@ def correlations(recording: Recording, *, phase: str | None = None) -> Correlati
     null_std = 1.0 / np.sqrt(n - 1) if n > 1 else np.nan
     total = square = absolute = tuned = within = within_square = within_null = 0.0
     joint_square, beyond, n_pairs = 0.0, 0, 0
-    for rows, columns, joint in _joint_blocks(raster):
+    for rows, columns, joint in _joint_blocks(raster, block_units):
         r = _correlation(joint, counts, n, rows, columns)
         pair = active[rows, None] & active[None, columns]
         if rows == columns:
@@ -275,8 +417,8 @@ def correlation_matrix(recording: Recording, *, phase: str | None = None) -> Flo
     array([[ 1., -1.],
            [-1.,  1.]])
     """
-    found = one_phase(recording, phase, "correlation_matrix")
-    return _matrix(recording.raster.slice(found.start_bin, found.stop_bin))
+    chosen = one_phase(recording, phase, "correlation_matrix")
+    return _matrix(recording.raster.slice(chosen.start_bin, chosen.stop_bin))
 
 
 def _matrix(raster: SpikeRaster) -> FloatArray:
@@ -292,18 +434,12 @@ def _matrix(raster: SpikeRaster) -> FloatArray:
     return matrix
 
 
-def _phase_and_labels(
-    recording: Recording, phase: str | None
-) -> tuple[SpikeRaster, Labels | None, str]:
-    found = one_phase(recording, phase, "correlations")
-    labels = labels_of(recording, found) if has_labels(recording, found) else None
-    return recording.raster.slice(found.start_bin, found.stop_bin), labels, found.phase
-
-
-def _joint_blocks(raster: SpikeRaster) -> Iterator[tuple[slice, slice, IntArray]]:
+def _joint_blocks(
+    raster: SpikeRaster, block_units: int = _BLOCK_UNITS
+) -> Iterator[tuple[slice, slice, IntArray]]:
     """Joint counts of every pair of blocks of units, on and above the diagonal."""
     row_bytes = max(1, raster.nbytes // max(1, raster.n_units))
-    blocks = list(raster.unit_blocks(_BLOCK_UNITS * row_bytes))
+    blocks = list(raster.unit_blocks(block_units * row_bytes))
     for i, (rows, part) in enumerate(blocks):
         yield rows, rows, part.joint_counts()
         for columns, other in blocks[i + 1 :]:

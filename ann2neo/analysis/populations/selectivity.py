@@ -12,14 +12,24 @@ import pandas as pd
 from scipy.special import xlogy
 from scipy.stats import random_table
 
-from ann2neo.analysis.phases import phases_of
+from ann2neo._checks import seed_or_new, whole_number
+from ann2neo.analysis._entry import (
+    Column,
+    Statistic,
+    columns_of,
+    count_column,
+    text_column,
+)
+from ann2neo.analysis._phases import phases_of
 from ann2neo.analysis.populations.labels import Labels, labels_of
-from ann2neo.analysis.seeds import drawn_seed
 from ann2neo.errors import InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 
 __all__ = [
+    "COLUMNS",
+    "OVERLAP_COLUMNS",
+    "SELECTIVITY_STATISTICS",
     "lifetime_sparseness",
     "selectivity",
     "selectivity_index",
@@ -31,6 +41,137 @@ _BLOCK_BYTES = 1 << 20
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+
+SELECTIVITY_STATISTICS: tuple[Statistic, ...] = (
+    Statistic(
+        name="preferred_label",
+        columns=(
+            Column("mean_rate", "Spikes per bin of the presentations.", "1/bin"),
+            Column(
+                "preferred_label",
+                "Label of the highest rate, of equals the first; -1 or empty for a"
+                " silent unit.",
+                "",
+                "",
+            ),
+            Column("preferred_rate", "Spikes per bin for that label.", "1/bin"),
+        ),
+        validity="presentations with labels",
+        source="definition",
+    ),
+    Statistic(
+        name="selectivity_index",
+        columns=(
+            Column(
+                "selectivity_index",
+                "Class selectivity, (best rate - mean of the other labels') / (best +"
+                " mean of the others'), from 0 to 1.",
+            ),
+            Column(
+                "selectivity_index_expected",
+                "Its mean under permuted labels, above 0 for every unit by chance.",
+            ),
+        ),
+        validity="at least one spike and two labels",
+        source="Morcos et al. (2018), ICLR",
+    ),
+    Statistic(
+        name="sparseness",
+        columns=(
+            Column(
+                "treves_rolls",
+                "Treves-Rolls activity of the rates r over labels, mean(r)^2 /"
+                " mean(r^2), from 1 / n_labels to 1.",
+            ),
+            Column(
+                "lifetime_sparseness",
+                "(1 - treves_rolls) / (1 - 1 / n_labels), from 0 (the same rate for"
+                " all labels) to 1 (one label only).",
+            ),
+        ),
+        validity="at least one spike; sparseness also needs two labels",
+        source=(
+            "Treves and Rolls (1991), Network 2:371; Vinje and Gallant (2000), Science"
+            " 287:1273"
+        ),
+    ),
+    Statistic(
+        name="mutual_information",
+        columns=(
+            Column(
+                "mutual_information",
+                "Mutual information of the spike count in a presentation and its label,"
+                " with the Miller-Madow correction; not clipped at 0.",
+                "bit",
+            ),
+            Column(
+                "mutual_information_pvalue",
+                "p-value of a label that says nothing about the spike count, from"
+                " permuted labels.",
+            ),
+        ),
+        null="spike count and label are independent: labels can be permuted",
+        validity="presentations with labels, exchangeable where their lengths differ",
+        source="Miller (1955), in Information Theory in Psychology, 95-100",
+        pvalue="mutual_information_pvalue",
+    ),
+    Statistic(
+        name="only_stimulus",
+        columns=(
+            count_column("n_stimuli", "Different stimuli that the unit fired for."),
+            Column(
+                "only_stimulus",
+                "The stimulus, where it is one: its stimulus_id, or its number in the"
+                " phase; else -1 or empty.",
+                "",
+                "",
+            ),
+            Column(
+                "only_label",
+                "Label of that stimulus; -1 or empty where there is none.",
+                "",
+                "",
+            ),
+        ),
+        validity="presentations with labels",
+        source="definition",
+    ),
+)
+"""What a unit is tuned to, in the order of the columns."""
+
+COLUMNS: tuple[Column, ...] = (
+    count_column("unit", "Index of the unit in the recording."),
+    text_column("phase", "Phase the row is about."),
+    count_column("n_labels", "Different labels in the phase."),
+    count_column("n_presentations", "Presentations in the phase."),
+    count_column(
+        "n_active_presentations",
+        "Presentations in which the unit spiked at least once.",
+    ),
+    *columns_of(SELECTIVITY_STATISTICS),
+    count_column("n_permutations", "Permutations of the labels."),
+    count_column("seed", "Seed of the permutations."),
+)
+"""Columns of the table of `selectivity`."""
+
+OVERLAP_COLUMNS: tuple[Column, ...] = (
+    count_column("n_units", "Units in both phases."),
+    count_column("n_first", "Units that fire for exactly one stimulus of the first."),
+    count_column("n_second", "Units that fire for exactly one stimulus of the second."),
+    count_column("n_both", "Units that do so in both phases."),
+    Column(
+        "n_both_expected",
+        "Units that would do so in both if the two were independent over units.",
+    ),
+    count_column(
+        "n_first_silent_in_second", "Of n_first, those that are silent in the second."
+    ),
+    count_column(
+        "n_same_label", "Of n_both, those whose two stimuli have the same label."
+    ),
+    count_column("n_same_stimulus", "Of n_both, those that fire for one stimulus."),
+)
+"""Entries of the series that `single_stimulus_overlap` returns."""
 
 
 def selectivity(
@@ -111,11 +252,8 @@ def selectivity(
     [[1.0, 1.0, 0.001]]
     """
     phases = phases_of(recording, "selectivity")
-    if n_permutations < 1:
-        raise InputValueError(
-            f"n_permutations must be at least 1, got {n_permutations}"
-        )
-    seed = drawn_seed(seed)
+    n_permutations = whole_number(n_permutations, "n_permutations")
+    seed = seed_or_new(seed)
     tables = []
     for phase, labels in zip(
         phases, [labels_of(recording, phase) for phase in phases], strict=True

@@ -2,23 +2,166 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control
 
-from ann2neo.analysis.phases import phases_of
-from ann2neo.analysis.populations.correlations import correlations
-from ann2neo.analysis.populations.labels import labels_of
+from ann2neo._checks import seed_or_new, whole_number
+from ann2neo.analysis._entry import (
+    Column,
+    Statistic,
+    columns_of,
+    count_column,
+    text_column,
+)
+from ann2neo.analysis._phases import phases_of
+from ann2neo.analysis.networks.unit_means import DEAD_UNITS, MEAN_FIRING_RATE
+from ann2neo.analysis.p_values import benjamini_hochberg
+from ann2neo.analysis.populations.correlations import (
+    CORRELATION,
+    PARTICIPATION_RATIO,
+    TUNING,
+    correlations,
+)
+from ann2neo.analysis.populations.labels import has_labels, labels_of
 from ann2neo.analysis.populations.selectivity import lifetime_sparseness, selectivity
-from ann2neo.analysis.seeds import drawn_seed
 from ann2neo.recording import Recording
 from ann2neo.recording.tables import Phase
 
-__all__ = ["summarize_populations"]
+__all__ = ["COLUMNS", "POPULATION_STATISTICS", "summarize_populations"]
 
 _FALSE_DISCOVERIES = 0.05
+_LABELS = "presentations with labels"
+
+
+def _renamed(entry: Statistic, names: dict[str, str]) -> Statistic:
+    """Columns of an entry under the names that they have in this table."""
+    columns = [
+        dataclasses.replace(entry.column(old), name=new) for old, new in names.items()
+    ]
+    return dataclasses.replace(entry, columns=tuple(columns))
+
+
+_JOINT_STATISTICS = (
+    _renamed(
+        CORRELATION,
+        {
+            "mean": "mean_correlation",
+            "std": "std_correlation",
+            "mean_absolute": "mean_absolute_correlation",
+            "null_std": "correlation_null_std",
+            "share_beyond_null": "share_correlated",
+        },
+    ),
+    _renamed(
+        TUNING,
+        {
+            "tuning_mean": "tuning_correlation",
+            "within_label_mean": "within_label_correlation",
+        },
+    ),
+    PARTICIPATION_RATIO,
+    Statistic(
+        name="complexity",
+        columns=(
+            Column(
+                "complexity_mean",
+                "Mean number of units that spike in the same time bin.",
+                "units",
+            ),
+            Column(
+                "complexity_variance_ratio",
+                "Variance of that number over the one of independent units of the same"
+                " rates.",
+            ),
+        ),
+        validity=PARTICIPATION_RATIO.validity,
+        source="Grün, Abeles and Diesmann (2008), LNCS 5286:96",
+    ),
+)
+_TUNING_STATISTICS = (
+    Statistic(
+        name="population_sparseness",
+        columns=(
+            Column(
+                "population_sparseness",
+                "Sparseness over units of their rates for one label, mean over labels.",
+            ),
+        ),
+        validity=f"{_LABELS}, and at least two units and a spike",
+        source="Vinje and Gallant (2000), Science 287:1273",
+    ),
+    Statistic(
+        name="mean_selectivity",
+        columns=(
+            Column(
+                "mean_lifetime_sparseness",
+                "Mean over units that spike of their sparseness over labels.",
+            ),
+            Column(
+                "mean_selectivity_index",
+                "Mean over units that spike of their class selectivity.",
+            ),
+            Column(
+                "mean_selectivity_index_expected",
+                "The same under permuted labels, above 0 by chance.",
+            ),
+        ),
+        validity=f"{_LABELS}, and at least one spike",
+        source="as the statistics of single units",
+    ),
+    Statistic(
+        name="mean_mutual_information",
+        columns=(
+            Column(
+                "mean_mutual_information",
+                "Mean over units of the mutual information of spike count and label.",
+                "bit",
+            ),
+            Column(
+                "informative_share",
+                "Share of units whose information is significant after"
+                f" Benjamini-Hochberg at {_FALSE_DISCOVERIES:g}.",
+            ),
+        ),
+        null="spike count and label are independent in every unit",
+        validity=_LABELS,
+        source="as the statistics of single units",
+    ),
+    Statistic(
+        name="single_stimulus_units",
+        columns=(
+            Column(
+                "n_single_stimulus_units",
+                "Units that fire for exactly one stimulus.",
+                "units",
+            ),
+        ),
+        validity=_LABELS,
+        source="definition",
+    ),
+)
+POPULATION_STATISTICS: tuple[Statistic, ...] = (
+    *_JOINT_STATISTICS,
+    *_TUNING_STATISTICS,
+)
+"""What a population does together, and what it is tuned to, in the order of the
+columns.
+"""
+
+COLUMNS: tuple[Column, ...] = (
+    text_column("phase", "Phase the row is about."),
+    count_column("n_units", "Units of the recording."),
+    count_column("n_time_bins", "Time bins of the phase, N."),
+    MEAN_FIRING_RATE.column("mean_firing_rate"),
+    *DEAD_UNITS.columns,
+    *columns_of(POPULATION_STATISTICS),
+    count_column("n_permutations", "Permutations of the labels."),
+    count_column("seed", "Seed of the permutations."),
+)
+"""Columns of the table of `summarize_populations`."""
 
 
 def summarize_populations(
@@ -82,7 +225,8 @@ def summarize_populations(
     ... ].to_numpy().round(3).tolist()
     [[-0.5, 1.0, 1.0]]
     """
-    seed = drawn_seed(seed)
+    n_permutations = whole_number(n_permutations, "n_permutations")
+    seed = seed_or_new(seed)
     rows = [
         {
             "phase": phase.phase,
@@ -98,49 +242,34 @@ def _together(recording: Recording, phase: Phase) -> dict[str, Any]:
     raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
     rates = raster.spike_counts() / max(1, raster.n_time_bins)
     active = raster.bin_counts()
-    found = correlations(recording, phase=phase.phase)
+    pairs = correlations(recording, phase=phase.phase)
     spread = float((rates * (1.0 - rates)).sum())
     return {
         "n_units": raster.n_units,
         "n_time_bins": raster.n_time_bins,
         "mean_firing_rate": float(rates.mean()) if len(rates) else np.nan,
-        "silent_share": found.n_silent / max(1, raster.n_units),
-        "saturated_share": found.n_saturated / max(1, raster.n_units),
-        "mean_correlation": found.mean,
-        "std_correlation": found.std,
-        "mean_absolute_correlation": found.mean_absolute,
-        "correlation_null_std": found.null_std,
-        "share_correlated": found.share_beyond_null,
-        "tuning_correlation": found.tuning_mean,
-        "within_label_correlation": found.within_label_mean,
-        "participation_ratio": found.participation_ratio,
-        "participation_ratio_independent": found.participation_ratio_independent,
+        "silent_share": pairs.n_silent / max(1, raster.n_units),
+        "saturated_share": pairs.n_saturated / max(1, raster.n_units),
+        "mean_correlation": pairs.mean,
+        "std_correlation": pairs.std,
+        "mean_absolute_correlation": pairs.mean_absolute,
+        "correlation_null_std": pairs.null_std,
+        "share_correlated": pairs.share_beyond_null,
+        "tuning_correlation": pairs.tuning_mean,
+        "within_label_correlation": pairs.within_label_mean,
+        "participation_ratio": pairs.participation_ratio,
+        "participation_ratio_independent": pairs.participation_ratio_independent,
         "complexity_mean": float(active.mean()) if active.size else np.nan,
         "complexity_variance_ratio": float(active.var()) / spread if spread else np.nan,
     }
 
 
-_TUNED = (
-    "population_sparseness",
-    "mean_lifetime_sparseness",
-    "mean_selectivity_index",
-    "mean_selectivity_index_expected",
-    "mean_mutual_information",
-    "informative_share",
-    "n_single_stimulus_units",
-)
-
-
 def _tuned(
     recording: Recording, phase: Phase, n_permutations: int, seed: int
 ) -> dict[str, float]:
-    shown = recording.presentations
-    if (
-        "label" not in shown
-        or not (shown["phase"] == phase.phase).any()
-        or not recording.n_units
-    ):
-        return dict.fromkeys(_TUNED, np.nan)
+    names = [column.name for column in columns_of(_TUNING_STATISTICS)]
+    if not has_labels(recording, phase) or not recording.n_units:
+        return dict.fromkeys(names, np.nan)
     labels = labels_of(recording, phase)
     raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
     rates = raster.joint_counts(labels.raster()) / labels.bins_of_each
@@ -148,10 +277,7 @@ def _tuned(
         recording if len(recording.phases) == 1 else recording.select(phase=phase.phase)
     )
     units = selectivity(part, n_permutations=n_permutations, seed=seed)
-    informative = (
-        false_discovery_control(units["mutual_information_pvalue"])
-        <= _FALSE_DISCOVERIES
-    )
+    adjusted = benjamini_hochberg(units["mutual_information_pvalue"])
     sparseness = lifetime_sparseness(rates.T)
     values = (
         float(np.nanmean(sparseness)) if np.isfinite(sparseness).any() else np.nan,
@@ -159,7 +285,7 @@ def _tuned(
         units["selectivity_index"].mean(),
         units["selectivity_index_expected"].mean(),
         units["mutual_information"].mean(),
-        float(np.mean(informative)),
+        float(np.mean(adjusted <= _FALSE_DISCOVERIES)),
         float((units["n_stimuli"] == 1).sum()),
     )
-    return dict(zip(_TUNED, values, strict=True))
+    return dict(zip(names, values, strict=True))

@@ -10,24 +10,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import false_discovery_control
 
-from ann2neo.analysis.phases import phases_of
-from ann2neo.analysis.seeds import drawn_seed
-from ann2neo.analysis.statistics import (
-    STATISTICS,
-    checked_lags,
-    column_values,
-    statistic_of,
-    window_for,
-)
+from ann2neo._checks import one_of, seed_or_new, whole_number
+from ann2neo.analysis._entry import Column, count_column, text_column
+from ann2neo.analysis._phases import phases_of
+from ann2neo.analysis._windows import window_for
+from ann2neo.analysis.p_values import benjamini_hochberg
+from ann2neo.analysis.statistics import STATISTICS, column_values, statistic_of
 from ann2neo.analysis.surrogates.surrogates import Drawer, phase_drawers
 from ann2neo.analysis.units.counts import Counts
+from ann2neo.analysis.units.dispersion import dispersion_values, unbiased_fano_values
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 
-__all__ = ["ALTERNATIVES", "SurrogateWarning", "surrogate_test", "window_draws"]
+__all__ = [
+    "ALTERNATIVES",
+    "COLUMNS",
+    "SurrogateWarning",
+    "surrogate_test",
+    "window_draws",
+]
 
 ALTERNATIVES = ("two-sided", "greater", "less")
 LEVELS = ("unit", "network")
@@ -36,6 +39,36 @@ _WINDOWED = ("fano_factor", "fano_factor_unbiased", "dispersion")
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+
+
+COLUMNS: tuple[Column, ...] = (
+    count_column("unit", "Index of the unit in the recording; -1 for the network."),
+    text_column("phase", "Phase that was tested."),
+    text_column(
+        "statistic", "Name of the column, or of the function, that was tested."
+    ),
+    Column("observed", "The statistic of the recording."),
+    Column("surrogate_mean", "Its mean over the surrogates that have a value."),
+    Column("surrogate_std", "Its standard deviation over them."),
+    Column(
+        "pvalue",
+        "p-value of a recording that is like its surrogates, (k + 1) / (n + 1) with k"
+        " of n surrogates at least as extreme.",
+    ),
+    Column(
+        "pvalue_bh",
+        "The p-value after Benjamini-Hochberg over the units of the phase.",
+    ),
+    count_column("n_surrogates", "Surrogates with a value."),
+    count_column("n_nan", "Surrogates without a value, which are left out."),
+    Column("share_lost", "Share of the spikes lost by putting surrogates on the grid."),
+    text_column("reason", "Why there is no p-value; empty where there is one."),
+    text_column("method", "How the surrogates were made."),
+    Column("joint", "Whether all units were permuted alike.", "", "bool"),
+    text_column("alternative", "Which values are unusual: two-sided, greater or less."),
+    count_column("seed", "Seed of the surrogates."),
+)
+"""Columns of the table of `surrogate_test`."""
 
 
 class SurrogateWarning(UserWarning):
@@ -133,7 +166,7 @@ def surrogate_test(
     Notes
     -----
     p = (k + 1) / (n + 1), with k of n surrogates at least as extreme, ties included.
-    For Fano factor and dispersion of units under bin_permutation, spikes are thrown
+    For Fano factor and dispersion of units under bin_permutation, spikes are placed
     into the windows themselves: their counts are multivariate hypergeometric, and one
     sweep through a random order of the bins gives the value for every number of spikes,
     hence for every unit.
@@ -159,16 +192,15 @@ def surrogate_test(
     [0.01, 0.01]
     """
     phases = phases_of(recording, "surrogate_test")
-    _check_choice(alternative, ALTERNATIVES, "alternative")
-    _check_choice(level, LEVELS, "level")
-    if n_surrogates < 1:
-        raise InputValueError(f"n_surrogates must be at least 1, got {n_surrogates}")
+    one_of(alternative, ALTERNATIVES, "alternative")
+    one_of(level, LEVELS, "level")
+    n_surrogates = whole_number(n_surrogates, "n_surrogates")
     if not 0 < alpha < 1:
         raise InputValueError(f"alpha must lie between 0 and 1, got {alpha}")
     column = None if callable(statistic) else _column_of(statistic)
     together = (level == "network" and column is not None) if joint is None else joint
     drawers = phase_drawers(recording, method, joint=together, dither=dither)
-    lags, seed = checked_lags(lags), drawn_seed(seed)
+    lags, seed = whole_number(lags, "lags", noun="lags"), seed_or_new(seed)
     tables, n_tested = [], 0
     for number, (phase, draw) in enumerate(zip(phases, drawers, strict=True)):
         raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
@@ -206,13 +238,6 @@ def surrogate_test(
     return result.assign(
         method=method, joint=together, alternative=alternative, seed=seed
     )
-
-
-def _check_choice(value: str, valid: tuple[str, ...], name: str) -> None:
-    if value not in valid:
-        raise InputValueError(
-            f"{name} must be one of {', '.join(valid)}, got {value!r}"
-        )
 
 
 def _seeds(seed: int, phase: int, n: int) -> Iterator[np.random.SeedSequence]:
@@ -344,46 +369,24 @@ def window_draws(
     n_bins, spikes = raster.n_time_bins, raster.spike_counts()
     n = n_bins // window
     inside = n * window
-    # In the order of throwing, the j-th bin of a window that is hit raises its squared
+    # In the order of drawing, the j-th bin of a window that is drawn raises its squared
     # count by 2 j + 1.
     rises = np.tile(2 * np.arange(window, dtype=np.int64) + 1, n)
     rise = np.zeros(n_bins + 1, np.int64)
     hits = np.zeros(n_bins + 1, np.int64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        for seed in seeds:
-            order = np.random.default_rng(seed).permutation(n_bins) + 1
-            thrown = np.sort(order[:inside].reshape(n, window), axis=1).reshape(inside)
-            rise[1:], hits[1:] = 0, 0
-            rise[thrown], hits[thrown] = rises, 1
-            squares, counted = np.cumsum(rise)[spikes], np.cumsum(hits)[spikes]
-            yield _from_squares(squares, counted, n, window, column), 0
-
-
-def _from_squares(
-    squares: IntArray, counted: IntArray, n: int, window: int, column: str
-) -> FloatArray:
-    missing = np.full(len(counted), np.nan)
-    if n < 2:
-        return missing
-    spread = n * squares - counted**2
-    if column == "dispersion":
-        bins = n * window
-        # X2 = (S - K'^2 / n) / (w p' (1 - p')), with w p' (1 - p') = K' (N' - K') / (n
-        # N').
-        values = (
-            (spread / n)
-            * (n * bins)
-            / (counted * (bins - counted))
-            / (n - 1)
-            * (bins - 1)
-            / bins
-        )
-        return np.where(
-            (counted > 0) & (counted < bins) & (window >= 2), values, missing
-        )
-    unbiased = spread / (n * (n - 1)) / (counted / n)
-    values = unbiased if column == "fano_factor_unbiased" else unbiased * (n - 1) / n
-    return np.where(counted > 0, values, missing)
+    for seed in seeds:
+        order = np.random.default_rng(seed).permutation(n_bins) + 1
+        drawn = np.sort(order[:inside].reshape(n, window), axis=1).reshape(inside)
+        rise[1:], hits[1:] = 0, 0
+        rise[drawn], hits[drawn] = rises, 1
+        squares, counted = np.cumsum(rise)[spikes], np.cumsum(hits)[spikes]
+        if column == "dispersion":
+            values = dispersion_values(squares, counted, n, window)
+        else:
+            values = unbiased_fano_values(squares, counted, n)
+            if column == "fano_factor":
+                values *= (n - 1) / max(1, n)
+        yield values, 0
 
 
 class _Tally:
@@ -428,9 +431,6 @@ class _Tally:
             {"two-sided": both, "greater": upper, "less": lower}[alternative],
             np.nan,
         )
-        adjusted = pvalue.copy()
-        if tested.any():
-            adjusted[tested] = false_discovery_control(pvalue[tested])
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = np.where(tested, self._sum / self._valid, np.nan)
             variance = np.where(tested, self._squares / self._valid, np.nan) - mean**2
@@ -445,7 +445,7 @@ class _Tally:
                 "surrogate_mean": self._observed + mean,
                 "surrogate_std": np.sqrt(np.maximum(0.0, variance)),
                 "pvalue": pvalue,
-                "pvalue_bh": adjusted,
+                "pvalue_bh": benjamini_hochberg(pvalue),
                 "n_surrogates": self._valid,
                 "n_nan": self._draws - self._valid,
                 "share_lost": self._lost / max(1, n_spikes * self._draws),

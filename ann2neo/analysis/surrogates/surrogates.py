@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ann2neo.analysis.phases import phases_of
+from ann2neo._checks import seconds, seed_or_new, whole_number
+from ann2neo.analysis._phases import phases_of
 from ann2neo.analysis.populations.labels import Labels, labels_of
-from ann2neo.analysis.seeds import drawn_seed
 from ann2neo.analysis.surrogates.elephant import (
     DITHERED,
     ELEPHANT_METHODS,
     elephant_drawer,
 )
 from ann2neo.errors import InputValueError
-from ann2neo.raster import SpikeRaster, to_seconds
+from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 
 __all__ = ["GRID_METHODS", "METHODS", "Drawer", "phase_drawers", "surrogates"]
@@ -113,9 +113,8 @@ def surrogates(
     ... ]
     [[1, 2], [1, 2]]
     """
-    if n_surrogates < 1:
-        raise InputValueError(f"n_surrogates must be at least 1, got {n_surrogates}")
-    seed = drawn_seed(seed)
+    n_surrogates = whole_number(n_surrogates, "n_surrogates")
+    seed = seed_or_new(seed)
     # What is wrong is said here, not when the first surrogate is asked for.
     drawers = phase_drawers(recording, method, joint=joint, dither=dither)
     return _recordings(recording, drawers, method, n_surrogates, joint, seed)
@@ -193,11 +192,9 @@ def phase_drawers(
         raise InputValueError(
             f"dither applies to {', '.join(DITHERED)}, not to {method}; drop it"
         )
-    by = (
-        _DEFAULT_DITHER
-        if dither is None
-        else to_seconds(dither, "dither", positive=True)
-    )
+    by = _DEFAULT_DITHER
+    if dither is not None:
+        by = seconds(dither, "dither", positive=True)
     drawers: list[Drawer] = []
     for phase in phases_of(recording, "surrogates"):
         raster = recording.raster.slice(phase.start_bin, phase.stop_bin)

@@ -5,10 +5,46 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from ann2neo.analysis._entry import Column, Statistic, columns_of, count_column
+from ann2neo.analysis.units.dispersion import unbiased_variance
 from ann2neo.errors import InputValueError
 from ann2neo.recording import Recording
 
-__all__ = ["variability_over_repeats"]
+__all__ = ["COLUMNS", "REPEAT_STATISTICS", "variability_over_repeats"]
+
+REPEAT_STATISTICS: tuple[Statistic, ...] = (
+    Statistic(
+        name="variability_over_repeats",
+        columns=(
+            Column(
+                "mean_count",
+                "Spikes per presentation, stimuli weighing alike.",
+                "spikes",
+            ),
+            Column(
+                "fano_factor_over_repeats",
+                "Variance over mean of the spike counts in repeats of one stimulus,"
+                " summed over stimuli; 0 for a deterministic network, 1 for a Poisson"
+                " process.",
+            ),
+            Column(
+                "varying_share",
+                "Share of the stimuli to which the unit did not always respond alike.",
+            ),
+        ),
+        validity="stimuli shown twice or more, and at least one spike",
+        source="Churchland et al. (2010), Nature Neuroscience 13:369",
+    ),
+)
+"""How the response to one stimulus varies."""
+
+COLUMNS: tuple[Column, ...] = (
+    count_column("unit", "Index of the unit in the recording."),
+    count_column("n_stimuli", "Stimuli that were shown twice or more."),
+    count_column("n_presentations", "Presentations of those stimuli."),
+    *columns_of(REPEAT_STATISTICS),
+)
+"""Columns of the table of `variability_over_repeats`."""
 
 _BLOCK_BYTES = 1 << 22
 
@@ -57,14 +93,14 @@ def variability_over_repeats(recording: Recording) -> pd.DataFrame:
     >>> variability_over_repeats(recording)["fano_factor_over_repeats"].to_list()
     [0.0, 1.0]
     """
-    shown = recording.presentations
-    if "stimulus_id" not in shown:
+    presentations = recording.presentations
+    if "stimulus_id" not in presentations:
         raise InputValueError(
             "variability over repeats needs to know what was shown: the recording has"
             " no stimulus_id"
         )
     _, stimulus, times = np.unique(
-        shown["stimulus_id"].to_numpy(), return_inverse=True, return_counts=True
+        presentations["stimulus_id"].to_numpy(), return_inverse=True, return_counts=True
     )
     repeated = np.flatnonzero(times >= 2)
     if not len(repeated):
@@ -75,20 +111,15 @@ def variability_over_repeats(recording: Recording) -> pd.DataFrame:
         raise InputValueError(f"{msg}; record with training=True and n_repeats=10, say")
     order = np.argsort(stimulus, kind="stable")
     firsts = np.concatenate([[0], np.cumsum(times)[:-1]])
-    starts, stops = (
-        shown["start_bin"].to_numpy()[order],
-        shown["stop_bin"].to_numpy()[order],
-    )
-    n = times[repeated].astype(np.float64)
+    starts = presentations["start_bin"].to_numpy()[order]
+    stops = presentations["stop_bin"].to_numpy()[order]
     rows = []
     for _, block in recording.raster.unit_blocks(_BLOCK_BYTES):
         counts = block.cumulative_counts(stops) - block.cumulative_counts(starts)
         total = np.add.reduceat(counts, firsts, axis=1)[:, repeated]
         squares = np.add.reduceat(counts * counts, firsts, axis=1)[:, repeated]
-        # Of whole numbers, so that a unit that never varies has a variance of exactly
-        # 0.
-        variance = (times[repeated] * squares - total * total) / (n * (n - 1))
-        mean = total / n
+        variance = unbiased_variance(squares, total, times[repeated])
+        mean = total / times[repeated]
         with np.errstate(invalid="ignore"):
             fano = variance.sum(axis=1) / mean.sum(axis=1)
         rows.append(

@@ -17,7 +17,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import lapack
 
-from ann2neo.analysis.statistic import Column, Statistic, Values
+from ann2neo.analysis._entry import (
+    BY_DESIGN,
+    Column,
+    UnitStatistic,
+    Values,
+    count_column,
+)
 from ann2neo.analysis.units.counts import Counts, Train
 from ann2neo.analysis.units.firing_rate import MIN_TIME_BINS
 
@@ -256,28 +262,28 @@ def _reference(train: Train) -> Mapping[str, Any]:
     }
 
 
-ADF = Statistic(
+ADF = UnitStatistic(
     name="adf",
     columns=(
         Column(
             "adf_statistic",
             "Augmented Dickey-Fuller statistic (constant, lag by AIC): how firmly a"
             " train returns to its mean.",
+            in_random_order=BY_DESIGN,
         ),
         Column(
             "adf_pvalue",
             "p-value of a unit root; no train of zeros and ones has one, so a long one"
             " rejects, and rejecting is no proof of a constant rate: see trend_pvalue.",
+            in_random_order=BY_DESIGN,
         ),
-        Column("adf_lag", "Lag chosen by AIC; -1 where there is none.", "1", "int64"),
-        Column(
-            "adf_nobs",
-            "Observations in the regression; -1 where there is none.",
-            "1",
-            "int64",
+        count_column("adf_lag", "Lag chosen by AIC; -1 where there is none."),
+        count_column(
+            "adf_nobs", "Observations in the regression; -1 where there is none."
         ),
     ),
     null="a unit root",
+    null_in_short="a unit root (Dickey-Fuller)",
     validity=(
         "every nested regression has full rank and leaves a residual, decided in"
         " integers"
@@ -292,6 +298,5 @@ ADF = Statistic(
     fast=_fast,
     reference=_reference,
     pvalue="adf_pvalue",
-    tests_order=True,
-    rejects_by_design=True,
+    rejects_by_design="expected of any long train",
 )

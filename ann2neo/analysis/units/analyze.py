@@ -11,16 +11,13 @@ import numpy.typing as npt
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from ann2neo.analysis.statistic import Statistic, Values
-from ann2neo.analysis.statistics import (
-    checked_lags,
-    chosen_statistics,
-    unit_columns,
-    window_for,
-)
+from ann2neo._checks import one_of, whole_number
+from ann2neo.analysis._entry import UnitStatistic, Values
+from ann2neo.analysis._windows import window_for
+from ann2neo.analysis.statistics import chosen_statistics, unit_columns
 from ann2neo.analysis.units.counts import Counts, Train
 from ann2neo.analysis.units.firing_rate import status
-from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo.errors import InputTypeError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 from ann2neo.recording.tables import Phase
@@ -107,11 +104,9 @@ def analyze(
             msg + "; make one with ann2neo.record, read_nwb, from_neo or"
             " Recording.from_raster"
         )
-    if engine not in ENGINES:
-        raise InputValueError(
-            f"engine must be one of {', '.join(ENGINES)}, got {engine!r}"
-        )
-    chosen, lags = chosen_statistics(statistics), checked_lags(lags)
+    one_of(engine, ENGINES, "engine")
+    chosen = chosen_statistics(statistics)
+    lags = whole_number(lags, "lags", noun="lags")
     phases, windows = list(recording.iter_phases()), []
     # Not in a comprehension, which is a frame of its own up to Python 3.11: the warning
     # names the caller's line.
@@ -144,13 +139,13 @@ def _identity(recording: Recording, taken: set[str]) -> pd.DataFrame:
     nothing.
     """
     units = recording.units
-    told = [
+    names = [
         name
         for name in units
         if units[name].dtype.kind != "i" or (units[name] != -1).any()
     ]
-    return units[told].rename(
-        columns={name: f"unit_{name}" for name in told if name in taken}
+    return units[names].rename(
+        columns={name: f"unit_{name}" for name in names if name in taken}
     )
 
 
@@ -158,7 +153,7 @@ def _rows(
     counts: Counts,
     phase: Phase,
     engine: str,
-    statistics: tuple[Statistic, ...],
+    statistics: tuple[UnitStatistic, ...],
     first_unit: int,
 ) -> dict[str, npt.NDArray[Any]]:
     n = counts.n_units
@@ -174,13 +169,10 @@ def _rows(
         "engine": np.full(n, engine, dtype=object),
         "status": status(counts),
     }
-    found = [(entry, entry.reason(counts)) for entry in statistics]
-    values = (
-        _fast_values(counts, found)
-        if engine == "fast"
-        else _reference_values(counts, found)
-    )
-    for entry, reason in found:
+    reasons = {entry: entry.reason(counts) for entry in statistics}
+    values_of = _fast_values if engine == "fast" else _reference_values
+    values = values_of(counts, reasons)
+    for entry, reason in reasons.items():
         for column in entry.columns:
             columns[column.name] = np.where(
                 reason == "", values[column.name], column.missing
@@ -190,25 +182,25 @@ def _rows(
 
 
 def _fast_values(
-    counts: Counts, found: list[tuple[Statistic, npt.NDArray[Any]]]
+    counts: Counts, reasons: dict[UnitStatistic, npt.NDArray[Any]]
 ) -> Values:
     # Invalid units divide by zero on the way; what comes of it is replaced by the
     # missing value.
     with np.errstate(all="ignore"):
         return {
             name: values
-            for entry, _ in found
+            for entry in reasons
             for name, values in entry.fast(counts).items()
         }
 
 
 def _reference_values(
-    counts: Counts, found: list[tuple[Statistic, npt.NDArray[Any]]]
+    counts: Counts, reasons: dict[UnitStatistic, npt.NDArray[Any]]
 ) -> Values:
     columns = {
         column.name: np.full(counts.n_units, column.missing, object)
-        for e, _ in found
-        for column in e.columns
+        for entry in reasons
+        for column in entry.columns
     }
     for unit in range(counts.n_units):
         train = Train(
@@ -218,7 +210,7 @@ def _reference_values(
             # The libraries warn of small samples and of p-values at the edge of their
             # tables.
             warnings.simplefilter("ignore")
-            for entry, reason in found:
+            for entry, reason in reasons.items():
                 if not reason[unit]:
                     for name, value in entry.reference(train).items():
                         columns[name][unit] = value
@@ -228,7 +220,7 @@ def _reference_values(
 def _joined(
     blocks: list[dict[str, npt.NDArray[Any]]],
     identity: pd.DataFrame,
-    statistics: tuple[Statistic, ...],
+    statistics: tuple[UnitStatistic, ...],
 ) -> pd.DataFrame:
     columns = {
         column.name: pd.array(
@@ -242,5 +234,5 @@ def _joined(
         for column in unit_columns(statistics)
     }
     table = pd.DataFrame(columns)
-    known = identity.iloc[table["unit"].to_numpy()].reset_index(drop=True)
-    return pd.concat([table[["unit"]], known, table.drop(columns="unit")], axis=1)
+    own = identity.iloc[table["unit"].to_numpy()].reset_index(drop=True)
+    return pd.concat([table[["unit"]], own, table.drop(columns="unit")], axis=1)

@@ -9,11 +9,28 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from ann2neo.analysis.statistic import Column, Statistic, Values, reasons
+from ann2neo.analysis._entry import (
+    BY_CONSTRUCTION,
+    BY_DESIGN,
+    Column,
+    UnitStatistic,
+    Values,
+    reasons,
+    text_column,
+)
 from ann2neo.analysis.units.counts import Counts, Train
 from ann2neo.analysis.units.nulls import few_windows_null, upper_tail, window_null
 
-__all__ = ["DISPERSION", "FANO", "MIN_CHI_SQUARE"]
+__all__ = [
+    "DISPERSION",
+    "FANO",
+    "MIN_CHI_SQUARE",
+    "dispersion_values",
+    "unbiased_fano_values",
+    "unbiased_variance",
+]
+
+FloatArray = npt.NDArray[np.float64]
 
 MIN_CHI_SQUARE = 200
 """Above this many spikes (and this many empty bins) the chi-square distribution serves;
@@ -21,9 +38,86 @@ below, Monte Carlo.
 """
 
 MIN_WINDOWS = 10
-"""From this many windows on; with two or three, chi-square rejects 6 to 9 % where 5 %
-are asked for.
+"""Minimum number of windows for chi-square; with two or three it rejects 6 to 9 % where
+5 % are asked for.
 """
+
+
+def unbiased_variance(squares: Any, total: Any, n: Any) -> Any:
+    """Return the variance (n - 1 in the denominator) of n counts.
+
+    Parameters
+    ----------
+    squares, total : array_like of int
+        Sum of the squared counts, and of the counts.
+    n : array_like of int
+        Number of counts.
+
+    Returns
+    -------
+    ndarray of float
+        Whole numbers are divided once, so that equal counts have a variance of
+        exactly 0.
+    """
+    return (n * squares - total * total) / (n * np.maximum(1, n - 1))
+
+
+def unbiased_fano_values(squares: Any, spikes: Any, n_windows: int) -> FloatArray:
+    """Return the unbiased Fano factor of window counts.
+
+    Parameters
+    ----------
+    squares, spikes : ndarray of int, shape (n_units,)
+        Sum of the squared counts, and of the counts.
+    n_windows : int
+        Number of windows.
+
+    Returns
+    -------
+    ndarray of float, shape (n_units,)
+        Variance (n - 1) over mean; NaN without a spike, and for fewer than two windows.
+    """
+    if n_windows < 2:
+        return np.full(len(spikes), np.nan)
+    with np.errstate(invalid="ignore"):
+        values: FloatArray = unbiased_variance(squares, spikes, n_windows) / (
+            spikes / n_windows
+        )
+    return values
+
+
+def _chi_square(squares: Any, spikes: Any, n_windows: int, window: int) -> Any:
+    """X2, the sum over windows of (c - w p')^2 / (w p' (1 - p'))."""
+    bins = n_windows * window
+    return (n_windows * squares - spikes**2) / (spikes * (bins - spikes)) * bins
+
+
+def dispersion_values(
+    squares: Any, spikes: Any, n_windows: int, window: int
+) -> FloatArray:
+    """Return the dispersion of window counts.
+
+    Parameters
+    ----------
+    squares, spikes : ndarray of int, shape (n_units,)
+        Sum of the squared counts, and of the counts.
+    n_windows, window : int
+        Number of windows, and their length in bins.
+
+    Returns
+    -------
+    ndarray of float, shape (n_units,)
+        ``X2 / (n - 1) (N' - 1) / N'`` with ``N' = n w``, whose mean is 1 under random
+        placement; NaN where all bins are alike, and for fewer than two windows or bins
+        per window.
+    """
+    if min(n_windows, window) < 2:
+        return np.full(len(spikes), np.nan)
+    bins = n_windows * window
+    with np.errstate(all="ignore"):
+        statistic = _chi_square(squares, spikes, n_windows, window)
+        values: FloatArray = statistic / (n_windows - 1) * (bins - 1) / bins
+    return values
 
 
 def _too_few_windows(counts: Counts) -> tuple[bool, str]:
@@ -42,13 +136,6 @@ def _fano_reason(counts: Counts) -> npt.NDArray[Any]:
     )
 
 
-def _unbiased_variance(counts: Counts) -> npt.NDArray[np.float64]:
-    n = counts.n_windows
-    # Integers up to here, so that equal counts have the variance 0.
-    spread = n * counts.window_squares - counts.windowed_spikes**2
-    return spread / (n * max(1, n - 1))
-
-
 def _fano_expected(spikes: Any, n: int, window: int) -> tuple[Any, Any]:
     bins = n * window
     unbiased = (1 - spikes / max(1, bins)) * bins / max(1, bins - 1)
@@ -57,7 +144,7 @@ def _fano_expected(spikes: Any, n: int, window: int) -> tuple[Any, Any]:
 
 def _fano_fast(counts: Counts) -> Values:
     n = counts.n_windows
-    unbiased = _unbiased_variance(counts) / (counts.windowed_spikes / max(1, n))
+    unbiased = unbiased_fano_values(counts.window_squares, counts.windowed_spikes, n)
     shape = (n - 1) / 2
     lower, upper = (
         special.gammainc(shape, unbiased * shape),
@@ -94,7 +181,7 @@ def _fano_reference(train: Train) -> Mapping[str, Any]:
     }
 
 
-FANO = Statistic(
+FANO = UnitStatistic(
     name="fano",
     columns=(
         Column(
@@ -102,6 +189,7 @@ FANO = Statistic(
             "Variance over mean of the spike counts in consecutive windows (population"
             " variance, Elephant's and the paper's); not the variability over repeats"
             " of one stimulus, which is 0 for a deterministic network.",
+            in_random_order=BY_CONSTRUCTION,
         ),
         Column(
             "fano_factor_expected",
@@ -109,7 +197,9 @@ FANO = Statistic(
             " (1 - p') N'/(N'-1) (n-1)/n.",
         ),
         Column(
-            "fano_factor_unbiased", "Fano factor with the unbiased variance (n - 1)."
+            "fano_factor_unbiased",
+            "Fano factor with the unbiased variance (n - 1).",
+            in_random_order=BY_CONSTRUCTION,
         ),
         Column(
             "fano_factor_unbiased_expected",
@@ -121,9 +211,11 @@ FANO = Statistic(
             "Two-sided p-value against Poisson counts (gamma distribution, Eden and"
             " Kramer 2010); a train of zeros and ones is no Poisson process and rejects"
             " by design, so read dispersion_pvalue instead.",
+            in_random_order=BY_DESIGN,
         ),
     ),
     null="Poisson counts",
+    null_in_short="counts are Poisson",
     validity="at least two complete windows and a spike in one of them",
     source=(
         "Fano (1947), Phys Rev 72:26; Eden and Kramer (2010), J Neurosci Methods"
@@ -134,8 +226,7 @@ FANO = Statistic(
     fast=_fano_fast,
     reference=_fano_reference,
     pvalue="fano_pvalue",
-    tests_order=True,
-    rejects_by_design=True,
+    rejects_by_design="expected of zeros and ones",
 )
 
 
@@ -180,9 +271,7 @@ def _pvalues(
 def _dispersion_fast(counts: Counts) -> Values:
     n, window = counts.n_windows, counts.window
     spikes, bins = counts.windowed_spikes, n * window
-    statistic = (
-        (n * counts.window_squares - spikes**2) / (spikes * (bins - spikes)) * bins
-    )
+    statistic = _chi_square(counts.window_squares, spikes, n, window)
     valid = (spikes > 0) & (spikes < bins) & (n > 1)
     two_sided, upper = np.full(counts.n_units, np.nan), np.full(counts.n_units, np.nan)
     method = np.full(counts.n_units, "", dtype=object)
@@ -195,7 +284,7 @@ def _dispersion_fast(counts: Counts) -> Values:
             statistic[unit],
         )
     return {
-        "dispersion": statistic / max(1, n - 1) * (bins - 1) / max(1, bins),
+        "dispersion": dispersion_values(counts.window_squares, spikes, n, window),
         "dispersion_pvalue": two_sided,
         "dispersion_pvalue_upper": upper,
         "dispersion_method": method,
@@ -225,7 +314,7 @@ def _dispersion_reference(train: Train) -> Mapping[str, Any]:
     }
 
 
-DISPERSION = Statistic(
+DISPERSION = UnitStatistic(
     name="dispersion",
     columns=(
         Column(
@@ -233,26 +322,29 @@ DISPERSION = Statistic(
             "Variance of the window counts over the variance that the firing rate alone"
             " gives; 1 when spikes fall into the windows at random, above 1 for bursts"
             " or drift, below 1 for regularity.",
+            in_random_order=BY_CONSTRUCTION,
         ),
         Column(
             "dispersion_pvalue",
             "Two-sided p-value of dispersion = 1 given the number of spikes.",
+            in_random_order=BY_CONSTRUCTION,
         ),
         Column(
-            "dispersion_pvalue_upper", "One-sided p-value against a dispersion above 1."
+            "dispersion_pvalue_upper",
+            "One-sided p-value against a dispersion above 1.",
+            in_random_order=BY_CONSTRUCTION,
         ),
-        Column(
+        text_column(
             "dispersion_method",
             "Null of the dispersion test: chi-square, or Monte Carlo up to"
             f" {MIN_CHI_SQUARE} spikes or empty bins and below {MIN_WINDOWS} windows.",
-            "",
-            "str",
         ),
     ),
     null=(
         "window counts are multivariate hypergeometric: every placement of the spikes"
         " is equally likely"
     ),
+    null_in_short="dispersion is 1",
     validity=(
         "at least two windows of at least two bins, neither all silent nor all full"
     ),
@@ -265,5 +357,4 @@ DISPERSION = Statistic(
     fast=_dispersion_fast,
     reference=_dispersion_reference,
     pvalue="dispersion_pvalue",
-    tests_order=True,
 )

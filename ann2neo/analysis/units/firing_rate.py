@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ann2neo.analysis.statistic import Column, Statistic, Values, reasons
+from ann2neo.analysis._entry import Column, UnitStatistic, Values, reasons
 from ann2neo.analysis.units.counts import Counts, Train
 
 __all__ = ["FIRING_RATE", "MIN_TIME_BINS", "status"]
@@ -60,7 +60,7 @@ def _reference(train: Train) -> Mapping[str, Any]:
     }
 
 
-FIRING_RATE = Statistic(
+FIRING_RATE = UnitStatistic(
     name="firing_rate",
     columns=(
         Column(

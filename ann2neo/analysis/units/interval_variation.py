@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ann2neo.analysis.statistic import Column, Statistic, Values, reasons
+from ann2neo.analysis._entry import Column, UnitStatistic, Values, reasons
 from ann2neo.analysis.units.counts import Counts, Train
 
 __all__ = ["CV2", "CV_ISI", "LV", "cv2_expected", "cv_isi_expected", "lv_expected"]
@@ -161,7 +161,7 @@ def _lv_reference(train: Train) -> Mapping[str, Any]:
     }
 
 
-CV_ISI = Statistic(
+CV_ISI = UnitStatistic(
     name="cv_isi",
     columns=(
         Column(
@@ -186,7 +186,7 @@ CV_ISI = Statistic(
     reference=_cv_reference,
 )
 
-CV2 = Statistic(
+CV2 = UnitStatistic(
     name="cv2",
     columns=(
         Column(
@@ -207,7 +207,7 @@ CV2 = Statistic(
     reference=_cv2_reference,
 )
 
-LV = Statistic(
+LV = UnitStatistic(
     name="lv",
     columns=(
         Column(

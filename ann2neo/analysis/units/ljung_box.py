@@ -9,14 +9,21 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from ann2neo.analysis.statistic import Column, Statistic, Values, reasons
+from ann2neo.analysis._entry import (
+    BY_CONSTRUCTION,
+    Column,
+    UnitStatistic,
+    Values,
+    reasons,
+    text_column,
+)
 from ann2neo.analysis.units.counts import Counts, Train
 from ann2neo.analysis.units.nulls import ljung_box_null, ljung_box_statistic, upper_tail
 
 __all__ = ["LJUNG_BOX", "MIN_ASYMPTOTIC", "ljung_box_values"]
 
 MIN_ASYMPTOTIC = 500
-"""From this many spikes (and empty bins) on, asymptotic nulls serve; below,
+"""Minimum number of spikes, and of empty bins, for asymptotic nulls; below it,
 permutations.
 """
 
@@ -65,18 +72,11 @@ def ljung_box_values(counts: Counts) -> npt.NDArray[np.float64]:
 def _fast(counts: Counts) -> Values:
     n_time_bins, lags, spikes = counts.n_time_bins, counts.lags, counts.n_spikes
     rarer = np.minimum(spikes, n_time_bins - spikes)
-    statistic, method = (
-        ljung_box_values(counts),
-        np.full(counts.n_units, "chi-square", dtype=object),
-    )
+    statistic = ljung_box_values(counts)
+    method = np.full(counts.n_units, "chi-square", dtype=object)
     pvalue = special.chdtrc(lags, statistic)
-    if n_time_bins <= lags:
-        return {
-            "ljung_box_statistic": statistic,
-            "ljung_box_pvalue": pvalue,
-            "ljung_box_method": method,
-        }
-    for unit in np.flatnonzero((rarer < MIN_ASYMPTOTIC) & (rarer > 0)):
+    sparse = (rarer < MIN_ASYMPTOTIC) & (rarer > 0) & (n_time_bins > lags)
+    for unit in np.flatnonzero(sparse):
         null = ljung_box_null(n_time_bins, lags).statistics(int(rarer[unit]))
         pvalue[unit], method[unit] = upper_tail(null, statistic[unit]), "permutation"
     return {
@@ -90,11 +90,8 @@ def _reference(train: Train) -> Mapping[str, Any]:
     from statsmodels.stats.diagnostic import acorr_ljungbox
 
     row = acorr_ljungbox(train.series, lags=[train.lags]).iloc[0]
-    statistic, pvalue, method = (
-        float(row["lb_stat"]),
-        float(row["lb_pvalue"]),
-        "chi-square",
-    )
+    statistic, pvalue = float(row["lb_stat"]), float(row["lb_pvalue"])
+    method = "chi-square"
     spikes = int(train.series.sum())
     rarer = min(spikes, train.n_time_bins - spikes)
     if rarer < MIN_ASYMPTOTIC:
@@ -107,27 +104,28 @@ def _reference(train: Train) -> Mapping[str, Any]:
     }
 
 
-LJUNG_BOX = Statistic(
+LJUNG_BOX = UnitStatistic(
     name="ljung_box",
     columns=(
         Column(
             "ljung_box_statistic",
             "Ljung-Box statistic: how strongly a bin predicts the bins after it, summed"
             " over the lags.",
+            in_random_order=BY_CONSTRUCTION,
         ),
         Column(
             "ljung_box_pvalue",
             "p-value of independent bins (no serial dependence up to the last lag).",
+            in_random_order=BY_CONSTRUCTION,
         ),
-        Column(
+        text_column(
             "ljung_box_method",
             "Null of the Ljung-Box test: chi-square, or permutation below"
             f" {MIN_ASYMPTOTIC} spikes or empty bins.",
-            "",
-            "str",
         ),
     ),
     null="independent bins",
+    null_in_short="bins are independent (Ljung-Box)",
     validity="more bins than lags, neither silent nor saturated",
     source=(
         "Ljung and Box (1978), Biometrika 65:297;"
@@ -137,5 +135,4 @@ LJUNG_BOX = Statistic(
     fast=_fast,
     reference=_reference,
     pvalue="ljung_box_pvalue",
-    tests_order=True,
 )

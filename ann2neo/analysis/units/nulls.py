@@ -1,9 +1,8 @@
-"""Null distributions of sparse trains: spikes thrown into the time bins without
-replacement.
+"""Null distributions of sparse trains: time bins drawn without replacement.
 
-A draw throws its spikes one after another, so one sweep serves every number of spikes
-up to the largest asked for. Sweeps are seeded by the sizes alone: engines and machines
-agree, and no p-value depends on the other units.
+The spikes of a sample are drawn one after another, so one sweep serves every number of
+spikes up to the largest asked for. Sweeps are seeded by the sizes alone: engines and
+machines agree, and no p-value depends on the other units.
 """
 
 from __future__ import annotations
@@ -30,15 +29,14 @@ N_DRAWS = 9_999
 
 _TIE = 1e-9
 _STRIP = 1 << 17
-_BOARD_BYTES = 1 << 26
+_BLOCK_BYTES = 1 << 26
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
 
-class _Throws:
-    """Spikes thrown into `n_cells` cells without replacement, for `N_DRAWS` draws at
-    once.
+class _Draws:
+    """Cells drawn out of `n_cells` without replacement, for `N_DRAWS` samples at once.
 
     Parameters
     ----------
@@ -47,19 +45,19 @@ class _Throws:
     reach : int
         How far apart, in cells, neighbours may be.
     *seed : int
-        Seeds the throws, together with `n_cells`.
+        Seeds the draws, together with `n_cells`.
     """
 
     def __init__(self, n_cells: int, reach: int, *seed: int) -> None:
         self.n_cells, self.reach = n_cells, reach
-        self.n_thrown = 0
+        self.n_drawn = 0
         self._rng = np.random.default_rng(np.random.SeedSequence([n_cells, *seed]))
         self._type = np.int32 if n_cells < 2**30 else np.int64
         self._cells: npt.NDArray[Any] = np.empty((16, N_DRAWS), self._type)
 
-    def throw(self) -> npt.NDArray[Any]:
-        """Throw the next spike of every draw into a cell that is still empty: its cell,
-        shape (N_DRAWS,).
+    def draw(self) -> npt.NDArray[Any]:
+        """Draw the next cell of every sample, one that was not drawn before, shape
+        (N_DRAWS,).
         """
         new: npt.NDArray[Any] = self._rng.integers(
             0, self.n_cells, N_DRAWS, dtype=self._type
@@ -73,32 +71,32 @@ class _Throws:
         return new
 
     def keep(self, new: npt.NDArray[Any]) -> None:
-        """Add what was thrown to what lies there."""
-        if self.n_thrown == len(self._cells):
+        """Mark cells as drawn."""
+        if self.n_drawn == len(self._cells):
             self._cells = np.concatenate([self._cells, np.empty_like(self._cells)])
-        self._cells[self.n_thrown] = new
-        self.n_thrown += 1
+        self._cells[self.n_drawn] = new
+        self.n_drawn += 1
 
     @property
     def cells(self) -> npt.NDArray[Any]:
-        """Cells of the spikes kept so far, shape (n_thrown, N_DRAWS)."""
-        return self._cells[: self.n_thrown]
+        """Cells drawn so far, shape (n_drawn, N_DRAWS)."""
+        return self._cells[: self.n_drawn]
 
-    def _taken(self, new: npt.NDArray[Any], draws: IntArray) -> IntArray:
-        """Those of `draws` whose new cell is taken already."""
-        cells = self.cells if len(draws) == N_DRAWS else self.cells[:, draws]
-        taken: IntArray = draws[(cells == new[draws]).any(axis=0)]
+    def _taken(self, new: npt.NDArray[Any], samples: IntArray) -> IntArray:
+        """Those of `samples` whose new cell was drawn before."""
+        cells = self.cells if len(samples) == N_DRAWS else self.cells[:, samples]
+        taken: IntArray = samples[(cells == new[samples]).any(axis=0)]
         return taken
 
     def neighbours(self, new: npt.NDArray[Any]) -> IntArray:
-        """Spikes kept at each distance 0 .. reach from a new one, shape (reach + 1,
-        N_DRAWS).
+        """Cells drawn before at each distance 0 .. reach from a new one, shape (reach +
+        1, N_DRAWS).
         """
         counts = np.zeros((self.reach + 1) * N_DRAWS, np.int64)
         unsigned = np.dtype(f"u{self._cells.dtype.itemsize}")
         # In strips that stay in cache.
         rows = max(1, _STRIP // N_DRAWS)
-        for first in range(0, self.n_thrown, rows):
+        for first in range(0, self.n_drawn, rows):
             shifted = self.cells[first : first + rows] - (new - self.reach)
             near = np.flatnonzero(shifted.view(unsigned) <= 2 * self.reach)
             distance = np.abs(shifted.reshape(-1)[near] - self.reach).astype(np.int64)
@@ -108,28 +106,34 @@ class _Throws:
         return counts.reshape(self.reach + 1, N_DRAWS)
 
 
-class _BoardThrows(_Throws):
-    """The same throws, draw for draw, with a board of all cells: quicker where the
-    boards fit in memory.
+class _BlockDraws(_Draws):
+    """The same draws, with a byte for every cell of every sample: quicker where that
+    block fits in memory.
+
+    A sample's cells start at its offset, with `reach` empty cells on either side::
+
+        0 0 | x x x x x | 0 0 || 0 0 | x x x x x | 0 0
+              ^offset of sample 0      ^offset of sample 1
     """
 
     def __init__(self, n_cells: int, reach: int, *seed: int) -> None:
         super().__init__(n_cells, reach, *seed)
         width = n_cells + 2 * reach
-        self._board = np.zeros(N_DRAWS * width, np.uint8)
-        self._origin = np.arange(N_DRAWS) * width + reach
+        self._block = np.zeros(N_DRAWS * width, np.uint8)
+        self._offset = np.arange(N_DRAWS) * width + reach
 
     def keep(self, new: npt.NDArray[Any]) -> None:
-        self._board[self._origin + new] = 1
-        self.n_thrown += 1
+        self._block[self._offset + new] = 1
+        self.n_drawn += 1
 
-    def _taken(self, new: npt.NDArray[Any], draws: IntArray) -> IntArray:
-        taken: IntArray = draws[self._board[self._origin[draws] + new[draws]] == 1]
+    def _taken(self, new: npt.NDArray[Any], samples: IntArray) -> IntArray:
+        place = self._offset[samples] + new[samples]
+        taken: IntArray = samples[self._block[place] == 1]
         return taken
 
     def neighbours(self, new: npt.NDArray[Any]) -> IntArray:
-        around = self._board[
-            (self._origin + new)[:, np.newaxis] + np.arange(-self.reach, self.reach + 1)
+        around = self._block[
+            (self._offset + new)[:, np.newaxis] + np.arange(-self.reach, self.reach + 1)
         ]
         counts: IntArray = (
             around[:, self.reach :] + around[:, self.reach :: -1]
@@ -148,19 +152,19 @@ class WindowNull:
 
     def __init__(self, n_windows: int, window: int) -> None:
         self._window = window
-        self._throws = _Throws(n_windows * window, 0, window)
+        self._draws = _Draws(n_windows * window, 0, window)
         self._squares = np.zeros(N_DRAWS, np.int64)
         self._sorted: list[IntArray] = [np.zeros(N_DRAWS, np.int64)]
 
     def squares(self, n_spikes: int) -> IntArray:
         """Sorted sums of squared counts of `n_spikes` spikes, shape (N_DRAWS,)."""
         while len(self._sorted) <= n_spikes:
-            new = self._throws.throw()
-            together = (self._throws.cells // self._window == new // self._window).sum(
+            new = self._draws.draw()
+            together = (self._draws.cells // self._window == new // self._window).sum(
                 axis=0
             )
             self._squares += 2 * together + 1
-            self._throws.keep(new)
+            self._draws.keep(new)
             self._sorted.append(np.sort(self._squares))
         return self._sorted[n_spikes]
 
@@ -196,26 +200,31 @@ class LjungBoxNull:
     ----------
     n_time_bins, lags : int
         Number of bins and of lags.
+    block_bytes : int, optional
+        Memory for a byte per cell; where more would be needed, lists of spikes serve.
     """
 
-    def __init__(self, n_time_bins: int, lags: int) -> None:
+    def __init__(
+        self, n_time_bins: int, lags: int, block_bytes: int = _BLOCK_BYTES
+    ) -> None:
         self._lags = lags
-        throws = _BoardThrows if N_DRAWS * n_time_bins <= _BOARD_BYTES else _Throws
-        self._throws = throws(n_time_bins, lags, lags)
+        in_block = N_DRAWS * n_time_bins <= block_bytes
+        kind = _BlockDraws if in_block else _Draws
+        self._draws = kind(n_time_bins, lags, lags)
         self._pairs = np.zeros((lags + 1, N_DRAWS), np.int64)
         self._ends = np.zeros((lags + 1, N_DRAWS), np.int64)
         self._sorted: list[FloatArray] = [np.zeros(N_DRAWS)]
 
     def statistics(self, n_spikes: int) -> FloatArray:
         """Sorted Ljung-Box statistics of `n_spikes` spikes, shape (N_DRAWS,)."""
-        n_time_bins, lags = self._throws.n_cells, self._lags
+        n_time_bins, lags = self._draws.n_cells, self._lags
         lag = np.arange(lags + 1)[:, np.newaxis]
         while len(self._sorted) <= n_spikes:
-            new = self._throws.throw()
-            self._pairs += self._throws.neighbours(new)
+            new = self._draws.draw()
+            self._pairs += self._draws.neighbours(new)
             self._ends += (new < lag).astype(np.int64) + (new >= n_time_bins - lag)
-            self._throws.keep(new)
-            count = np.full(N_DRAWS, self._throws.n_thrown)
+            self._draws.keep(new)
+            count = np.full(N_DRAWS, self._draws.n_drawn)
             values = ljung_box_statistic(
                 self._pairs.T, self._ends.T, count, n_time_bins
             )

@@ -11,7 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from ann2neo.analysis.statistic import Column, Statistic, Values, reasons
+from ann2neo.analysis._entry import (
+    BY_CONSTRUCTION,
+    Column,
+    UnitStatistic,
+    Values,
+    reasons,
+    text_column,
+)
 from ann2neo.analysis.units.counts import Counts, Train
 from ann2neo.analysis.units.ljung_box import MIN_ASYMPTOTIC
 
@@ -76,17 +83,12 @@ def _reason(counts: Counts) -> npt.NDArray[Any]:
 
 
 def _fast(counts: Counts) -> Values:
-    n_time_bins, spikes, drift = (
-        counts.n_time_bins,
-        counts.n_spikes,
-        counts.intervals.drift,
-    )
+    n_time_bins, spikes = counts.n_time_bins, counts.n_spikes
+    drift = counts.intervals.drift
     rarer = np.minimum(spikes, n_time_bins - spikes)
     statistic = drift / np.sqrt(spikes * (n_time_bins - spikes) * float(n_time_bins))
-    pvalue, method = (
-        special.kolmogorov(statistic),
-        np.full(counts.n_units, "Kolmogorov", dtype=object),
-    )
+    pvalue = special.kolmogorov(statistic)
+    method = np.full(counts.n_units, "Kolmogorov", dtype=object)
     for unit in np.flatnonzero((rarer < MIN_ASYMPTOTIC) & (rarer > 0)):
         pvalue[unit] = excursion_pvalue(int(rarer[unit]), n_time_bins, int(drift[unit]))
         method[unit] = "exact permutation"
@@ -117,24 +119,28 @@ def _reference(train: Train) -> Mapping[str, Any]:
     }
 
 
-TREND = Statistic(
+TREND = UnitStatistic(
     name="trend",
     columns=(
         Column(
             "trend_statistic",
             "Largest distance of the cumulative spike count from a straight line, in"
             " standard deviations: the real test of stationarity here.",
+            in_random_order=BY_CONSTRUCTION,
         ),
-        Column("trend_pvalue", "p-value of a firing rate that is the same throughout."),
         Column(
+            "trend_pvalue",
+            "p-value of a firing rate that is the same throughout.",
+            in_random_order=BY_CONSTRUCTION,
+        ),
+        text_column(
             "trend_method",
             "Null of the trend test: Kolmogorov, or exact permutation below"
             f" {MIN_ASYMPTOTIC} spikes or empty bins.",
-            "",
-            "str",
         ),
     ),
     null="the same firing rate throughout",
+    null_in_short="the rate is the same throughout",
     validity="neither silent nor saturated",
     source=(
         "two-sample Kolmogorov-Smirnov test between bins with and without a spike,"
@@ -144,5 +150,4 @@ TREND = Statistic(
     fast=_fast,
     reference=_reference,
     pvalue="trend_pvalue",
-    tests_order=True,
 )

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ann2neo.errors import FileFormatError, IntegrityError
 from ann2neo.recording import Recording
-from ann2neo.recording.tables import Phase, table_sha256
+from ann2neo.recording.tables import UNIT_DESCRIPTIONS, Phase, table_sha256
 
 __all__ = [
     "DESCRIPTIONS",
@@ -39,24 +39,7 @@ LAYOUT_TABLE, LAYERS_TABLE, PROVENANCE_TABLE = "ann2neo_layout", "layers", "prov
 EPOCH_NAME = "presentations of "
 
 DESCRIPTIONS: Mapping[str, str] = {
-    "layer": "Name of the layer of the artificial neural network.",
-    "layer_type": "Class of the layer.",
-    "layer_index": "Place of the layer among the recorded ones.",
-    "call_index": (
-        "Which call of a shared layer, counted from 0; -1 where there is none."
-    ),
-    "output_index": (
-        "Which output of the layer, counted from 0; -1 where there is none."
-    ),
-    "unit_in_layer": "Place of the unit in the flattened output of the layer, C order.",
-    "channel": "Channel of the unit; -1 where there is none.",
-    "row": "Row of the unit in the feature map; -1 where there is none.",
-    "col": "Column of the unit in the feature map; -1 where there is none.",
-    "step": "Time step of a recurrent layer's output; -1 where there is none.",
-    "depth": (
-        "Depth of the unit in a three-dimensional feature map; -1 where there is none."
-    ),
-    "threshold": "A unit spikes where its activation is strictly above this value.",
+    **UNIT_DESCRIPTIONS,
     "phase": "Stretch of time that the presentation belongs to.",
     "stimulus_id": "Place of the stimulus in the data set.",
     "label": "True class of the stimulus.",

@@ -357,12 +357,12 @@ def test_phases_are_fitted_apart():
         (
             lambda r: fit_processes(r, window=1),
             InputValueError,
-            "window must be 2 or more bins, got 1",
+            "window must be at least 2, got 1; a count over one bin is the bit",
         ),
         (
             lambda r: fit_processes(r, lags=1),
             InputValueError,
-            "lags must be 2 or more, got 1",
+            "lags must be at least 2, got 1; one degree of freedom goes",
         ),
     ],
 )

@@ -12,12 +12,12 @@ from scipy.stats import binom
 
 from ann2neo import InputTypeError, InputValueError, Recording, SpikeRaster, to_neo
 from ann2neo.analysis.populations.correlations import (
+    _correlations,
     complexity,
     correlation_matrix,
     correlations,
     participation_ratio,
 )
-from ann2neo.analysis.populations.correlations import correlations as populations
 
 
 @pytest.fixture
@@ -61,16 +61,15 @@ def test_elephant_and_ours_side_by_side(layer):
 
 
 @pytest.mark.parametrize("block", [1, 5, 1024])
-def test_the_distribution_over_pairs_is_that_of_the_matrix(layer, block, monkeypatch):
+def test_the_distribution_over_pairs_is_that_of_the_matrix(layer, block):
     """Streamed block by block, every number equals the one taken from NumPy's
     matrix.
     """
-    monkeypatch.setattr(populations, "_BLOCK_UNITS", block)
     dense = layer.raster.to_dense().astype(float)
     with np.errstate(invalid="ignore"):
         matrix = np.corrcoef(dense)
     pairs = active_pairs(layer, matrix)
-    found = correlations(layer)
+    found = _correlations(layer.raster, None, "recording", block_units=block)
     assert (found.n_pairs, found.n_silent, found.n_saturated) == (55, 1, 1)
     np.testing.assert_allclose(found.mean, pairs.mean())
     np.testing.assert_allclose(found.std, pairs.std())

@@ -343,7 +343,11 @@ NO_LABELS = Recording.from_raster(SpikeRaster.from_dense([[1, 0, 1]]))
             InputTypeError,
             "dither must be a positive time",
         ),
-        (lambda: surrogates(NO_LABELS, seed=-3), InputValueError, "seed must lie in"),
+        (
+            lambda: surrogates(NO_LABELS, seed=-3),
+            InputValueError,
+            "seed must be at least 0, got -3",
+        ),
     ],
 )
 def test_bad_input_says_value_rule_and_remedy(call, error, words):

@@ -7,9 +7,9 @@ from trains import KINDS, recording_of, train
 
 import ann2neo
 from ann2neo import Recording, SpikeRaster
+from ann2neo.analysis._windows import FewWindowsWarning
 from ann2neo.analysis.statistics import (
     STATISTICS,
-    FewWindowsWarning,
     column_values,
     statistic_of,
     unit_columns,

@@ -109,17 +109,16 @@ def test_nulls_do_not_depend_on_what_was_asked_before():
     np.testing.assert_array_equal(wide.squares(5), narrow.squares(5))
 
 
-def test_a_board_of_cells_gives_the_same_draws(monkeypatch):
-    """The null of a short recording, kept on boards, is the one that lists of spikes
-    give.
+def test_a_block_of_cells_gives_the_same_draws():
+    """The null of a short recording, kept in a block of cells, is the one that lists of
+    spikes give.
     """
-    board = LjungBoxNull(60, 7)
-    monkeypatch.setattr("ann2neo.analysis.units.nulls._BOARD_BYTES", 0)
-    lists = LjungBoxNull(60, 7)
-    assert type(board._throws) is not type(lists._throws)
+    block = LjungBoxNull(60, 7)
+    lists = LjungBoxNull(60, 7, block_bytes=0)
+    assert type(block._draws) is not type(lists._draws)
     for n_spikes in (1, 2, 9, 30):
         np.testing.assert_array_equal(
-            board.statistics(n_spikes), lists.statistics(n_spikes)
+            block.statistics(n_spikes), lists.statistics(n_spikes)
         )
 
 

@@ -1,0 +1,215 @@
+"""What an entry of the table of statistics is: columns, null hypothesis, validity,
+source, and the functions that compute it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from ann2neo.analysis.units.counts import Counts, Train
+
+__all__ = [
+    "BY_CONSTRUCTION",
+    "BY_DESIGN",
+    "Column",
+    "NetworkStatistic",
+    "NetworkTest",
+    "Statistic",
+    "UnitStatistic",
+    "UnitValues",
+    "Values",
+    "columns_of",
+    "count_column",
+    "reasons",
+    "text_column",
+]
+
+BY_CONSTRUCTION = "true by construction: a rejection points to a fault in the pipeline"
+"""What a random order of the stimuli makes of a number about the order of the bins."""
+
+BY_DESIGN = (
+    "a number about the shuffle, not about the network, and it rejects by design"
+)
+"""The same where the null hypothesis is false for zeros and ones in any order."""
+
+Values = Mapping[str, npt.NDArray[Any]]
+UnitValues = Mapping[str, npt.NDArray[np.float64]]
+"""Columns of units, each of shape (n_units,), NaN where a unit has no value."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One column of a table of results.
+
+    Parameters
+    ----------
+    name : str
+        Name of the column.
+    description : str
+        One sentence: what the number is and what it means.
+    unit : str
+        Unit of the number, "1" if it has none, "" for words.
+    dtype : {"float64", "int64", "bool", "str", ""}
+        Type of the column; where there is no number it holds NaN, -1 or "". "" where
+        the type is that of the recording's labels or stimuli.
+    in_random_order : str
+        What a random order of the stimuli makes of the number: `BY_CONSTRUCTION`,
+        `BY_DESIGN`, or "" if it does not depend on the order.
+    """
+
+    name: str
+    description: str
+    unit: str = "1"
+    dtype: str = "float64"
+    in_random_order: str = ""
+
+    @property
+    def missing(self) -> Any:
+        """What stands where there is no value."""
+        return {"float64": np.nan, "int64": -1, "str": ""}[self.dtype]
+
+
+def text_column(name: str, description: str) -> Column:
+    """Return a column of words."""
+    return Column(name, description, "", "str")
+
+
+def count_column(name: str, description: str) -> Column:
+    """Return a column of whole numbers."""
+    return Column(name, description, "1", "int64")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Statistic:
+    """One entry of the table of statistics.
+
+    Parameters
+    ----------
+    name : str
+        Name of the statistic.
+    columns : tuple of Column
+        What it adds to a table.
+    null : str
+        The null hypothesis of its p-value; "" if it has none.
+    null_in_short : str
+        The same in few words, for lines of text.
+    validity : str
+        Where it is valid.
+    source : str
+        Who proposed it, and the library function it agrees with.
+    pvalue : str
+        Column with the p-value; "" if there is none.
+    rejects_by_design : str
+        In few words, why zeros and ones reject the null whatever their order; "" if
+        they do not.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    null: str = ""
+    null_in_short: str = ""
+    validity: str = ""
+    source: str = ""
+    pvalue: str = ""
+    rejects_by_design: str = ""
+
+    @property
+    def tests_order(self) -> bool:
+        """Whether a random order of the stimuli settles what it says."""
+        return any(column.in_random_order for column in self.columns)
+
+    def column(self, name: str) -> Column:
+        """Look a column up by its name."""
+        return next(column for column in self.columns if column.name == name)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UnitStatistic(Statistic):
+    """A statistic of single units, for both engines.
+
+    Parameters
+    ----------
+    reason : function of Counts
+        Why each unit has no value: ndarray of str, shape (n_units,), "" where the
+        statistic is valid.
+    fast : function of Counts
+        Columns of a block of units, each of shape (n_units,); what it gives for invalid
+        units is not looked at.
+    reference : function of Train
+        Columns of one valid unit, from Elephant, SciPy and statsmodels.
+    """
+
+    reason: Callable[[Counts], npt.NDArray[Any]]
+    fast: Callable[[Counts], Values]
+    reference: Callable[[Train], Mapping[str, Any]]
+
+    @property
+    def reason_column(self) -> Column:
+        """The column that says why a value is missing."""
+        return text_column(
+            f"{self.name}_reason",
+            f"Why {self.name} is missing; empty where it is valid.",
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkStatistic(Statistic):
+    """A statistic of a network, computed from those of its units.
+
+    Parameters
+    ----------
+    fast : function of UnitValues and float
+        Columns of one network, from the columns of its units and the false discovery
+        rate.
+    """
+
+    fast: Callable[[UnitValues, float], Mapping[str, float]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkTest(Statistic):
+    """A mean over units whose p-value comes from permuting the bins of all units alike.
+
+    Parameters
+    ----------
+    fast : function of Counts
+        The number of each unit, shape (n_units,), NaN where there is none.
+    two_sided : bool
+        Whether small values are unusual too.
+    """
+
+    fast: Callable[[Counts], npt.NDArray[np.float64]]
+    two_sided: bool = False
+
+
+def columns_of(statistics: Iterable[Statistic]) -> tuple[Column, ...]:
+    """Return the columns of statistics, in their order."""
+    return tuple(column for entry in statistics for column in entry.columns)
+
+
+def reasons(counts: Counts, *rules: tuple[Any, str]) -> npt.NDArray[Any]:
+    """Return the first reason that applies to each unit.
+
+    Parameters
+    ----------
+    counts : Counts
+        The block of units.
+    *rules : (condition, reason)
+        Conditions are bool, or ndarray of bool of shape (n_units,); the first that
+        holds gives its reason.
+
+    Returns
+    -------
+    ndarray of str (object), shape (n_units,)
+        "" where no condition holds.
+    """
+    first = np.full(counts.n_units, "", dtype=object)
+    for condition, reason in reversed(rules):
+        first[np.broadcast_to(condition, first.shape)] = reason
+    return first

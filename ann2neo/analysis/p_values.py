@@ -1,0 +1,45 @@
+"""Correction of p-values for the number of tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["benjamini_hochberg"]
+
+
+def benjamini_hochberg(pvalues: Any) -> npt.NDArray[np.float64]:
+    """Adjust p-values for the false discovery rate.
+
+    A test is rejected at a false discovery rate of alpha where its adjusted p-value is
+    at most alpha.
+
+    Parameters
+    ----------
+    pvalues : array_like of float, shape (n_tests,)
+        p-values; NaN where nothing was tested, which does not count as a test.
+
+    Returns
+    -------
+    ndarray of float, shape (n_tests,)
+        Adjusted p-values; NaN where there was none.
+
+    References
+    ----------
+    Benjamini, Y. and Hochberg, Y. (1995). Controlling the false discovery rate. J. R.
+    Stat. Soc. B 57.
+
+    Examples
+    --------
+    >>> benjamini_hochberg([0.01, float("nan"), 0.02])
+    array([0.02,  nan, 0.02])
+    """
+    from scipy.stats import false_discovery_control
+
+    adjusted = np.array(pvalues, np.float64)
+    tested = np.isfinite(adjusted)
+    if tested.any():
+        adjusted[tested] = false_discovery_control(adjusted[tested])
+    return adjusted

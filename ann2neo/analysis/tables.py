@@ -1,0 +1,129 @@
+"""The columns of every table of results, by the function that returns it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from ann2neo._checks import one_of
+from ann2neo.analysis import change_points
+from ann2neo.analysis._entry import Column, columns_of, count_column, text_column
+from ann2neo.analysis.models import fit_processes, simulate
+from ann2neo.analysis.networks import compare, network_test
+from ann2neo.analysis.networks.unit_means import (
+    DEAD_UNITS,
+    MEAN_FANO_FACTOR,
+    MEAN_FIRING_RATE,
+    UNBIASED_FANO_FACTOR,
+)
+from ann2neo.analysis.populations import (
+    correlations,
+    selectivity,
+    summarize_populations,
+)
+from ann2neo.analysis.statistics import NETWORK_COLUMNS, NETWORK_TESTS, unit_columns
+from ann2neo.analysis.surrogates import surrogate_test
+from ann2neo.analysis.trials import variability_over_repeats
+from ann2neo.errors import InputValueError
+from ann2neo.recording.tables import UNIT_DESCRIPTIONS, UNIT_TYPES
+
+__all__ = [
+    "MONITORED_COLUMNS",
+    "RECORDING_COLUMNS",
+    "TABLES",
+    "column_named",
+    "table_of",
+]
+
+RECORDING_COLUMNS: tuple[Column, ...] = tuple(
+    Column(name, UNIT_DESCRIPTIONS[name], "" if dtype == "str" else "1", dtype)
+    for name, dtype in UNIT_TYPES.items()
+)
+"""What the recording of a network says of its units, beside their statistics."""
+
+MONITORED_COLUMNS: tuple[Column, ...] = (
+    *MEAN_FIRING_RATE.columns,
+    MEAN_FANO_FACTOR.column("mean_fano_factor"),
+    *UNBIASED_FANO_FACTOR.columns,
+    DEAD_UNITS.column("silent_share"),
+)
+"""What `SpikeMonitor` puts into the logs, as ``spike_<column>``."""
+
+TABLES: Mapping[str, tuple[Column, ...]] = {
+    "analyze": (*unit_columns(), *RECORDING_COLUMNS),
+    "summarize": NETWORK_COLUMNS,
+    "network_test": (*columns_of(NETWORK_TESTS), *network_test.COLUMNS),
+    "summarize_populations": summarize_populations.COLUMNS,
+    "correlations": correlations.CORRELATION_COLUMNS,
+    "complexity": correlations.COMPLEXITY_COLUMNS,
+    "selectivity": selectivity.COLUMNS,
+    "single_stimulus_overlap": selectivity.OVERLAP_COLUMNS,
+    "variability_over_repeats": variability_over_repeats.COLUMNS,
+    "surrogate_test": surrogate_test.COLUMNS,
+    "fit_processes": fit_processes.COLUMNS,
+    "counting_processes": simulate.COUNTING_COLUMNS,
+    "change_points": tuple(
+        dict.fromkeys((*change_points.POINT_COLUMNS, *change_points.UNIT_COLUMNS))
+    ),
+    "compare": compare.COLUMNS,
+    "SpikeMonitor": (
+        count_column("epoch", "Epoch of the training, counted from 0."),
+        count_column("batch", "Batch in the epoch; -1 at the end of the epoch."),
+        text_column("split", "Stimuli that were shown: train or val."),
+        text_column("layer", "Name of the layer of the artificial neural network."),
+        *MONITORED_COLUMNS,
+    ),
+}
+"""Columns of each table; of `network_test` also the statistics that its rows name, of
+`correlations` the fields, of `single_stimulus_overlap` the entries.
+"""
+
+
+def column_named(name: str, table: str | None = None) -> Column:
+    """Look a column of a table of results up.
+
+    Parameters
+    ----------
+    name : str
+        Name of the column.
+    table : str, optional
+        Function that returns the table; if not given, the first of `TABLES` that has
+        such a column.
+
+    Returns
+    -------
+    Column
+        Its description, unit and type.
+
+    Raises
+    ------
+    InputValueError
+        If the table or the column is unknown; the valid ones are listed.
+
+    Examples
+    --------
+    >>> column_named("firing_rate_hz").unit
+    'Hz'
+    """
+    if table is not None:
+        one_of(table, TABLES, "table")
+        columns = {column.name: column for column in TABLES[table]}
+    else:
+        # What the rows of network_test are named after comes first.
+        tables = [columns_of(NETWORK_TESTS), *TABLES.values()]
+        columns = {c.name: c for part in reversed(tables) for c in part}
+    if name not in columns:
+        raise InputValueError(
+            f"unknown column {name!r}; the valid ones are {', '.join(sorted(columns))}"
+        )
+    return columns[name]
+
+
+def table_of(names: Collection[str]) -> str:
+    """Return the function whose table has most of the columns given.
+
+    Examples
+    --------
+    >>> table_of(["unit", "phase", "mean_rate", "preferred_label"])
+    'selectivity'
+    """
+    return max(TABLES, key=lambda table: sum(c.name in names for c in TABLES[table]))

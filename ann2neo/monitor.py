@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from ann2neo.analysis.statistics import chosen_statistics
+from ann2neo._checks import one_of
+from ann2neo.analysis.networks.unit_means import (
+    DEAD_UNITS,
+    MEAN_FANO_FACTOR,
+    MEAN_FIRING_RATE,
+    UNBIASED_FANO_FACTOR,
+)
+from ann2neo.analysis.statistics import unit_values
+from ann2neo.analysis.tables import MONITORED_COLUMNS, TABLES
 from ann2neo.analysis.units.counts import Counts
+from ann2neo.analysis.units.dispersion import FANO
+from ann2neo.analysis.units.firing_rate import FIRING_RATE
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.probe.record import Probe
 from ann2neo.raster import SpikeRaster
 
 __all__ = ["MONITORED", "SpikeMonitor"]
 
-MONITORED = (
-    "mean_firing_rate",
-    "cv_firing_rate_percent",
-    "mean_fano_factor",
-    "silent_share",
-)
+MONITORED = tuple(column.name for column in MONITORED_COLUMNS)
 """What is put into the logs, as ``spike_<column>``."""
+
+_OF_UNITS = (FIRING_RATE, FANO)
+_OF_NETWORK = (MEAN_FIRING_RATE, MEAN_FANO_FACTOR, UNBIASED_FANO_FACTOR, DEAD_UNITS)
 
 
 class SpikeMonitor(keras.callbacks.Callback):
@@ -32,8 +40,9 @@ class SpikeMonitor(keras.callbacks.Callback):
     does.
 
     At the end of every epoch the probe set is recorded, and mean firing rate, its
-    coefficient of variation over units, mean Fano factor and the share of silent units
-    go into the logs as ``spike_mean_firing_rate`` and so on; of `x_val` as
+    coefficient of variation over units, mean Fano factor (as in `summarize`, and with
+    the unbiased variance) and the share of silent units go into the logs as
+    ``spike_mean_firing_rate`` and so on; of `x_val` as
     ``val_spike_...``; of several layers as ``spike_..._<layer>``. Put it before
     callbacks that read the logs: ``EarlyStopping(monitor="spike_mean_firing_rate")``,
     ``CSVLogger``, ``TensorBoard``.
@@ -50,7 +59,7 @@ class SpikeMonitor(keras.callbacks.Callback):
     n_samples : int, default 100
         Size of the probe set.
     window : int, default 10
-        Samples in a window of the Fano factor, whose variance is unbiased.
+        Samples in a window of the Fano factors.
     every : {"epoch", "batch"}
         Record at the end of every epoch, or of every batch too.
     seed : int, default 0
@@ -96,8 +105,7 @@ class SpikeMonitor(keras.callbacks.Callback):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if every not in {"epoch", "batch"}:
-            raise InputValueError(f"every must be 'epoch' or 'batch', got {every!r}")
+        one_of(every, ("epoch", "batch"), "every")
         if window < 1 or n_samples < 2 * window:
             msg = (
                 "the Fano factor needs at least two windows: n_samples >= 2 * window,"
@@ -107,13 +115,8 @@ class SpikeMonitor(keras.callbacks.Callback):
         self._sets = {"train": _sample(x, n_samples, window, seed, "x")}
         if x_val is not None:
             self._sets["val"] = _sample(x_val, n_samples, window, seed, "x_val")
-        self._layers, self._threshold, self._window, self._seed = (
-            layers,
-            threshold,
-            window,
-            seed,
-        )
-        self._fano = chosen_statistics(["fano"])[0]
+        self._layers, self._threshold = layers, threshold
+        self._window, self._seed = window, seed
         self._probe: Probe | None = None
         self._epoch = 0
         self._rows: list[dict[str, Any]] = []
@@ -125,9 +128,8 @@ class SpikeMonitor(keras.callbacks.Callback):
     @property
     def history(self) -> pd.DataFrame:
         """One row per recording, split and layer."""
-        return pd.DataFrame(
-            self._rows, columns=["epoch", "batch", "split", "layer", *MONITORED]
-        )
+        columns = [column.name for column in TABLES["SpikeMonitor"]]
+        return pd.DataFrame(self._rows, columns=columns)
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Forget an earlier training."""
@@ -158,7 +160,7 @@ class SpikeMonitor(keras.callbacks.Callback):
             self.model.jax_state_sync()
         if self._probe is None:
             self._probe = Probe(self.model, self._layers, self._threshold)
-        found = {}
+        logged = {}
         for split, stimuli in self._sets.items():
             parts = list(_by_layer(*self._probe.spikes(stimuli, seed=self._seed)))
             for layer, raster in parts:
@@ -174,26 +176,20 @@ class SpikeMonitor(keras.callbacks.Callback):
                 )
                 prefix = "spike_" if split == "train" else "val_spike_"
                 suffix = f"_{layer}" if len(parts) > 1 else ""
-                found.update(
+                logged.update(
                     {f"{prefix}{name}{suffix}": value for name, value in values.items()}
                 )
-        return found
+        return logged
 
     def _statistics(self, raster: SpikeRaster) -> dict[str, float]:
-        counts = Counts(raster, self._window, 1)
-        rates = counts.n_spikes / raster.n_time_bins
-        active = rates > 0
-        with np.errstate(all="ignore"):
-            fano = self._fano.fast(counts)["fano_factor_unbiased"][active]
-        mean = float(rates.mean())
-        return {
-            "mean_firing_rate": mean,
-            "cv_firing_rate_percent": (
-                float(100 * rates.std() / mean) if mean else float("nan")
-            ),
-            "mean_fano_factor": float(fano.mean()) if len(fano) else float("nan"),
-            "silent_share": float(1 - active.mean()),
+        units = unit_values(Counts(raster, self._window, 1), _OF_UNITS)
+        # No unit is tested, so the false discovery rate does not matter.
+        values = {
+            name: value
+            for entry in _OF_NETWORK
+            for name, value in entry.fast(units, math.nan).items()
         }
+        return {name: values[name] for name in MONITORED}
 
 
 def _by_layer(
@@ -227,7 +223,7 @@ def _sample(x: Any, n_samples: int, window: int, seed: int, name: str) -> Any:
             f"{name} must hold at least two windows of {window} samples, got {n}"
             " samples"
         )
-    chosen: npt.NDArray[np.int64] = np.arange(n)
+    chosen = np.arange(n)
     if n > n_samples:
         chosen = np.sort(
             np.random.default_rng(seed).choice(n, n_samples, replace=False)

@@ -280,7 +280,8 @@ def test_the_printed_summary_has_a_line_for_every_test():
     that reject by design last.
     """
     rows = [train(kind, 1000, 0.3, 1) for kind in KINDS]
-    lines = network_text(ann2neo.summarize(ann2neo.analyze(recording_of(*rows))))
+    text = network_text(ann2neo.summarize(ann2neo.analyze(recording_of(*rows))))
+    lines = text.splitlines()
     nulls = [test.null_in_short for test in TESTS]
     assert all(nulls)
     places = {

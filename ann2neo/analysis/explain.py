@@ -98,8 +98,9 @@ def column_descriptions(*tables: pd.DataFrame) -> dict[str, str]:
     """
     descriptions = {}
     for table in tables:
-        columns = {column.name: column for column in TABLES[table_of(table)]}
-        for name in table:
+        names = [str(name) for name in table]
+        columns = {column.name: column for column in TABLES[table_of(names)]}
+        for name in names:
             column = columns.get(name)
             foreign = column in RECORDING_COLUMNS and table[name].dtype != column.dtype
             if column is None or foreign:

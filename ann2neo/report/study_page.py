@@ -172,9 +172,10 @@ def write_study_report(
         ],
         "provenance": [],
     }
-    known = column_descriptions(results.head(0))
     glossary = [
-        (name, known[name]) for name in shown if "from the recording" not in known[name]
+        (name, words)
+        for name, words in column_descriptions(shown.head(0)).items()
+        if not words.endswith("as the recording has it.")
     ]
     page = rendered(title, [chapter], glossary=glossary)
     complete_text(file, page, overwrite=overwrite)

@@ -209,8 +209,8 @@ def _number(count: int) -> str:
 
 
 def test_rows(network: Mapping[str, Any], order: str) -> list[dict[str, Any]]:
-    """One row a test of single units: its null, how many units were tested, how many
-    reject, what that means here.
+    """Return one row per test of single units: its null, how many units were tested,
+    how many reject, what that means here.
 
     Parameters
     ----------

@@ -23,6 +23,7 @@ from ann2neo.analysis._entry import (
     UnitStatistic,
     Values,
     count_column,
+    reasons,
 )
 from ann2neo.analysis.units.counts import Counts, Train
 from ann2neo.analysis.units.firing_rate import MIN_TIME_BINS
@@ -202,12 +203,12 @@ def _fitted(counts: Counts) -> list[_Fit | str]:
     """Statistic and lag of each unit, or why there is none."""
     n_time_bins = counts.n_time_bins
     largest = max_adf_lag(n_time_bins)
-    constant = np.where(
-        counts.n_spikes == 0,
-        "silent",
-        np.where(counts.n_spikes == n_time_bins, "saturated", ""),
+    constant = reasons(
+        counts,
+        (counts.n_spikes == 0, "silent"),
+        (counts.n_spikes == n_time_bins, "saturated"),
     )
-    outcome: list[_Fit | str] = [str(reason) for reason in constant]
+    outcome: list[_Fit | str] = constant.tolist()
     if largest < 0:
         return [f"{n_time_bins} time bins; needs {MIN_TIME_BINS}"] * counts.n_units
     chosen: dict[int, list[int]] = {}

@@ -57,9 +57,10 @@ def unbiased_variance(squares: Any, total: Any, n: Any) -> Any:
     -------
     ndarray of float
         Whole numbers are divided once, so that equal counts have a variance of
-        exactly 0.
+        exactly 0; NaN for fewer than two counts.
     """
-    return (n * squares - total * total) / (n * np.maximum(1, n - 1))
+    with np.errstate(invalid="ignore"):
+        return (n * squares - total * total) / (n * (n - 1))
 
 
 def unbiased_fano_values(squares: Any, spikes: Any, n_windows: int) -> FloatArray:
@@ -77,12 +78,9 @@ def unbiased_fano_values(squares: Any, spikes: Any, n_windows: int) -> FloatArra
     ndarray of float, shape (n_units,)
         Variance (n - 1) over mean; NaN without a spike, and for fewer than two windows.
     """
-    if n_windows < 2:
-        return np.full(len(spikes), np.nan)
     with np.errstate(invalid="ignore"):
-        values: FloatArray = unbiased_variance(squares, spikes, n_windows) / (
-            spikes / n_windows
-        )
+        mean = spikes / n_windows
+        values: FloatArray = unbiased_variance(squares, spikes, n_windows) / mean
     return values
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from ann2neo.analysis._entry import Column, UnitStatistic, Values, reasons
@@ -18,7 +17,7 @@ MIN_TIME_BINS = 4
 
 
 def status(counts: Counts) -> npt.NDArray[Any]:
-    """State of each unit.
+    """Return the state of each unit.
 
     Returns
     -------
@@ -26,16 +25,13 @@ def status(counts: Counts) -> npt.NDArray[Any]:
         "too_short" with fewer than `MIN_TIME_BINS` bins, else "silent" without a spike,
         "saturated" with a spike in every bin, or "active".
     """
-    found = np.where(
-        counts.n_spikes == 0,
-        "silent",
-        np.where(counts.n_spikes == counts.n_time_bins, "saturated", ""),
+    return reasons(
+        counts,
+        (counts.n_time_bins < MIN_TIME_BINS, "too_short"),
+        (counts.n_spikes == 0, "silent"),
+        (counts.n_spikes == counts.n_time_bins, "saturated"),
+        (True, "active"),
     )
-    found = found.astype(object)
-    found[found == ""] = "active"
-    if counts.n_time_bins < MIN_TIME_BINS:
-        found[:] = "too_short"
-    return found
 
 
 def _reason(counts: Counts) -> npt.NDArray[Any]:

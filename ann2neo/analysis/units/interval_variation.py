@@ -4,7 +4,7 @@ intervals give.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -95,7 +95,7 @@ def lv_expected(firing_rate: npt.ArrayLike) -> FloatArray:
     return expected
 
 
-def _fewer_than(spikes: int) -> Any:
+def _fewer_than(spikes: int) -> Callable[[Counts], npt.NDArray[Any]]:
     return lambda counts: reasons(
         counts, (counts.n_spikes < spikes, f"fewer than {spikes} spikes")
     )
@@ -131,34 +131,22 @@ def _lv_fast(counts: Counts) -> Values:
     }
 
 
-def _cv_reference(train: Train) -> Mapping[str, Any]:
-    from elephant.statistics import cv, isi
+def _reference_of(
+    name: str, expected: Callable[[float], FloatArray], function: str
+) -> Callable[[Train], Mapping[str, Any]]:
+    """Return the reference engine of a column: Elephant's function of the intervals."""
 
-    rate = len(train.spiketrain) / train.n_time_bins
-    return {
-        "cv_isi": float(cv(isi(train.spiketrain))),
-        "cv_isi_expected": float(cv_isi_expected(rate)),
-    }
+    def reference(train: Train) -> Mapping[str, Any]:
+        from elephant import statistics
 
+        intervals = statistics.isi(train.spiketrain)
+        rate = len(train.spiketrain) / train.n_time_bins
+        return {
+            name: float(getattr(statistics, function)(intervals)),
+            f"{name}_expected": float(expected(rate)),
+        }
 
-def _cv2_reference(train: Train) -> Mapping[str, Any]:
-    from elephant.statistics import cv2, isi
-
-    rate = len(train.spiketrain) / train.n_time_bins
-    return {
-        "cv2": float(cv2(isi(train.spiketrain))),
-        "cv2_expected": float(cv2_expected(rate)),
-    }
-
-
-def _lv_reference(train: Train) -> Mapping[str, Any]:
-    from elephant.statistics import isi, lv
-
-    rate = len(train.spiketrain) / train.n_time_bins
-    return {
-        "lv": float(lv(isi(train.spiketrain))),
-        "lv_expected": float(lv_expected(rate)),
-    }
+    return reference
 
 
 CV_ISI = UnitStatistic(
@@ -183,7 +171,7 @@ CV_ISI = UnitStatistic(
     ),
     reason=_fewer_than(2),
     fast=_cv_fast,
-    reference=_cv_reference,
+    reference=_reference_of("cv_isi", cv_isi_expected, "cv"),
 )
 
 CV2 = UnitStatistic(
@@ -204,7 +192,7 @@ CV2 = UnitStatistic(
     source="Holt et al. (1996), J Neurophysiol 75:1806; `elephant.statistics.cv2`",
     reason=_fewer_than(3),
     fast=_cv2_fast,
-    reference=_cv2_reference,
+    reference=_reference_of("cv2", cv2_expected, "cv2"),
 )
 
 LV = UnitStatistic(
@@ -228,5 +216,5 @@ LV = UnitStatistic(
     ),
     reason=_fewer_than(3),
     fast=_lv_fast,
-    reference=_lv_reference,
+    reference=_reference_of("lv", lv_expected, "lv"),
 )

@@ -40,7 +40,7 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Neo and NWB", "There and back, and what others need to use a file.", ("io",)),
     (
         "Statistics of units and networks",
-        "One row a unit, one row a network; [all columns](statistics.md).",
+        "One row per unit, one row per network; [all columns](statistics.md).",
         (
             "analysis.units",
             "analysis.networks",
@@ -162,7 +162,7 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def unit_statistics() -> str:
-    """The table of statistics, an entry a heading: null, validity, source and
+    """The table of statistics, a heading per entry: null, validity, source and
     columns.
     """
     from ann2neo.analysis.statistics import STATISTICS

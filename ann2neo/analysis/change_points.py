@@ -92,7 +92,7 @@ class ChangePoints:
     Parameters
     ----------
     points : pandas.DataFrame
-        One row a change point, in order of phase, unit and time: ``unit``, ``phase``,
+        One row per change point, in order of phase, unit and time: ``unit``, ``phase``,
         ``order``, ``time_bin`` (the first bin of the new rate, counted from the start
         of the recording), ``time_s`` and ``window`` (the shortest window that found it,
         in bins).
@@ -113,14 +113,14 @@ class ChangePoints:
     >>> from ann2neo.raster import SpikeRaster
     >>> rng = np.random.default_rng(0)
     >>> dense = rng.random((1, 20_000)) < np.repeat([0.2, 0.6], 10_000)
-    >>> found = change_points(
+    >>> result = change_points(
     ...     Recording.from_raster(SpikeRaster.from_dense(dense)),
     ...     windows=[1000, 2000],
     ...     seed=0,
     ... )
-    >>> found.units["n_change_points"].to_list()
+    >>> result.units["n_change_points"].to_list()
     [1]
-    >>> abs(int(found.points["time_bin"][0]) - 10_000) < 100
+    >>> abs(int(result.points["time_bin"][0]) - 10_000) < 100
     True
     """
 
@@ -196,10 +196,10 @@ def change_points(
     >>> from ann2neo import SpikeRaster
     >>> rate = np.repeat([0.2, 0.6], 5000)
     >>> dense = np.random.default_rng(0).random((1, 10_000)) < rate
-    >>> found = change_points(
+    >>> result = change_points(
     ...     Recording.from_raster(SpikeRaster.from_dense(dense)), windows=[1000, 2000]
     ... )
-    >>> found.points["time_bin"].to_list()
+    >>> result.points["time_bin"].to_list()
     [5000]
     """
     if not isinstance(recording, Recording):

@@ -193,7 +193,7 @@ def plot_areas(areas: pd.DataFrame, ax: Any | None = None) -> Any:
     Parameters
     ----------
     areas : pandas.DataFrame
-        ``statistic, auc, low, high``, a row a statistic, the first on top; NaN ends
+        ``statistic, auc, low, high``, a row per statistic, the first on top; NaN ends
         draw no interval. Where there are ``joint_low`` and ``joint_high``, which hold
         for all rows at once, these decide what is drawn as useful.
     ax : matplotlib.axes.Axes, optional

@@ -43,7 +43,7 @@ def plot_firing_rates(
     Parameters
     ----------
     units : pandas.DataFrame
-        One row a unit, as `analyze` gives it; tables of several recordings set one
+        One row per unit, as `analyze` gives it; tables of several recordings set one
         below another.
     by : str, default "phase"
         Column that names the groups, such as ``phase``, ``layer`` or ``condition``.
@@ -182,7 +182,7 @@ def plot_fano_factors(
     Parameters
     ----------
     units : pandas.DataFrame
-        One row a unit, as `analyze` gives it: ``firing_rate``, ``n_windows`` and the
+        One row per unit, as `analyze` gives it: ``firing_rate``, ``n_windows`` and the
         Fano factor.
     unbiased : bool, default True
         Draw ``fano_factor_unbiased`` (n - 1); else ``fano_factor``, Elephant's and the

@@ -178,3 +178,16 @@ def test_bad_input_says_value_rule_and_remedy(arguments, error, words):
     """Each mistake is refused with words that name it."""
     with pytest.raises(error, match=words):
         ann2neo.change_points(**{"recording": recording_of(steps(0)), **arguments})
+
+
+def test_seeds_beyond_32_bits_have_thresholds_of_their_own():
+    """A seed that Elephant's generator does not take is derived, and is not that of its
+    lower bits.
+    """
+    thresholds = [
+        ann2neo.change_points(
+            recording_of(steps(0)), [300], n_surrogates=50, seed=seed
+        ).units["threshold"][0]
+        for seed in (2**40 + 7, 2**40 + 7, 7)
+    ]
+    assert thresholds[0] == thresholds[1] != thresholds[2]

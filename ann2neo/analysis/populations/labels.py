@@ -95,8 +95,8 @@ class Labels:
 
 def has_labels(recording: Recording, phase: Phase) -> bool:
     """Whether a phase has presentations, with labels."""
-    shown = recording.presentations
-    return "label" in shown and bool((shown["phase"] == phase.phase).any())
+    table = recording.presentations
+    return "label" in table and bool((table["phase"] == phase.phase).any())
 
 
 def labels_of(recording: Recording, phase: Phase) -> Labels:

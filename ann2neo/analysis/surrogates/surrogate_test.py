@@ -116,7 +116,7 @@ def surrogate_test(
     statistic : str or function of SpikeRaster
         A statistic of the table of statistics (such as "ljung_box") or one of its
         columns (such as "cv2"); or a function that takes the raster of a phase and
-        returns one number for the network, or one a unit as an array of shape
+        returns one number for the network, or one per unit as an array of shape
         (n_units,).
     method : str, default "bin_permutation"
         How to make surrogates, see `surrogates`.
@@ -356,7 +356,7 @@ def window_draws(
     column : {"fano_factor", "fano_factor_unbiased", "dispersion"}
         What to draw.
     seeds : iterator of SeedSequence
-        One a draw.
+        One per draw.
 
     Yields
     ------
@@ -419,8 +419,8 @@ class _Tally:
         self._lost += lost
 
     def table(self, alternative: str, n_spikes: int) -> pd.DataFrame:
-        known = ~np.isnan(self._observed)
-        tested = known & (self._valid > 0)
+        observed = ~np.isnan(self._observed)
+        tested = observed & (self._valid > 0)
         upper, lower = (
             (self._above + 1) / (self._valid + 1),
             (self._below + 1) / (self._valid + 1),
@@ -435,7 +435,7 @@ class _Tally:
             mean = np.where(tested, self._sum / self._valid, np.nan)
             variance = np.where(tested, self._squares / self._valid, np.nan) - mean**2
         reason = np.where(
-            known,
+            observed,
             np.where(tested, "", "no surrogate has a value"),
             "the observed value is NaN",
         )

@@ -91,7 +91,7 @@ def surrogates(
     ------
     InputTypeError, InputValueError
         If the method is unknown, an argument does not apply to it, or it needs labels
-        that there are not.
+        and the recording has none.
 
     Notes
     -----

@@ -54,7 +54,7 @@ def variability_over_repeats(recording: Recording) -> pd.DataFrame:
 
     For each stimulus s shown r_s >= 2 times, let m_s and v_s be mean and variance (r_s
     - 1 in the denominator) of a unit's spikes per presentation. The Fano factor is
-    sum(v_s) / sum(m_s): one number a unit, in which stimuli without a spike weigh
+    sum(v_s) / sum(m_s): one number per unit, in which stimuli without a spike weigh
     nothing. It is 0 for a deterministic network, however much its rate differs between
     stimuli; a Poisson process gives 1. With at most one spike a presentation, m_s =
     p_s, and its expectation is sum(p_s (1 - p_s)) / sum(p_s).
@@ -68,8 +68,8 @@ def variability_over_repeats(recording: Recording) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row a unit: ``unit``, ``n_stimuli`` and ``n_presentations`` that were used,
-        ``mean_count`` (spikes per presentation, stimuli weighing alike),
+        One row per unit: ``unit``, ``n_stimuli`` and ``n_presentations`` that were
+        used, ``mean_count`` (spikes per presentation, stimuli weighing alike),
         ``fano_factor_over_repeats`` (NaN where the unit never spiked), and
         ``varying_share``, the share of the stimuli to which the unit did not always
         respond alike.

@@ -392,3 +392,18 @@ def test_a_function_that_fails_on_a_surrogate_names_it():
         match=r"picky raised ValueError: spike in the first bin in surrogate \d",
     ):
         surrogate_test(recording, picky, n_surrogates=50, seed=0)
+
+
+@pytest.mark.parametrize("method", ["bin_permutation", "dither_spikes"])
+def test_seeds_beyond_32_bits_are_seeds_too(method):
+    """A seed up to 2^63 - 1 is taken and reported, and gives the same table again, also
+    where Elephant's generators take 32 bits.
+    """
+    dense = np.random.default_rng(0).random((2, 200)) < 0.3
+    recording = Recording.from_raster(SpikeRaster.from_dense(dense))
+    arguments = {"method": method, "n_surrogates": 99, "seed": 2**63 - 1}
+    first = surrogate_test(recording, "cv_isi", **arguments)
+    assert first["seed"].to_list() == [2**63 - 1] * 2
+    pd.testing.assert_frame_equal(
+        first, surrogate_test(recording, "cv_isi", **arguments)
+    )

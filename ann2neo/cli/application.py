@@ -82,7 +82,7 @@ def load_keras() -> None:
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         os.dup2(nowhere.fileno(), 2)
         try:
-            importlib.import_module("ann2neo.probe.record")
+            importlib.import_module("ann2neo.probe.keras.adapter")
         finally:
             os.dup2(kept, 2)
             os.close(kept)

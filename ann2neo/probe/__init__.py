@@ -1,3 +1,3 @@
-"""Record networks: layers, thresholds, capture. With study and monitor the only place
-that imports Keras.
+"""Record networks: stimuli, thresholds, units. No framework is imported here; each has
+an adapter in a package of its name.
 """

@@ -1,32 +1,31 @@
 """Predictions: the class a network names for each stimulus, where its output is one
-score a class.
+score per class.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
 from ann2neo.errors import InputValueError
-from ann2neo.probe.keras.crossing import to_numpy
+from ann2neo.probe.adapter import Adapter
 
 __all__ = ["classes_of"]
 
 
 def classes_of(
-    model: Any, output: Any, *, required: bool
+    adapter: Adapter, output: Any, *, required: bool
 ) -> npt.NDArray[np.int32] | None:
     """Read classes from a model's output.
 
     Parameters
     ----------
-    model : keras.Model
-        The model.
+    adapter : Adapter
+        The framework.
     output : nest of tensor
-        Its output for a batch.
+        The model's output for a batch.
     required : bool
         Whether an output without classes is an error.
 
@@ -41,29 +40,18 @@ def classes_of(
     InputValueError
         If classes are required and the output holds none.
     """
-    leaves = keras.tree.flatten(output)
-    shape = tuple(leaves[0].shape) if len(leaves) == 1 else ()
-    if len(shape) == 2 and shape[1] > 1:
-        best: npt.NDArray[np.intp] = to_numpy(leaves[0]).argmax(axis=1)
+    tensors = adapter.output_tensors(output)
+    shapes = [tuple(tensor.shape) for tensor in tensors]
+    n_scores = shapes[0][1] if len(shapes) == 1 and len(shapes[0]) == 2 else 0
+    if n_scores > 1:
+        best: npt.NDArray[np.intp] = adapter.to_numpy(tensors[0]).argmax(axis=1)
         return best.astype(np.int32)
-    if len(shape) == 2 and shape[1] == 1 and _ends_in_sigmoid(model):
-        return (to_numpy(leaves[0])[:, 0] > 0.5).astype(np.int32)
+    if n_scores == 1 and adapter.ends_in_sigmoid:
+        return (adapter.to_numpy(tensors[0])[:, 0] > 0.5).astype(np.int32)
     if not required:
         return None
-    shapes = [tuple(leaf.shape) for leaf in leaves]
     raise InputValueError(
-        f"the output of {model.name!r}, {shapes}, is neither one score a class (batch,"
-        " n_classes) nor a single sigmoid, so it names no class; leave"
+        f"the output of {adapter.model_name!r}, {shapes}, is neither one score a class"
+        " (batch, n_classes) nor a single sigmoid, so it names no class; leave"
         " predictions=True out"
-    )
-
-
-def _ends_in_sigmoid(model: Any) -> bool:
-    outputs = keras.tree.flatten(getattr(model, "outputs", None) or [])
-    if len(outputs) != 1:
-        return False
-    last = outputs[0]._keras_history.operation
-    return (
-        isinstance(last, keras.layers.Layer)
-        and getattr(last, "activation", None) is keras.activations.sigmoid
     )

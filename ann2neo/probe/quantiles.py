@@ -10,15 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from ann2neo.errors import InputValueError
-from ann2neo.probe.keras.crossing import to_numpy
-from ann2neo.probe.keras.forward import Forward, TapShape
+from ann2neo.probe.adapter import Adapter, Forward, TapShape
 from ann2neo.probe.stimuli import ArrayStimuli, Stimuli
-from ann2neo.probe.thresholds import SKETCH_BYTES, quantile_of
+from ann2neo.probe.thresholds import quantile_of
 
 __all__ = ["limits_by_quantile"]
 
+SAMPLE_BYTES = 1 << 28
+"""Most memory that the activations from which quantiles are taken may use."""
+
 
 def limits_by_quantile(
+    adapter: Adapter,
     forward: Forward,
     stimuli: Stimuli,
     shapes: list[TapShape],
@@ -27,11 +30,14 @@ def limits_by_quantile(
     seed: int,
     batch_size: int,
     training: bool,
+    sample_bytes: int = SAMPLE_BYTES,
 ) -> list[npt.NDArray[Any]]:
     """Thresholds of every recorded output, quantiles among them turned into numbers.
 
     Parameters
     ----------
+    adapter : Adapter
+        The framework.
     forward : Forward
         The forward pass.
     stimuli : Stimuli
@@ -41,19 +47,21 @@ def limits_by_quantile(
     rules : mapping of str to (float, ndarray or str)
         Checked threshold of each layer.
     seed : int
-        Draws the samples, where not all fit into the sketch.
+        Draws the samples, where the activations of all would take too much memory.
     batch_size : int
         Samples in a forward pass.
     training : bool
         Whether the network is stochastic; its noise is then seeded apart from the
         recording's.
+    sample_bytes : int
+        Most memory that the activations may take.
 
     Returns
     -------
     list of ndarray
-        One a recorded output. A quantile is the smallest activation that at least the
-        share q of the samples does not exceed, one a unit: over all samples if their
-        activations take at most `SKETCH_BYTES`, else over as many as do, drawn at
+        One per recorded output. A quantile is the smallest activation that at least the
+        share q of the samples does not exceed, one per unit: over all samples if their
+        activations take at most `sample_bytes`, else over as many as do, drawn at
         random without replacement. With k of them its rank is off by about sqrt(q (1 -
         q) / k) of the samples.
 
@@ -72,7 +80,7 @@ def limits_by_quantile(
             " read only as they come; pass arrays, or thresholds as numbers"
         )
     n_units = sum(math.prod(shapes[i].shape) for i in wanted)
-    n = min(stimuli.n_samples, SKETCH_BYTES // max(1, 4 * n_units))
+    n = min(stimuli.n_samples, sample_bytes // max(1, 4 * n_units))
     if n < min(100, stimuli.n_samples):
         msg = f"quantiles of {n_units} units from {n} samples would be no quantiles"
         raise InputValueError(
@@ -88,9 +96,8 @@ def limits_by_quantile(
         state = passed.state
         size = len(batch.stimulus_id)
         for store, i in zip(values, wanted, strict=True):
-            store[:, done : done + size] = (
-                to_numpy(passed.activations[i]).reshape(size, -1).T
-            )
+            activations = adapter.to_numpy(passed.activations[i])
+            store[:, done : done + size] = activations.reshape(size, -1).T
         done += size
     for store, (i, q) in zip(values, wanted.items(), strict=True):
         limits[i] = np.quantile(

@@ -2,60 +2,29 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import json
-import logging
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import quantities as pq
 from tqdm import tqdm
 
-from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo._checks import seconds
+from ann2neo.errors import InputValueError
 from ann2neo.probe.activity import warn_of_silence
-from ann2neo.probe.keras.capture import tensors_of
-from ann2neo.probe.keras.forward import Forward, Tap, make_forward
-from ann2neo.probe.keras.hidden import last_hidden_layer, watching
-from ann2neo.probe.keras.layers import (
-    Layers,
-    NamedLayer,
-    choose_layers,
-    fixed_batch_size,
-    is_stateful,
-)
-from ann2neo.probe.predictions import classes_of
-from ann2neo.probe.provenance import software_versions, weights_sha256
-from ann2neo.probe.quantiles import limits_by_quantile
-from ann2neo.probe.run_checks import (
-    check_fixed_batch,
-    check_run,
-    checked_seed,
-    samples_a_pass,
-)
-from ann2neo.probe.session import Answers, Showing, joined, show_all
-from ann2neo.probe.stimuli import ArrayStimuli, Batch, Stimuli, as_stimuli, class_labels
-from ann2neo.probe.thresholds import checked_threshold, rule_in_words
-from ann2neo.probe.unit_layout import make_layout
-from ann2neo.raster import SpikeRaster, to_seconds
+from ann2neo.probe.adapter import adapter_for
+from ann2neo.probe.plan import RecordingPlan, Selection, make_plan
+from ann2neo.probe.show import Presented, joined, show
+from ann2neo.probe.thresholds import checked_threshold
+from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 from ann2neo.recording.folder import FolderContent, UnfinishedFolder, unfinished_plan
-from ann2neo.recording.tables import (
-    Phase,
-    checked_units,
-    phase_table,
-    presentation_table,
-    table_sha256,
-)
+from ann2neo.recording.tables import Phase, phase_table, presentation_table
 
 __all__ = ["Probe", "record"]
-
-_LOG = logging.getLogger(__name__)
 
 
 class Probe:
@@ -116,35 +85,22 @@ class Probe:
     def __init__(
         self,
         model: Any,
-        layers: Layers = None,
+        layers: Any = None,
         threshold: Any = 0.0,
         *,
         units: Any = None,
         training: bool = False,
         eager: bool = False,
     ) -> None:
-        if not isinstance(model, keras.Model):
-            msg = f"model must be a keras.Model, got {type(model).__name__}"
-            raise InputTypeError(
-                f"{msg}; for other frameworks use Recording.from_activations"
-            )
-        if not model.built:
-            msg = (
-                f"the model {model.name!r} has no weights yet, and recording must not"
-                " make them"
-            )
-            raise InputValueError(
-                f"{msg}; call it once on a batch, or model.build(shape), before"
-                " recording"
-            )
         self.model, self.training, self.eager = model, bool(training), bool(eager)
-        self._units = units
-        self._threshold = threshold
-        self._layers = None if layers is None else choose_layers(model, layers)
-        if self._layers is not None:
-            checked_threshold(threshold, [layer.key for layer in self._layers])
-        self._only: Tap | None = None
-        self._forwards: dict[bool, Forward] = {}
+        self._threshold, self._units = threshold, units
+        self._adapter = adapter_for(model, training=self.training, eager=self.eager)
+        # The last hidden layer shows itself with the first stimuli.
+        self._selection: Selection | None = None
+        if layers is not None:
+            self._selection = Selection(self._adapter.choose_layers(layers))
+            keys = [layer.key for layer in self._selection.layers]
+            checked_threshold(threshold, keys)
 
     def record(
         self,
@@ -167,63 +123,33 @@ class Probe:
         """Show stimuli and record the spikes; see `ann2neo.record` for the
         arguments.
         """
-        to_seconds(sampling_period, "sampling_period", positive=True)
+        seconds(sampling_period, "sampling_period", positive=True)
         if t_start is not None:
-            to_seconds(t_start, "t_start")
-        stimuli, given = self._stimuli(x, labels, n_samples, predictions)
-        seed = _seed(seed, out)
-        first = self._first(stimuli, shuffle, n_repeats, batch_size)
-        known = first.labels if given is None else given
-        with_output = bool(
-            predictions
-            or (predictions is None and known is not None and known.dtype.kind in "iub")
-        )
-        layers = self._layers_for(first.data)
-        rules = self._rules(layers)
-        showing = self._showing(
-            stimuli,
-            first,
-            rules,
+            seconds(t_start, "t_start")
+        if seed is None and out is not None:
+            seed = _seed_of_unfinished(out)
+        plan = self._plan(
+            x,
+            labels=labels,
+            predictions=predictions,
             seed=seed,
             shuffle=shuffle,
-            n_repeats=n_repeats,
             batch_size=batch_size,
-            read_classes=(
-                functools.partial(classes_of, self.model, required=bool(predictions))
-                if with_output
-                else None
-            ),
+            n_samples=n_samples,
+            n_repeats=n_repeats,
         )
-        order = self._order(stimuli, shuffle)
-        facts = {
-            **self._provenance(layers, rules),
-            "seed": str(seed),
-            "n_repeats": str(n_repeats),
-            "batch_size": (
-                str(showing.batch_size)
-                if isinstance(stimuli, ArrayStimuli)
-                else "as given"
-            ),
-            "order": order,
-            **{str(key): str(value) for key, value in (provenance or {}).items()},
-        }
-        names = (
-            [phase]
-            if n_repeats == 1
-            else [f"{phase}_{repeat + 1}" for repeat in range(n_repeats)]
-        )
-        folder = (
-            None
-            if out is None
-            else _folder(out, showing, first, {**facts, "phase": phase})
-        )
-        try:
-            with _progress_bar(phase, showing.n_time_bins, progress) as bar:
-                builder, answers = show_all(showing, folder, bar)
-            phases, presentations = _tables(names, answers, given, order)
+        facts = plan.provenance(provenance or {})
+        with contextlib.ExitStack() as stack:
+            folder = None
+            if out is not None:
+                folder = _open_folder(out, plan, {**facts, "phase": phase})
+                stack.callback(folder.close)
+            with _progress_bar(phase, plan.n_time_bins, progress) as bar:
+                builder, repeats = show(plan, folder, bar)
+            phases, presentations = _tables(plan, phase, repeats)
             recording = Recording(
                 builder.build(sampling_period=sampling_period, t_start=t_start),
-                showing.layout.units,
+                plan.layout.units,
                 presentations,
                 phases,
                 facts,
@@ -232,9 +158,6 @@ class Probe:
             )
             if folder is not None:
                 folder.finish(_content(recording))
-        finally:
-            if folder is not None:
-                folder.close()
         warn_of_silence(recording.raster, recording.units)
         return recording
 
@@ -279,177 +202,32 @@ class Probe:
         >>> raster.shape, len(units)
         ((8, 3), 8)
         """
-        stimuli, _ = self._stimuli(x, None, None, None)
-        first = self._first(stimuli, shuffle)
-        rules = self._rules(self._layers_for(first.data))
-        showing = self._showing(
-            stimuli, first, rules, seed=checked_seed(seed), shuffle=shuffle
-        )
-        builder, _ = show_all(
-            showing, None, _progress_bar("spikes", None, wanted=False)
-        )
-        return builder.build(), showing.layout.units
+        plan = self._plan(x, seed=seed, shuffle=shuffle)
+        builder, _ = show(plan, None, _progress_bar("spikes", None, wanted=False))
+        return builder.build(), plan.layout.units
 
-    def _first(
-        self,
-        stimuli: Stimuli,
-        shuffle: bool,
-        n_repeats: int = 1,
-        batch_size: int | None = None,
-    ) -> Batch:
-        """Check how stimuli are to be shown, and take the first of them."""
-        check_run(stimuli, shuffle, n_repeats, batch_size)
-        check_fixed_batch(self.model, stimuli, batch_size)
-        return stimuli.first(fixed_batch_size(self.model))
-
-    def _rules(self, layers: list[NamedLayer]) -> dict[str, Any]:
-        return checked_threshold(self._threshold, [layer.key for layer in layers])
-
-    def _showing(
-        self,
-        stimuli: Stimuli,
-        first: Batch,
-        rules: Mapping[str, Any],
-        *,
-        seed: int,
-        shuffle: bool,
-        n_repeats: int = 1,
-        batch_size: int | None = None,
-        read_classes: Callable[[Any], npt.NDArray[np.int32] | None] | None = None,
-    ) -> Showing:
-        forward = self._forward(
-            self._layers_for(first.data), with_output=read_classes is not None
-        )
-        shapes = forward.outputs_of(first.data)
-        batch_size = (
-            fixed_batch_size(self.model)
-            or batch_size
-            or samples_a_pass(self.model, shapes, first)
-        )
-        limits = limits_by_quantile(
-            forward,
-            stimuli,
-            shapes,
-            rules,
-            seed=seed,
-            batch_size=batch_size,
-            training=self.training,
-        )
-        layout = make_layout(shapes, limits, self._only, self._units, seed)
-        return Showing(
-            forward,
-            stimuli,
-            layout,
-            batch_size,
-            n_repeats,
-            seed,
-            shuffle=shuffle,
-            noisy=self.training,
-            read_classes=read_classes,
-        )
-
-    def _stimuli(
-        self, x: Any, labels: Any, n_samples: int | None, predictions: bool | None
-    ) -> tuple[Stimuli, npt.NDArray[Any] | None]:
-        inputs = getattr(self.model, "inputs", None)
-        stimuli = as_stimuli(
-            x,
-            n_samples,
-            n_inputs=None if inputs is None else len(keras.tree.flatten(inputs)),
-        )
-        if labels is None:
-            return stimuli, None
-        given = class_labels(labels)
-        if given is None:
-            msg = (
-                "labels must be one integer or string a sample, shape"
-                f" ({stimuli.n_samples},), got "
-            )
-            shown = np.asarray(labels)
-            raise InputValueError(
-                f"{msg}{shown.dtype} of shape {shown.shape}; bin or name the values"
-            )
-        if stimuli.n_samples is not None and len(given) != stimuli.n_samples:
-            msg = (
-                f"labels must have one entry a sample, {stimuli.n_samples}, got"
-                f" {len(given)}"
-            )
-            raise InputValueError(f"{msg}; pass the labels of the same samples")
-        if predictions and given.dtype.kind not in "iub":
-            msg = (
-                f"predictions are class numbers, which labels of type {given.dtype}"
-                " cannot be compared with"
-            )
-            raise InputValueError(
-                f"{msg}; pass labels as integers, or predictions=False"
-            )
-        return stimuli, given
-
-    def _layers_for(self, data: Any) -> list[NamedLayer]:
-        """The recorded layers; the last hidden one is found when the first stimuli are
-        there.
+    def _plan(self, x: Any, **arguments: Any) -> RecordingPlan:
+        """Make a plan with the settings of this probe, and keep which layer it found
+        to be the last hidden one.
         """
-        if self._layers is None:
-            seen: list[Any] = []
-            outputs: list[Any] = []
-
-            def run(nest: Any) -> None:
-                with (
-                    watching() as calls,
-                    keras.StatelessScope(initialize_variables=False),
-                ):
-                    outputs.extend(tensors_of(self.model(nest, training=self.training)))
-                seen.extend(calls)
-
-            self._make([], with_output=False).abstractly(data, run)
-            hidden = last_hidden_layer(self.model, seen, outputs)
-            self._layers = choose_layers(self.model, hidden.layer)
-            self._only = Tap(self._layers[0], hidden.call_index, hidden.output_index)
-            _LOG.info("recording the last hidden layer, %r", self._layers[0].key)
-        return self._layers
-
-    def _forward(self, layers: list[NamedLayer], *, with_output: bool) -> Forward:
-        if with_output not in self._forwards:
-            self._forwards[with_output] = self._make(layers, with_output=with_output)
-        return self._forwards[with_output]
-
-    def _make(self, layers: list[NamedLayer], *, with_output: bool) -> Forward:
-        return make_forward(
-            self.model,
-            layers,
+        plan = make_plan(
+            self._adapter,
+            self._selection,
+            x,
+            threshold=self._threshold,
+            units=self._units,
             training=self.training,
-            with_output=with_output,
-            eager=self.eager,
+            **arguments,
         )
-
-    def _order(self, stimuli: Stimuli, shuffle: bool) -> str:
-        if shuffle:
-            return "unknown" if is_stateful(self.model) else "random"
-        # What comes in batches may have been shuffled where it comes from.
-        return "stored" if isinstance(stimuli, ArrayStimuli) else "unknown"
-
-    def _provenance(
-        self, layers: list[NamedLayer], rules: Mapping[str, Any]
-    ) -> dict[str, str]:
-        return {
-            **software_versions(),
-            "backend": keras.backend.backend(),
-            "model_name": self.model.name,
-            "model_class": type(self.model).__name__,
-            "weights_sha256": weights_sha256(self.model),
-            "layers": ", ".join(layer.key for layer in layers),
-            "threshold": json.dumps(
-                {key: rule_in_words(rule) for key, rule in rules.items()}
-            ),
-            "training": str(self.training),
-        }
+        self._selection = plan.selection
+        return plan
 
 
 def record(
     model: Any,
     x: Any,
     *,
-    layers: Layers = None,
+    layers: Any = None,
     threshold: Any = 0.0,
     units: Any = None,
     labels: Any = None,
@@ -578,49 +356,23 @@ def record(
     )
 
 
-def _seed(seed: Any, out: str | Path | None) -> int:
-    """The user's seed; without one that of the recording to be resumed, or a
-    new one.
-    """
-    if seed is not None:
-        return checked_seed(seed)
-    plan = None if out is None else unfinished_plan(out)
-    return (
-        int(np.random.default_rng().integers(2**31))
-        if plan is None
-        else int(plan["seed"])
-    )
+def _seed_of_unfinished(out: str | Path) -> int | None:
+    """Seed of the unfinished recording in a folder; None if there is none."""
+    plan = unfinished_plan(out)
+    return None if plan is None else int(plan["seed"])
 
 
-def _folder(
-    out: str | Path, showing: Showing, first: Batch, facts: Mapping[str, str]
+def _open_folder(
+    out: str | Path, plan: RecordingPlan, facts: Mapping[str, str]
 ) -> UnfinishedFolder:
-    """The folder of a recording, with all that the recording depends on as its plan."""
-    n = showing.n_time_bins
-    if n is None:
-        msg = (
+    if plan.n_time_bins is None:
+        raise InputValueError(
             "out= needs to know how many samples there are, and these stimuli do not"
-            " tell"
+            " tell; pass n_samples, or arrays"
         )
-        raise InputValueError(f"{msg}; pass n_samples, or arrays")
-    digest = hashlib.sha256()
-    for leaf in keras.tree.flatten(first.data):
-        digest.update(f"{leaf.dtype} {leaf.shape}".encode())
-        digest.update(
-            leaf.tobytes() if leaf.dtype != object else repr(leaf.tolist()).encode()
-        )
-    # The name of a model counts up within a process, and says nothing that its weights
-    # do not.
-    plan = {
-        **{key: value for key, value in facts.items() if key != "model_name"},
-        "first stimuli": digest.hexdigest(),
-        "n_samples": str(showing.stimuli.n_samples),
-        "predictions": str(showing.read_classes is not None),
-        "units": table_sha256(
-            checked_units(showing.layout.units, len(showing.layout.units))
-        ),
-    }
-    return UnfinishedFolder(out, plan, len(showing.layout.units), n)
+    return UnfinishedFolder(
+        out, plan.identity(facts), len(plan.layout.units), plan.n_time_bins
+    )
 
 
 def _content(recording: Recording) -> FolderContent:
@@ -646,29 +398,33 @@ def _progress_bar(phase: str, total: int | None, wanted: bool | None) -> Any:
 
 
 def _tables(
-    names: list[str], parts: list[Answers], given: npt.NDArray[Any] | None, order: str
+    plan: RecordingPlan, phase: str, repeats: list[Presented]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Phases and presentations of the repeats, one after another."""
-    ends = np.cumsum([len(part.stimulus_id) for part in parts])
-    lengths = np.diff(ends, prepend=0)
-    if given is not None and (lengths != len(given)).any():
+    names = [phase]
+    if plan.n_repeats > 1:
+        names = [f"{phase}_{number}" for number in range(1, plan.n_repeats + 1)]
+    lengths = [len(repeat.stimulus_id) for repeat in repeats]
+    if plan.labels is not None and {*lengths} != {len(plan.labels)}:
         raise InputValueError(
-            f"labels must have one entry a sample, {lengths[0]}, got {len(given)}"
+            f"labels must have one entry a sample, {lengths[0]}, got"
+            f" {len(plan.labels)}; pass the labels of the same samples"
         )
+    ends = np.cumsum(lengths).tolist()
     phases = [
-        Phase(name, int(end - n), int(end), order)
-        for name, end, n in zip(names, ends, lengths, strict=True)
+        Phase(name, end - length, end, plan.order)
+        for name, end, length in zip(names, ends, lengths, strict=True)
     ]
-    stimulus_id = joined([part.stimulus_id for part in parts])
+    stimulus_id = joined([repeat.stimulus_id for repeat in repeats])
+    labels = joined([repeat.labels for repeat in repeats])
+    if plan.labels is not None:
+        labels = plan.labels[stimulus_id]
+    phase_column: Any = pd.array(names, dtype="str").repeat(lengths)
     presentations = presentation_table(
-        int(ends[-1]),
-        pd.array(names, dtype="str").repeat(lengths),
-        labels=(
-            joined([part.labels for part in parts])
-            if given is None
-            else given[stimulus_id]
-        ),
-        predictions=joined([part.predictions for part in parts]),
+        ends[-1],
+        phase_column,
+        labels=labels,
+        predictions=joined([repeat.predictions for repeat in repeats]),
         stimulus_id=stimulus_id,
     )
     return phase_table(phases), presentations

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
+from ann2neo._checks import whole_number
 from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo.probe.adapter import Adapter
+from ann2neo.probe.nests import leaves_of, map_leaves
 
 __all__ = [
     "ArrayStimuli",
@@ -18,8 +20,11 @@ __all__ = [
     "Stimuli",
     "StreamedStimuli",
     "as_stimuli",
+    "checked_labels",
     "class_labels",
 ]
+
+AsInput = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
 
 class Batch(NamedTuple):
@@ -41,11 +46,13 @@ class ArrayStimuli:
     data : nest of array
         Anything with a shape and fancy indexing along the first axis: NumPy, memory
         maps, pandas, tensors, HDF5.
+    as_input : callable
+        Converts an array of samples to the type the model takes.
     """
 
-    def __init__(self, data: Any) -> None:
-        self._data = keras.tree.map_structure(_as_array, data)
-        leaves = keras.tree.flatten(self._data)
+    def __init__(self, data: Any, as_input: AsInput) -> None:
+        self._data, self._as_input = map_leaves(_as_array, data), as_input
+        leaves = leaves_of(self._data)
         lengths = [len(leaf) for leaf in leaves]
         if not leaves or lengths[0] == 0:
             raise InputValueError(
@@ -74,13 +81,10 @@ class ArrayStimuli:
             stop = min(first + batch_size, n)
             ids = np.arange(first, stop) if order is None else order[first:stop]
             rows = slice(first, stop) if order is None else ids
-            yield Batch(
-                keras.tree.map_structure(
-                    lambda leaf, rows=rows: _for_keras(_rows_of(leaf, rows)), self._data
-                ),
-                ids,
-                None,
+            data = map_leaves(
+                lambda leaf, rows=rows: self._as_input(_rows_of(leaf, rows)), self._data
             )
+            yield Batch(data, ids, None)
 
 
 class StreamedStimuli:
@@ -96,16 +100,21 @@ class StreamedStimuli:
     lists_are_pairs : bool
         Whether a list is stimuli and labels (as torch's loaders give) rather than
         several inputs.
+    as_input : callable
+        Converts an array of samples to the type the model takes.
     """
 
     def __init__(
-        self, batches: Iterable[Any], n_samples: int | None, *, lists_are_pairs: bool
+        self,
+        batches: Iterable[Any],
+        n_samples: int | None,
+        as_input: AsInput,
+        *,
+        lists_are_pairs: bool,
     ) -> None:
-        self._batches, self.n_samples, self._lists_are_pairs = (
-            batches,
-            n_samples,
-            lists_are_pairs,
-        )
+        self.n_samples = n_samples
+        self._batches, self._as_input = batches, as_input
+        self._lists_are_pairs = lists_are_pairs
         self.read_once = isinstance(batches, Iterator)
         self._peeked: tuple[Iterator[Any], list[Any]] | None = None
 
@@ -126,8 +135,8 @@ class StreamedStimuli:
         shown = 0
         for item in items:
             data, labels = self._split(item)
-            data = keras.tree.map_structure(_as_array, data)
-            lengths = {len(leaf) for leaf in keras.tree.flatten(data)}
+            data = map_leaves(_as_array, data)
+            lengths = {len(leaf) for leaf in leaves_of(data)}
             if len(lengths) != 1:
                 raise InputValueError(
                     "all inputs of a batch need the same number of samples, got"
@@ -142,9 +151,7 @@ class StreamedStimuli:
                     " sample"
                 )
             if n:
-                cut = keras.tree.map_structure(
-                    lambda leaf, n=n: _for_keras(leaf[:n]), data
-                )
+                cut = map_leaves(lambda leaf, n=n: self._as_input(leaf[:n]), data)
                 # A copy: loaders may fill the same array anew for every batch.
                 yield Batch(
                     cut,
@@ -184,7 +191,7 @@ class StreamedStimuli:
 Stimuli = ArrayStimuli | StreamedStimuli
 
 
-def as_stimuli(x: Any, n_samples: int | None, *, n_inputs: int | None) -> Stimuli:
+def as_stimuli(x: Any, n_samples: int | None, adapter: Adapter) -> Stimuli:
     """Find out how data can be read.
 
     Parameters
@@ -193,8 +200,8 @@ def as_stimuli(x: Any, n_samples: int | None, *, n_inputs: int | None) -> Stimul
         What the user passes.
     n_samples : int or None
         Number of samples to take from data that comes in batches.
-    n_inputs : int or None
-        How many inputs the model takes, if known.
+    adapter : Adapter
+        The framework that will take them.
 
     Returns
     -------
@@ -206,14 +213,15 @@ def as_stimuli(x: Any, n_samples: int | None, *, n_inputs: int | None) -> Stimul
     InputTypeError, InputValueError
         If it is no data, or holds none.
     """
-    if n_samples is not None and n_samples < 1:
-        raise InputValueError(f"n_samples must be at least 1, got {n_samples}")
+    if n_samples is not None:
+        n_samples = whole_number(n_samples, "n_samples")
     if (
         _is_array(x)
         or isinstance(x, Mapping)
         or (isinstance(x, (list, tuple)) and not _holds_batches(x))
     ):
-        stimuli = ArrayStimuli(x if _is_array(x) or _is_nest(x) else np.asarray(x))
+        data = x if _is_array(x) or _is_nest(x) else np.asarray(x)
+        stimuli = ArrayStimuli(data, adapter.as_input)
         if n_samples not in {None, stimuli.n_samples}:
             msg = (
                 f"n_samples={n_samples} is for data that comes in batches; these"
@@ -221,29 +229,21 @@ def as_stimuli(x: Any, n_samples: int | None, *, n_inputs: int | None) -> Stimul
             )
             raise InputValueError(f"{msg}: pass x[:{n_samples}] to show fewer")
         return stimuli
-    if isinstance(x, keras.utils.PyDataset):
-        return StreamedStimuli(_Indexed(x), n_samples, lists_are_pairs=False)
+    batches = adapter.batches(x)
+    if batches is not None:
+        return StreamedStimuli(
+            batches, n_samples, adapter.as_input, lists_are_pairs=False
+        )
     if not isinstance(x, Iterable):
         msg = (
             "stimuli must be arrays, a list or dict of them, or an iterable of"
             f" batches, got {type(x).__name__}"
         )
         raise InputTypeError(f"{msg}; convert them with numpy.asarray")
+    lists_are_pairs = hasattr(x, "collate_fn") or adapter.n_inputs == 1
     return StreamedStimuli(
-        x, n_samples, lists_are_pairs=hasattr(x, "collate_fn") or n_inputs == 1
+        x, n_samples, adapter.as_input, lists_are_pairs=lists_are_pairs
     )
-
-
-class _Indexed:
-    """Batches of a PyDataset, which has a length and numbered batches but need not be
-    iterable.
-    """
-
-    def __init__(self, dataset: Any) -> None:
-        self._dataset = dataset
-
-    def __iter__(self) -> Iterator[Any]:
-        return (self._dataset[number] for number in range(len(self._dataset)))
 
 
 def class_labels(labels: Any) -> npt.NDArray[Any] | None:
@@ -263,6 +263,51 @@ def class_labels(labels: Any) -> npt.NDArray[Any] | None:
     if array.dtype == np.bool_:
         array = array.astype(np.int32)
     return array if array.ndim == 1 and array.dtype.kind in "iubUSO" else None
+
+
+def checked_labels(
+    labels: Any, n_samples: int | None, *, as_numbers: bool
+) -> npt.NDArray[Any]:
+    """Return a user's labels as one class per sample, or say why they are none.
+
+    Parameters
+    ----------
+    labels : array_like
+        What the user passed.
+    n_samples : int or None
+        Number of samples, if known.
+    as_numbers : bool
+        Whether predictions are to be compared with them.
+
+    Returns
+    -------
+    ndarray, shape (n_samples,)
+        The labels.
+
+    Raises
+    ------
+    InputValueError
+        If they are no classes, too many or too few, or no numbers where they must be.
+    """
+    classes = class_labels(labels)
+    if classes is None:
+        array = np.asarray(labels)
+        raise InputValueError(
+            f"labels must be one integer or string a sample, shape ({n_samples},), got"
+            f" {array.dtype} of shape {array.shape}; bin or name the values"
+        )
+    if n_samples is not None and len(classes) != n_samples:
+        raise InputValueError(
+            f"labels must have one entry a sample, {n_samples}, got {len(classes)};"
+            " pass the labels of the same samples"
+        )
+    if as_numbers and classes.dtype.kind not in "iub":
+        raise InputValueError(
+            "predictions are class numbers, which labels of type"
+            f" {classes.dtype} cannot be compared with; pass labels as integers, or"
+            " predictions=False"
+        )
+    return classes
 
 
 def _is_array(x: Any) -> bool:
@@ -315,11 +360,3 @@ def _rows_of(leaf: Any, rows: Any) -> npt.NDArray[Any]:
         return np.asarray(leaf[rows])
     ascending, places = np.unique(rows, return_inverse=True)
     return np.asarray(leaf[ascending])[places]
-
-
-def _for_keras(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Floats as Keras' own float type, as `predict` does it."""
-    floatx = keras.config.floatx()
-    if array.dtype.kind == "f" and array.dtype != floatx:
-        return array.astype(floatx)
-    return array

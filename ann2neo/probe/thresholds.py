@@ -12,16 +12,12 @@ import numpy.typing as npt
 from ann2neo.errors import InputTypeError, InputValueError
 
 __all__ = [
-    "SKETCH_BYTES",
     "below_in_float32",
     "checked_threshold",
     "limits_of",
     "quantile_of",
     "rule_in_words",
 ]
-
-SKETCH_BYTES = 1 << 28
-"""Most memory that the activations from which quantiles are taken may use."""
 
 FloatArray = npt.NDArray[np.float64]
 

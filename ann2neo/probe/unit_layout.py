@@ -1,5 +1,5 @@
-"""Layout: which units a recording has, where they lie in the raster, and what their
-thresholds are.
+"""Unit layout: which units a recording has, where they lie in the raster, and what
+their thresholds are.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ann2neo.probe.keras.forward import Tap, TapShape
+from ann2neo.probe.adapter import Tap, TapShape
 from ann2neo.probe.thresholds import below_in_float32, limits_of
 from ann2neo.probe.units import chosen_units, unit_table
 
-__all__ = ["Layout", "Strip", "make_layout"]
+__all__ = ["UnitBlock", "UnitLayout", "lay_out_units"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Strip:
-    """The units of one recorded output: a stretch of rows of the raster.
+class UnitBlock:
+    """The units of one recorded output: neighbouring rows of the raster.
 
     Parameters
     ----------
@@ -42,23 +42,23 @@ class Strip:
 
 
 @dataclasses.dataclass(frozen=True)
-class Layout:
-    """Units of a recording, the strips they lie in, and all that the recorded layers
+class UnitLayout:
+    """Units of a recording, the blocks they lie in, and all that the recorded layers
     give.
     """
 
     units: pd.DataFrame
-    strips: tuple[Strip, ...]
+    blocks: tuple[UnitBlock, ...]
     taps: tuple[Tap, ...]
 
 
-def make_layout(
+def lay_out_units(
     shapes: list[TapShape],
     limits: list[npt.NDArray[np.float64]],
     only: Tap | None,
     choice: Any,
     seed: int,
-) -> Layout:
+) -> UnitLayout:
     """Lay out the units of recorded outputs.
 
     Parameters
@@ -76,24 +76,20 @@ def make_layout(
 
     Returns
     -------
-    Layout
+    UnitLayout
         The chosen units with the coordinates they have in the whole layer.
     """
     taps = tuple(shape.tap for shape in shapes)
-    kept_shapes = [
-        (shape, limit)
-        for shape, limit in zip(shapes, limits, strict=True)
-        if only in {None, shape.tap}
-    ]
     flat = [
         (shape, limits_of(limit, shape.tap.layer.key, shape.shape))
-        for shape, limit in kept_shapes
+        for shape, limit in zip(shapes, limits, strict=True)
+        if only in {None, shape.tap}
     ]
     tables = [unit_table(shape.tap, shape.shape, limit) for shape, limit in flat]
     units = pd.concat(tables, ignore_index=True)
     edges = np.cumsum([0, *map(len, tables)])
     kept = chosen_units(units, choice, seed)
-    strips, first_unit = [], 0
+    blocks, first_unit = [], 0
     for (shape, limit), first, stop in zip(flat, edges[:-1], edges[1:], strict=True):
         index = None if kept is None else kept[(kept >= first) & (kept < stop)] - first
         if index is not None and not len(index):
@@ -101,8 +97,8 @@ def make_layout(
         chosen = limit[index] if index is not None and limit.ndim else limit
         exact = chosen if shape.dtype == "float64" else below_in_float32(chosen)
         n_units = int(stop - first) if index is None else len(index)
-        strips.append(
-            Strip(
+        blocks.append(
+            UnitBlock(
                 shape.tap,
                 first_unit,
                 n_units,
@@ -112,4 +108,4 @@ def make_layout(
         )
         first_unit += n_units
     units = units if kept is None else units.iloc[kept].reset_index(drop=True)
-    return Layout(units, tuple(strips), taps)
+    return UnitLayout(units, tuple(blocks), taps)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ann2neo.errors import InputTypeError, InputValueError
-from ann2neo.probe.keras.forward import Tap
+from ann2neo.probe.adapter import LayerInfo, Tap
 
 __all__ = ["chosen_units", "unit_table"]
 
@@ -41,11 +41,11 @@ def unit_table(
     Returns
     -------
     pandas.DataFrame
-        One row a unit, in C order of the shape, with the columns of `UNIT_TYPES`; -1
+        One row per unit, in C order of the shape, with the columns of `UNIT_TYPES`; -1
         where a unit has no such axis.
     """
     n_units = math.prod(shape)
-    names = _axis_names(tap.layer.layer, len(shape))
+    names = _axis_names(tap.layer, len(shape))
     places = (
         np.unravel_index(np.arange(n_units), shape)
         if shape and n_units
@@ -55,7 +55,7 @@ def unit_table(
     none = np.full(n_units, -1, np.int64)
     columns: dict[str, Any] = {
         "layer": np.full(n_units, tap.layer.key, object),
-        "layer_type": np.full(n_units, type(tap.layer.layer).__name__, object),
+        "layer_type": np.full(n_units, tap.layer.type_name, object),
         "layer_index": np.full(n_units, tap.layer.number, np.int64),
         "call_index": np.full(n_units, tap.call_index, np.int64),
         "output_index": np.full(n_units, tap.output_index, np.int64),
@@ -69,16 +69,14 @@ def unit_table(
     return pd.DataFrame(columns)
 
 
-def _axis_names(layer: Any, n_axes: int) -> tuple[str, ...]:
+def _axis_names(layer: LayerInfo, n_axes: int) -> tuple[str, ...]:
     """Names of the axes of an output without its batch; none for a plain vector or more
     axes than have names.
     """
     names: tuple[str, ...] = _AXES.get(n_axes, ())
-    if n_axes == 4 and (
-        hasattr(layer, "return_sequences") or type(layer).__name__ == "TimeDistributed"
-    ):
+    if n_axes == 4 and layer.has_steps:
         names = ("step", *names[1:])
-    if getattr(layer, "data_format", None) == "channels_first" and names:
+    if layer.channels_first and names:
         # A recurrent layer's steps stay in front of the channels.
         front = names[:1] if n_axes == 4 and names[0] == "step" else ()
         names = (*front, "channel", *names[len(front) : -1])

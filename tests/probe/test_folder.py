@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,32 @@ X = np.random.default_rng(0).normal(size=(N, 4)).astype("float32")
 Y = np.arange(N) % 3
 
 
-def _record(out: Path | None, model: Any = None, **arguments: Any) -> ann2neo.Recording:
+class Watched:
+    """The stimuli as an array on disk, of which every batch that is read is reported.
+
+    Parameters
+    ----------
+    report : callable
+        Called with the number of samples before they are handed out; may raise.
+    """
+
+    shape, dtype = X.shape, X.dtype
+
+    def __init__(self, report: Callable[[int], None]) -> None:
+        self.report = report
+
+    def __len__(self) -> int:
+        return N
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        values = X[rows]
+        self.report(len(values))
+        return values
+
+
+def _record(
+    out: Path | None, model: Any = None, x: Any = X, **arguments: Any
+) -> ann2neo.Recording:
     settings = {
         "layers": "hidden",
         "labels": Y,
@@ -46,7 +72,7 @@ def _record(out: Path | None, model: Any = None, **arguments: Any) -> ann2neo.Re
         "batch_size": 16,
         **arguments,
     }
-    return ann2neo.record(model or _model(), X, out=out, **settings)
+    return ann2neo.record(model or _model(), x, out=out, **settings)
 
 
 def test_a_folder_holds_the_same_recording(tmp_path: Path) -> None:
@@ -72,83 +98,49 @@ def test_an_interrupted_recording_goes_on(
     showing again what was shown.
     """
     monkeypatch.setattr("ann2neo.recording.folder._SECONDS_BETWEEN_MARKS", 0.0)
-    shown = _interrupted(
-        tmp_path / "rec", monkeypatch, after=200 // batch_size, batch_size=batch_size
-    )
+    n_before = _interrupted(tmp_path / "rec", after=200, batch_size=batch_size)
     with pytest.raises(
         FileFormatError, match="unfinished recording; record into it again"
     ):
         ann2neo.Recording.open(tmp_path / "rec")
-    resumed, again = _counted(
-        lambda: _record(tmp_path / "rec", batch_size=batch_size, seed=None), monkeypatch
+    reads: list[int] = []
+    resumed = _record(
+        tmp_path / "rec", x=Watched(reads.append), batch_size=batch_size, seed=None
     )
     assert resumed.equals(_record(None, batch_size=batch_size), identity=False)
-    assert shown + again <= N + 8 * batch_size
+    assert n_before + sum(reads) <= N + 8 * batch_size
 
 
-def _counted(run: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, int]:
-    """What `run` returns, and how many presentations the network really saw."""
-    from ann2neo.probe import session
+def _interrupted(out: Path, *, after: int, **arguments: Any) -> int:
+    """Interrupt a recording by hand after some samples; returns how many were read."""
+    reads: list[int] = []
 
-    seen, original = [0], session._packed
-    monkeypatch.setattr(
-        session,
-        "_packed",
-        lambda *a: (
-            seen.__setitem__(0, seen[0] + a[0].activations[0].shape[0]),
-            original(*a),
-        )[1],
-    )
-    return run(), seen[0]
-
-
-def _interrupted(
-    out: Path, monkeypatch: pytest.MonkeyPatch, *, after: int, **arguments: Any
-) -> int:
-    """Interrupt a recording by hand after some batches; returns the presentations
-    shown.
-    """
-    from ann2neo.probe import session
-
-    original, batches, shown = session._packed, [0], [0]
-
-    def interrupt(passed: Any, layout: Any, position: int) -> Any:
-        batches[0] += 1
-        if batches[0] > after:
+    def interrupt(n_samples: int) -> None:
+        if sum(reads) >= after:
             raise KeyboardInterrupt
-        shown[0] = position
-        return original(passed, layout, position)
+        reads.append(n_samples)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(session, "_packed", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            _record(out, **arguments)
-    return shown[0]
+    with pytest.raises(KeyboardInterrupt):
+        _record(out, x=Watched(interrupt), **arguments)
+    return sum(reads)
 
 
 KILLED = """
-import sys, time
-import numpy as np, keras
-from keras import layers as kl
-import ann2neo, ann2neo.recording.folder, ann2neo.probe.session as session
+import importlib.util, time
+import ann2neo.recording.folder
 ann2neo.recording.folder._SECONDS_BETWEEN_MARKS = 0.0
-sys.path.insert(0, {here!r})
-original = session._packed
-def slow(*arguments):
-    time.sleep(0.02)
-    print("batch", flush=True)
-    return original(*arguments)
-session._packed = slow
-import importlib.util
 spec = importlib.util.spec_from_file_location("folder_test", {file!r})
 module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
-module._record({out!r}, n_repeats=2, training=True)
+def slow(n_samples):
+    print("batch", flush=True)
+    time.sleep(0.02)
+module._record({out!r}, x=module.Watched(slow), n_repeats=2, training=True)
 """
 
 
 def _killed(out: Path, after: int) -> None:
     """Kill -9 a process that records into `out`, some batches in."""
-    code = KILLED.format(here=str(Path(__file__).parent), file=__file__, out=str(out))
+    code = KILLED.format(file=__file__, out=str(out))
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
@@ -156,7 +148,8 @@ def _killed(out: Path, after: int) -> None:
         text=True,
     )
     assert process.stdout is not None
-    for line_number, line in enumerate(process.stdout, start=1):
+    # The first samples are read twice: for their shape, and to be shown.
+    for line_number, line in enumerate(process.stdout):
         assert line.strip() == "batch"
         if line_number == after:
             break
@@ -199,7 +192,7 @@ def test_other_recordings_are_not_mixed(
     """
     monkeypatch.setattr("ann2neo.recording.folder._SECONDS_BETWEEN_MARKS", 0.0)
     out = tmp_path / "rec"
-    _interrupted(out, monkeypatch, after=5, batch_size=16)
+    _interrupted(out, after=80, batch_size=16)
     with pytest.raises(
         OutputExistsError,
         match=r"another unfinished recording: its seed is '5', not '6'",

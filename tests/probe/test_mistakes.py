@@ -180,22 +180,37 @@ MISTAKES: dict[str, Mistake] = {
     "seed that is a word": (
         {"seed": "7"},
         InputTypeError,
-        r"seed must be an integer of 0 or more.*'7'",
+        r"seed must be a whole number, got '7' \(str\); pass None to draw one",
     ),
     "seed below zero": (
         {"seed": -1},
         InputValueError,
-        r"seed must be an integer of 0 or more, got -1",
+        r"seed must be at least 0, got -1",
+    ),
+    "seed that no file keeps": (
+        {"seed": 2**63},
+        InputValueError,
+        r"seed must be at most 9223372036854775807, got 9223372036854775808",
+    ),
+    "batches of half a sample": (
+        {"batch_size": 2.5},
+        InputTypeError,
+        r"batch_size must be a whole number, got 2.5 \(float\)",
     ),
     "batches of nothing": (
         {"batch_size": 0},
         InputValueError,
-        r"batch_size must be an integer of 1 or more, got 0",
+        r"batch_size must be at least 1, got 0",
     ),
     "no repeats": (
         {"n_repeats": 0},
         InputValueError,
-        r"n_repeats must be an integer of 1 or more, got 0",
+        r"n_repeats must be at least 1, got 0",
+    ),
+    "no samples": (
+        {"x": _ends_early, "n_samples": 0},
+        InputValueError,
+        r"n_samples must be at least 1, got 0",
     ),
     "samples of arrays": (
         {"n_samples": 5},

@@ -1,4 +1,4 @@
-"""Capture: listening to what layers return while a model runs, and leaving them as they
+"""Capture: what layers take and return while a model runs; the layers are left as they
 were.
 """
 
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-__all__ = ["LOCK", "Heard", "listening", "tensors_of"]
+__all__ = ["LOCK", "LayerCall", "capture_all", "capture_calls", "tensors_of"]
 
 _METHODS = ("call", "quantized_call")
 LOCK = threading.RLock()
@@ -21,30 +21,30 @@ once.
 """
 
 
-class Heard(NamedTuple):
-    """One call of a layer: which one, what came in, and the tensors it returned."""
+class LayerCall(NamedTuple):
+    """One call of a layer, with the tensors that it took and returned."""
 
-    position: int
+    layer: Any
     inputs: list[Any]
     outputs: list[Any]
 
 
 @contextlib.contextmanager
-def listening(layers: Sequence[Any]) -> Iterator[list[Heard]]:
-    """Collect what some layers return while the block runs.
+def capture_calls(layers: Sequence[Any]) -> Iterator[list[LayerCall]]:
+    """Collect the calls of some layers while the block runs.
 
     Parameters
     ----------
     layers : sequence of keras.Layer
-        Layers to listen to. Their ``call`` is wrapped on the object, not on the class,
-        and put back at the end of the block whatever happens.
+        The layers. Their ``call`` is wrapped on the object, not on the class, and put
+        back at the end of the block whatever happens.
 
     Yields
     ------
-    list of Heard
+    list of LayerCall
         Filled call by call.
     """
-    heard: list[Heard] = []
+    calls: list[LayerCall] = []
     with LOCK:
         before = [
             (layer, method, layer.__dict__.get(method))
@@ -52,14 +52,12 @@ def listening(layers: Sequence[Any]) -> Iterator[list[Heard]]:
             for method in _METHODS
         ]
         try:
-            for position, layer in enumerate(layers):
-                for method in _METHODS:
-                    # Into the dict, past Keras' attribute tracking: nothing of the
-                    # layer may remember this.
-                    layer.__dict__[method] = _listener(
-                        getattr(layer, method), position, heard
-                    )
-            yield heard
+            for layer, method, _ in before:
+                # Into the dict, past Keras' attribute tracking: nothing of the layer
+                # may remember this.
+                original = getattr(layer, method)
+                layer.__dict__[method] = _captured(original, layer, calls)
+            yield calls
         finally:
             for layer, method, own in before:
                 if own is None:
@@ -68,16 +66,40 @@ def listening(layers: Sequence[Any]) -> Iterator[list[Heard]]:
                     layer.__dict__[method] = own
 
 
-def _listener(
-    call: Callable[..., Any], position: int, heard: list[Heard]
+def _captured(
+    call: Callable[..., Any], layer: Any, calls: list[LayerCall]
 ) -> Callable[..., Any]:
     @functools.wraps(call)
-    def listen(*args: Any, **kwargs: Any) -> Any:
+    def captured(*args: Any, **kwargs: Any) -> Any:
         outputs = call(*args, **kwargs)
-        heard.append(Heard(position, tensors_of((args, kwargs)), tensors_of(outputs)))
+        calls.append(LayerCall(layer, tensors_of((args, kwargs)), tensors_of(outputs)))
         return outputs
 
-    return listen
+    return captured
+
+
+@contextlib.contextmanager
+def capture_all() -> Iterator[list[LayerCall]]:
+    """Collect the calls of all layers, inner ones before those that hold them.
+
+    ``keras.Layer.__call__`` itself is replaced for the block: only there are tensors
+    seen before Keras casts them, so that a float32 head on a float16 body can be
+    followed back.
+    """
+    calls: list[LayerCall] = []
+    original = keras.Layer.__call__
+
+    def captured(self: Any, *args: Any, **kwargs: Any) -> Any:
+        outputs = original(self, *args, **kwargs)
+        calls.append(LayerCall(self, tensors_of((args, kwargs)), tensors_of(outputs)))
+        return outputs
+
+    with LOCK:
+        keras.Layer.__call__ = captured
+        try:
+            yield calls
+        finally:
+            keras.Layer.__call__ = original
 
 
 def tensors_of(nest: Any) -> list[Any]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,53 +11,36 @@ import keras
 import numpy as np
 
 from ann2neo.errors import InputValueError, LayerError
+from ann2neo.probe.adapter import Passed, State, Tap, TapShape
 from ann2neo.probe.keras.capture import LOCK
 from ann2neo.probe.keras.forward import (
-    Passed,
-    State,
-    Tap,
-    TapShape,
+    KerasForward,
     check_batch_axis,
-    confined,
-    explaining,
-    run_model,
     state_values,
     tap_shapes,
-    taps_of,
     variables_of,
 )
-from ann2neo.probe.keras.layers import NamedLayer, fixed_batch_size
+from ann2neo.probe.keras.layers import fixed_batch_size
 
 __all__ = ["JaxForward"]
 
-_FAILURES = (
-    ValueError,
-    TypeError,
-    AttributeError,
-    LookupError,
-    NotImplementedError,
-    RuntimeError,
-)
 
+class JaxForward(KerasForward):
+    """Forward pass compiled by `jax.jit` for every shape of batch."""
 
-class JaxForward:
-    """Forward pass compiled by `jax.jit` for every shape of batch; see
-    `make_forward`.
-    """
+    failures = (
+        ValueError,
+        TypeError,
+        AttributeError,
+        LookupError,
+        NotImplementedError,
+        RuntimeError,
+    )
 
-    def __init__(
-        self,
-        model: Any,
-        layers: Sequence[NamedLayer],
-        *,
-        training: bool,
-        with_output: bool,
-        eager: bool,
-    ) -> None:
-        self._model, self._layers = model, tuple(layers)
-        self._training, self._with_output, self._eager = training, with_output, eager
+    def __init__(self, *arguments: Any, **settings: bool) -> None:
+        super().__init__(*arguments, **settings)
         self._taps: dict[Any, tuple[Tap, ...]] = {}
-        self._variables = variables_of(model)
+        self._variables = variables_of(self._model)
         self._compiled = jax.jit(self._forward)
 
     def __call__(
@@ -68,7 +50,7 @@ class JaxForward:
         variables = self._variables
         values = state_values(variables, state, rng)
         leaves = keras.tree.flatten(batch)
-        with explaining(self._model, batch, _FAILURES), LOCK:
+        with self._explaining(batch), LOCK:
             if self._eager:
                 nest = keras.tree.map_structure(jax.numpy.asarray, batch)
                 with jax.disable_jit():
@@ -95,33 +77,21 @@ class JaxForward:
         def trace(nest: Any) -> None:
             run(nest)
 
-        with explaining(self._model, batch, _FAILURES):
+        with self._explaining(batch):
             jax.eval_shape(
                 trace, keras.tree.map_structure(lambda leaf: _symbol(leaf, 0), batch)
             )
 
     def _forward(self, values: list[Any], nest: Any) -> Any:
-        variables = self._variables
-        mapping = list(zip(variables, values, strict=True))
-        layers = [layer.layer for layer in self._layers]
-        heard, outputs, updates = run_model(
-            self._model, layers, nest, mapping, self._training
-        )
-        taps, activations = taps_of(
-            self._model,
-            self._layers,
-            heard,
-            functools.partial(_confining_trace, eager=self._eager),
-            self._eager,
-        )
-        self._taps[_kind(nest)] = taps
-        after = {id(variable): value for variable, value in updates}
+        run = self._run(nest, list(zip(self._variables, values, strict=True)))
+        self._taps[_kind(nest)] = run.taps
+        after = {id(variable): value for variable, value in run.updates}
         changed = {
             i: after[id(variable)]
-            for i, variable in enumerate(variables)
+            for i, variable in enumerate(self._variables)
             if id(variable) in after
         }
-        return activations, outputs if self._with_output else None, changed
+        return run.activations, run.output, changed
 
     def outputs_of(self, batch: Any) -> list[TapShape]:
         """What is recorded of such a batch; see `Forward`."""
@@ -133,7 +103,7 @@ class JaxForward:
         # batch gives itself away.
         longer = 0 if fixed_batch_size(self._model) else 1
         nest = keras.tree.map_structure(lambda leaf: _symbol(leaf, longer), batch)
-        with explaining(self._model, batch, _FAILURES), LOCK:
+        with self._explaining(batch), LOCK:
             activations, _, _ = jax.eval_shape(self._forward, values, nest)
         taps = self._taps[_kind(nest)]
         for tap, activation in zip(taps, activations, strict=True):
@@ -147,22 +117,20 @@ class JaxForward:
             return self._compiled(values, nest)
         except jax.errors.UnexpectedTracerError as error:
             # JAX notices only here that something would leave a loop.
-            raise self._confined(values, nest, str(error)) from error
+            raise self._refusal(values, nest, str(error)) from error
 
-    def _confined(self, values: list[Any], nest: Any, error: str) -> Exception:
-        """What to say of a pass that JAX refuses: which layer cannot leave a loop or
+    def _refusal(self, values: list[Any], nest: Any, error: str) -> Exception:
+        """Say which layer of a pass that JAX refuses cannot leave a loop or
         function.
         """
+        where = "a loop or compiled function"
         traced = re.search(r"traced for ([\w /]+)\.", error)
-        where = (
-            f"a loop or compiled function ({traced[1]})"
-            if traced
-            else "a loop or compiled function"
-        )
-        for layer in self._layers:
+        if traced:
+            where += f" ({traced[1]})"
+        for named in self._layers:
             alone = JaxForward(
                 self._model,
-                [layer],
+                [named],
                 training=self._training,
                 with_output=False,
                 eager=False,
@@ -173,14 +141,21 @@ class JaxForward:
                     continue
             except jax.errors.UnexpectedTracerError:
                 pass
-            except LayerError as unheard:
-                return unheard
-            return LayerError(confined(self._model, layer, where, eager=False))
-        msg = (
+            except LayerError as never_ran:
+                return never_ran
+            return self._confined_error(named, where)
+        return InputValueError(
             f"the model {self._model.name!r} keeps values of one compiled pass for the"
-            " next, which JAX refuses"
+            " next, which JAX refuses; pass eager=True to run operation by operation"
         )
-        return InputValueError(f"{msg}; pass eager=True to run operation by operation")
+
+    def _confines(self, tensor: Any) -> str | None:
+        """Name what a tensor cannot leave. Eagerly only rematerialization traces; else
+        `_refusal` finds it.
+        """
+        if self._eager and isinstance(tensor, jax.core.Tracer):
+            return "a rematerialized or compiled function"
+        return None
 
 
 def _symbol(leaf: Any, longer: int) -> Any:
@@ -196,15 +171,4 @@ def _kind(nest: Any) -> Any:
     return tuple(
         (tuple(leaf.shape), str(jax.dtypes.canonicalize_dtype(leaf.dtype)))
         for leaf in leaves
-    )
-
-
-def _confining_trace(tensor: Any, eager: bool) -> str | None:
-    """Name of what a tensor cannot leave. Eagerly only rematerialization traces; else
-    `_confined` finds it.
-    """
-    return (
-        "a rematerialized or compiled function"
-        if eager and isinstance(tensor, jax.core.Tracer)
-        else None
     )

@@ -6,31 +6,49 @@ from __future__ import annotations
 
 import fnmatch
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
 
 from ann2neo.errors import InputTypeError, LayerError
+from ann2neo.probe.adapter import LayerInfo
+from ann2neo.probe.keras.private import inner_layers
 
 __all__ = [
     "NamedLayer",
     "choose_layers",
     "fixed_batch_size",
     "holder_of",
-    "is_stateful",
+    "layers_of",
     "named_layers",
 ]
 
-Layers = Any
-"""A layer, a name, path or glob, a list of those, a predicate, or None."""
-
 
 class NamedLayer(NamedTuple):
-    """A layer and the one name that means it and no other in its model."""
+    """A layer and its description, with the one name that means it and no other in its
+    model.
+    """
 
-    key: str
+    info: LayerInfo
     layer: Any
-    number: int
+
+    @property
+    def key(self) -> str:
+        """Name of the layer."""
+        return self.info.key
+
+
+def _named(layer: Any, key: str, number: int) -> NamedLayer:
+    type_name = type(layer).__name__
+    info = LayerInfo(
+        key,
+        number,
+        type_name,
+        channels_first=getattr(layer, "data_format", None) == "channels_first",
+        has_steps=hasattr(layer, "return_sequences") or type_name == "TimeDistributed",
+    )
+    return NamedLayer(info, layer)
 
 
 def named_layers(model: Any) -> list[NamedLayer]:
@@ -50,24 +68,38 @@ def named_layers(model: Any) -> list[NamedLayer]:
     """
     layers = [
         layer
-        for layer in model._flatten_layers(include_self=False)
+        for layer in inner_layers(model)
         if not isinstance(layer, (keras.layers.InputLayer, keras.metrics.Metric))
     ]
     names = Counter(layer.name for layer in layers)
     paths = Counter(_path(layer) for layer in layers)
-    met: Counter[str] = Counter()
-    found = []
+    numbered: Counter[str] = Counter()
+    named = []
     for index, layer in enumerate(layers):
         key = layer.name
         if names[key] > 1:
             key = _path(layer)
             # A path that is another layer's plain name would mean two things.
             if paths[key] > 1 or names.get(key) == 1:
-                number = met[key]
-                met[key] += 1
+                number = numbered[key]
+                numbered[key] += 1
                 key = f"{key}#{number}"
-        found.append(NamedLayer(key, layer, index))
-    return found
+        named.append(_named(layer, key, index))
+    return named
+
+
+def layers_of(model: Any, infos: Sequence[LayerInfo]) -> list[NamedLayer]:
+    """The layers that some descriptions describe."""
+    known = named_layers(model)
+    return [
+        _itself(model, known) if info.number == len(known) else known[info.number]
+        for info in infos
+    ]
+
+
+def _itself(model: Any, known: list[NamedLayer]) -> NamedLayer:
+    """A model as the last of its layers."""
+    return _named(model, model.name, len(known))
 
 
 def _path(layer: Any) -> str:
@@ -75,7 +107,7 @@ def _path(layer: Any) -> str:
     return str(layer.path or layer.name)
 
 
-def choose_layers(model: Any, layers: Layers) -> list[NamedLayer]:
+def choose_layers(model: Any, layers: Any) -> list[NamedLayer]:
     """Find the layers a user means.
 
     Parameters
@@ -100,24 +132,24 @@ def choose_layers(model: Any, layers: Layers) -> list[NamedLayer]:
         If `layers` is none of the above.
     """
     known = named_layers(model)
-    wanted = layers if isinstance(layers, (list, tuple)) else [layers]
+    items = layers if isinstance(layers, (list, tuple)) else [layers]
     chosen = {
-        found.number: found
-        for item in wanted
-        for found in _matching(model, item, known)
+        match.info.number: match
+        for item in items
+        for match in _matching(model, item, known)
     }
     if not chosen:
         raise LayerError(
             f"layers={layers!r} chooses no layer; the model has {_listed(known)}"
         )
-    return [chosen[index] for index in sorted(chosen)]
+    return [chosen[number] for number in sorted(chosen)]
 
 
 def _matching(model: Any, item: Any, known: list[NamedLayer]) -> list[NamedLayer]:
     if isinstance(item, keras.Layer):
-        if item is model:
-            return [NamedLayer(item.name, item, len(known))]
-        matches = [found for found in known if found.layer is item]
+        matches = [
+            named for named in [*known, _itself(model, known)] if named.layer is item
+        ]
         if not matches:
             raise LayerError(
                 f"the layer {item.name!r} is not part of this model, which has"
@@ -125,53 +157,49 @@ def _matching(model: Any, item: Any, known: list[NamedLayer]) -> list[NamedLayer
             )
         return matches
     if isinstance(item, str):
-        return _named(item, known)
+        return _called(item, known)
     if callable(item):
-        return [found for found in known if item(found.layer)]
-    msg = (
-        f"layers must be layers, names, globs or a function of a layer, got {item!r}"
-        f" ({type(item).__name__})"
-    )
+        return [named for named in known if item(named.layer)]
     raise InputTypeError(
-        msg + "; name one of the model's layers, or None for the last hidden one"
+        f"layers must be layers, names, globs or a function of a layer, got {item!r}"
+        f" ({type(item).__name__}); name one of the model's layers, or None for the"
+        " last hidden one"
     )
 
 
-def _named(name: str, known: list[NamedLayer]) -> list[NamedLayer]:
-    exact = [found for found in known if found.key == name]
+def _called(name: str, known: list[NamedLayer]) -> list[NamedLayer]:
+    """The layer of a name or path, or those that a glob matches."""
+    exact = [named for named in known if named.key == name]
     exact = exact or [
-        found for found in known if name in {found.layer.name, found.layer.path}
+        named for named in known if name in {named.layer.name, named.layer.path}
     ]
     if len(exact) > 1:
-        keys = ", ".join(repr(found.key) for found in exact)
+        keys = ", ".join(repr(named.key) for named in exact)
         raise LayerError(
             f"the layer name {name!r} is ambiguous: it means any of {keys}; use one of"
             " these names"
         )
-    if exact:
-        return exact
-    matches = [
-        found
-        for found in known
-        if any(fnmatch.fnmatchcase(text, name) for text in _texts(found))
+    matches = exact or [
+        named
+        for named in known
+        if any(
+            fnmatch.fnmatchcase(text, name)
+            for text in (named.key, named.layer.name, _path(named.layer))
+        )
     ]
     if not matches:
         raise LayerError(f"unknown layer {name!r}; the model has {_listed(known)}")
     return matches
 
 
-def _texts(found: NamedLayer) -> set[str]:
-    return {found.key, found.layer.name, _path(found.layer)}
-
-
 def _listed(known: list[NamedLayer]) -> str:
-    return ", ".join(repr(found.key) for found in known) or "no layers"
+    return ", ".join(repr(named.key) for named in known) or "no layers"
 
 
 def holder_of(model: Any, layer: Any) -> Any:
     """The innermost layer that holds another one; the model if none does."""
     holders = [
-        found.layer for found in named_layers(model) if _holds(found.layer, layer)
+        named.layer for named in named_layers(model) if _holds(named.layer, layer)
     ]
     # The innermost holds no other holder.
     return next(
@@ -181,7 +209,7 @@ def holder_of(model: Any, layer: Any) -> Any:
 
 
 def _holds(holder: Any, layer: Any) -> bool:
-    return any(part is layer for part in holder._flatten_layers(include_self=False))
+    return any(part is layer for part in inner_layers(holder))
 
 
 def fixed_batch_size(model: Any) -> int | None:
@@ -192,10 +220,3 @@ def fixed_batch_size(model: Any) -> int | None:
     return next(
         (int(tensor.shape[0]) for tensor in inputs if tensor.shape[0] is not None), None
     )
-
-
-def is_stateful(model: Any) -> bool:
-    """Whether a layer carries something from one batch to the next, as a stateful
-    recurrent layer does.
-    """
-    return any(getattr(found.layer, "stateful", False) for found in named_layers(model))

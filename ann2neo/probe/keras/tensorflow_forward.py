@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from ann2neo.probe.adapter import Passed, State, Tap, TapShape
 from ann2neo.probe.keras.capture import LOCK
 from ann2neo.probe.keras.forward import (
-    Passed,
-    State,
-    Tap,
-    TapShape,
+    KerasForward,
     check_batch_axis,
-    explaining,
-    run_model,
     state_values,
     tap_shapes,
-    taps_of,
     variables_of,
 )
-from ann2neo.probe.keras.layers import NamedLayer, fixed_batch_size
+from ann2neo.probe.keras.layers import fixed_batch_size
+from ann2neo.probe.keras.private import SEED_STATE
 
 __all__ = ["TensorFlowForward"]
-
-_FAILURES = (
-    ValueError,
-    TypeError,
-    AttributeError,
-    LookupError,
-    NotImplementedError,
-    tf.errors.OpError,
-)
 
 
 class _Compiled(NamedTuple):
@@ -48,29 +35,27 @@ class _Compiled(NamedTuple):
     variables: list[Any]
 
 
-class TensorFlowForward:
-    """Forward pass compiled as a `tf.function` for every kind of batch; see
-    `make_forward`.
-    """
+class TensorFlowForward(KerasForward):
+    """Forward pass compiled as a `tf.function` for every kind of batch."""
 
-    def __init__(
-        self,
-        model: Any,
-        layers: Sequence[NamedLayer],
-        *,
-        training: bool,
-        with_output: bool,
-        eager: bool,
-    ) -> None:
-        self._model, self._layers = model, tuple(layers)
-        self._training, self._with_output, self._eager = training, with_output, eager
+    failures = (
+        ValueError,
+        TypeError,
+        AttributeError,
+        LookupError,
+        NotImplementedError,
+        tf.errors.OpError,
+    )
+
+    def __init__(self, *arguments: Any, **settings: bool) -> None:
+        super().__init__(*arguments, **settings)
         self._compiled: dict[Any, _Compiled] = {}
 
     def __call__(
         self, batch: Any, state: State, rng: np.random.Generator | None
     ) -> Passed:
         """Run one batch; see `Forward`."""
-        with explaining(self._model, batch, _FAILURES):
+        with self._explaining(batch):
             tensors = [tf.convert_to_tensor(leaf) for leaf in keras.tree.flatten(batch)]
             if self._eager:
                 return self._run_eagerly(batch, tensors, state, rng)
@@ -87,7 +72,7 @@ class TensorFlowForward:
     def outputs_of(self, batch: Any) -> list[TapShape]:
         """What is recorded of such a batch; see `Forward`."""
         if not self._eager:
-            with explaining(self._model, batch, _FAILURES):
+            with self._explaining(batch):
                 tensors = [
                     tf.convert_to_tensor(leaf) for leaf in keras.tree.flatten(batch)
                 ]
@@ -106,7 +91,7 @@ class TensorFlowForward:
         def trace(tensors: list[Any]) -> None:
             run(keras.tree.pack_sequence_as(batch, tensors))
 
-        with explaining(self._model, batch, _FAILURES):
+        with self._explaining(batch):
             tf.function(trace, autograph=False).get_concrete_function(specs)
 
     def _compiled_for(self, batch: Any, tensors: list[Any]) -> _Compiled:
@@ -132,19 +117,13 @@ class TensorFlowForward:
 
         def forward(inputs: list[Any], values: list[Any]) -> Any:
             nonlocal taps, changed
-            nest = keras.tree.pack_sequence_as(batch, inputs)
             mapping = list(zip(variables, values, strict=True))
-            layers = [layer.layer for layer in self._layers]
-            heard, outputs, updates = run_model(
-                self._model, layers, nest, mapping, self._training
-            )
-            taps, activations = taps_of(
-                self._model, self._layers, heard, _confining_graph, eager=False
-            )
-            changed = [variable for variable, _ in updates]
-            after = {id(variable): value for variable, value in updates}
+            run = self._run(keras.tree.pack_sequence_as(batch, inputs), mapping)
+            taps = run.taps
+            changed = [variable for variable, _ in run.updates]
+            after = {id(variable): value for variable, value in run.updates}
             carried = [after.get(id(variable), value) for variable, value in mapping]
-            return activations, outputs if self._with_output else None, carried
+            return run.activations, run.output, carried
 
         inputs = [self._spec(tensor) for tensor in tensors]
         with LOCK:
@@ -177,11 +156,10 @@ class TensorFlowForward:
         state: State,
         rng: np.random.Generator | None,
     ) -> Passed:
-        variables = variables_of(self._model)
         variables = [
             v
-            for v in variables
-            if id(v) in state or (rng is not None and v.name == "seed_generator_state")
+            for v in variables_of(self._model)
+            if id(v) in state or (rng is not None and v.name == SEED_STATE)
         ]
         mapping = list(zip(variables, state_values(variables, state, rng), strict=True))
         nest = keras.tree.pack_sequence_as(batch, tensors)
@@ -189,30 +167,18 @@ class TensorFlowForward:
             before = tf.config.functions_run_eagerly()
             tf.config.run_functions_eagerly(True)
             try:
-                layers = [layer.layer for layer in self._layers]
-                heard, outputs, updates = run_model(
-                    self._model, layers, nest, mapping, self._training
-                )
+                run = self._run(nest, mapping)
             finally:
                 tf.config.run_functions_eagerly(before)
-        taps, activations = taps_of(
-            self._model, self._layers, heard, _confining_graph, eager=True
-        )
-        for tap, activation in zip(taps, activations, strict=True):
+        for tap, activation in zip(run.taps, run.activations, strict=True):
             check_batch_axis(tap, activation.shape, tensors[0].shape[0])
-        output = outputs if self._with_output else None
-        return Passed(taps, activations, output, {id(v): value for v, value in updates})
+        after = {id(variable): value for variable, value in run.updates}
+        return Passed(run.taps, run.activations, run.output, after)
 
-
-def _confining_graph(tensor: Any) -> str | None:
-    """Name of the graph that a tensor cannot leave, None if it is the pass's own or
-    there is none.
-    """
-    if isinstance(tensor, tf.__internal__.EagerTensor):
-        return None
-    here = tf.compat.v1.get_default_graph()
-    return (
-        None
-        if tensor.graph is here
-        else f"a loop or compiled function ({tensor.graph.name})"
-    )
+    def _confines(self, tensor: Any) -> str | None:
+        """Name of the graph that a tensor cannot leave, unless it is the pass's own."""
+        if not tf.is_symbolic_tensor(tensor):
+            return None
+        if tensor.graph is tf.compat.v1.get_default_graph():
+            return None
+        return f"a loop or compiled function ({tensor.graph.name})"

@@ -1,4 +1,4 @@
-"""Crossings: where activations lie above their thresholds, found and packed by the
+"""Packing: where activations lie above their thresholds, found and packed by the
 backend in one pass over memory.
 """
 
@@ -12,36 +12,15 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from ann2neo.errors import ActivationError
-from ann2neo.probe.keras.forward import Tap
-
-__all__ = ["crossings", "not_finite", "to_numpy"]
+__all__ = ["pack_spikes"]
 
 _NOT_FINITE = 256
 
 
-def crossings(
+def pack_spikes(
     activations: Any, limits: npt.NDArray[Any], index: npt.NDArray[np.int32] | None
 ) -> tuple[npt.NDArray[np.uint8], bool]:
-    """Compare activations with thresholds.
-
-    Parameters
-    ----------
-    activations : tensor of the backend, shape (n_samples, ...)
-        Activations of one output.
-    limits : ndarray of float32 or float64, shape () or (n_chosen,)
-        Thresholds, as `below_in_float32` gives them; float64 for activations of that
-        type.
-    index : ndarray of int32, shape (n_chosen,), or None
-        Units to keep, in C order of the output; all if None.
-
-    Returns
-    -------
-    packed : ndarray of uint8, shape (ceil(n_samples / 8), n_chosen)
-        Where a unit spiked, eight samples a byte, first sample in the lowest bit.
-    finite : bool
-        Whether all these activations are finite; where not, `packed` means nothing.
-    """
+    """Compare activations with thresholds; see `Adapter.pack_spikes`."""
     compare = _comparison(
         keras.backend.backend(),
         tuple(activations.shape),
@@ -50,14 +29,10 @@ def crossings(
         str(limits.dtype),
         None if index is None else len(index),
     )
-    words = _view(
-        compare(activations, limits)
-        if index is None
-        else compare(activations, limits, index)
-    )
-    return words.view(np.uint8)[:, :: words.itemsize], not words.size or bool(
-        words.max() < _NOT_FINITE
-    )
+    chosen = () if index is None else (index,)
+    words = _view(compare(activations, limits, *chosen))
+    finite = not words.size or bool(words.max() < _NOT_FINITE)
+    return words.view(np.uint8)[:, :: words.itemsize], finite
 
 
 @functools.lru_cache(maxsize=4096)
@@ -131,49 +106,4 @@ def _view(tensor: Any) -> npt.NDArray[Any]:
         np.asarray(tensor)
         if keras.backend.backend() == "jax"
         else np.from_dlpack(tensor)
-    )
-
-
-def to_numpy(tensor: Any) -> npt.NDArray[Any]:
-    """A tensor of the backend as an array of its own."""
-    return np.asarray(keras.ops.convert_to_numpy(tensor))
-
-
-def not_finite(
-    activations: Any,
-    tap: Tap,
-    index: npt.NDArray[np.int32] | None,
-    first_presentation: int,
-) -> ActivationError:
-    """The error for a batch with NaN or infinite activations: names layer, presentation
-    and unit.
-
-    Parameters
-    ----------
-    activations : tensor of the backend, shape (n_samples, ...)
-        Activations of one output.
-    tap : Tap
-        Which output.
-    index : ndarray of int32 or None
-        Units that are recorded; None for all.
-    first_presentation : int
-        Number of the batch's first presentation.
-
-    Returns
-    -------
-    ActivationError
-        To be raised.
-    """
-    wide = keras.backend.standardize_dtype(activations.dtype) == "float64"
-    values = to_numpy(activations if wide else keras.ops.cast(activations, "float32"))
-    flat = values.reshape(len(values), -1)
-    units = np.arange(flat.shape[1]) if index is None else index
-    row, column = np.argwhere(~np.isfinite(flat[:, units]))[0]
-    unit = units[column]
-    msg = (
-        f"the layer {tap} gave {flat[row, unit]} at presentation"
-        f" {first_presentation + row}, unit {unit}; activations"
-    )
-    return ActivationError(
-        f"{msg} must be finite: look for a diverged network or unscaled input"
     )

@@ -1,0 +1,198 @@
+"""The adapter for Keras models; see `ann2neo.probe.adapter`."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo.probe.adapter import Adapter, LayerInfo, Tap, TapShape
+from ann2neo.probe.keras.capture import LayerCall, capture_all, tensors_of
+from ann2neo.probe.keras.forward import KerasForward, make_forward
+from ann2neo.probe.keras.hidden import last_hidden_layer
+from ann2neo.probe.keras.layers import (
+    choose_layers,
+    fixed_batch_size,
+    layers_of,
+    named_layers,
+)
+from ann2neo.probe.keras.packing import pack_spikes
+from ann2neo.probe.keras.private import maker_of, was_called_once
+from ann2neo.probe.provenance import arrays_sha256, package_versions
+
+__all__ = ["KerasAdapter", "make_adapter"]
+
+_BATCH_BYTES = {"tensorflow": 1 << 26, "jax": 1 << 23}
+"""Largest layer of a batch. TensorFlow wants few calls; JAX asks the system for its
+memory anew for every batch that is larger than this.
+"""
+_LARGEST_BATCH = 1024
+_LARGEST_UNKNOWN_BATCH = 256
+
+
+def make_adapter(model: Any, *, training: bool, eager: bool) -> KerasAdapter:
+    """Make the adapter of a Keras model, or say why it cannot be recorded.
+
+    Parameters
+    ----------
+    model, training, eager
+        As in `ann2neo.probe.adapter.adapter_for`.
+    """
+    if not isinstance(model, keras.Model):
+        raise InputTypeError(
+            f"model must be a keras.Model, got {type(model).__name__}; for other"
+            " frameworks use Recording.from_activations"
+        )
+    if not model.built:
+        raise InputValueError(
+            f"the model {model.name!r} has no weights yet, and recording must not make"
+            " them; call it once on a batch, or model.build(shape), before recording"
+        )
+    return KerasAdapter(model, training=training, eager=eager)
+
+
+class KerasAdapter(Adapter):
+    """What the probe asks of Keras about one model."""
+
+    def __init__(self, model: Any, *, training: bool, eager: bool) -> None:
+        self._model, self._training, self._eager = model, training, eager
+        self._forwards: dict[tuple[tuple[LayerInfo, ...], bool], KerasForward] = {}
+        inputs = getattr(model, "inputs", None)
+        self.model_name = str(model.name)
+        self.n_inputs = None if inputs is None else len(keras.tree.flatten(inputs))
+        self.fixed_batch_size = fixed_batch_size(model)
+        self.is_stateful = any(
+            getattr(named.layer, "stateful", False) for named in named_layers(model)
+        )
+        self.ends_in_sigmoid = _ends_in_sigmoid(model)
+
+    def choose_layers(self, layers: Any) -> tuple[LayerInfo, ...]:
+        """Find the layers a user means; see `Adapter`."""
+        return tuple(named.info for named in choose_layers(self._model, layers))
+
+    def last_hidden(self, batch: Any) -> Tap:
+        """Find the last hidden layer; see `Adapter`."""
+        calls: list[LayerCall] = []
+        outputs: list[Any] = []
+
+        def run(nest: Any) -> None:
+            stateless = keras.StatelessScope(initialize_variables=False)
+            with capture_all() as captured, stateless:
+                outputs.extend(tensors_of(self._model(nest, training=self._training)))
+            calls.extend(captured)
+
+        self._make_forward((), with_output=False).abstractly(batch, run)
+        return last_hidden_layer(self._model, calls, outputs)
+
+    def forward(
+        self, layers: Sequence[LayerInfo], *, with_output: bool
+    ) -> KerasForward:
+        """Return the pass that records some layers; see `Adapter`."""
+        key = (tuple(layers), with_output)
+        if key not in self._forwards:
+            self._forwards[key] = self._make_forward(layers, with_output=with_output)
+        return self._forwards[key]
+
+    def _make_forward(
+        self, layers: Sequence[LayerInfo], *, with_output: bool
+    ) -> KerasForward:
+        return make_forward(
+            self._model,
+            layers_of(self._model, layers),
+            training=self._training,
+            with_output=with_output,
+            eager=self._eager,
+        )
+
+    def batch_size(self, shapes: Sequence[TapShape], batch: Any) -> int:
+        """A power of two from 8 on, so that a batch of the largest layer stays below
+        what the backend likes best.
+        """
+        model = self._model
+        sizes = [sum(math.prod(shape.shape) for shape in shapes)]
+        sizes += [math.prod(leaf.shape[1:]) for leaf in keras.tree.flatten(batch)]
+        size = _LARGEST_UNKNOWN_BATCH
+        if isinstance(model, (keras.Sequential, keras.Function)):
+            size = _LARGEST_BATCH
+            outputs = [layer.output for layer in model.layers if was_called_once(layer)]
+            sizes += [
+                math.prod(n or 1 for n in tensor.shape[1:])
+                for tensor in keras.tree.flatten(outputs)
+            ]
+        most = _BATCH_BYTES[keras.backend.backend()]
+        while size > 8 and 4 * max(sizes) * size > most:
+            size //= 2
+        return size
+
+    def batches(self, x: Any) -> Iterable[Any] | None:
+        """Batches of a PyDataset; see `Adapter`."""
+        return _Batches(x) if isinstance(x, keras.utils.PyDataset) else None
+
+    def as_input(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Convert floats to Keras' own float type, as `predict` does."""
+        floatx = keras.config.floatx()
+        if array.dtype.kind == "f" and array.dtype != floatx:
+            return array.astype(floatx)
+        return array
+
+    def pack_spikes(
+        self,
+        activations: Any,
+        limits: npt.NDArray[Any],
+        index: npt.NDArray[np.int32] | None,
+    ) -> tuple[npt.NDArray[np.uint8], bool]:
+        """Compare activations with thresholds; see `Adapter`."""
+        return pack_spikes(activations, limits, index)
+
+    def output_tensors(self, output: Any) -> list[Any]:
+        """List the tensors of the model's output."""
+        return list(keras.tree.flatten(output))
+
+    def to_numpy(self, tensor: Any) -> npt.NDArray[Any]:
+        """Copy a tensor into an array."""
+        return np.asarray(keras.ops.convert_to_numpy(tensor))
+
+    def fingerprint(self) -> dict[str, str]:
+        """Describe model, weights and versions; see `Adapter`."""
+        backend = keras.backend.backend()
+        # The distribution of a backend may go by another name, such as tensorflow-cpu;
+        # the module knows.
+        version = str(importlib.import_module(backend).__version__)
+        weights = (np.asarray(weight.numpy()) for weight in self._model.weights)
+        return {
+            **package_versions("keras"),
+            f"{backend}_version": version,
+            "backend": backend,
+            "model_name": self.model_name,
+            "model_class": type(self._model).__name__,
+            "weights_sha256": arrays_sha256(weights),
+        }
+
+
+class _Batches:
+    """Batches of a PyDataset, which has a length and numbered batches but need not be
+    iterable.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self._dataset[number] for number in range(len(self._dataset)))
+
+
+def _ends_in_sigmoid(model: Any) -> bool:
+    outputs = keras.tree.flatten(getattr(model, "outputs", None) or [])
+    if len(outputs) != 1:
+        return False
+    last = maker_of(outputs[0])
+    return (
+        isinstance(last, keras.layers.Layer)
+        and getattr(last, "activation", None) is keras.activations.sigmoid
+    )

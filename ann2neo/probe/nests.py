@@ -1,0 +1,41 @@
+"""Nests: arrays in lists, tuples and dictionaries, as models take them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["leaves_of", "map_leaves"]
+
+
+def leaves_of(nest: Any) -> list[Any]:
+    """List what a nest holds, entries of dictionaries in the order of their keys.
+
+    Examples
+    --------
+    >>> leaves_of({"b": [1, 2], "a": 3})
+    [3, 1, 2]
+    """
+    if isinstance(nest, Mapping):
+        nest = [nest[key] for key in sorted(nest)]
+    if isinstance(nest, (list, tuple)):
+        return [leaf for part in nest for leaf in leaves_of(part)]
+    return [nest]
+
+
+def map_leaves(function: Callable[[Any], Any], nest: Any) -> Any:
+    """Apply a function to all that a nest holds.
+
+    Examples
+    --------
+    >>> map_leaves(str, {"b": [1, 2], "a": (3,)})
+    {'b': ['1', '2'], 'a': ('3',)}
+    """
+    if isinstance(nest, Mapping):
+        return {key: map_leaves(function, part) for key, part in nest.items()}
+    if not isinstance(nest, (list, tuple)):
+        return function(nest)
+    parts = [map_leaves(function, part) for part in nest]
+    if hasattr(nest, "_fields"):
+        return type(nest)(*parts)
+    return tuple(parts) if isinstance(nest, tuple) else parts

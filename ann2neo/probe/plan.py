@@ -1,0 +1,290 @@
+"""The plan of a recording: all that is decided before the network sees its stimuli."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ann2neo._checks import seed_or_new, whole_number
+from ann2neo.errors import InputValueError
+from ann2neo.probe.adapter import Adapter, Forward, LayerInfo, Tap
+from ann2neo.probe.nests import leaves_of
+from ann2neo.probe.predictions import classes_of
+from ann2neo.probe.quantiles import limits_by_quantile
+from ann2neo.probe.stimuli import (
+    ArrayStimuli,
+    Batch,
+    Stimuli,
+    as_stimuli,
+    checked_labels,
+)
+from ann2neo.probe.thresholds import checked_threshold, rule_in_words
+from ann2neo.probe.unit_layout import UnitLayout, lay_out_units
+from ann2neo.recording.tables import checked_units, table_sha256
+
+__all__ = ["RecordingPlan", "Selection", "make_plan"]
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """Which layers are recorded.
+
+    Parameters
+    ----------
+    layers : tuple of LayerInfo
+        The layers.
+    only : Tap or None
+        The one output to keep, where the layers give more; None for all.
+    """
+
+    layers: tuple[LayerInfo, ...]
+    only: Tap | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordingPlan:
+    """What is shown to which network, in which way, and what is recorded of it.
+
+    Parameters
+    ----------
+    adapter : Adapter
+        The framework.
+    selection : Selection
+        The recorded layers.
+    forward : Forward
+        The forward pass.
+    stimuli : Stimuli
+        The stimuli.
+    first_batch : Batch
+        Some of them.
+    labels : ndarray, shape (n_samples,), or None
+        The user's labels; None if there are none, or they come along with the stimuli.
+    rules : mapping of str to (float, str or ndarray)
+        Threshold of each layer, as the user gave it.
+    layout : UnitLayout
+        The recorded units and where they lie.
+    batch_size : int
+        Samples in a forward pass, where the stimuli can be indexed.
+    n_repeats : int
+        How often everything is shown.
+    seed : int
+        Seeds the order, anew for each repeat, the choice of units and the noise.
+    shuffle : bool
+        Whether the order is random.
+    training : bool
+        Whether the network runs as in training. Stochastic layers are then seeded batch
+        by batch, so that a batch does not depend on those before it.
+    read_classes : callable or None
+        Reads classes from the model's output, or None where it holds none; None where
+        no predictions are wanted.
+    """
+
+    adapter: Adapter
+    selection: Selection
+    forward: Forward
+    stimuli: Stimuli
+    first_batch: Batch
+    labels: npt.NDArray[Any] | None
+    rules: Mapping[str, Any]
+    layout: UnitLayout
+    batch_size: int
+    n_repeats: int
+    seed: int
+    shuffle: bool
+    training: bool
+    read_classes: Callable[[Any], npt.NDArray[np.int32] | None] | None
+
+    @property
+    def n_time_bins(self) -> int | None:
+        """Bins of the whole recording; None where only the end of the stimuli will
+        tell.
+        """
+        n = self.stimuli.n_samples
+        return None if n is None else n * self.n_repeats
+
+    @property
+    def order(self) -> str:
+        """Order of the stimuli, as phases keep it."""
+        if self.shuffle and not self.adapter.is_stateful:
+            return "random"
+        if not self.shuffle and isinstance(self.stimuli, ArrayStimuli):
+            return "stored"
+        # What comes in batches may have been shuffled where it comes from.
+        return "unknown"
+
+    def provenance(self, more: Mapping[str, Any]) -> dict[str, str]:
+        """Facts about the recording, with further ones of the user's; hashes the
+        weights.
+        """
+        rules = {key: rule_in_words(rule) for key, rule in self.rules.items()}
+        indexed = isinstance(self.stimuli, ArrayStimuli)
+        return {
+            **self.adapter.fingerprint(),
+            "layers": ", ".join(layer.key for layer in self.selection.layers),
+            "threshold": json.dumps(rules),
+            "training": str(self.training),
+            "seed": str(self.seed),
+            "n_repeats": str(self.n_repeats),
+            "batch_size": str(self.batch_size) if indexed else "as given",
+            "order": self.order,
+            **{str(key): str(value) for key, value in more.items()},
+        }
+
+    def identity(self, facts: Mapping[str, str]) -> dict[str, str]:
+        """All that the bits depend on, by which an interrupted recording knows the
+        call that goes on with it.
+
+        Parameters
+        ----------
+        facts : mapping of str to str
+            The recording's provenance, and other facts that must be the same.
+        """
+        digest = hashlib.sha256()
+        for leaf in leaves_of(self.first_batch.data):
+            digest.update(f"{leaf.dtype} {leaf.shape}".encode())
+            digest.update(
+                leaf.tobytes() if leaf.dtype != object else repr(leaf.tolist()).encode()
+            )
+        units = checked_units(self.layout.units, len(self.layout.units))
+        # The name of a model counts up within a process, and says nothing that its
+        # weights do not.
+        return {
+            **{key: value for key, value in facts.items() if key != "model_name"},
+            "first stimuli": digest.hexdigest(),
+            "n_samples": str(self.stimuli.n_samples),
+            "predictions": str(self.read_classes is not None),
+            "units": table_sha256(units),
+        }
+
+
+def make_plan(
+    adapter: Adapter,
+    selection: Selection | None,
+    x: Any,
+    *,
+    threshold: Any,
+    units: Any,
+    training: bool,
+    labels: Any = None,
+    predictions: bool | None = None,
+    seed: int | None,
+    shuffle: bool,
+    batch_size: int | None = None,
+    n_samples: int | None = None,
+    n_repeats: int = 1,
+) -> RecordingPlan:
+    """Check all arguments of a recording and decide what they leave open.
+
+    Parameters
+    ----------
+    adapter : Adapter
+        The framework.
+    selection : Selection or None
+        The layers to record; None for the last hidden one.
+    x, labels, predictions, seed, shuffle, batch_size, n_samples, n_repeats
+        As in `ann2neo.record`.
+    threshold, units, training
+        As in `Probe`.
+
+    Returns
+    -------
+    RecordingPlan
+        The plan.
+
+    Raises
+    ------
+    ActivationError, InputTypeError, InputValueError, LayerError
+        As `ann2neo.record`.
+    """
+    seed = seed_or_new(seed)
+    n_repeats = whole_number(n_repeats, "n_repeats")
+    if batch_size is not None:
+        batch_size = whole_number(batch_size, "batch_size")
+    stimuli = as_stimuli(x, n_samples, adapter)
+    if labels is not None:
+        labels = checked_labels(labels, stimuli.n_samples, as_numbers=bool(predictions))
+    if isinstance(stimuli, ArrayStimuli):
+        _check_fixed_batch(adapter, stimuli.n_samples, batch_size)
+    elif shuffle:
+        raise InputValueError(
+            "these stimuli come batch by batch and cannot be indexed, so ann2neo cannot"
+            " shuffle them; pass shuffle=False to show them as they come, or arrays"
+        )
+    elif n_repeats > 1 and stimuli.read_once:
+        raise InputValueError(
+            f"n_repeats={n_repeats} shows the stimuli again, and an iterator can be"
+            " read only once; pass arrays, or a data set that can be iterated over"
+            " again"
+        )
+    first = stimuli.first(adapter.fixed_batch_size)
+    if selection is None:
+        tap = adapter.last_hidden(first.data)
+        selection = Selection((tap.layer,), tap)
+        _LOG.info("recording the last hidden layer, %r", tap.layer.key)
+    rules = checked_threshold(threshold, [layer.key for layer in selection.layers])
+    if predictions is None:
+        known = first.labels if labels is None else labels
+        with_classes = known is not None and known.dtype.kind in "iub"
+    else:
+        with_classes = bool(predictions)
+    forward = adapter.forward(selection.layers, with_output=with_classes)
+    shapes = forward.outputs_of(first.data)
+    batch_size = (
+        adapter.fixed_batch_size or batch_size or adapter.batch_size(shapes, first.data)
+    )
+    limits = limits_by_quantile(
+        adapter,
+        forward,
+        stimuli,
+        shapes,
+        rules,
+        seed=seed,
+        batch_size=batch_size,
+        training=training,
+    )
+    read_classes = functools.partial(classes_of, adapter, required=bool(predictions))
+    return RecordingPlan(
+        adapter=adapter,
+        selection=selection,
+        forward=forward,
+        stimuli=stimuli,
+        first_batch=first,
+        labels=labels,
+        rules=rules,
+        layout=lay_out_units(shapes, limits, selection.only, units, seed),
+        batch_size=batch_size,
+        n_repeats=n_repeats,
+        seed=seed,
+        shuffle=shuffle,
+        training=training,
+        read_classes=read_classes if with_classes else None,
+    )
+
+
+def _check_fixed_batch(
+    adapter: Adapter, n_samples: int, batch_size: int | None
+) -> None:
+    """Refuse samples that a model with a batch size of its own cannot take."""
+    fixed = adapter.fixed_batch_size
+    if fixed is None:
+        return
+    rule = f"the model {adapter.model_name!r} takes batches of {fixed} only"
+    if batch_size not in {None, fixed}:
+        raise InputValueError(
+            f"{rule}, got batch_size={batch_size}; leave batch_size out"
+        )
+    if n_samples % fixed:
+        raise InputValueError(
+            f"{rule}, and {n_samples} samples do not divide; show"
+            f" {n_samples - n_samples % fixed} of them"
+        )

@@ -1,0 +1,282 @@
+"""Show the stimuli of a plan to its network, batch by batch, and write the spikes into
+a raster.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ann2neo.errors import ActivationError, LayerError
+from ann2neo.probe.adapter import Passed
+from ann2neo.probe.plan import RecordingPlan
+from ann2neo.probe.stimuli import ArrayStimuli, Batch
+from ann2neo.probe.unit_layout import UnitBlock, UnitLayout
+from ann2neo.raster import RasterBuilder
+from ann2neo.recording.folder import UnfinishedFolder
+
+__all__ = ["Presented", "joined", "show"]
+
+_STAGED_BYTES = 128
+IntArray = npt.NDArray[np.int32]
+
+
+@dataclasses.dataclass(frozen=True)
+class Presented:
+    """What came back from showing the stimuli once, beside the spikes.
+
+    Parameters
+    ----------
+    stimulus_id : ndarray of int64, shape (n_presentations,)
+        Which sample was shown in each bin.
+    labels : ndarray, shape (n_presentations,), or None
+        Labels that came along with the stimuli.
+    predictions : ndarray of int32, shape (n_presentations,), or None
+        Classes the network named.
+    """
+
+    stimulus_id: npt.NDArray[np.int64]
+    labels: npt.NDArray[Any] | None
+    predictions: IntArray | None
+
+
+def show(
+    plan: RecordingPlan, folder: UnfinishedFolder | None, progress: Any
+) -> tuple[RasterBuilder, list[Presented]]:
+    """Show everything, one presentation per bin, repeat after repeat.
+
+    Parameters
+    ----------
+    plan : RecordingPlan
+        What is shown, and how.
+    folder : UnfinishedFolder or None
+        Keeps the bits and how far the recording got, and may know where to go on; None
+        keeps them in memory.
+    progress : tqdm.tqdm
+        Moved along.
+
+    Returns
+    -------
+    builder : RasterBuilder
+        Holds the spikes.
+    repeats : list of Presented
+        One per repeat.
+
+    Raises
+    ------
+    ActivationError, LayerError, InputValueError
+        As `ann2neo.record`.
+    """
+    bits = None if folder is None else folder.bits
+    builder = RasterBuilder(len(plan.layout.units), plan.n_time_bins or 0, bits)
+    repeats: list[Presented] = []
+    position = 0
+    for repeat in range(plan.n_repeats):
+        repeats.append(_show_once(plan, repeat, position, builder, folder, progress))
+        position += len(repeats[-1].stimulus_id)
+    return builder, repeats
+
+
+def _show_once(
+    plan: RecordingPlan,
+    repeat: int,
+    begin: int,
+    builder: RasterBuilder,
+    folder: UnfinishedFolder | None,
+    progress: Any,
+) -> Presented:
+    ids, classes, batches = _remaining(plan, repeat, begin, folder)
+    progress.update(len(ids[0]))
+    labels: list[npt.NDArray[Any] | None] = []
+    state: Any = {}
+    position = begin + len(ids[0])
+    stage = _Stage(plan.layout, builder)
+
+    def keep(
+        passed: Passed, first_bin: int, n_bins: int, named: IntArray | None
+    ) -> None:
+        builder.extend(first_bin + n_bins)
+        stage.write(first_bin, n_bins, _packed(passed, plan, first_bin))
+        # A network that carries a state from batch to batch could not be taken up in
+        # between.
+        if folder is not None and (plan.training or not passed.state):
+            folder.keep(first_bin + n_bins, named, stage.flush)
+
+    with _OneBehind() as behind:
+        for number, batch in batches:
+            n_bins = len(batch.stimulus_id)
+            rng = None
+            if plan.training:
+                rng = np.random.default_rng((plan.seed, repeat, number))
+            passed = plan.forward(batch.data, state, rng)
+            state = passed.state
+            named = None
+            if plan.read_classes is not None:
+                named = plan.read_classes(passed.output)
+            ids.append(batch.stimulus_id)
+            labels.append(batch.labels)
+            classes.append(named)
+            behind.start(keep, passed, position, n_bins, named)
+            position += n_bins
+            progress.update(n_bins)
+    stage.flush()
+    return Presented(np.concatenate(ids), joined(labels), joined(classes))
+
+
+class _OneBehind:
+    """Works in a thread of its own on one batch while the next is computed; what goes
+    wrong is raised at the next.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "ann2neo-packing")
+        self._work: Future[None] | None = None
+
+    def start(self, work: Callable[..., None], *arguments: Any) -> None:
+        """Wait for the work before, and start this."""
+        self._wait()
+        self._work = self._thread.submit(work, *arguments)
+
+    def _wait(self) -> None:
+        work, self._work = self._work, None
+        if work is not None:
+            work.result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # An error of the batch before is the first there was, whatever happened to the
+        # one after it.
+        try:
+            self._wait()
+        finally:
+            self._thread.shutdown()
+
+
+def _remaining(
+    plan: RecordingPlan, repeat: int, begin: int, folder: UnfinishedFolder | None
+) -> tuple[
+    list[npt.NDArray[np.int64]], list[IntArray | None], Iterator[tuple[int, Batch]]
+]:
+    """Samples of a repeat that an earlier run has shown, the classes named then, and
+    the numbered batches still to be shown.
+    """
+    stimuli = plan.stimuli
+    if not isinstance(stimuli, ArrayStimuli):
+        return [np.zeros(0, np.int64)], [], enumerate(stimuli.batches())
+    n = stimuli.n_samples
+    order = np.arange(n)
+    if plan.shuffle:
+        order = np.random.default_rng((plan.seed, repeat)).permutation(n)
+    n_done = 0
+    classes: list[IntArray | None] = []
+    if folder is not None and folder.n_done > begin:
+        n_done = min(folder.n_done - begin, n)
+        kept = np.array(folder.predictions[begin : begin + n_done])
+        classes = [kept if (kept >= 0).all() else None]
+    batches = stimuli.batches(order if plan.shuffle else None, plan.batch_size, n_done)
+    first_number = -(-n_done // plan.batch_size)
+    return [order[:n_done]], classes, enumerate(batches, start=first_number)
+
+
+class _Stage:
+    """Collects packed batches until rows of the raster can be written in whole cache
+    lines: twice as fast.
+    """
+
+    def __init__(self, layout: UnitLayout, builder: RasterBuilder) -> None:
+        self._layout, self._builder = layout, builder
+        self._waiting = [
+            np.empty((_STAGED_BYTES, block.n_units), np.uint8)
+            for block in layout.blocks
+        ]
+        self._first_bin = self._n_bytes = 0
+
+    def write(
+        self, first_bin: int, n_bins: int, packed: list[npt.NDArray[np.uint8]]
+    ) -> None:
+        """Take the spikes of one batch, an array per block of units."""
+        n_bytes = -(-n_bins // 8)
+        if self._n_bytes + n_bytes > _STAGED_BYTES:
+            self.flush()
+        if first_bin % 8 or n_bins % 8 or n_bytes > _STAGED_BYTES:
+            self.flush()
+            self._put(first_bin, n_bins, packed)
+            return
+        if not self._n_bytes:
+            self._first_bin = first_bin
+        for waiting, spikes in zip(self._waiting, packed, strict=True):
+            waiting[self._n_bytes : self._n_bytes + n_bytes] = spikes
+        self._n_bytes += n_bytes
+
+    def flush(self) -> None:
+        """Write what waits into the raster."""
+        if self._n_bytes:
+            self._put(
+                self._first_bin,
+                8 * self._n_bytes,
+                [waiting[: self._n_bytes] for waiting in self._waiting],
+            )
+            self._n_bytes = 0
+
+    def _put(
+        self, first_bin: int, n_bins: int, packed: list[npt.NDArray[np.uint8]]
+    ) -> None:
+        for block, spikes in zip(self._layout.blocks, packed, strict=True):
+            self._builder.write_packed(first_bin, spikes, n_bins, block.first_unit)
+
+
+def joined(parts: Sequence[npt.NDArray[Any] | None]) -> npt.NDArray[Any] | None:
+    """Parts one after another, the only one as it is; None if one of them is
+    not known.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if known and len(known) == len(parts) else None
+
+
+def _packed(
+    passed: Passed, plan: RecordingPlan, position: int
+) -> list[npt.NDArray[np.uint8]]:
+    """Pack the spikes of a batch, an array per block of units."""
+    taps = plan.layout.taps
+    if passed.taps != taps:
+        odd = min(set(taps) ^ set(passed.taps))
+        n_calls = len({tap.call_index for tap in passed.taps if tap.layer == odd.layer})
+        raise LayerError(
+            f"the layer {odd.layer.key!r} ran {n_calls} times at presentation"
+            f" {position}, and not as often before; only layers that run alike on every"
+            " batch can be recorded"
+        )
+    activations = dict(zip(taps, passed.activations, strict=True))
+    arrays = []
+    for block in plan.layout.blocks:
+        tensor = activations[block.tap]
+        packed, finite = plan.adapter.pack_spikes(tensor, block.limits, block.index)
+        if not finite:
+            raise _not_finite(plan.adapter.to_numpy(tensor), block, position)
+        arrays.append(packed)
+    return arrays
+
+
+def _not_finite(
+    activations: npt.NDArray[Any], block: UnitBlock, position: int
+) -> ActivationError:
+    """Name layer, presentation and unit of the first activation that is not finite."""
+    # Types of frameworks that NumPy does not know may not do more than this.
+    flat = activations.astype(np.float64).reshape(len(activations), -1)
+    units = np.arange(flat.shape[1]) if block.index is None else block.index
+    row, column = np.argwhere(~np.isfinite(flat[:, units]))[0]
+    unit = units[column]
+    return ActivationError(
+        f"the layer {block.tap} gave {flat[row, unit]} at presentation"
+        f" {position + row}, unit {unit}; activations must be finite: look for a"
+        " diverged network or unscaled input"
+    )

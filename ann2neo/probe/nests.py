@@ -16,11 +16,9 @@ def leaves_of(nest: Any) -> list[Any]:
     >>> leaves_of({"b": [1, 2], "a": 3})
     [3, 1, 2]
     """
-    if isinstance(nest, Mapping):
-        nest = [nest[key] for key in sorted(nest)]
-    if isinstance(nest, (list, tuple)):
-        return [leaf for part in nest for leaf in leaves_of(part)]
-    return [nest]
+    leaves: list[Any] = []
+    map_leaves(leaves.append, nest)
+    return leaves
 
 
 def map_leaves(function: Callable[[Any], Any], nest: Any) -> Any:
@@ -29,10 +27,10 @@ def map_leaves(function: Callable[[Any], Any], nest: Any) -> Any:
     Examples
     --------
     >>> map_leaves(str, {"b": [1, 2], "a": (3,)})
-    {'b': ['1', '2'], 'a': ('3',)}
+    {'a': ('3',), 'b': ['1', '2']}
     """
     if isinstance(nest, Mapping):
-        return {key: map_leaves(function, part) for key, part in nest.items()}
+        return {key: map_leaves(function, nest[key]) for key in sorted(nest)}
     if not isinstance(nest, (list, tuple)):
         return function(nest)
     parts = [map_leaves(function, part) for part in nest]

@@ -82,9 +82,9 @@ def limits_by_quantile(
     n_units = sum(math.prod(shapes[i].shape) for i in wanted)
     n = min(stimuli.n_samples, sample_bytes // max(1, 4 * n_units))
     if n < min(100, stimuli.n_samples):
-        msg = f"quantiles of {n_units} units from {n} samples would be no quantiles"
         raise InputValueError(
-            f"{msg}; record fewer layers at once, or pass thresholds as numbers"
+            f"quantiles of {n_units} units from {n} samples would be no quantiles"
+            "; record fewer layers at once, or pass thresholds as numbers"
         )
     rng = np.random.default_rng((seed, 1))
     chosen = np.sort(rng.choice(stimuli.n_samples, n, replace=False))

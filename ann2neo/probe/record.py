@@ -157,7 +157,16 @@ class Probe:
                 None if folder is None else folder.session_start_time,
             )
             if folder is not None:
-                folder.finish(_content(recording))
+                content = FolderContent(
+                    recording.raster,
+                    recording.units,
+                    recording.presentations,
+                    recording.phases,
+                    dict(recording.provenance),
+                    recording.identifier,
+                    recording.session_start_time,
+                )
+                folder.finish(content)
         warn_of_silence(recording.raster, recording.units)
         return recording
 
@@ -372,18 +381,6 @@ def _open_folder(
         )
     return UnfinishedFolder(
         out, plan.identity(facts), len(plan.layout.units), plan.n_time_bins
-    )
-
-
-def _content(recording: Recording) -> FolderContent:
-    return FolderContent(
-        recording.raster,
-        recording.units,
-        recording.presentations,
-        recording.phases,
-        dict(recording.provenance),
-        recording.identifier,
-        recording.session_start_time,
     )
 
 

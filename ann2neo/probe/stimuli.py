@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -60,9 +62,9 @@ class ArrayStimuli:
                 f" {[leaf.shape for leaf in leaves]}); pass at least one"
             )
         if len(set(lengths)) > 1:
-            msg = f"all inputs need the same number of samples, got {lengths}"
             raise InputValueError(
-                f"{msg}; one sample is one entry along the first axis of every input"
+                f"all inputs need the same number of samples, got {lengths}"
+                "; one sample is one entry along the first axis of every input"
             )
         self.n_samples: int = lengths[0]
 
@@ -81,10 +83,8 @@ class ArrayStimuli:
             stop = min(first + batch_size, n)
             ids = np.arange(first, stop) if order is None else order[first:stop]
             rows = slice(first, stop) if order is None else ids
-            data = map_leaves(
-                lambda leaf, rows=rows: self._as_input(_rows_of(leaf, rows)), self._data
-            )
-            yield Batch(data, ids, None)
+            samples = map_leaves(functools.partial(_rows_of, rows=rows), self._data)
+            yield Batch(map_leaves(self._as_input, samples), ids, None)
 
 
 class StreamedStimuli:
@@ -151,10 +151,10 @@ class StreamedStimuli:
                     " sample"
                 )
             if n:
-                cut = map_leaves(lambda leaf, n=n: self._as_input(leaf[:n]), data)
+                cut = map_leaves(operator.itemgetter(slice(n)), data)
                 # A copy: loaders may fill the same array anew for every batch.
                 yield Batch(
-                    cut,
+                    map_leaves(self._as_input, cut),
                     np.arange(shown, shown + n),
                     None if labels is None else labels[:n].copy(),
                 )
@@ -166,9 +166,9 @@ class StreamedStimuli:
                 "there are no stimuli to show: the data ended before the first sample"
             )
         if n_samples is not None:
-            msg = f"the stimuli ended after {shown} of {n_samples} samples"
             raise InputValueError(
-                f"{msg}; pass n_samples={shown}, or data that does not end early"
+                f"the stimuli ended after {shown} of {n_samples} samples"
+                f"; pass n_samples={shown}, or data that does not end early"
             )
 
     def _split(self, item: Any) -> tuple[Any, npt.NDArray[Any] | None]:
@@ -176,12 +176,10 @@ class StreamedStimuli:
             self._lists_are_pairs and isinstance(item, list)
         ):
             if len(item) not in {1, 2, 3}:
-                msg = (
+                raise InputValueError(
                     "a batch must be stimuli or a tuple (stimuli, labels[, weights]),"
                     f" got a tuple of {len(item)}"
-                )
-                raise InputValueError(
-                    f"{msg}; pass several inputs as a list or dict inside the tuple"
+                    "; pass several inputs as a list or dict inside the tuple"
                 )
             labels = item[1] if len(item) > 1 else None
             return item[0], None if labels is None else class_labels(labels)
@@ -223,11 +221,11 @@ def as_stimuli(x: Any, n_samples: int | None, adapter: Adapter) -> Stimuli:
         data = x if _is_array(x) or _is_nest(x) else np.asarray(x)
         stimuli = ArrayStimuli(data, adapter.as_input)
         if n_samples not in {None, stimuli.n_samples}:
-            msg = (
+            raise InputValueError(
                 f"n_samples={n_samples} is for data that comes in batches; these"
                 f" stimuli are {stimuli.n_samples}"
+                f": pass x[:{n_samples}] to show fewer"
             )
-            raise InputValueError(f"{msg}: pass x[:{n_samples}] to show fewer")
         return stimuli
     batches = adapter.batches(x)
     if batches is not None:
@@ -235,11 +233,11 @@ def as_stimuli(x: Any, n_samples: int | None, adapter: Adapter) -> Stimuli:
             batches, n_samples, adapter.as_input, lists_are_pairs=False
         )
     if not isinstance(x, Iterable):
-        msg = (
+        raise InputTypeError(
             "stimuli must be arrays, a list or dict of them, or an iterable of"
             f" batches, got {type(x).__name__}"
+            "; convert them with numpy.asarray"
         )
-        raise InputTypeError(f"{msg}; convert them with numpy.asarray")
     lists_are_pairs = hasattr(x, "collate_fn") or adapter.n_inputs == 1
     return StreamedStimuli(
         x, n_samples, adapter.as_input, lists_are_pairs=lists_are_pairs

@@ -52,24 +52,21 @@ def checked_threshold(threshold: Any, keys: Sequence[str]) -> dict[str, Any]:
                 if unknown
                 else f"has none for {missing[0]!r}"
             )
-            msg = (
+            raise InputValueError(
                 f"threshold {problem}; give one for each of"
                 f" {', '.join(map(repr, keys))}"
             )
-            raise InputValueError(msg)
         return {key: _checked_one(threshold[key], key) for key in keys}
+    rules = [threshold] * len(keys)
     if isinstance(threshold, (list, tuple)) and len(keys) > 1:
         if len(threshold) != len(keys):
-            msg = (
+            raise InputValueError(
                 f"threshold lists {len(threshold)} values for {len(keys)} layers; give"
                 " one for each of "
+                f"{', '.join(map(repr, keys))}"
             )
-            raise InputValueError(msg + ", ".join(map(repr, keys)))
-        return {
-            key: _checked_one(value, key)
-            for key, value in zip(keys, threshold, strict=True)
-        }
-    return {key: _checked_one(threshold, key) for key in keys}
+        rules = list(threshold)
+    return {key: _checked_one(rule, key) for key, rule in zip(keys, rules, strict=True)}
 
 
 def quantile_of(rule: Any) -> float | None:
@@ -94,20 +91,18 @@ def _checked_one(rule: Any, key: str) -> Any:
         except ValueError:
             q = math.nan
         if not 0 <= q <= 1:
-            msg = (
+            raise InputValueError(
                 "a threshold in words must be 'quantile:q' with q from 0 to 1, such as"
                 f" 'quantile:0.9', got {rule!r}"
             )
-            raise InputValueError(msg)
         return rule
     try:
         values = np.asarray(rule, np.float64)
     except (TypeError, ValueError) as error:
-        msg = (
+        raise InputTypeError(
             f"the threshold of {key!r} must be a number, one number a unit, or"
             f" 'quantile:q', got {rule!r}"
-        )
-        raise InputTypeError(msg) from error
+        ) from error
     if isinstance(rule, bool) or not np.isfinite(values).all():
         raise InputValueError(
             f"the threshold of {key!r} must be finite numbers, got {rule!r}; pass for"
@@ -141,11 +136,11 @@ def limits_of(rule: Any, key: str, shape: tuple[int, ...]) -> FloatArray:
     values: FloatArray = np.asarray(rule, np.float64)
     n_units = math.prod(shape)
     if values.shape not in {(), (n_units,), shape}:
-        msg = (
+        raise InputValueError(
             f"the threshold of {key!r} must be a number or one per unit, shape"
             f" ({n_units},) or {shape}"
+            f", got shape {values.shape}"
         )
-        raise InputValueError(f"{msg}, got shape {values.shape}")
     return values.reshape(-1) if values.ndim else values
 
 

@@ -119,11 +119,11 @@ def chosen_units(
         layers = units["layer"].to_numpy()
         unknown = [name for name in choice if name not in set(layers)]
         if unknown:
-            msg = (
+            raise InputValueError(
                 f"units names the layer {unknown[0]!r}, which is not recorded; recorded"
                 " are "
+                f"{', '.join(map(repr, dict.fromkeys(layers)))}"
             )
-            raise InputValueError(msg + ", ".join(map(repr, dict.fromkeys(layers))))
         mask = ~np.isin(layers, list(choice))
         for number, (name, rule) in enumerate(sorted(choice.items())):
             mask |= _of_layer(
@@ -135,12 +135,10 @@ def chosen_units(
             units, dict.fromkeys(units["layer"].unique(), int(choice)), seed
         )
     else:
-        msg = (
+        raise InputTypeError(
             "units must be a number, a mapping from layers, or a function of the unit"
             f" table, got {choice!r}"
-        )
-        raise InputTypeError(
-            f"{msg}; for example units=200 or units={{'conv': {{'channel': 3}}}}"
+            f"; for example units=200 or units={{'conv': {{'channel': 3}}}}"
         )
     if not len(kept):
         raise InputValueError(
@@ -158,11 +156,11 @@ def _from_predicate(answer: Any, n_units: int) -> npt.NDArray[np.int64]:
         or kept.dtype.kind not in "iu"
         or (len(kept) and not 0 <= kept.min() <= kept.max() < n_units)
     ):
-        msg = (
+        raise InputValueError(
             f"the function given as units must return a mask of {n_units} units or row"
             f" numbers below {n_units}"
+            f", got {kept.dtype} of shape {kept.shape}"
         )
-        raise InputValueError(f"{msg}, got {kept.dtype} of shape {kept.shape}")
     return np.unique(kept.astype(np.int64))
 
 
@@ -178,12 +176,10 @@ def _of_layer(
         inside = np.ones(len(rows), np.bool_)
         for axis, wanted in rule.items():
             if axis not in units or axis == "layer":
-                msg = (
+                raise InputValueError(
                     f"units of {name!r} are chosen by {axis!r}, which is no column; use"
                     " one of "
-                )
-                raise InputValueError(
-                    msg + "channel, row, col, step, depth, unit_in_layer, call_index,"
+                    "channel, row, col, step, depth, unit_in_layer, call_index,"
                     " output_index"
                 )
             values = units[axis].to_numpy()[rows]
@@ -195,11 +191,10 @@ def _of_layer(
         mask[rows[inside]] = True
         return mask
     if not isinstance(rule, (int, np.integer)) or isinstance(rule, bool):
-        msg = (
+        raise InputTypeError(
             f"units of {name!r} must be a number or a mapping such as {{'channel': 3}},"
             f" got {rule!r}"
         )
-        raise InputTypeError(msg)
     if not 0 < rule <= len(rows):
         raise InputValueError(
             f"units asks for {rule} of the {len(rows)} units of {name!r}; ask for 1 to"

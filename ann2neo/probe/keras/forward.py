@@ -322,16 +322,14 @@ def tap_shapes(taps: Sequence[Tap], activations: Sequence[Any]) -> list[TapShape
 
 
 def check_batch_axis(
-    tap: Tap, shape: Sequence[int | None], expected: int | None
+    taps: Sequence[Tap], shapes: Sequence[Sequence[int | None]], expected: int | None
 ) -> None:
-    """Refuse an activation whose first axis is not the batch."""
-    if len(shape) == 0 or shape[0] != expected:
-        text = "batch" if expected is None else f"the batch of {expected}"
-        msg = (
-            f"the output of the layer {tap}, of shape {tuple(shape)}, has no batch"
-            f" axis: its first axis is not {text}"
-        )
-        raise ActivationError(
-            f"{msg}, so its units cannot be told from presentations; record another"
-            " layer"
-        )
+    """Refuse activations whose first axis is not the batch."""
+    for tap, shape in zip(taps, shapes, strict=True):
+        if len(shape) == 0 or shape[0] != expected:
+            axis = "batch" if expected is None else f"the batch of {expected}"
+            raise ActivationError(
+                f"the output of the layer {tap}, of shape {tuple(shape)}, has no batch"
+                f" axis: its first axis is not {axis}, so its units cannot be told from"
+                " presentations; record another layer"
+            )

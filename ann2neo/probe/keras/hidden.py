@@ -107,12 +107,10 @@ def _hidden(
         source = _source(calls, tensor)
     if source is None:
         if head is _weighted(calls)[0]:
-            msg = (
+            raise LayerError(
                 "the model has no hidden layer: its input enters its last layer with"
                 f" weights, {head.layer.name!r}"
-            )
-            raise LayerError(
-                f"{msg}; name the layer to record, such as layers={head.layer.name!r}"
+                f"; name the layer to record, such as layers={head.layer.name!r}"
             )
         raise _ambiguous(
             calls, f"what enters {head.layer.name!r} was not made by a layer"

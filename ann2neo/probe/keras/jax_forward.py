@@ -37,7 +37,7 @@ class JaxForward(KerasForward):
         RuntimeError,
     )
 
-    def __init__(self, *arguments: Any, **settings: bool) -> None:
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self._taps: dict[Any, tuple[Tap, ...]] = {}
         self._variables = variables_of(self._model)
@@ -62,8 +62,8 @@ class JaxForward(KerasForward):
                     self._run_compiled(values, batch)
                 )
         taps = self._taps[_kind(batch)]
-        for tap, activation in zip(taps, activations, strict=True):
-            check_batch_axis(tap, activation.shape, len(leaves[0]))
+        shapes = [activation.shape for activation in activations]
+        check_batch_axis(taps, shapes, len(leaves[0]))
         return Passed(
             taps,
             activations,
@@ -106,10 +106,8 @@ class JaxForward(KerasForward):
         with self._explaining(batch), LOCK:
             activations, _, _ = jax.eval_shape(self._forward, values, nest)
         taps = self._taps[_kind(nest)]
-        for tap, activation in zip(taps, activations, strict=True):
-            check_batch_axis(
-                tap, activation.shape, keras.tree.flatten(nest)[0].shape[0]
-            )
+        shapes = [activation.shape for activation in activations]
+        check_batch_axis(taps, shapes, keras.tree.flatten(nest)[0].shape[0])
         return tap_shapes(taps, activations)
 
     def _run_compiled(self, values: list[Any], nest: Any) -> Any:

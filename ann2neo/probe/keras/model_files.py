@@ -42,12 +42,10 @@ def load_model(path: str | Path, *, unsafe: bool = False) -> Any:
     if not path.exists():
         raise InputValueError(f"there is no file {path}; check the name and the folder")
     if path.is_dir() or not zipfile.is_zipfile(path):
-        msg = (
-            f"{path} is not a .keras file; save the network with"
-            " model.save('name.keras')"
-        )
         raise FileFormatError(
-            msg + ", or load it yourself and call ann2neo.record on it"
+            f"{path} is not a .keras file; save the network with"
+            " model.save('name.keras'), or load it yourself and call ann2neo.record on"
+            " it"
         )
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=not unsafe)
@@ -64,18 +62,13 @@ def load_model(path: str | Path, *, unsafe: bool = False) -> Any:
         if not unsafe and "safe_mode" in str(error):
             msg = (
                 f"{path} carries Python code, such as a Lambda layer, which would run"
-                " on this machine when it is loaded"
-            )
-            msg += (
-                "; if you trust where it comes from, allow it with unsafe=True"
-                " (--unsafe on the command line)"
+                " on this machine when it is loaded; if you trust where it comes from,"
+                " allow it with unsafe=True (--unsafe on the command line)"
             )
         else:
             msg = (
                 f"{path} cannot be read as a Keras model ({reason}); a network with"
-                " layers of its own must be loaded "
-            )
-            msg += (
-                "where these are defined: load it there and call ann2neo.record on it"
+                " layers of its own must be loaded where these are defined: load it"
+                " there and call ann2neo.record on it"
             )
         raise FileFormatError(msg) from error

@@ -47,7 +47,7 @@ class TensorFlowForward(KerasForward):
         tf.errors.OpError,
     )
 
-    def __init__(self, *arguments: Any, **settings: bool) -> None:
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self._compiled: dict[Any, _Compiled] = {}
 
@@ -62,11 +62,9 @@ class TensorFlowForward(KerasForward):
             compiled = self._compiled_for(batch, tensors)
             values = state_values(compiled.variables, state, rng)
             activations, output, after = compiled.function(tensors, values)
-        for tap, activation in zip(compiled.taps, activations, strict=True):
-            check_batch_axis(tap, activation.shape, tensors[0].shape[0])
-        carried = {
-            id(v): value for v, value in zip(compiled.variables, after, strict=True)
-        }
+        shapes = [activation.shape for activation in activations]
+        check_batch_axis(compiled.taps, shapes, tensors[0].shape[0])
+        carried = dict(zip(map(id, compiled.variables), after, strict=True))
         return Passed(compiled.taps, activations, output, carried)
 
     def outputs_of(self, batch: Any) -> list[TapShape]:
@@ -133,12 +131,11 @@ class TensorFlowForward(KerasForward):
             )
         fixed = fixed_batch_size(self._model)
         symbols = concrete.structured_outputs[0]
-        for tap, symbol in zip(taps, symbols, strict=True):
-            check_batch_axis(
-                tap,
-                tuple(symbol.shape) if symbol.shape.rank is not None else (fixed,),
-                fixed,
-            )
+        shapes = [
+            (fixed,) if symbol.shape.rank is None else tuple(symbol.shape)
+            for symbol in symbols
+        ]
+        check_batch_axis(taps, shapes, fixed)
         return _Compiled(function, taps, symbols, variables), changed
 
     def _spec(self, tensor: Any) -> Any:
@@ -170,8 +167,8 @@ class TensorFlowForward(KerasForward):
                 run = self._run(nest, mapping)
             finally:
                 tf.config.run_functions_eagerly(before)
-        for tap, activation in zip(run.taps, run.activations, strict=True):
-            check_batch_axis(tap, activation.shape, tensors[0].shape[0])
+        shapes = [activation.shape for activation in run.activations]
+        check_batch_axis(run.taps, shapes, tensors[0].shape[0])
         after = {id(variable): value for variable, value in run.updates}
         return Passed(run.taps, run.activations, run.output, after)
 

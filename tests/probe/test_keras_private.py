@@ -1,0 +1,98 @@
+"""What ann2neo uses of Keras beyond its public interface is still there, and means what
+ann2neo takes it for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as kl
+
+from ann2neo.probe.keras import private
+
+
+def test_inner_layers_are_listed_at_any_depth() -> None:
+    """The layers of nested models and of layers that hold layers are listed, outer ones
+    first, without the layer itself.
+    """
+    held = kl.TimeDistributed(kl.Dense(2, name="held"), name="holding")
+    inner = keras.Sequential([keras.Input((3, 4)), held], name="inner")
+    model = keras.Sequential([keras.Input((3, 4)), inner, kl.Flatten(name="flat")])
+    names = [
+        layer.name
+        for layer in private.inner_layers(model)
+        if not isinstance(layer, kl.InputLayer)
+    ]
+    assert names == ["inner", "holding", "held", "flat"]
+
+
+def test_layers_of_keras_are_told_from_layers_of_users() -> None:
+    """A layer of Keras is one of its own; a user's layer and every model are not."""
+
+    class Mine(kl.Layer):
+        pass
+
+    model = keras.Sequential([keras.Input((4,)), kl.Dense(2)])
+    assert private.is_of_keras(kl.LSTM(3))
+    assert not private.is_of_keras(Mine())
+    assert not private.is_of_keras(model)
+
+
+def test_a_layer_called_once_has_one_symbolic_output() -> None:
+    """A layer of a functional model that is called once is told from a shared one and
+    from one that never ran.
+    """
+    once, shared, never = kl.Dense(4), kl.Dense(4), kl.Dense(4)
+    entry = keras.Input((4,))
+    keras.Model(entry, shared(shared(once(entry))))
+    called = [private.was_called_once(layer) for layer in (once, shared, never)]
+    assert called == [True, False, False]
+    assert once.output.shape == (None, 4)
+
+
+def test_the_maker_of_a_symbolic_tensor_is_its_layer() -> None:
+    """The output of a model leads to the layer that made it."""
+    head = kl.Dense(1, "sigmoid")
+    model = keras.Sequential([keras.Input((4,)), head])
+    assert private.maker_of(model.outputs[0]) is head
+
+
+def test_rematerialized_layers_are_known() -> None:
+    """A layer made under a RematScope is told from any other."""
+    with keras.RematScope(mode="full"):
+        rematerialized = kl.Dense(2)
+    assert private.is_rematerialized(rematerialized)
+    assert not private.is_rematerialized(kl.Dense(2))
+
+
+def test_seeds_count_in_a_variable_of_this_name() -> None:
+    """The state of a seed generator, and so of a dropout layer, has the name by which
+    it is seeded.
+    """
+    assert keras.random.SeedGenerator(0).state.name == private.SEED_STATE
+    model = keras.Sequential([keras.Input((4,)), kl.Dropout(0.5)])
+    names = [variable.name for variable in model.non_trainable_variables]
+    assert names == [private.SEED_STATE]
+
+
+def test_errors_inside_a_layer_name_their_cause_in_the_second_paragraph() -> None:
+    """Keras wraps what a layer raises: first that it does so, then what was raised."""
+
+    class Failing(kl.Layer):
+        def call(self, x: Any) -> Any:
+            del x
+            raise ValueError("the cause")
+
+        def compute_output_shape(self, shape: Any) -> Any:
+            return shape
+
+    entry = keras.Input((4,))
+    model = keras.Model(entry, Failing()(entry))
+    with pytest.raises(ValueError, match="the cause") as raised:
+        model(np.zeros((1, 4)))
+    first, second, *_ = str(raised.value).split("\n\n")
+    assert first.startswith(private.CALL_ERROR)
+    assert "the cause" in second

@@ -45,7 +45,7 @@ class Probe:
         with weights, walking back over flattening, reshaping, dropout and pooling.
     threshold : float, str, array_like, mapping or list, default 0.0, dimensionless
         A unit spikes where its activation is strictly above this: a number; one number
-        a unit; ``"quantile:q"`` for each unit's own quantile over the stimuli; or one
+        per unit; ``"quantile:q"`` for each unit's own quantile over the stimuli; or one
         of those for each layer, as a mapping from layer names or a list in the order of
         the layers. Quantiles need stimuli that can be indexed: a first pass over them,
         or over a seeded sample whose activations fit into 256 MB, finds them.
@@ -190,7 +190,7 @@ class Probe:
         raster : SpikeRaster
             The spikes `record` would find, axes (unit, time_bin), in time bins of 1 ms.
         units : pandas.DataFrame
-            Its units, a row each.
+            Its units, one per row.
 
         Raises
         ------
@@ -275,7 +275,7 @@ def record(
         these are not given.
     predictions : bool, optional
         Record the class the network names, which costs the rest of the forward pass. By
-        default where labels are integers and the output is one score a class or a
+        default where labels are integers and the output is one score per class or a
         single sigmoid.
     seed : int, optional
         Seeds the order, the choice of units and stochastic layers; drawn if not given,
@@ -293,7 +293,7 @@ def record(
     n_samples : int, optional
         How many samples to take from data that comes in batches; all if not given.
     n_repeats : int, default 1
-        Show everything this often, a phase each, with ``training=True`` each with its
+        Show everything this often, each a phase, with ``training=True`` each with its
         own noise.
     sampling_period : quantities.Quantity, time, default 1 ms
         Length of a time bin.
@@ -312,7 +312,7 @@ def record(
     Returns
     -------
     Recording
-        One phase, or one a repeat. Phases carry the order "random" if shuffled and no
+        One phase, or one per repeat. Phases carry the order "random" if shuffled and no
         layer is stateful, "stored" if arrays were shown as they are, and "unknown"
         otherwise.
 
@@ -404,7 +404,7 @@ def _tables(
     lengths = [len(repeat.stimulus_id) for repeat in repeats]
     if plan.labels is not None and {*lengths} != {len(plan.labels)}:
         raise InputValueError(
-            f"labels must have one entry a sample, {lengths[0]}, got"
+            f"labels must have one entry per sample, {lengths[0]}, got"
             f" {len(plan.labels)}; pass the labels of the same samples"
         )
     ends = np.cumsum(lengths).tolist()

@@ -245,7 +245,7 @@ def as_stimuli(x: Any, n_samples: int | None, adapter: Adapter) -> Stimuli:
 
 
 def class_labels(labels: Any) -> npt.NDArray[Any] | None:
-    """Labels as one class a sample: columns of one flattened, one-hot rows made
+    """Labels as one class per sample: columns of one flattened, one-hot rows made
     indices; None for other targets.
     """
     array = _as_array(labels)
@@ -291,12 +291,12 @@ def checked_labels(
     if classes is None:
         array = np.asarray(labels)
         raise InputValueError(
-            f"labels must be one integer or string a sample, shape ({n_samples},), got"
+            f"labels must be one integer or string per sample, shape ({n_samples},), got"
             f" {array.dtype} of shape {array.shape}; bin or name the values"
         )
     if n_samples is not None and len(classes) != n_samples:
         raise InputValueError(
-            f"labels must have one entry a sample, {n_samples}, got {len(classes)};"
+            f"labels must have one entry per sample, {n_samples}, got {len(classes)};"
             " pass the labels of the same samples"
         )
     if as_numbers and classes.dtype.kind not in "iub":

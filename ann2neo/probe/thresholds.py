@@ -1,4 +1,4 @@
-"""Thresholds: what a user may give, turned into one limit a unit."""
+"""Thresholds: what a user may give, turned into one limit per unit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def checked_threshold(threshold: Any, keys: Sequence[str]) -> dict[str, Any]:
     Parameters
     ----------
     threshold : float, str, array_like, mapping or sequence
-        A number; ``"quantile:q"``; an array, one number a unit; or one of those for
+        A number; ``"quantile:q"``; an array, one number per unit; or one of those for
         each layer, as a mapping from layer names or a list in the order of the layers.
     keys : sequence of str
         Names of the recorded layers.
@@ -36,7 +36,7 @@ def checked_threshold(threshold: Any, keys: Sequence[str]) -> dict[str, Any]:
     Returns
     -------
     dict of str to (float, str or ndarray)
-        One entry a layer.
+        One entry per layer.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def _checked_one(rule: Any, key: str) -> Any:
         values = np.asarray(rule, np.float64)
     except (TypeError, ValueError) as error:
         raise InputTypeError(
-            f"the threshold of {key!r} must be a number, one number a unit, or"
+            f"the threshold of {key!r} must be a number, one number per unit, or"
             f" 'quantile:q', got {rule!r}"
         ) from error
     if isinstance(rule, bool) or not np.isfinite(values).all():
@@ -117,7 +117,7 @@ def limits_of(rule: Any, key: str, shape: tuple[int, ...]) -> FloatArray:
     Parameters
     ----------
     rule : ndarray of float
-        A number, one a unit in C order, or one a unit in the output's own shape.
+        A number, one per unit in C order, or one per unit in the output's own shape.
     key : str
         Name of the layer, for messages.
     shape : tuple of int

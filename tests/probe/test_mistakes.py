@@ -105,7 +105,7 @@ MISTAKES: dict[str, Mistake] = {
     "labels of another length": (
         {"labels": [0, 1]},
         InputValueError,
-        r"one entry a sample, 20, got 2",
+        r"one entry per sample, 20, got 2",
     ),
     "labels that are no classes": (
         {"labels": np.linspace(0, 1, 20)},
@@ -354,7 +354,7 @@ MODELS: dict[str, tuple[Callable[[], Any], dict[str, Any], type[Exception], str]
         ),
         {"layers": "dense*", "predictions": True},
         InputValueError,
-        r"neither one score a class.*nor a single sigmoid",
+        r"neither one score per class.*nor a single sigmoid",
     ),
     "batches of another size": (
         lambda: keras.Sequential(

@@ -371,12 +371,12 @@ def test_a_probe_follows_the_weights(expected: np.ndarray, model: Any) -> None:
         ({"hidden": -0.2}, -0.2),
         ("quantile:0.25", "quantile"),
     ],
-    ids=["number", "one a unit", "one a layer", "quantile"],
+    ids=["number", "one per unit", "one per layer", "quantile"],
 )
 def test_thresholds(
     threshold: Any, limits: Any, model: Any, expected: np.ndarray
 ) -> None:
-    """A threshold is a number, one a unit, one a layer, or each unit's own quantile,
+    """A threshold is a number, one per unit, one per layer, or each unit's own quantile,
     and stands in the unit table.
     """
     recording = ann2neo.record(

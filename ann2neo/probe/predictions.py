@@ -51,7 +51,7 @@ def classes_of(
     if not required:
         return None
     raise InputValueError(
-        f"the output of {adapter.model_name!r}, {shapes}, is neither one score per class"
-        " (batch, n_classes) nor a single sigmoid, so it names no class; leave"
+        f"the output of {adapter.model_name!r}, {shapes}, is neither one score per"
+        " class (batch, n_classes) nor a single sigmoid, so it names no class; leave"
         " predictions=True out"
     )

@@ -291,8 +291,8 @@ def checked_labels(
     if classes is None:
         array = np.asarray(labels)
         raise InputValueError(
-            f"labels must be one integer or string per sample, shape ({n_samples},), got"
-            f" {array.dtype} of shape {array.shape}; bin or name the values"
+            f"labels must be one integer or string per sample, shape ({n_samples},),"
+            f" got {array.dtype} of shape {array.shape}; bin or name the values"
         )
     if n_samples is not None and len(classes) != n_samples:
         raise InputValueError(

@@ -184,9 +184,6 @@ class Adapter(Protocol):
             Whether all these activations are finite; where not, `packed` means nothing.
         """
 
-    def output_tensors(self, output: Any) -> list[Tensor]:
-        """List the tensors of a model's output."""
-
     def to_numpy(self, tensor: Tensor) -> npt.NDArray[Any]:
         """Copy a tensor into an array."""
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ann2neo.errors import InputValueError
 from ann2neo.probe.adapter import Adapter
+from ann2neo.probe.nests import leaves_of
 
 __all__ = ["classes_of"]
 
@@ -40,7 +41,7 @@ def classes_of(
     InputValueError
         If classes are required and the output holds none.
     """
-    tensors = adapter.output_tensors(output)
+    tensors = leaves_of(output)
     shapes = [tuple(tensor.shape) for tensor in tensors]
     n_scores = shapes[0][1] if len(shapes) == 1 and len(shapes[0]) == 2 else 0
     if n_scores > 1:

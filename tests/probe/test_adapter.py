@@ -68,8 +68,6 @@ class TinyAdapter(Adapter):
         chosen = activations if index is None else activations[:, index]
         packed = np.packbits(chosen > limits, axis=0, bitorder="little")
         return packed, bool(np.isfinite(chosen).all())
-    def output_tensors(self, output):
-        return [output]
     def to_numpy(self, tensor):
         return tensor
     def fingerprint(self):

@@ -376,8 +376,8 @@ def test_a_probe_follows_the_weights(expected: np.ndarray, model: Any) -> None:
 def test_thresholds(
     threshold: Any, limits: Any, model: Any, expected: np.ndarray
 ) -> None:
-    """A threshold is a number, one per unit, one per layer, or each unit's own quantile,
-    and stands in the unit table.
+    """A threshold is a number, one per unit, one per layer, or each unit's own
+    quantile, and stands in the unit table.
     """
     recording = ann2neo.record(
         model, X, layers="hidden", threshold=threshold, shuffle=False

@@ -150,10 +150,6 @@ class KerasAdapter(Adapter):
         """Compare activations with thresholds; see `Adapter`."""
         return pack_spikes(activations, limits, index)
 
-    def output_tensors(self, output: Any) -> list[Any]:
-        """List the tensors of the model's output."""
-        return list(keras.tree.flatten(output))
-
     def to_numpy(self, tensor: Any) -> npt.NDArray[Any]:
         """Copy a tensor into an array."""
         return np.asarray(keras.ops.convert_to_numpy(tensor))

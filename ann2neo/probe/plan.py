@@ -233,8 +233,8 @@ def make_plan(
         _LOG.info("recording the last hidden layer, %r", tap.layer.key)
     rules = checked_threshold(threshold, [layer.key for layer in selection.layers])
     if predictions is None:
-        known = first.labels if labels is None else labels
-        with_classes = known is not None and known.dtype.kind in "iub"
+        all_labels = first.labels if labels is None else labels
+        with_classes = all_labels is not None and all_labels.dtype.kind in "iub"
     else:
         with_classes = bool(predictions)
     forward = adapter.forward(selection.layers, with_output=with_classes)

@@ -238,8 +238,8 @@ def joined(parts: Sequence[npt.NDArray[Any] | None]) -> npt.NDArray[Any] | None:
     """
     if len(parts) == 1:
         return parts[0]
-    known = [part for part in parts if part is not None]
-    return np.concatenate(known) if known and len(known) == len(parts) else None
+    arrays = [part for part in parts if part is not None]
+    return np.concatenate(arrays) if arrays and len(arrays) == len(parts) else None
 
 
 def _packed(
@@ -270,7 +270,7 @@ def _not_finite(
     activations: npt.NDArray[Any], block: UnitBlock, position: int
 ) -> ActivationError:
     """Name layer, presentation and unit of the first activation that is not finite."""
-    # Types of frameworks that NumPy does not know may not do more than this.
+    # A cast is all that NumPy can do with types such as bfloat16.
     flat = activations.astype(np.float64).reshape(len(activations), -1)
     units = np.arange(flat.shape[1]) if block.index is None else block.index
     row, column = np.argwhere(~np.isfinite(flat[:, units]))[0]

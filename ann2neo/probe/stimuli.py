@@ -132,7 +132,7 @@ class StreamedStimuli:
         return self._read(itertools.chain(taken, items), self.n_samples)
 
     def _read(self, items: Iterable[Any], n_samples: int | None) -> Iterator[Batch]:
-        shown = 0
+        n_shown = 0
         for item in items:
             data, labels = self._split(item)
             data = map_leaves(_as_array, data)
@@ -144,7 +144,7 @@ class StreamedStimuli:
                 )
             n = lengths.pop()
             if n_samples is not None:
-                n = min(n, n_samples - shown)
+                n = min(n, n_samples - n_shown)
             if labels is not None and len(labels) < n:
                 raise InputValueError(
                     f"a batch of {n} samples came with {len(labels)} labels; give one a"
@@ -155,20 +155,20 @@ class StreamedStimuli:
                 # A copy: loaders may fill the same array anew for every batch.
                 yield Batch(
                     map_leaves(self._as_input, cut),
-                    np.arange(shown, shown + n),
+                    np.arange(n_shown, n_shown + n),
                     None if labels is None else labels[:n].copy(),
                 )
-            shown += n
-            if shown == n_samples:
+            n_shown += n
+            if n_shown == n_samples:
                 return
-        if not shown:
+        if not n_shown:
             raise InputValueError(
                 "there are no stimuli to show: the data ended before the first sample"
             )
         if n_samples is not None:
             raise InputValueError(
-                f"the stimuli ended after {shown} of {n_samples} samples"
-                f"; pass n_samples={shown}, or data that does not end early"
+                f"the stimuli ended after {n_shown} of {n_samples} samples"
+                f"; pass n_samples={n_shown}, or data that does not end early"
             )
 
     def _split(self, item: Any) -> tuple[Any, npt.NDArray[Any] | None]:

@@ -90,16 +90,14 @@ def named_layers(model: Any) -> list[NamedLayer]:
 
 def layers_of(model: Any, infos: Sequence[LayerInfo]) -> list[NamedLayer]:
     """The layers that some descriptions describe."""
-    known = named_layers(model)
-    return [
-        _itself(model, known) if info.number == len(known) else known[info.number]
-        for info in infos
-    ]
+    layers = _with_itself(model)
+    return [layers[info.number] for info in infos]
 
 
-def _itself(model: Any, known: list[NamedLayer]) -> NamedLayer:
-    """A model as the last of its layers."""
-    return _named(model, model.name, len(known))
+def _with_itself(model: Any) -> list[NamedLayer]:
+    """The layers of a model, and the model as the last of them."""
+    layers = named_layers(model)
+    return [*layers, _named(model, model.name, len(layers))]
 
 
 def _path(layer: Any) -> str:
@@ -131,35 +129,33 @@ def choose_layers(model: Any, layers: Any) -> list[NamedLayer]:
     InputTypeError
         If `layers` is none of the above.
     """
-    known = named_layers(model)
+    candidates = named_layers(model)
     items = layers if isinstance(layers, (list, tuple)) else [layers]
     chosen = {
         match.info.number: match
         for item in items
-        for match in _matching(model, item, known)
+        for match in _matching(model, item, candidates)
     }
     if not chosen:
         raise LayerError(
-            f"layers={layers!r} chooses no layer; the model has {_listed(known)}"
+            f"layers={layers!r} chooses no layer; the model has {_listed(candidates)}"
         )
     return [chosen[number] for number in sorted(chosen)]
 
 
-def _matching(model: Any, item: Any, known: list[NamedLayer]) -> list[NamedLayer]:
+def _matching(model: Any, item: Any, candidates: list[NamedLayer]) -> list[NamedLayer]:
     if isinstance(item, keras.Layer):
-        matches = [
-            named for named in [*known, _itself(model, known)] if named.layer is item
-        ]
+        matches = [named for named in _with_itself(model) if named.layer is item]
         if not matches:
             raise LayerError(
                 f"the layer {item.name!r} is not part of this model, which has"
-                f" {_listed(known)}"
+                f" {_listed(candidates)}"
             )
         return matches
     if isinstance(item, str):
-        return _called(item, known)
+        return _called(item, candidates)
     if callable(item):
-        return [named for named in known if item(named.layer)]
+        return [named for named in candidates if item(named.layer)]
     raise InputTypeError(
         f"layers must be layers, names, globs or a function of a layer, got {item!r}"
         f" ({type(item).__name__}); name one of the model's layers, or None for the"
@@ -167,11 +163,11 @@ def _matching(model: Any, item: Any, known: list[NamedLayer]) -> list[NamedLayer
     )
 
 
-def _called(name: str, known: list[NamedLayer]) -> list[NamedLayer]:
+def _called(name: str, candidates: list[NamedLayer]) -> list[NamedLayer]:
     """The layer of a name or path, or those that a glob matches."""
-    exact = [named for named in known if named.key == name]
+    exact = [named for named in candidates if named.key == name]
     exact = exact or [
-        named for named in known if name in {named.layer.name, named.layer.path}
+        named for named in candidates if name in {named.layer.name, named.layer.path}
     ]
     if len(exact) > 1:
         keys = ", ".join(repr(named.key) for named in exact)
@@ -181,19 +177,19 @@ def _called(name: str, known: list[NamedLayer]) -> list[NamedLayer]:
         )
     matches = exact or [
         named
-        for named in known
+        for named in candidates
         if any(
             fnmatch.fnmatchcase(text, name)
             for text in (named.key, named.layer.name, _path(named.layer))
         )
     ]
     if not matches:
-        raise LayerError(f"unknown layer {name!r}; the model has {_listed(known)}")
+        raise LayerError(f"unknown layer {name!r}; the model has {_listed(candidates)}")
     return matches
 
 
-def _listed(known: list[NamedLayer]) -> str:
-    return ", ".join(repr(named.key) for named in known) or "no layers"
+def _listed(candidates: list[NamedLayer]) -> str:
+    return ", ".join(repr(named.key) for named in candidates) or "no layers"
 
 
 def holder_of(model: Any, layer: Any) -> Any:

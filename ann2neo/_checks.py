@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,14 @@ import quantities as pq
 
 from ann2neo.errors import InputTypeError, InputValueError
 
-__all__ = ["fifteen_digits", "one_of", "seconds", "seed_or_new", "whole_number"]
+__all__ = [
+    "fifteen_digits",
+    "one_of",
+    "path_of",
+    "seconds",
+    "seed_or_new",
+    "whole_number",
+]
 
 LARGEST_SEED = 2**63 - 1
 """Tables and files keep a seed as a signed integer of 64 bits."""
@@ -187,3 +196,19 @@ def one_of(value: Any, valid: Collection[str], name: str) -> str:
             f"{name} must be one of {', '.join(valid)}, got {value!r}"
         )
     return value
+
+
+def path_of(value: Any, name: str = "path") -> Path:
+    """Return a path, or raise InputTypeError if the value is none.
+
+    Examples
+    --------
+    >>> path_of("folder/network.nwb").name
+    'network.nwb'
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        raise InputTypeError(
+            f"{name} must be a path such as 'network.nwb', got {value!r}"
+            f" ({type(value).__name__})"
+        )
+    return Path(value)

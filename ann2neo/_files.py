@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ann2neo._checks import path_of
 from ann2neo.errors import (
     Ann2NeoError,
-    InputTypeError,
     InputValueError,
     OutputError,
     OutputExistsError,
@@ -74,11 +74,7 @@ def output_path(path: str | os.PathLike[str], suffix: str, *, overwrite: bool) -
     OutputExistsError, OutputError
         As `refuse_existing`.
     """
-    if not isinstance(path, (str, os.PathLike)):
-        raise InputTypeError(
-            f"path must be a path, got {path!r} ({type(path).__name__})"
-        )
-    target = Path(path)
+    target = path_of(path)
     if not target.name:
         raise InputValueError("path must not be empty")
     if suffix and target.suffix != suffix:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ann2neo.errors import InputTypeError, InputValueError
-from ann2neo.recording import Recording
+from ann2neo.errors import InputValueError
+from ann2neo.recording import checked_recording
 from ann2neo.recording.tables import Phase
 
 __all__ = ["one_phase", "phases_of"]
@@ -33,10 +33,7 @@ def phases_of(recording: Any, caller: str) -> list[Phase]:
     InputValueError
         If there is nothing to analyse in it.
     """
-    if not isinstance(recording, Recording):
-        msg = f"{caller} needs a Recording, got {type(recording).__name__}"
-        raise InputTypeError(msg + "; wrap spikes with Recording.from_raster")
-    phases = list(recording.iter_phases())
+    phases = list(checked_recording(recording, caller).iter_phases())
     if not phases or not all(phase.n_time_bins for phase in phases):
         msg = f"{caller} needs a phase with at least one time bin, got "
         raise InputValueError(

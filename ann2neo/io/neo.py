@@ -12,10 +12,11 @@ import numpy.typing as npt
 import pandas as pd
 import quantities as pq
 
+from ann2neo._checks import seconds
 from ann2neo.errors import FileFormatError, InputTypeError, InputValueError
 from ann2neo.io.binning import Observed, recording_from_spike_times
 from ann2neo.io.nwb.layout import stretches
-from ann2neo.raster import SpikeRaster, to_seconds
+from ann2neo.raster import SpikeRaster
 from ann2neo.raster.spiketrains import spike_bins, to_spiketrains
 from ann2neo.recording import Recording
 from ann2neo.recording.tables import Phase, phase_table
@@ -412,9 +413,9 @@ def _from_any_block(block: Any, bin_size: Any, t_start: Any, t_stop: Any) -> Rec
     return recording_from_spike_times(
         spikes,
         observed,
-        bin_size=to_seconds(bin_size, "bin_size", positive=True),
-        t_start=None if t_start is None else to_seconds(t_start, "t_start"),
-        t_stop=None if t_stop is None else to_seconds(t_stop, "t_stop"),
+        bin_size=seconds(bin_size, "bin_size", positive=True),
+        t_start=None if t_start is None else seconds(t_start, "t_start"),
+        t_stop=None if t_stop is None else seconds(t_stop, "t_stop"),
         units=_common_annotations(segments[0].spiketrains),
         presentations=presentations,
         provenance={"source": "neo.Block", **_source(block)},

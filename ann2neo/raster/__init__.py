@@ -8,12 +8,11 @@ and popcount.
 from ann2neo.raster.builder import RasterBuilder
 from ann2neo.raster.permuter import BinPermuter
 from ann2neo.raster.spike_raster import SpikeRaster
-from ann2neo.raster.spike_times import SPIKE_POSITION, to_seconds
+from ann2neo.raster.spike_times import SPIKE_POSITION
 
 __all__ = [
     "SPIKE_POSITION",
     "BinPermuter",
     "RasterBuilder",
     "SpikeRaster",
-    "to_seconds",
 ]

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import quantities as pq
 
+from ann2neo._checks import fifteen_digits, seconds
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.raster.bits import (
     DENSE_BYTES,
@@ -21,7 +22,7 @@ from ann2neo.raster.bits import (
     shifted_down,
 )
 from ann2neo.raster.joint import joint_counts
-from ann2neo.raster.spike_times import SPIKE_POSITION, fifteen_digits, to_seconds
+from ann2neo.raster.spike_times import SPIKE_POSITION
 
 __all__ = ["SpikeRaster", "as_index"]
 
@@ -76,8 +77,8 @@ class SpikeRaster:
         sampling_period: Any = 1 * pq.ms,
         t_start: Any = None,
     ) -> None:
-        self._period = to_seconds(sampling_period, "sampling_period", positive=True)
-        self._start = 0.0 if t_start is None else to_seconds(t_start, "t_start")
+        self._period = seconds(sampling_period, "sampling_period", positive=True)
+        self._start = 0.0 if t_start is None else seconds(t_start, "t_start")
         if n_units < 0 or n_time_bins < 0:
             raise InputValueError(
                 f"a raster needs a shape of two counts, got ({n_units}, {n_time_bins})"

@@ -2,6 +2,6 @@
 folder.
 """
 
-from ann2neo.recording.recording import Recording
+from ann2neo.recording.recording import Recording, checked_recording
 
-__all__ = ["Recording"]
+__all__ = ["Recording", "checked_recording"]

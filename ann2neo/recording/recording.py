@@ -30,7 +30,7 @@ from ann2neo.recording.tables import (
     shifted,
 )
 
-__all__ = ["Recording"]
+__all__ = ["Recording", "checked_recording"]
 
 IndexLike = npt.ArrayLike
 Choice = IndexLike | Callable[[pd.DataFrame], Any]
@@ -807,6 +807,24 @@ class Recording:
             and same_provenance
             and self.raster.equals(other.raster)
         )
+
+
+def checked_recording(value: Any, caller: str) -> Recording:
+    """Return a recording, or raise InputTypeError if the value is none.
+
+    Parameters
+    ----------
+    value : Recording
+        What the user passed.
+    caller : str
+        Name of the function it was passed to, for the message.
+    """
+    if not isinstance(value, Recording):
+        raise InputTypeError(
+            f"{caller} needs a Recording, got {type(value).__name__}; wrap spikes with"
+            " Recording.from_raster, or make one with record, read_nwb or from_neo"
+        )
+    return value
 
 
 def _choice(chosen: Choice, table: pd.DataFrame, name: str) -> npt.NDArray[np.int64]:

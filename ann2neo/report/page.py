@@ -17,7 +17,7 @@ from ann2neo.analysis.networks.compare import SamenessWarning, compare
 from ann2neo.analysis.networks.summarize import summarize
 from ann2neo.analysis.units.analyze import analyze
 from ann2neo.errors import InputTypeError, InputValueError
-from ann2neo.recording import Recording
+from ann2neo.recording import Recording, checked_recording
 from ann2neo.recording.tables import Phase
 from ann2neo.report.population_figures import plot_correlations, plot_selectivity
 from ann2neo.report.raster_figures import plot_raster
@@ -179,10 +179,7 @@ def _checked(recordings: Mapping[str, Recording]) -> None:
     if not recordings:
         raise InputValueError("a report needs at least one recording, got none")
     for name, recording in recordings.items():
-        if not isinstance(recording, Recording):
-            raise InputTypeError(
-                f"{name!r} must be a Recording, got {type(recording).__name__}"
-            )
+        checked_recording(recording, f"the report of {name!r}")
         if not recording.n_units or not len(recording.phases):
             msg = (
                 f"{name!r} has {recording.n_units} units and {len(recording.phases)}"

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
+from ann2neo._checks import one_of
 from ann2neo.analysis._phases import one_phase
 from ann2neo.analysis.populations.labels import has_labels, labels_of
 from ann2neo.errors import InputValueError
@@ -105,8 +106,7 @@ def plot_raster(
     ('Time (ms)', 'Unit')
     """
     found, raster = only_phase(recording, phase)
-    if sort not in {"time", "label"}:
-        raise InputValueError(f"sort must be 'time' or 'label', got {sort!r}")
+    one_of(sort, ("time", "label"), "sort")
     if not raster.n_units:
         raise InputValueError(f"nothing to draw: phase {found.phase!r} has no unit")
     shown = labels_of(recording, found) if has_labels(recording, found) else None

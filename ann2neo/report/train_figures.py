@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from ann2neo._checks import whole_number
 from ann2neo.errors import InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
@@ -173,10 +174,7 @@ def plot_autocorrelation(
     """
     _, raster = only_phase(recording, phase)
     n_bins = raster.n_time_bins
-    if not 1 <= lags < n_bins:
-        raise InputValueError(
-            f"lags must lie in 1 .. {n_bins - 1} for {n_bins} bins, got {lags}"
-        )
+    lags = whole_number(lags, "lags", at_most=n_bins - 1)
     picked = _chosen_units(raster, unit, most=None)
     correlations = autocorrelations(
         raster if unit is None else raster.take(units=picked), lags
@@ -276,6 +274,5 @@ def _chosen_units(
         return np.unique(
             np.linspace(0, max(raster.n_units - 1, 0), n_drawn).astype(np.int64)
         )
-    if not 0 <= unit < raster.n_units:
-        raise InputValueError(f"unit must lie in 0 .. {raster.n_units - 1}, got {unit}")
-    return np.array([unit])
+    last = raster.n_units - 1
+    return np.array([whole_number(unit, "unit", at_least=0, at_most=last)])

@@ -42,7 +42,7 @@ def with_unit_column(name, cells=(1, 2)):
             "a string",
             {},
             InputTypeError,
-            "write_nwb needs a Recording, got str; make one with record",
+            "write_nwb needs a Recording, got str; wrap .*, or make one with record",
         ),
         (
             Recording.from_raster(spikes()),
@@ -54,7 +54,7 @@ def with_unit_column(name, cells=(1, 2)):
             Recording.from_raster(spikes()),
             {"path": 3},
             InputTypeError,
-            r"path must be a path, got 3 \(int\)",
+            r"path must be a path such as 'network.nwb', got 3 \(int\)",
         ),
         (
             Recording.from_raster(SpikeRaster.from_dense(np.zeros((2, 5), bool))),

@@ -7,8 +7,9 @@ import pytest
 import quantities as pq
 
 import ann2neo.raster.joint
+from ann2neo._checks import seconds
 from ann2neo.errors import InputTypeError, InputValueError
-from ann2neo.raster import BinPermuter, RasterBuilder, SpikeRaster, to_seconds
+from ann2neo.raster import BinPermuter, RasterBuilder, SpikeRaster
 
 LENGTHS = [0, 1, 2, 7, 8, 9, 63, 64, 65, 127, 128, 129, 1000]
 RATES = [0.0, 0.03, 0.5, 1.0]
@@ -315,7 +316,7 @@ def test_spikes_lie_a_quarter_into_their_bin():
             "finite time, got nan",
         ),
         (
-            lambda: to_seconds([1, 2] * pq.s, "t_start"),
+            lambda: seconds([1, 2] * pq.s, "t_start"),
             InputValueError,
             "one time, got an array of 2",
         ),

@@ -230,7 +230,7 @@ def test_write_report_replaces_only_when_asked(recording, tmp_path):
 BAD = [
     ({}, InputValueError, "at least one recording, got none"),
     ([1], InputTypeError, "must be a mapping of names to recordings, got list"),
-    ({"a": 1}, InputTypeError, "'a' must be a Recording, got int"),
+    ({"a": 1}, InputTypeError, "report of 'a' needs a Recording, got int"),
 ]
 
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from ann2neo._checks import path_of
 from ann2neo.io.nwb.hdf5_tables import open_nwb, read_table
 from ann2neo.io.nwb.layout import LAYOUT_TABLE, LAYOUT_VERSION
 from ann2neo.io.nwb.reader import read_nwb
@@ -94,7 +95,7 @@ def nwb_info(path: str | os.PathLike[str]) -> NwbInfo:
     >>> found.n_units, found.n_spikes, found.profile
     (2, 3, 'dandi')
     """
-    file = Path(path)
+    file = path_of(path)
     with open_nwb(file) as handle:
         analysis = tuple(sorted(handle.get("analysis", {})))
         n_units = n_spikes = 0

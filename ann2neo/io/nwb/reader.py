@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import quantities as pq
 
+from ann2neo._checks import path_of
 from ann2neo.errors import FileFormatError, InputValueError, IntegrityError
 from ann2neo.io.nwb.hdf5_tables import Table, open_nwb, read_table
 from ann2neo.io.nwb.layout import (
@@ -84,7 +85,7 @@ def read_nwb(
     """
     from ann2neo.io.nwb.sessions import read_session
 
-    file = Path(path)
+    file = path_of(path)
     with open_nwb(file) as handle:
         ours = LAYOUT_TABLE in handle.get("analysis", {})
         if not ours:

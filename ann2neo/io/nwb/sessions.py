@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ann2neo._checks import seconds
 from ann2neo.errors import FileFormatError, InputValueError
 from ann2neo.io.binning import Observed, recording_from_spike_times
 from ann2neo.io.nwb.hdf5_tables import Table, read_table
-from ann2neo.raster import to_seconds
 from ann2neo.recording import Recording
 
 __all__ = ["read_session"]
@@ -36,9 +36,9 @@ def read_session(
             + "; try read_nwb(path, bin_size=1 * pq.ms), --bin-size 1 on the command"
             " line"
         )
-    step = to_seconds(bin_size, "bin_size", positive=True)
-    start = None if t_start is None else to_seconds(t_start, "t_start")
-    stop = None if t_stop is None else to_seconds(t_stop, "t_stop")
+    step = seconds(bin_size, "bin_size", positive=True)
+    start = None if t_start is None else seconds(t_start, "t_start")
+    stop = None if t_stop is None else seconds(t_stop, "t_stop")
     if "units" not in handle:
         raise FileFormatError(
             f"{path} has no units (no /units table); spikes must be sorted before they"

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ann2neo._checks import path_of
 from ann2neo._files import complete_file, complete_text
 from ann2neo.errors import FileFormatError, InputValueError
 from ann2neo.io.nwb.hdf5_tables import check_not_being_written, open_nwb
@@ -98,9 +99,9 @@ def share(
     """
     if not paths:
         raise InputValueError("share needs at least one NWB file, got none")
-    sources = [Path(path) for path in paths]
+    sources = [path_of(path) for path in paths]
     targets = _names(sources)
-    root = Path(folder)
+    root = path_of(folder, "folder")
     placed = []
     for source, name in zip(sources, targets, strict=True):
         target = root / name

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ann2neo._checks import path_of
 from ann2neo.errors import FileFormatError, MissingExtraError
 from ann2neo.io.nwb.hdf5_tables import open_nwb
 from ann2neo.io.nwb.layout import LAYOUT_TABLE
@@ -156,7 +157,7 @@ def validate_nwb(path: str | os.PathLike[str]) -> list[Finding]:
     ... ]  # the table of phases has one row
     [('suggestion', 'check_single_row')]
     """
-    file = Path(path)
+    file = path_of(path)
     for module in ("nwbinspector", "dandi"):
         try:
             importlib.import_module(module)

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ann2neo._checks import one_of
 from ann2neo._files import complete_file, output_path
-from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo.errors import InputValueError
 from ann2neo.io.nwb.disk_space import claim_space, release_space
 from ann2neo.io.nwb.layout import PROFILES, Stretch, header_of, stretches
 from ann2neo.io.nwb.metadata import Metadata, checked_metadata
@@ -19,7 +20,7 @@ from ann2neo.io.nwb.spike_chunks import (
     checked_compression,
     write_spike_times,
 )
-from ann2neo.recording import Recording
+from ann2neo.recording import Recording, checked_recording
 
 __all__ = ["write_nwb"]
 
@@ -102,10 +103,7 @@ def write_nwb(
     """
     target = output_path(path, ".nwb", overwrite=overwrite)
     level = checked_compression(compression)
-    if profile not in PROFILES:
-        raise InputValueError(
-            f"profile must be one of {', '.join(PROFILES)}, got {profile!r}"
-        )
+    one_of(profile, PROFILES, "profile")
     given = checked_metadata(metadata)
     _check_recording(recording)
 
@@ -178,12 +176,7 @@ def _table_bytes(recording: Recording, n_rows: int) -> int:
 
 
 def _check_recording(recording: Recording) -> None:
-    if not isinstance(recording, Recording):
-        msg = f"write_nwb needs a Recording, got {type(recording).__name__}"
-        raise InputTypeError(
-            msg + "; make one with record, Recording.from_raster or from_neo"
-        )
-    raster = recording.raster
+    raster = checked_recording(recording, "write_nwb").raster
     if raster.sampling_period_seconds > _LONGEST_PERIOD:
         msg = (
             f"the sampling period is {raster.sampling_period}, NWB's checks accept up"

@@ -1,14 +1,20 @@
-"""Files that appear under their name only when they are complete."""
+"""Files that appear under their name only when they are complete, and locks.
+
+Both work the same way on POSIX and Windows, with two exceptions that only POSIX allows:
+entries of folders are synced to disk, and lock files are removed after use.
+"""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import lock_descriptor
 
 from ann2neo._checks import path_of
 from ann2neo.errors import (
@@ -22,6 +28,10 @@ from ann2neo.errors import (
 __all__ = [
     "complete_file",
     "complete_text",
+    "is_being_written",
+    "lock_path",
+    "locked",
+    "make_folder",
     "output_path",
     "partial_path",
     "refuse_existing",
@@ -38,6 +48,7 @@ _REMEDIES = {
     errno.EPERM: "permission is missing; choose a folder you may write to",
     errno.EROFS: "the file system is read-only; choose another folder",
     errno.ENOENT: "the folder does not exist; create it first",
+    errno.EEXIST: "a file has that name; choose another folder",
     errno.ENOTDIR: "a part of the path is not a folder; choose another path",
     errno.EISDIR: "the path is a folder; add a file name",
     errno.ENAMETOOLONG: "the file name is too long; choose a shorter one",
@@ -48,6 +59,13 @@ _ERRNO_IN_TEXT = re.compile(r"\berrno = (\d+)")
 def partial_path(path: Path) -> Path:
     """Where a file is written before it is complete: ``.NAME.partial`` beside it."""
     return path.with_name(f".{path.name}.partial")
+
+
+def lock_path(path: Path) -> Path:
+    """Where the lock of a file or folder is: ``.NAME.lock`` beside it, or ``.lock``
+    in it.
+    """
+    return path / ".lock" if path.is_dir() else path.with_name(f".{path.name}.lock")
 
 
 def output_path(path: str | os.PathLike[str], suffix: str, *, overwrite: bool) -> Path:
@@ -111,6 +129,20 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
         raise OutputExistsError(msg)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, where it does not exist.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _explained(error, path, error.errno) from error
+
+
 @contextmanager
 def complete_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """Write beside a path, and put the file there when the block ends without an error.
@@ -126,7 +158,7 @@ def complete_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
     Yields
     ------
     Path
-        An empty file to write to, locked against other writers of ours.
+        An empty file to write to; a lock keeps other writers of ours out.
 
     Raises
     ------
@@ -140,30 +172,27 @@ def complete_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """
     refuse_existing(path, overwrite=overwrite)
     partial = partial_path(path)
-    try:
-        lock = _locked(partial, path)
-    except OSError as error:
-        if isinstance(error, Ann2NeoError):
-            raise
-        raise _explained(error, path, error.errno) from error
-    try:
-        os.ftruncate(lock, 0)
-        yield partial
-        os.fsync(lock)
-        refuse_existing(path, overwrite=overwrite)
-        partial.replace(path)
-        _sync_folder(path.parent)
-    except BaseException as error:
-        # Held under the lock, the partial file is ours to remove; where that is not
-        # possible, the next run reuses it.
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        number = _errno_of(error)
-        if number is None or isinstance(error, Ann2NeoError):
-            raise
-        raise _explained(error, path, number) from error
-    finally:
-        os.close(lock)
+    message = (
+        f"another process is writing {path} now; wait for it, or choose another name"
+    )
+    with locked(path, message):
+        try:
+            partial.write_bytes(b"")
+            yield partial
+            with partial.open("r+b") as file:
+                os.fsync(file.fileno())
+            refuse_existing(path, overwrite=overwrite)
+            partial.replace(path)
+            _sync_folder(path.parent)
+        except BaseException as error:
+            # Held under the lock, the partial file is ours to remove; where that is
+            # not possible, the next run reuses it.
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            number = _errno_of(error)
+            if number is None or isinstance(error, Ann2NeoError):
+                raise
+            raise _explained(error, path, number) from error
 
 
 def complete_text(path: Path, text: str, *, overwrite: bool) -> None:
@@ -172,27 +201,83 @@ def complete_text(path: Path, text: str, *, overwrite: bool) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-def _locked(partial: Path, path: Path) -> int:
-    while True:
-        handle = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(handle)
-            msg = (
-                f"another process is writing {path} now; wait for it, or choose another"
-                " name"
-            )
-            raise OutputLockedError(msg) from error
-        # Between opening and locking, the former writer may have moved the file to its
-        # final name: then it is not ours.
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(handle), partial.stat()):
-                return handle
+@contextmanager
+def locked(path: Path, message: str) -> Iterator[None]:
+    """Hold a file or folder against other processes; a killed holder's lock is free.
+
+    Parameters
+    ----------
+    path : Path
+        What to hold; its lock is the file `lock_path`.
+    message : str
+        What to say if somebody else holds it.
+
+    Raises
+    ------
+    OutputLockedError
+        If somebody else holds it, in this program or another one.
+    OutputError
+        If the folder does not take a lock.
+    """
+    lock = lock_path(path)
+    try:
+        handle = _taken(lock)
+    except OSError as error:
+        raise _explained(error, path, error.errno) from error
+    if handle is None:
+        raise OutputLockedError(message)
+    try:
+        yield
+    finally:
+        # While it is held, so that nobody else can hold a file that is about to lose
+        # its name. Windows does not remove open files; there, it stays.
+        with suppress(OSError):
+            lock.unlink()
         os.close(handle)
 
 
+def _taken(lock: Path) -> int | None:
+    """Descriptor of a lock file that is ours now; None if somebody else holds it."""
+    while True:
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            is_free = lock_descriptor(handle, blocking=False)
+        except OSError:
+            os.close(handle)
+            raise
+        # Between opening and locking, the former holder may have removed the file:
+        # then its name is free, or another file's.
+        if is_free and os.fstat(handle).st_nlink:
+            return handle
+        os.close(handle)
+        if not is_free:
+            return None
+
+
+def is_being_written(path: Path) -> bool:
+    """Whether somebody holds a writer's lock on a file itself, as HDF5 does.
+
+    False on file systems without locks, where nobody can know.
+    """
+    with path.open("rb") as file:
+        try:
+            if sys.platform == "win32":
+                # Windows lets nobody read what a writer has locked.
+                file.read(1)
+            else:
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            return True
+        except OSError:
+            return False
+    return False
+
+
 def _sync_folder(folder: Path) -> None:
+    if sys.platform == "win32":  # which opens no folders
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -8,7 +8,6 @@ import hashlib
 import logging
 import os
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ann2neo._dataset_sources import SOURCES, Arrays, Source, SourceError
+from ann2neo._files import complete_file, make_folder
 from ann2neo.errors import (
     DataSetUnavailableError,
     FileFormatError,
@@ -349,20 +349,12 @@ def _keep(name: str, arrays: Arrays) -> None:
     path = _cache_path(name)
     named: dict[str, Any] = {key: arrays[key] for key in _ARRAYS}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{name}.", suffix=".partial", delete=False
-        ) as file:
-            partial = Path(file.name)
-            try:
-                np.savez(file, **named)
-                file.flush()
-                os.fsync(file.fileno())
-                partial.chmod(0o644)
-            except BaseException:
-                partial.unlink(missing_ok=True)
-                raise
-        partial.replace(path)
+        make_folder(path.parent)
+        with (
+            complete_file(path, overwrite=True) as partial,
+            partial.open("wb") as file,
+        ):
+            np.savez(file, **named)
     except OSError as error:
         _log.warning("%s: could not be kept in %s: %s", name, path, error)
 

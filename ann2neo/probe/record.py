@@ -21,7 +21,7 @@ from ann2neo.probe.show import Presented, joined, show
 from ann2neo.probe.thresholds import checked_threshold
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
-from ann2neo.recording.folder import FolderContent, UnfinishedFolder, unfinished_plan
+from ann2neo.recording.folder import UnfinishedFolder, unfinished_plan
 from ann2neo.recording.tables import Phase, phase_table, presentation_table
 
 __all__ = ["Probe", "record"]
@@ -157,16 +157,7 @@ class Probe:
                 None if folder is None else folder.session_start_time,
             )
             if folder is not None:
-                content = FolderContent(
-                    recording.raster,
-                    recording.units,
-                    recording.presentations,
-                    recording.phases,
-                    dict(recording.provenance),
-                    recording.identifier,
-                    recording.session_start_time,
-                )
-                folder.finish(content)
+                folder.finish(recording)
         warn_of_silence(recording.raster, recording.units)
         return recording
 

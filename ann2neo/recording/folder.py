@@ -9,31 +9,34 @@ got, and ``predictions.npy`` keeps the classes named so far.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import quantities as pq
 
+from ann2neo._checks import path_of
+from ann2neo._files import complete_text, locked, make_folder
 from ann2neo.errors import (
     FileFormatError,
     InputValueError,
     IntegrityError,
     OutputError,
     OutputExistsError,
-    OutputLockedError,
 )
 from ann2neo.raster import RasterBuilder, SpikeRaster
+
+if TYPE_CHECKING:
+    from ann2neo.recording.recording import Recording
 
 __all__ = ["FolderContent", "UnfinishedFolder", "read_folder", "unfinished_plan"]
 
@@ -45,7 +48,6 @@ _BITS, _PREDICTIONS, _PROGRESS, _RECORDING = (
     "recording.json",
 )
 _TABLES = ("units", "presentations", "phases")
-_SECONDS_BETWEEN_MARKS = 2.0
 
 
 class FolderContent(NamedTuple):
@@ -83,6 +85,8 @@ class UnfinishedFolder:
         Bins that are recorded already, a multiple of 8 or all.
     identifier, session_start_time
         Those of the recording, kept when it is resumed.
+    seconds_between_marks : float
+        Least time between two notes on disk of how far the recording got.
 
     Raises
     ------
@@ -95,47 +99,42 @@ class UnfinishedFolder:
         If the folder cannot be written.
     """
 
+    seconds_between_marks = 2.0
+
     def __init__(
         self, path: str | Path, plan: Mapping[str, str], n_units: int, n_time_bins: int
     ) -> None:
-        self.path = Path(path)
+        self.path = path_of(path, "out")
         shape = RasterBuilder.bits_shape(n_units, n_time_bins)
-        resumed = unfinished_plan(self.path) is not None
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            if not resumed:
-                _check_empty(self.path)
-            self._lock = (self.path / _BITS).open("ab")
-            self._take_lock()
-            if resumed:
-                self._resume(plan)
-            else:
-                self._begin(plan, shape, n_time_bins)
-            self.bits = np.lib.format.open_memmap(self.path / _BITS, mode="r+")
-            self.predictions = np.lib.format.open_memmap(
-                self.path / _PREDICTIONS, mode="r+"
-            )
-        except PermissionError as error:
-            raise OutputError(
-                f"{self.path} cannot be written ({error.strerror}); choose another"
-                " folder"
-            ) from error
-        if self.bits.shape != shape:
-            raise IntegrityError(
-                f"{self.path / _BITS} has shape {self.bits.shape}, expected {shape};"
-                " delete the folder"
-            )
+        message = (
+            f"another process is recording into {self.path}; wait for it, or choose"
+            " another folder"
+        )
+        make_folder(self.path)
+        with ExitStack() as stack:
+            stack.enter_context(locked(self.path, message))
+            try:
+                if unfinished_plan(self.path) is None:
+                    _check_empty(self.path)
+                    self._begin(plan, shape, n_time_bins)
+                else:
+                    self._resume(plan)
+                self.bits = np.lib.format.open_memmap(self.path / _BITS, mode="r+")
+                self.predictions = np.lib.format.open_memmap(
+                    self.path / _PREDICTIONS, mode="r+"
+                )
+            except PermissionError as error:
+                raise OutputError(
+                    f"{self.path} cannot be written ({error.strerror}); choose another"
+                    " folder"
+                ) from error
+            if self.bits.shape != shape:
+                raise IntegrityError(
+                    f"{self.path / _BITS} has shape {self.bits.shape}, expected"
+                    f" {shape}; delete the folder"
+                )
+            self._held = stack.pop_all()
         self._marked = time.monotonic()
-
-    def _take_lock(self) -> None:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            msg = (
-                f"another process is recording into {self.path}; wait for it, or choose"
-                " another folder"
-            )
-            raise OutputLockedError(msg) from error
 
     def _begin(
         self, plan: Mapping[str, str], shape: tuple[int, int], n_time_bins: int
@@ -199,7 +198,7 @@ class UnfinishedFolder:
             self.predictions[position - len(classes) : position] = classes
         if (
             position % 8 == 0
-            and time.monotonic() - self._marked >= _SECONDS_BETWEEN_MARKS
+            and time.monotonic() - self._marked >= self.seconds_between_marks
         ):
             flush()
             self.bits.flush()
@@ -215,40 +214,41 @@ class UnfinishedFolder:
             "identifier": self.identifier,
             "session_start_time": self.session_start_time.isoformat(),
         }
-        _write_json(self.path / _PROGRESS, progress)
+        complete_text(self.path / _PROGRESS, json.dumps(progress), overwrite=True)
 
-    def finish(self, content: FolderContent) -> None:
+    def finish(self, recording: Recording) -> None:
         """Write the description of the finished recording, which makes it one.
 
         Parameters
         ----------
-        content : FolderContent
+        recording : Recording
             The recording; its raster must be the one of `bits`.
         """
         self.bits.flush()
-        tables = {name: getattr(content, name) for name in _TABLES}
+        raster = recording.raster
         description = {
             "layout_version": _LAYOUT_VERSION,
-            "n_units": content.raster.n_units,
-            "n_time_bins": content.raster.n_time_bins,
-            "sampling_period_seconds": content.raster.sampling_period_seconds,
-            "t_start_seconds": content.raster.t_start_seconds,
-            "identifier": content.identifier,
-            "session_start_time": content.session_start_time.isoformat(),
-            "provenance": content.provenance,
-            "raster_sha256": content.raster.sha256(),
-            **{name: _as_columns(table) for name, table in tables.items()},
+            "n_units": raster.n_units,
+            "n_time_bins": raster.n_time_bins,
+            "sampling_period_seconds": raster.sampling_period_seconds,
+            "t_start_seconds": raster.t_start_seconds,
+            "identifier": recording.identifier,
+            "session_start_time": recording.session_start_time.isoformat(),
+            "provenance": dict(recording.provenance),
+            "raster_sha256": raster.sha256(),
+            **{name: _as_columns(getattr(recording, name)) for name in _TABLES},
         }
-        _write_json(
-            self.path / _RECORDING, {**description, "sha256": _sum_of(description)}
-        )
-        for name in (_PROGRESS, _PREDICTIONS):
-            (self.path / name).unlink()
+        description["sha256"] = _checksum(description)
+        complete_text(self.path / _RECORDING, json.dumps(description), overwrite=True)
+        # A killed run may have left parts of its last note.
+        for left in (_PROGRESS, _PREDICTIONS, f".{_PROGRESS}.*"):
+            for path in self.path.glob(left):
+                path.unlink()
         self.close()
 
     def close(self) -> None:
         """Let other writers in."""
-        self._lock.close()
+        self._held.close()
 
 
 def unfinished_plan(path: str | Path) -> dict[str, str] | None:
@@ -268,8 +268,8 @@ def read_folder(path: str | Path, *, verify: bool = True) -> FolderContent:
     path : str or Path
         The folder.
     verify : bool, default True
-        Compare raster and tables with the sums written beside them, which reads all
-        bits once.
+        Compare raster and tables with the checksums written beside them, which reads
+        all bits once.
 
     Returns
     -------
@@ -285,7 +285,7 @@ def read_folder(path: str | Path, *, verify: bool = True) -> FolderContent:
     IntegrityError
         If it is damaged.
     """
-    path = Path(path)
+    path = path_of(path, "folder")
     if not path.is_dir():
         raise InputValueError(f"there is no folder {path}; check the name")
     if not (path / _RECORDING).exists():
@@ -311,7 +311,7 @@ def read_folder(path: str | Path, *, verify: bool = True) -> FolderContent:
             sampling_period=found["sampling_period_seconds"] * pq.s,
             t_start=found["t_start_seconds"] * pq.s,
         )
-        raster_sum, description_sum = found["raster_sha256"], found.pop("sha256")
+        raster_checksum, checksum = found["raster_sha256"], found.pop("sha256")
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise IntegrityError(f"{path} is damaged ({error}); record it again") from error
     if version > _LAYOUT_VERSION:
@@ -320,13 +320,13 @@ def read_folder(path: str | Path, *, verify: bool = True) -> FolderContent:
             " ann2neo"
         )
     if verify:
-        if _sum_of(found) != description_sum:
+        if _checksum(found) != checksum:
             raise IntegrityError(
-                f"{path / _RECORDING} does not match its sum; record it again"
+                f"{path / _RECORDING} does not match its checksum; record it again"
             )
-        if raster.sha256() != raster_sum:
+        if raster.sha256() != raster_checksum:
             raise IntegrityError(
-                f"{path / _BITS} does not match its sum; record it again"
+                f"{path / _BITS} does not match its checksum; record it again"
             )
     return FolderContent(
         raster,
@@ -346,7 +346,8 @@ def _check_empty(path: Path) -> None:
         )
         raise OutputExistsError(msg)
     # A process killed right after it made the folder leaves these and nothing else.
-    odd = [name for name in found if name not in {_BITS, _PREDICTIONS}]
+    ours = (_BITS, _PREDICTIONS, f".{_PROGRESS}.", ".lock")
+    odd = [name for name in found if not name.startswith(ours)]
     if odd:
         raise OutputExistsError(
             f"{path} holds other files, such as {odd[0]!r}; choose a folder of its own"
@@ -369,21 +370,6 @@ def _from_columns(columns: Mapping[str, Any]) -> pd.DataFrame:
     )
 
 
-def _sum_of(description: Mapping[str, Any]) -> str:
+def _checksum(description: Mapping[str, Any]) -> str:
     """SHA-256 of a description, tables and all, as JSON with sorted keys."""
     return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a file that is either the old one or whole."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w") as file:
-        json.dump(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ann2neo import _files
 from ann2neo._files import complete_file, complete_text
 from ann2neo.errors import (
     FileFormatError,
     InputValueError,
     OutputError,
     OutputExistsError,
-    OutputLockedError,
 )
 
 __all__ = [
@@ -239,28 +238,19 @@ def finished_cells(folder: Path) -> Iterator[dict[str, Any]]:
         yield json.loads(path.read_text(encoding="utf-8"))
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder against other runs; a killed run's lock goes with it.
+def locked(folder: Path) -> AbstractContextManager[None]:
+    """Hold a folder against other runs; a killed run's lock is free.
 
     Raises
     ------
     OutputLockedError
         If another run holds it.
     """
-    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            msg = (
-                f"another run of the study is at work in {folder}; wait for it, or"
-                " choose another folder"
-            )
-            raise OutputLockedError(msg) from error
-        yield
-    finally:
-        os.close(handle)
+    return _files.locked(
+        folder,
+        f"another run of the study is at work in {folder}; wait for it, or choose"
+        " another folder",
+    )
 
 
 def settings_of(folder: Path) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import ann2neo
-from ann2neo._files import complete_file, partial_path
+from ann2neo._files import complete_file, lock_path, locked, partial_path
 from ann2neo.errors import OutputError, OutputExistsError, OutputLockedError
 
 SEED = 4
@@ -263,6 +263,40 @@ def test_of_two_writers_one_wins_and_the_other_is_told(tmp_path, network):
     assert path.read_text() == "first"
     with pytest.raises(OutputExistsError, match=r"exists already; pass overwrite=True"):
         ann2neo.write_nwb(network, path)
+
+
+def test_the_lock_of_a_killed_writer_is_free(tmp_path, network):
+    """Kill -9 leaves a lock file and half a file, which stop nobody; the next writer
+    removes both.
+    """
+    path = tmp_path / "a.nwb"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout.readline() == "holding\n"
+    os.kill(holder.pid, signal.SIGKILL)
+    finish(holder)
+    left = {partial_path(path), lock_path(path)}
+    assert set(tmp_path.iterdir()) == left
+    ann2neo.write_nwb(network, path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.nwb"]
+
+
+def test_a_lock_is_let_go_of_once(tmp_path):
+    """Who locks a folder keeps this program out, too; afterwards it is free, and no
+    file is left in it.
+    """
+    for _ in range(2):
+        with (
+            locked(tmp_path, "held"),
+            pytest.raises(OutputLockedError, match="busy"),
+            locked(tmp_path, "busy"),
+        ):
+            pass
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_two_writers_at_once_leave_one_whole_file(tmp_path):

@@ -25,6 +25,7 @@ from ann2neo.errors import (
     OutputExistsError,
     OutputLockedError,
 )
+from ann2neo.recording.folder import UnfinishedFolder
 
 N = 300
 
@@ -97,7 +98,7 @@ def test_an_interrupted_recording_goes_on(
     """After an interrupt in the middle, the same call finishes the recording, without
     showing again what was shown.
     """
-    monkeypatch.setattr("ann2neo.recording.folder._SECONDS_BETWEEN_MARKS", 0.0)
+    monkeypatch.setattr(UnfinishedFolder, "seconds_between_marks", 0.0)
     n_before = _interrupted(tmp_path / "rec", after=200, batch_size=batch_size)
     with pytest.raises(
         FileFormatError, match="unfinished recording; record into it again"
@@ -127,8 +128,8 @@ def _interrupted(out: Path, *, after: int, **arguments: Any) -> int:
 
 KILLED = """
 import importlib.util, time
-import ann2neo.recording.folder
-ann2neo.recording.folder._SECONDS_BETWEEN_MARKS = 0.0
+from ann2neo.recording.folder import UnfinishedFolder
+UnfinishedFolder.seconds_between_marks = 0.0
 spec = importlib.util.spec_from_file_location("folder_test", {file!r})
 module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
 def slow(n_samples):
@@ -190,7 +191,7 @@ def test_other_recordings_are_not_mixed(
     """A folder with another recording, unfinished, finished or foreign, is refused by
     name; so is a second writer.
     """
-    monkeypatch.setattr("ann2neo.recording.folder._SECONDS_BETWEEN_MARKS", 0.0)
+    monkeypatch.setattr(UnfinishedFolder, "seconds_between_marks", 0.0)
     out = tmp_path / "rec"
     _interrupted(out, after=80, batch_size=16)
     with pytest.raises(
@@ -203,10 +204,10 @@ def test_other_recordings_are_not_mixed(
     with pytest.raises(OutputExistsError, match=r"its weights_sha256 is"):
         _record(out, other)
     code = (
-        f"import fcntl,time; f=open({str(out / 'bits.npy')!r}, 'ab'); fcntl.flock(f,"
-        " fcntl.LOCK_EX); "
+        "import pathlib, time; from ann2neo._files import locked\n"
+        f"with locked(pathlib.Path({str(out)!r}), ''):\n"
+        "    print('locked', flush=True); time.sleep(60)"
     )
-    code += "print('locked', flush=True); time.sleep(60)"
     lock = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert lock.stdout is not None
     lock.stdout.readline()
@@ -239,7 +240,7 @@ def test_damage_is_noticed(tmp_path: Path) -> None:
     bits = (out / "bits.npy").read_bytes()
     (out / "bits.npy").write_bytes(bits[:-9] + bytes([bits[-9] ^ 1]) + bits[-8:])
     with pytest.raises(
-        IntegrityError, match=r"bits\.npy does not match its sum; record it again"
+        IntegrityError, match=r"bits\.npy does not match its checksum; record it again"
     ):
         ann2neo.Recording.open(out)
     (out / "bits.npy").write_bytes(bits[:-20])
@@ -248,7 +249,9 @@ def test_damage_is_noticed(tmp_path: Path) -> None:
     (out / "bits.npy").write_bytes(bits)
     text = (out / "recording.json").read_text()
     (out / "recording.json").write_text(text.replace('"hidden"', '"hidded"', 1))
-    with pytest.raises(IntegrityError, match=r"recording\.json does not match its sum"):
+    with pytest.raises(
+        IntegrityError, match=r"recording\.json does not match its checksum"
+    ):
         ann2neo.Recording.open(out)
     (out / "recording.json").write_text(text[: len(text) // 2])
     with pytest.raises(IntegrityError, match="is damaged"):

@@ -4,7 +4,6 @@ loading a schema.
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from ann2neo._files import is_being_written
 from ann2neo.errors import FileFormatError, OutputLockedError
 from ann2neo.io.nwb.hdf5_heaps import check_heaps
 
@@ -96,17 +96,12 @@ def check_not_being_written(path: Path) -> None:
     OutputLockedError
         If HDF5 holds its lock of a writer on the file, in this program or another one.
     """
-    with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            msg = (
-                f"{path} is open for writing, in this program or another one; close it"
-                " there first"
-            )
-            raise OutputLockedError(msg) from error
-        except OSError:  # a file system without locks
-            return
+    if is_being_written(path):
+        msg = (
+            f"{path} is open for writing, in this program or another one; close it"
+            " there first"
+        )
+        raise OutputLockedError(msg)
 
 
 class Table:

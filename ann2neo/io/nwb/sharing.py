@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ann2neo._checks import path_of
-from ann2neo._files import complete_file, complete_text
+from ann2neo._files import complete_file, complete_text, make_folder
 from ann2neo.errors import FileFormatError, InputValueError
 from ann2neo.io.nwb.hdf5_tables import check_not_being_written, open_nwb
 from ann2neo.io.nwb.validation import Finding, is_clean, validate_nwb
@@ -105,7 +105,7 @@ def share(
     placed = []
     for source, name in zip(sources, targets, strict=True):
         target = root / name
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         with complete_file(target, overwrite=overwrite) as partial:
             shutil.copyfile(source, partial)
         placed.append(target)

@@ -139,7 +139,7 @@ def write_nwb(
         (file.add_stimulus if place < n_stimuli else file.add_acquisition)(one.series)
     with complete_file(target, overwrite=overwrite) as partial:
         with (
-            # HDF5's own lock would meet ours, which the same process holds.
+            # Ours keeps other writers out, and some file systems have no locks.
             h5py.File(
                 partial, "w", locking=False, libver=("earliest", "v110")
             ) as handle,

@@ -5,13 +5,12 @@ of bits.
 from __future__ import annotations
 
 import importlib
-import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ann2neo._parallel import map_blocks
 from ann2neo.raster.bits import UINT16_WORDS
 
 try:
@@ -44,26 +43,19 @@ def joint_counts(
     right = ours if theirs is None else theirs
     counts = np.empty((len(ours), len(right)), np.int64)
 
-    tiles = reversed(range(0, len(right), _TILE_UNITS))
+    def fill(first: int) -> None:
+        columns = slice(first, first + _TILE_UNITS)
+        if theirs is not None:
+            counts[:, columns] = _shared_bits(ours, theirs[columns])
+            return
+        # Of a symmetric matrix, what lies below the diagonal is known from above.
+        tile = _shared_bits(ours[: columns.stop], ours[columns])
+        counts[: columns.stop, columns] = tile
+        counts[columns, :first] = tile[:first].T
 
-    def fill() -> None:
-        for first in tiles:
-            columns = slice(first, first + _TILE_UNITS)
-            if theirs is not None:
-                counts[:, columns] = _shared_bits(ours, theirs[columns])
-                continue
-            # Of a symmetric matrix, what lies below the diagonal is known from above.
-            found = _shared_bits(ours[: columns.stop], ours[columns])
-            counts[: columns.stop, columns] = found
-            counts[columns, :first] = found[:first].T
-
-    # NumPy and NumKong let go of the interpreter in these loops, so threads share the
-    # tiles, long ones first.
-    with ThreadPoolExecutor(3) as pool:
-        others = [pool.submit(fill) for _ in range(min(3, (os.cpu_count() or 1) - 1))]
-        fill()
-        for other in others:
-            other.result()
+    # Long tiles first, so that no thread is left alone with one in the end.
+    for _ in map_blocks(fill, reversed(range(0, len(right), _TILE_UNITS))):
+        pass
     return counts
 
 

@@ -8,17 +8,15 @@ way there is short.
 from __future__ import annotations
 
 import importlib
-import os
 import threading
 import zlib
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ann2neo._parallel import map_blocks
 from ann2neo.errors import FileFormatError, InputValueError
 from ann2neo.raster import SpikeRaster
 
@@ -45,9 +43,6 @@ _FAST_LEVEL = 2
 """The one level that isal makes, five times faster than zlib and 5 % larger."""
 _GZIP, _SHUFFLE = 1, 2
 _BLOCK = 1 << 14
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 def checked_compression(compression: Any) -> int | None:
@@ -145,13 +140,15 @@ def write_spike_times(
     """
     length = dataset.chunks[0]
 
-    def made(first: int) -> bytes:
+    def packed(first: int) -> tuple[int, bytes]:
         times = spikes.chunk(first, min(first + length, len(spikes)))
         if len(times) < length:
             times = np.concatenate([times, np.zeros(length - len(times))])
-        return times.tobytes() if level is None else _deflated(_shuffled(times), level)
+        if level is None:
+            return first, times.tobytes()
+        return first, _deflated(_shuffled(times), level)
 
-    for first, data in _in_threads(made, range(0, len(spikes), length)):
+    for first, data in map_blocks(packed, range(0, len(spikes), length)):
         claim(len(data))
         dataset.id.write_direct_chunk((first,), data)
 
@@ -223,7 +220,7 @@ def read_spike_times(
             if stop == last:
                 break
 
-    for _ in _in_threads(place, raw()):
+    for _ in map_blocks(place, raw()):
         pass
 
 
@@ -243,34 +240,6 @@ def _exact_bins(
         )
         raise FileFormatError(msg + "changed or damaged; get an undamaged copy")
     return bins
-
-
-def _in_threads(
-    function: Callable[[Item], Result], items: Iterable[Item]
-) -> Iterator[tuple[Item, Result]]:
-    """Results in order, with a few items under way at a time."""
-    workers = max(
-        1,
-        (
-            len(os.sched_getaffinity(0))
-            if hasattr(os, "sched_getaffinity")
-            else os.cpu_count() or 1
-        ),
-    )
-    with ThreadPoolExecutor(workers, thread_name_prefix="ann2neo-chunks") as pool:
-        waiting: deque[tuple[Item, Future[Result]]] = deque()
-        try:
-            for item in items:
-                waiting.append((item, pool.submit(function, item)))
-                if len(waiting) > 2 * workers:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
-            while waiting:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        finally:
-            for _, future in waiting:
-                future.cancel()
 
 
 def _shuffled(times: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:

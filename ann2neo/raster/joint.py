@@ -18,13 +18,16 @@ try:
 except ImportError:  # the extra "fast" is not installed
     numkong = None
 
-__all__ = ["joint_counts"]
+__all__ = ["joint_counts", "numkong"]
 
 _TILE_UNITS = 48
 
 
 def joint_counts(
-    ours: npt.NDArray[np.uint64], theirs: npt.NDArray[np.uint64] | None
+    ours: npt.NDArray[np.uint64],
+    theirs: npt.NDArray[np.uint64] | None,
+    *,
+    use_numkong: bool = numkong is not None,
 ) -> npt.NDArray[np.int64]:
     """Count the bits that rows share.
 
@@ -34,6 +37,8 @@ def joint_counts(
         Rows of bits.
     theirs : ndarray of uint64, shape (n_others, n_words), or None
         Rows to pair them with; None pairs `ours` with themselves.
+    use_numkong : bool
+        Count with NumKong instead of NumPy; by default where it is installed.
 
     Returns
     -------
@@ -42,14 +47,16 @@ def joint_counts(
     """
     right = ours if theirs is None else theirs
     counts = np.empty((len(ours), len(right)), np.int64)
+    has_cells = ours.size and right.size
+    shared_bits = _by_numkong if use_numkong and has_cells else _by_numpy
 
     def fill(first: int) -> None:
         columns = slice(first, first + _TILE_UNITS)
         if theirs is not None:
-            counts[:, columns] = _shared_bits(ours, theirs[columns])
+            counts[:, columns] = shared_bits(ours, theirs[columns])
             return
         # Of a symmetric matrix, what lies below the diagonal is known from above.
-        tile = _shared_bits(ours[: columns.stop], ours[columns])
+        tile = shared_bits(ours[: columns.stop], ours[columns])
         counts[: columns.stop, columns] = tile
         counts[columns, :first] = tile[:first].T
 
@@ -59,15 +66,16 @@ def joint_counts(
     return counts
 
 
-def _shared_bits(
+def _by_numkong(
     left: npt.NDArray[np.uint64], right: npt.NDArray[np.uint64]
 ) -> npt.NDArray[Any]:
-    """Bits that rows of one matrix share with rows of another, as integers of some
-    width.
-    """
-    if numkong is not None and left.size and right.size:
-        packed = numkong.dots_pack(right.view(np.uint8), dtype="uint1")
-        return np.asarray(numkong.dots_packed(left.view(np.uint8), packed))
+    packed = numkong.dots_pack(right.view(np.uint8), dtype="uint1")
+    return np.asarray(numkong.dots_packed(left.view(np.uint8), packed))
+
+
+def _by_numpy(
+    left: npt.NDArray[np.uint64], right: npt.NDArray[np.uint64]
+) -> npt.NDArray[Any]:
     counts = np.zeros((len(left), len(right)), np.int64)
     for word in range(0, left.shape[1], UINT16_WORDS):
         block = np.ascontiguousarray(right[:, word : word + UINT16_WORDS])

@@ -100,9 +100,13 @@ def surrogate_rows(report: Report) -> None:
 
 def without_numkong(function):
     """Call a function as if the extra "fast" were not installed."""
+    from functools import partial
     from unittest.mock import patch
 
-    with patch("ann2neo.raster.joint.numkong", None):
+    from ann2neo.raster.joint import joint_counts
+
+    plain = partial(joint_counts, use_numkong=False)
+    with patch("ann2neo.raster.spike_raster.joint_counts", plain):
         return function()
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import quantities as pq
 
-import ann2neo.raster.joint
 from ann2neo._checks import seconds
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.raster import BinPermuter, RasterBuilder, SpikeRaster
+from ann2neo.raster.joint import joint_counts, numkong
 
 LENGTHS = [0, 1, 2, 7, 8, 9, 63, 64, 65, 127, 128, 129, 1000]
 RATES = [0.0, 0.03, 0.5, 1.0]
@@ -108,33 +108,41 @@ def test_lag_counts_count_pairs_of_spikes(n_time_bins):
         np.testing.assert_array_equal(counts[:, lag], pairs)
 
 
-@pytest.fixture(params=["NumKong", "NumPy"])
-def counting(request, monkeypatch):
-    """Both ways to count pairs: with the extra "fast", and without."""
-    if request.param == "NumPy":
-        monkeypatch.setattr("ann2neo.raster.joint.numkong", None)
-    elif ann2neo.raster.joint.numkong is None:
-        pytest.skip("NumKong is not installed")
+needs_numkong = pytest.mark.skipif(numkong is None, reason="NumKong is not installed")
+both_ways = pytest.mark.parametrize(
+    "use_numkong", [pytest.param(True, marks=needs_numkong), False]
+)
 
 
-@pytest.mark.usefixtures("counting")
-def test_joint_counts_are_the_matrix_product(n_time_bins):
-    """Joint counts equal the integer matrix product, within a raster and
-    between two.
+@both_ways
+def test_joint_counts_are_the_matrix_product(n_time_bins, use_numkong):
+    """Joint counts equal the integer matrix product, within a raster and between two,
+    with the extra "fast" and without.
     """
     rng = np.random.default_rng(n_time_bins)
-    ours, theirs = (
-        rng.random((130, n_time_bins)) < 0.4,
-        rng.random((3, n_time_bins)) < 0.7,
-    )
+    left = rng.random((130, n_time_bins)) < 0.4
+    right = rng.random((3, n_time_bins)) < 0.7
+    ours, theirs = (SpikeRaster.from_dense(d).bits.view("<u8") for d in (left, right))
+    for pair, product in (
+        ((ours, None), left.astype(int) @ left.T),
+        ((ours, theirs), left.astype(int) @ right.T),
+        ((theirs, ours), right.astype(int) @ left.T),
+    ):
+        counts = joint_counts(*pair, use_numkong=use_numkong)
+        np.testing.assert_array_equal(counts, product)
+
+
+def test_rasters_count_jointly_what_their_bits_do():
+    """Without another raster, units are paired with each other; the diagonal holds the
+    spike counts.
+    """
+    ours, theirs = dense_matrix(5, 130), dense_matrix(3, 130, seed=1)
     raster, other = SpikeRaster.from_dense(ours), SpikeRaster.from_dense(theirs)
     np.testing.assert_array_equal(raster.joint_counts(), ours.astype(int) @ ours.T)
     np.testing.assert_array_equal(
         raster.joint_counts(other), ours.astype(int) @ theirs.T
     )
-    np.testing.assert_array_equal(
-        other.joint_counts(raster), theirs.astype(int) @ ours.T
-    )
+    np.testing.assert_array_equal(np.diag(raster.joint_counts()), raster.spike_counts())
 
 
 @pytest.mark.parametrize("n_units", [0, 1, 300, 700])
@@ -433,8 +441,9 @@ def test_a_permuter_refuses_an_order_of_another_length():
         BinPermuter(SpikeRaster.from_dense([[1, 0, 1]])).permuted([0, 1])
 
 
-@pytest.mark.usefixtures("counting")
-def test_joint_counts_of_long_saturated_trains_do_not_overflow():
+@both_ways
+def test_joint_counts_of_long_saturated_trains_do_not_overflow(use_numkong):
     """Counts beyond 65 535 are exact."""
-    raster = SpikeRaster.from_dense(np.ones((2, 200_001), bool))
-    np.testing.assert_array_equal(raster.joint_counts(), np.full((2, 2), 200_001))
+    words = SpikeRaster.from_dense(np.ones((2, 200_001), bool)).bits.view("<u8")
+    counts = joint_counts(words, None, use_numkong=use_numkong)
+    np.testing.assert_array_equal(counts, np.full((2, 2), 200_001))

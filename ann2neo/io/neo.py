@@ -14,11 +14,12 @@ import quantities as pq
 
 from ann2neo._checks import seconds
 from ann2neo.errors import FileFormatError, InputTypeError, InputValueError
-from ann2neo.io.binning import Observed, recording_from_spike_times
 from ann2neo.io.nwb.layout import stretches
 from ann2neo.raster import SpikeRaster
+from ann2neo.raster.binning import Observed
 from ann2neo.raster.spiketrains import spike_bins, to_spiketrains
 from ann2neo.recording import Recording
+from ann2neo.recording.from_spike_times import recording_from_spike_times
 from ann2neo.recording.tables import Phase, phase_table
 
 __all__ = ["from_neo", "to_neo"]
@@ -340,12 +341,9 @@ def _presentations_of(
         )
         raise FileFormatError(msg + "; keep the epoch that to_neo made")
     epoch = found[0]
-    period, start = time_base.sampling_period_seconds, time_base.t_start_seconds
     times = epoch.times.rescale("s").magnitude
-    first = np.rint((times - start) / period).astype(np.int64)
-    last = np.rint(
-        (times + epoch.durations.rescale("s").magnitude - start) / period
-    ).astype(np.int64)
+    first = time_base.nearest_bin_edge(times)
+    last = time_base.nearest_bin_edge(times + epoch.durations.rescale("s").magnitude)
     known: dict[str, Any] = {
         "start_bin": first,
         "stop_bin": last,

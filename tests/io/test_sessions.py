@@ -17,7 +17,7 @@ import quantities as pq
 
 import ann2neo
 from ann2neo.errors import FileFormatError, InputTypeError, InputValueError
-from ann2neo.io.binning import SpikesLostWarning
+from ann2neo.recording.from_spike_times import SpikesLostWarning
 
 MS = 0.001
 

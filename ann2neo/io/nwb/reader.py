@@ -218,9 +218,7 @@ def _intervals(
         ("stop_bin", table.numbers("stop_time")),
     ):
         with np.errstate(invalid="ignore"):
-            bins = np.rint(
-                (times - time_base.t_start_seconds) / time_base.sampling_period_seconds
-            ).astype(np.int64)
+            bins = time_base.nearest_bin_edge(times)
         if not np.array_equal(time_base.bin_edge_seconds(bins), times):
             msg = (
                 f"the times of {what} do not lie on edges of time bins, so the file was"

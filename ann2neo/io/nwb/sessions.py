@@ -13,9 +13,10 @@ import pandas as pd
 
 from ann2neo._checks import seconds
 from ann2neo.errors import FileFormatError, InputValueError
-from ann2neo.io.binning import Observed, recording_from_spike_times
 from ann2neo.io.nwb.hdf5_tables import Table, read_table
+from ann2neo.raster.binning import Observed
 from ann2neo.recording import Recording
+from ann2neo.recording.from_spike_times import recording_from_spike_times
 
 __all__ = ["read_session"]
 

@@ -119,7 +119,7 @@ class FileFormatError(Ann2NeoError, ValueError):
 
 
 class IntegrityError(FileFormatError):
-    """A file of ours does not match the sums written into it.
+    """A file of ours does not match the checksums written into it.
 
     Examples
     --------

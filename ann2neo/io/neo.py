@@ -16,7 +16,7 @@ from ann2neo._checks import seconds
 from ann2neo.errors import FileFormatError, InputTypeError, InputValueError
 from ann2neo.io.nwb.layout import stretches
 from ann2neo.raster import SpikeRaster
-from ann2neo.raster.binning import Observed
+from ann2neo.raster.binning import Observed, nearest_edges
 from ann2neo.raster.spiketrains import spike_bins, to_spiketrains
 from ann2neo.recording import Recording
 from ann2neo.recording.from_spike_times import recording_from_spike_times
@@ -342,8 +342,8 @@ def _presentations_of(
         raise FileFormatError(msg + "; keep the epoch that to_neo made")
     epoch = found[0]
     times = epoch.times.rescale("s").magnitude
-    first = time_base.nearest_bin_edge(times)
-    last = time_base.nearest_bin_edge(times + epoch.durations.rescale("s").magnitude)
+    first = nearest_edges(times, time_base)
+    last = nearest_edges(times + epoch.durations.rescale("s").magnitude, time_base)
     known: dict[str, Any] = {
         "start_bin": first,
         "stop_bin": last,

@@ -14,7 +14,7 @@ import quantities as pq
 from ann2neo.errors import InputValueError
 from ann2neo.raster.spike_raster import SpikeRaster
 
-__all__ = ["BinnedSpikes", "Observed", "bin_spike_times"]
+__all__ = ["BinnedSpikes", "Observed", "bin_spike_times", "nearest_edges"]
 
 _EDGE = 1e-6
 """How close to a bin edge, in bins, a time counts as lying on it: clocks round, and
@@ -136,3 +136,11 @@ def bin_spike_times(
     )
     n_kept = int(raster.spike_counts().sum())
     return BinnedSpikes(raster, stretches, n_spikes, n_spikes - n_kept)
+
+
+def nearest_edges(
+    times: npt.NDArray[np.float64], raster: SpikeRaster
+) -> npt.NDArray[np.int64]:
+    """Bins of a raster whose left edges are nearest to times in s, also beyond it."""
+    bins = (times - raster.t_start_seconds) / raster.sampling_period_seconds
+    return np.rint(bins).astype(np.int64)

@@ -343,13 +343,6 @@ class SpikeRaster:
         """
         return self._start + time_bin * self._period
 
-    def nearest_bin_edge(self, seconds: npt.ArrayLike) -> IntArray:
-        """Bins whose left edges are nearest to times in seconds, also beyond the
-        raster.
-        """
-        bins = (np.asarray(seconds) - self._start) / self._period
-        return np.rint(bins).astype(np.int64)
-
     def spike_time_seconds(self, time_bin: Any) -> Any:
         """Time of a spike in a bin in seconds, a quarter of the way through it; scalars
         or arrays.

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ann2neo.raster import SpikeRaster
-from ann2neo.raster.binning import Observed, bin_spike_times
+from ann2neo.raster.binning import Observed, bin_spike_times, nearest_edges
 from ann2neo.recording.recording import Recording
 from ann2neo.recording.tables import Phase, phase_table
 
@@ -103,7 +103,7 @@ def _in_bins(
     start, stop = presentations["start_time"], presentations["stop_time"]
     is_finite = np.isfinite(start) & np.isfinite(stop)
     first, last = (
-        raster.nearest_bin_edge(np.where(is_finite, times, raster.t_start_seconds))
+        nearest_edges(np.where(is_finite, times, raster.t_start_seconds), raster)
         for times in (start, stop)
     )
     table = table.assign(start_bin=first, stop_bin=last, phase="")

@@ -316,8 +316,8 @@ class Recording:
         folder : str or Path
             The folder.
         verify : bool, default True
-            Compare raster and tables with the sums written beside them, which reads all
-            bits once.
+            Compare raster and tables with the checksums written beside them, which
+            reads all bits once.
 
         Returns
         -------

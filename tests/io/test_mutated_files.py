@@ -393,7 +393,7 @@ def test_a_changed_spike_of_an_uncompressed_file_is_noticed(tmp_path):
         )
     with pytest.raises(
         ann2neo.IntegrityError,
-        match=r"raster does not match the sum written into it.*undamaged copy",
+        match=r"checksum of the raster does not match the one written.*undamaged copy",
     ):
         ann2neo.read_nwb(path)
     lazy = ann2neo.read_nwb(path, lazy=True)

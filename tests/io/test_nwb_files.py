@@ -1,6 +1,8 @@
 """NWB files of ours: what is refused, what is kept, what is found again."""
 
 import dataclasses
+import hashlib
+import itertools
 from pathlib import Path
 
 import h5py
@@ -566,6 +568,31 @@ def test_results_that_cannot_be_appended_are_refused(
     with pytest.raises(error, match=words):
         ann2neo.append_analysis(path, table, words_of)
     assert path.read_bytes() == before
+
+
+def test_the_layout_version_of_the_file_is_reported(tmp_path, network):
+    """What `nwb_info` reports is the version in the file's header, not the one this
+    ann2neo writes.
+    """
+    path = ann2neo.write_nwb(network, tmp_path / "a.nwb")
+    assert ann2neo.nwb_info(path).layout_version == 1
+    with h5py.File(path, "a") as handle:
+        values = handle["analysis/ann2neo_layout/value"]
+        rows = dict(
+            zip(
+                handle["analysis/ann2neo_layout/key"].asstr()[()],
+                values.asstr()[()],
+                strict=True,
+            )
+        )
+        rows["layout_version"] = "0"
+        del rows["header_sha256"]
+        digest = hashlib.sha256()
+        for text in itertools.chain.from_iterable(rows.items()):
+            digest.update(len(text.encode()).to_bytes(8, "little") + text.encode())
+        values[...] = [*rows.values(), digest.hexdigest()]
+    assert ann2neo.nwb_info(path).layout_version == 0
+    assert ann2neo.read_nwb(path).equals(network)
 
 
 def test_info_says_what_a_file_holds(network, metadata, tmp_path):

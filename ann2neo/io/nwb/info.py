@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ann2neo._checks import path_of
 from ann2neo.io.nwb.hdf5_tables import open_nwb, read_table
-from ann2neo.io.nwb.layout import LAYOUT_TABLE, LAYOUT_VERSION
-from ann2neo.io.nwb.reader import read_nwb
+from ann2neo.io.nwb.layout import LAYOUT_TABLE
+from ann2neo.io.nwb.reader import read_header, read_nwb
 from ann2neo.recording import Recording
 
 __all__ = ["NwbInfo", "nwb_info"]
@@ -112,13 +112,8 @@ def nwb_info(path: str | os.PathLike[str]) -> NwbInfo:
                 session[name] = (
                     cells if isinstance(cells, str) else "; ".join(map(str, cells))
                 )
-        profile = None
-        if LAYOUT_TABLE in analysis:
-            rows = read_table(handle, f"analysis/{LAYOUT_TABLE}")
-            profile = dict(
-                zip(rows.texts("key"), rows.texts("value"), strict=True)
-            ).get("profile")
-    recording = read_nwb(file, lazy=True) if profile is not None else None
+        header = read_header(handle) if LAYOUT_TABLE in analysis else None
+    recording = None if header is None else read_nwb(file, lazy=True)
     return NwbInfo(
         path=file,
         n_bytes=file.stat().st_size,
@@ -126,8 +121,8 @@ def nwb_info(path: str | os.PathLike[str]) -> NwbInfo:
         n_units=n_units if recording is None else recording.n_units,
         n_spikes=n_spikes,
         analysis=tuple(name for name in analysis if name.endswith("_statistics")),
-        layout_version=None if recording is None else LAYOUT_VERSION,
-        profile=profile,
+        layout_version=None if header is None else header.layout_version,
+        profile=None if header is None else header.profile,
         recording=recording,
         session=session,
     )

@@ -1,4 +1,4 @@
-"""What stands where in our NWB files, and the sums that guard it."""
+"""What stands where in our NWB files, and the checksums that guard it."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def provenance_rows(provenance: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def provenance_of(rows: Iterable[tuple[str, str]], sha256: str) -> dict[str, str]:
-    """Undo `provenance_rows`; what matches the sum as it stands was never unpacked."""
+    """Undo `provenance_rows`; what matches the checksum as it is was never unpacked."""
     plain = dict(rows)
     if table_sha256(provenance_table(plain)) == sha256:
         return plain
@@ -168,8 +168,9 @@ def _json_object(text: str) -> dict[str, Any]:
 
 
 class Header(NamedTuple):
-    """What cannot be read off spikes and tables, and the sums of what can."""
+    """What cannot be read off spikes and tables, and the checksums of what can."""
 
+    layout_version: int
     profile: str
     identifier: str
     session_start_time: str
@@ -186,8 +187,8 @@ class Header(NamedTuple):
     provenance_sha256: str
 
     def rows(self) -> list[tuple[str, str]]:
-        """Keys and values as strings, the sum of all others last."""
-        rows = [("layout_version", str(LAYOUT_VERSION))]
+        """Keys and values as strings, the checksum of all others last."""
+        rows = []
         for name, value in self._asdict().items():
             if name.endswith("_columns"):
                 rows += [(f"{name}.{column}", kind) for column, kind in value]
@@ -206,7 +207,7 @@ class Header(NamedTuple):
         FileFormatError
             If the layout is of a later version of ann2neo.
         IntegrityError
-            If the rows do not match their sum.
+            If the rows do not match their checksum.
         """
         *rows, last = list(rows) or [("", "")]
         version = dict(rows).get("layout_version", "")
@@ -217,11 +218,10 @@ class Header(NamedTuple):
             )
             raise FileFormatError(msg + "; update ann2neo")
         if last != ("header_sha256", _rows_sha256(rows)):
-            msg = (
-                f"/analysis/{LAYOUT_TABLE} does not match its own sum, so the file was"
-                " changed or damaged"
+            raise IntegrityError(
+                f"/analysis/{LAYOUT_TABLE} does not match its own checksum, so the file"
+                " was changed or damaged; get an undamaged copy"
             )
-            raise IntegrityError(msg + "; get an undamaged copy")
         cells = dict(rows)
         columns: dict[str, Any] = {
             group: tuple(
@@ -234,16 +234,19 @@ class Header(NamedTuple):
         made: dict[str, Any] = {
             name: cells[name] for name in cls._fields if name not in columns
         }
-        made |= {name: int(made[name]) for name in ("n_units", "n_time_bins")}
+        made |= {
+            name: int(made[name])
+            for name in ("layout_version", "n_units", "n_time_bins")
+        }
         made |= {name: float(made[name]) for name in ("sampling_period", "t_start")}
         return cls(**made, **columns)
 
     def check(self, what: str, found: str) -> None:
-        """Raise IntegrityError where a sum does not match."""
+        """Raise IntegrityError where a checksum does not match."""
         if getattr(self, f"{what}_sha256") != found:
             msg = (
-                f"the sum of the {what} does not match the sum written into it, so this"
-                " file was changed or damaged"
+                f"the checksum of the {what} does not match the one written into it, so"
+                " this file was changed or damaged"
             )
             raise IntegrityError(msg + "; get an undamaged copy")
 
@@ -253,6 +256,7 @@ def header_of(recording: Recording, profile: str) -> Header:
     raster = recording.raster
     units, presentations = recording.units, recording.presentations
     return Header(
+        layout_version=LAYOUT_VERSION,
         profile=profile,
         identifier=recording.identifier,
         session_start_time=recording.session_start_time.isoformat(),

@@ -225,7 +225,9 @@ def nwb_file(
     _add_intervals(file, recording, header)
     file.add_analysis(
         _key_value_table(
-            LAYOUT_TABLE, "Layout of this file and sums of its contents.", header.rows()
+            LAYOUT_TABLE,
+            "Layout of this file and checksums of its contents.",
+            header.rows(),
         )
     )
     if recording.provenance:

@@ -26,10 +26,11 @@ from ann2neo.io.nwb.layout import (
 )
 from ann2neo.io.nwb.spike_chunks import read_spike_times
 from ann2neo.raster import RasterBuilder, SpikeRaster
+from ann2neo.raster.binning import nearest_edges
 from ann2neo.recording import Recording
 from ann2neo.recording.tables import table_sha256
 
-__all__ = ["read_nwb"]
+__all__ = ["read_header", "read_nwb"]
 
 
 def read_nwb(
@@ -59,9 +60,10 @@ def read_nwb(
     Returns
     -------
     Recording
-        For a file of ours the recording written, its sums checked; else bins ``[t_start
-        + i bin_size, t_start + (i + 1) bin_size)``, a phase per observed stretch, and
-        the file's columns of units and trials that have one plain value a row.
+        For a file of ours the recording written, after comparing its checksums; else
+        bins ``[t_start + i bin_size, t_start + (i + 1) bin_size)``, a phase per
+        observed stretch, and the file's columns of units and trials that have one plain
+        value per row.
 
     Raises
     ------
@@ -70,7 +72,7 @@ def read_nwb(
     FileFormatError
         If it is not an NWB file with units, or is damaged.
     IntegrityError
-        If a file of ours does not match the sums written into it.
+        If a file of ours does not match the checksums written into it.
 
     Examples
     --------
@@ -149,7 +151,7 @@ def _read_ours(handle: Any, path: Path, *, lazy: bool) -> Recording:
 
 
 def read_header(handle: Any) -> Header:
-    """Header of an open file of ours, checked against its sum and the file's own
+    """Header of an open file of ours, checked against its checksum and the file's own
     fields.
     """
     rows = read_table(handle, f"analysis/{LAYOUT_TABLE}")
@@ -218,7 +220,7 @@ def _intervals(
         ("stop_bin", table.numbers("stop_time")),
     ):
         with np.errstate(invalid="ignore"):
-            bins = time_base.nearest_bin_edge(times)
+            bins = nearest_edges(times, time_base)
         if not np.array_equal(time_base.bin_edge_seconds(bins), times):
             msg = (
                 f"the times of {what} do not lie on edges of time bins, so the file was"

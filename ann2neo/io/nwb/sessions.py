@@ -136,7 +136,7 @@ def _plain_columns(table: Table, *, unit_ids: bool) -> pd.DataFrame:
             continue
         values = _plain_cells(table, name)
         if values is not None and len(values) == len(table):
-            columns["label" if name == "label" else name] = values
+            columns[name] = values
     return pd.DataFrame(columns, index=pd.RangeIndex(len(table)))
 
 

@@ -118,7 +118,7 @@ def findings_text(path: Path, findings: Iterable[Finding]) -> str:
 
 def validate_nwb(path: str | os.PathLike[str]) -> list[Finding]:
     """Ask every validator about a file: schema, NWB Inspector in both configurations,
-    DANDI, and our own sums.
+    DANDI, and our own checksums.
 
     Parameters
     ----------

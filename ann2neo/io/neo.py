@@ -14,13 +14,13 @@ import quantities as pq
 
 from ann2neo._checks import seconds
 from ann2neo.errors import FileFormatError, InputTypeError, InputValueError
-from ann2neo.io.nwb.layout import stretches
 from ann2neo.raster import SpikeRaster
 from ann2neo.raster.binning import Observed, nearest_edges
 from ann2neo.raster.spiketrains import spike_bins, to_spiketrains
 from ann2neo.recording import Recording
 from ann2neo.recording.from_spike_times import recording_from_spike_times
-from ann2neo.recording.tables import Phase, phase_table
+from ann2neo.recording.stretches import stretches
+from ann2neo.recording.tables import Phase, phase_table, stimulus_names, unit_names
 
 __all__ = ["from_neo", "to_neo"]
 
@@ -82,7 +82,7 @@ def to_neo(recording: Recording) -> Any:
         }
     )
     rows = _unit_rows(units)
-    names = [_unit_name(row, position) for position, row in enumerate(rows)]
+    names = unit_names(units)
     for stretch in stretches(recording):
         part = raster.slice(stretch.start_bin, stretch.stop_bin)
         segment = neo.Segment(name=stretch.name)
@@ -117,27 +117,17 @@ def _unit_rows(units: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _unit_name(row: Mapping[str, Any], position: int) -> str:
-    if "layer" in row and "unit_in_layer" in row:
-        return f"{row['layer']}[{row['unit_in_layer']}]"
-    return f"unit {position}"
-
-
 def _epoch(shown: pd.DataFrame, raster: SpikeRaster) -> Any:
     start = raster.bin_edge_seconds(shown["start_bin"].to_numpy())
     stop = raster.bin_edge_seconds(shown["stop_bin"].to_numpy())
     kept = [name for name in shown if name not in {"start_bin", "stop_bin", "phase"}]
     cells = {name: _plain(shown[name]) for name in kept}
-    named = next(
-        (cells[name] for name in ("label", "stimulus_id") if name in cells),
-        np.arange(len(shown)),
-    )
     # Neo takes columns of the presentations as keyword arguments, so they are annotated
     # after construction.
     epoch = neo.Epoch(
         times=start * pq.s,
         durations=(stop - start) * pq.s,
-        labels=np.asarray(named).astype("U"),
+        labels=stimulus_names(shown).to_numpy(object).astype("U"),
         name=PRESENTATIONS,
         description="intervals in which one stimulus was shown",
     )

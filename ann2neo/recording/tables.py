@@ -28,7 +28,9 @@ __all__ = [
     "presentation_table",
     "same_table",
     "shifted",
+    "stimulus_names",
     "table_sha256",
+    "unit_names",
 ]
 
 ORDERS = ("random", "stored", "unknown")
@@ -373,6 +375,23 @@ def checked_presentations(
             msg + f"{bad['phase']!r} it names; cut it at the phase's edges or drop it"
         )
     return table
+
+
+def unit_names(units: pd.DataFrame) -> list[str]:
+    """Names of units for people: ``layer[place in it]``, else ``unit i``."""
+    if "layer" not in units or "unit_in_layer" not in units:
+        return [f"unit {i}" for i in range(len(units))]
+    places = zip(units["layer"], units["unit_in_layer"], strict=True)
+    return [f"{layer}[{place}]" for layer, place in places]
+
+
+def stimulus_names(presentations: pd.DataFrame) -> pd.Series:
+    """What was shown, as text: the label, else the id, else the row's number."""
+    for name in ("label", "stimulus_id"):
+        if name in presentations:
+            return presentations[name].astype("str")
+    numbers = np.arange(len(presentations))
+    return pd.Series(numbers, presentations.index).astype("str")
 
 
 def shifted(table: pd.DataFrame, bins: Any) -> pd.DataFrame:

@@ -16,9 +16,9 @@ from hdmf.common import DynamicTable, ElementIdentifiers, VectorData
 
 from ann2neo._files import complete_file, output_path
 from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo.io.nwb.data import column_data, fill_late_data
 from ann2neo.io.nwb.disk_space import claim_space, release_space
 from ann2neo.io.nwb.hdf5_tables import check_not_being_written, open_nwb
-from ann2neo.io.nwb.objects import column_data, fill_late_texts
 
 __all__ = ["append_analysis"]
 
@@ -106,7 +106,8 @@ def append_analysis(
                 for table in tables.values():
                     file.add_analysis(table)
                 io.write(file)
-                fill_late_texts(file)
+                columns = [c for table in tables.values() for c in table.columns]
+                fill_late_data(columns, lambda _: None)
         release_space(partial)
     return target
 

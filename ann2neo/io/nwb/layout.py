@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -13,26 +13,23 @@ import pandas as pd
 
 from ann2neo.errors import FileFormatError, IntegrityError
 from ann2neo.recording import Recording
-from ann2neo.recording.tables import UNIT_DESCRIPTIONS, Phase, table_sha256
+from ann2neo.recording.tables import UNIT_DESCRIPTIONS, table_sha256
 
 __all__ = [
     "DESCRIPTIONS",
     "LAYOUT_VERSION",
     "PROFILES",
     "Header",
-    "Stretch",
     "column_description",
     "header_of",
     "provenance_of",
     "provenance_rows",
     "provenance_table",
     "stored_name",
-    "stretches",
 ]
 
 LAYOUT_VERSION = 1
 PROFILES = ("dandi", "neo")
-UNOBSERVED = "in no phase"
 _INSIDE = "::"
 
 LAYOUT_TABLE, LAYERS_TABLE, PROVENANCE_TABLE = "ann2neo_layout", "layers", "provenance"
@@ -74,39 +71,6 @@ def stored_name(name: str, columns: Collection[str]) -> str:
     """
     base = name.removesuffix("_index")
     return f"{base}_number" if base != name and base in columns else name
-
-
-class Stretch(NamedTuple):
-    """Bins ``start_bin .. stop_bin - 1``, a phase or what lies between phases."""
-
-    name: str
-    start_bin: int
-    stop_bin: int
-    order: str
-    is_phase: bool
-
-
-def stretches(recording: Recording) -> Iterator[Stretch]:
-    """Phases in order of time, and between them the stretches in no phase that hold
-    spikes.
-
-    At least one stretch comes, so that units have a place even where nothing was
-    observed.
-    """
-    raster, position = recording.raster, 0
-    phases = list(recording.iter_phases())
-    end = Phase("", raster.n_time_bins, raster.n_time_bins, "unknown")
-    for phase in [*phases, end]:
-        empty = phase.start_bin == position
-        if not empty and raster.slice(position, phase.start_bin).spike_counts().any():
-            yield Stretch(
-                UNOBSERVED, position, phase.start_bin, "unknown", is_phase=False
-            )
-        if phase is not end:
-            yield Stretch(*phase, is_phase=True)
-        position = phase.stop_bin
-    if not phases and not raster.spike_counts().any():
-        yield Stretch(UNOBSERVED, 0, raster.n_time_bins, "unknown", is_phase=False)
 
 
 def provenance_table(provenance: Mapping[str, str]) -> pd.DataFrame:

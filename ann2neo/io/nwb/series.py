@@ -6,22 +6,20 @@ import dataclasses
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pynwb
-from hdmf.backends.hdf5.h5_utils import H5DataIO
 
 from ann2neo.errors import InputTypeError, InputValueError
-from ann2neo.io.nwb.layout import Stretch
-from ann2neo.raster import SPIKE_POSITION
+from ann2neo.io.nwb.data import LateRows, rows_per_chunk
 from ann2neo.recording import Recording
+from ann2neo.recording.stretches import Stretch
 
-__all__ = ["Filled", "OrientationWarning", "activation_series", "stimulus_series"]
+__all__ = ["OrientationWarning", "activation_series", "stimulus_series"]
 
-_CHUNK_BYTES = 1 << 20
 _IMAGE_CHANNELS = (1, 3, 4)
 
 
@@ -29,47 +27,6 @@ class OrientationWarning(UserWarning):
     """NWB Inspector takes a series of more units than time bins for one that is written
     the wrong way round.
     """
-
-
-@dataclasses.dataclass(frozen=True)
-class Filled:
-    """A time series and what is to be written into it once the file has it.
-
-    Parameters
-    ----------
-    series : pynwb.TimeSeries
-        The series, its data preallocated.
-    data : hdmf H5DataIO
-        Its ``dataset`` is what to fill.
-    blocks : iterator of (int, ndarray)
-        First row and rows, in turn.
-    """
-
-    series: Any
-    data: Any
-    blocks: Iterator[tuple[int, npt.NDArray[Any]]]
-
-    def fill(self, claim: Callable[[int], None]) -> None:
-        """Write the data; `claim` is called with the number of bytes about to be
-        written.
-        """
-        for first, rows in self.blocks:
-            claim(rows.nbytes + 2 * _CHUNK_BYTES)
-            self.data.dataset[first : first + len(rows)] = rows
-
-
-def _preallocated(
-    shape: tuple[int, ...], dtype: npt.DTypeLike, level: int | None
-) -> Any:
-    kind = np.dtype(dtype)
-    row_bytes = max(1, int(np.prod(shape[1:])) * kind.itemsize)
-    rows = max(1, min(shape[0], _CHUNK_BYTES // row_bytes))
-    options = (
-        {}
-        if level is None
-        else {"compression": "gzip", "compression_opts": level, "shuffle": True}
-    )
-    return H5DataIO(shape=shape, dtype=kind, chunks=(rows, *shape[1:]), **options)
 
 
 def _object_name(text: str) -> str:
@@ -81,9 +38,7 @@ def _object_name(text: str) -> str:
 # --------------------------------------------------------------------------------------
 
 
-def stimulus_series(
-    recording: Recording, stimuli: Any, level: int | None
-) -> list[Filled]:
+def stimulus_series(recording: Recording, stimuli: Any, level: int | None) -> list[Any]:
     """Series of what was shown, in the order in which it was shown.
 
     Parameters
@@ -97,9 +52,9 @@ def stimulus_series(
 
     Returns
     -------
-    list of Filled
-        One a phase: an ImageSeries for images (uint8 of three axes, or four axes with
-        1, 3 or 4 channels last), else a TimeSeries.
+    list of pynwb.TimeSeries
+        One per phase, with `LateRows`: an ImageSeries for images (uint8 of three axes,
+        or four axes with 1, 3 or 4 channels last), else a TimeSeries.
 
     Raises
     ------
@@ -116,26 +71,25 @@ def stimulus_series(
             )
             raise InputTypeError(msg)
         stimuli = {names[0]: stimuli}
-    made = []
-    for phase, values in stimuli.items():
-        if phase not in names:
-            raise InputValueError(
-                f"stimuli name the unknown phase {phase!r}; there are"
-                f" {', '.join(names)}"
-            )
-        made.append(_stimuli_of_phase(recording, phase, np.asanyarray(values), level))
-    return made
+    unknown = [phase for phase in stimuli if phase not in names]
+    if unknown:
+        raise InputValueError(
+            f"stimuli name the unknown phase {unknown[0]!r}; there are"
+            f" {', '.join(names)}"
+        )
+    return [
+        _stimuli_of_phase(recording, phase, np.asanyarray(values), level)
+        for phase, values in stimuli.items()
+    ]
 
 
 def _stimuli_of_phase(
     recording: Recording, phase: str, values: npt.NDArray[Any], level: int | None
-) -> Filled:
+) -> Any:
     shown = recording.presentations
     shown = shown[shown["phase"] == phase]
-    start, length = (
-        shown["start_bin"].to_numpy(),
-        (shown["stop_bin"] - shown["start_bin"]).to_numpy(),
-    )
+    start = shown["start_bin"].to_numpy()
+    length = shown["stop_bin"].to_numpy() - start
     if (
         not len(shown)
         or (length != length[0]).any()
@@ -181,30 +135,25 @@ def _stimuli_of_phase(
         )
     dtype = np.uint8 if values.dtype.kind == "b" else values.dtype
     shape = (len(index), *values.shape[1:])
-    data = _preallocated(shape, dtype, level)
+    step = rows_per_chunk(shape, dtype)
+
+    def blocks() -> Iterator[tuple[int, npt.NDArray[Any]]]:
+        for first in range(0, len(index), step):
+            yield first, values[index[first : first + step]].astype(dtype, copy=False)
+
     options = {
         "name": f"stimuli_{_object_name(phase)}",
         "description": (
             f"What was shown in the phase {phase!r}, in the order in which it was"
             " shown."
         ),
-        "data": data,
+        "data": LateRows(shape, dtype, level, blocks()),
         "starting_time": float(recording.raster.bin_edge_seconds(int(start[0]))),
         "rate": 1.0 / (recording.raster.sampling_period_seconds * float(length[0])),
     }
     if is_image:
-        series = pynwb.image.ImageSeries(unit="n.a.", format="raw", **options)
-    else:
-        series = pynwb.TimeSeries(unit="a.u.", **options)
-    step = max(
-        1, _CHUNK_BYTES // max(1, int(np.prod(shape[1:])) * np.dtype(dtype).itemsize)
-    )
-
-    def blocks() -> Iterator[tuple[int, npt.NDArray[Any]]]:
-        for first in range(0, len(index), step):
-            yield first, values[index[first : first + step]].astype(dtype, copy=False)
-
-    return Filled(series, data, blocks())
+        return pynwb.image.ImageSeries(unit="n.a.", format="raw", **options)
+    return pynwb.TimeSeries(unit="a.u.", **options)
 
 
 # -- activations
@@ -214,11 +163,11 @@ def _stimuli_of_phase(
 def activation_series(
     recording: Recording,
     activations: Mapping[str, Iterable[npt.NDArray[Any]]],
-    parts: Iterable[Stretch],
+    parts: Sequence[Stretch],
     *,
     level: int | None,
     for_neo: bool,
-) -> list[Filled]:
+) -> list[Any]:
     """Series of the activations behind the spikes, as float32.
 
     Parameters
@@ -228,7 +177,7 @@ def activation_series(
     activations : mapping of str to iterable of ndarray, shape (n_bins, n_units)
         For each layer its activations, batch after batch, in the order of the time
         bins.
-    parts : iterable of Stretch
+    parts : sequence of Stretch
         A series is made for each.
     level : int or None
         Level of gzip.
@@ -237,8 +186,8 @@ def activation_series(
 
     Returns
     -------
-    list of Filled
-        One a layer and part.
+    list of pynwb.TimeSeries
+        One per layer and part, with `LateRows`.
 
     Raises
     ------
@@ -247,15 +196,13 @@ def activation_series(
         spikes than the recording.
     """
     if not isinstance(activations, Mapping):
-        msg = (
+        raise InputTypeError(
             "activations must be a mapping from layer to batches, got"
-            f" {type(activations).__name__}"
+            f" {type(activations).__name__}; for example {{'hidden': batches}}"
         )
-        raise InputTypeError(msg + "; for example {'hidden': batches}")
-    units = recording.units
+    units, raster = recording.units, recording.raster
     layers = units["layer"].unique().tolist() if "layer" in units else []
-    stretches = list(parts)
-    made = []
+    series = []
     for layer, batches in activations.items():
         if layer not in layers:
             raise InputValueError(
@@ -264,59 +211,39 @@ def activation_series(
             )
         index = np.flatnonzero(units["layer"] == layer)
         if len(index) > recording.n_time_bins:
-            msg = (
+            warnings.warn(
                 f"layer {layer!r} has {len(index)} units and {recording.n_time_bins}"
-                " time bins: NWB Inspector's "
+                " time bins: NWB Inspector's check_data_orientation will call its"
+                " activations transposed, which they are not",
+                OrientationWarning,
+                stacklevel=4,
             )
-            msg += (
-                "check_data_orientation will call its activations transposed, which"
-                " they are not"
-            )
-            warnings.warn(msg, OrientationWarning, stacklevel=3)
         rows = _checked_rows(recording, layer, index, batches)
-        made += [
-            _activations_of(
-                recording, layer, index, part, rows, level=level, for_neo=for_neo
+        for part in parts:
+            name = f"activations_{_object_name(layer)}"
+            options: dict[str, Any] = {}
+            if for_neo:
+                name += f"_{_object_name(part.name)}"
+                place = {"block": recording.identifier, "segment": part.name}
+                options["comments"] = json.dumps(place)
+            first_spike = raster.spike_time_seconds(part.start_bin)
+            shape = (part.stop_bin - part.start_bin, len(index))
+            blocks = rows.between(part.start_bin, part.stop_bin)
+            series.append(
+                pynwb.TimeSeries(
+                    name=name,
+                    description=(
+                        f"Activations of layer {layer!r}, one column per unit in the"
+                        " order of the units table."
+                    ),
+                    data=LateRows(shape, np.float32, level, blocks),
+                    unit="a.u.",
+                    starting_time=float(first_spike),
+                    rate=1.0 / raster.sampling_period_seconds,
+                    **options,
+                )
             )
-            for part in stretches
-        ]
-    return made
-
-
-def _activations_of(
-    recording: Recording,
-    layer: str,
-    index: npt.NDArray[np.int64],
-    part: Stretch,
-    rows: _Rows,
-    *,
-    level: int | None,
-    for_neo: bool,
-) -> Filled:
-    data = _preallocated(
-        (part.stop_bin - part.start_bin, len(index)), np.float32, level
-    )
-    raster = recording.raster
-    name = f"activations_{_object_name(layer)}"
-    options: dict[str, Any] = {}
-    if for_neo:
-        name += f"_{_object_name(part.name)}"
-        options["comments"] = json.dumps(
-            {"block": recording.identifier, "segment": part.name}
-        )
-    series = pynwb.TimeSeries(
-        name=name,
-        description=(
-            f"Activations of layer {layer!r}, one column per unit in the order of the"
-            " units table."
-        ),
-        data=data,
-        unit="a.u.",
-        starting_time=float(raster.bin_edge_seconds(part.start_bin + SPIKE_POSITION)),
-        rate=1.0 / raster.sampling_period_seconds,
-        **options,
-    )
-    return Filled(series, data, rows.between(part.start_bin, part.stop_bin))
+    return series
 
 
 @dataclasses.dataclass

@@ -7,24 +7,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ann2neo._checks import one_of
 from ann2neo._files import complete_file, output_path
 from ann2neo.errors import InputValueError
+from ann2neo.io.nwb.checks import check_recording
 from ann2neo.io.nwb.disk_space import claim_space, release_space
-from ann2neo.io.nwb.layout import PROFILES, Stretch, header_of, stretches
+from ann2neo.io.nwb.layout import PROFILES
 from ann2neo.io.nwb.metadata import Metadata, checked_metadata
-from ann2neo.io.nwb.spike_chunks import (
-    SpikeTimes,
-    checked_compression,
-    write_spike_times,
-)
-from ann2neo.recording import Recording, checked_recording
+from ann2neo.io.nwb.spike_chunks import checked_compression
+from ann2neo.recording import Recording
 
 __all__ = ["write_nwb"]
-
-_LONGEST_PERIOD = 0.010
 
 
 def write_nwb(
@@ -105,38 +98,24 @@ def write_nwb(
     level = checked_compression(compression)
     one_of(profile, PROFILES, "profile")
     given = checked_metadata(metadata)
-    _check_recording(recording)
+    check_recording(recording)
+    if stimuli is not None and profile == "neo":
+        raise InputValueError(
+            "stimuli cannot be written with profile='neo': neo.io.NWBIO takes images"
+            " for signals and fails; leave them out or write profile='dandi'"
+        )
 
     # Slow to import, and not needed to refuse.
     import h5py
     import pynwb
 
-    from ann2neo.io.nwb.objects import check_columns, fill_late_texts, nwb_file
-    from ann2neo.io.nwb.series import activation_series, stimulus_series
+    from ann2neo.io.nwb.objects import FileBuilder
 
-    check_columns(recording)
-    if stimuli is not None and profile == "neo":
-        msg = (
-            "stimuli cannot be written with profile='neo': neo.io.NWBIO takes images"
-            " for signals and fails"
-        )
-        raise InputValueError(msg + "; leave them out or write profile='dandi'")
-    header = header_of(recording, profile)
-    whole = [Stretch("", 0, recording.n_time_bins, "unknown", is_phase=False)]
-    parts = list(stretches(recording)) if profile == "neo" else whole
-    rows = [(unit, part) for part in parts for unit in range(recording.n_units)]
-    series = [] if stimuli is None else stimulus_series(recording, stimuli, level)
-    n_stimuli = len(series)
+    builder = FileBuilder(recording, given, profile, level)
+    if stimuli is not None:
+        builder.add_stimuli(stimuli)
     if activations is not None:
-        series += activation_series(
-            recording, activations, parts, level=level, for_neo=profile == "neo"
-        )
-    spikes = SpikeTimes(
-        recording.raster, [(unit, part.start_bin, part.stop_bin) for unit, part in rows]
-    )
-    file, spike_times = nwb_file(recording, header, given, rows, spikes, level)
-    for place, one in enumerate(series):
-        (file.add_stimulus if place < n_stimuli else file.add_acquisition)(one.series)
+        builder.add_activations(activations)
     with complete_file(target, overwrite=overwrite) as partial:
         with (
             # Ours keeps other writers out, and some file systems have no locks.
@@ -145,59 +124,13 @@ def write_nwb(
             ) as handle,
             pynwb.NWBHDF5IO(file=handle, mode="w") as io,
         ):
-            margin = _table_bytes(recording, len(rows))
+            margin = builder.table_bytes()
 
             def claim(n_bytes: int) -> None:
                 claim_space(partial, handle.id.get_filesize() + n_bytes + margin)
 
             claim(0)
-            io.write(file)
-            fill_late_texts(file)
-            write_spike_times(spike_times.dataset, spikes, level, claim)
-            for one in series:
-                one.fill(claim)
+            io.write(builder.file)
+            builder.fill(claim)
         release_space(partial)
     return target
-
-
-def _table_bytes(recording: Recording, n_rows: int) -> int:
-    """More than all tables, the schema and HDF5's own books will take."""
-    units, presentations = recording.units, recording.presentations
-    cells = n_rows * (len(units.columns) + 6) + len(presentations) * (
-        len(presentations.columns) + 6
-    )
-    texts = sum(
-        int(table[name].str.len().sum()) * 4
-        for table in (units, presentations)
-        for name in table
-        if table[name].dtype == "str"
-    )
-    return (2 << 20) + 48 * cells + 2 * texts
-
-
-def _check_recording(recording: Recording) -> None:
-    raster = checked_recording(recording, "write_nwb").raster
-    if raster.sampling_period_seconds > _LONGEST_PERIOD:
-        msg = (
-            f"the sampling period is {raster.sampling_period}, NWB's checks accept up"
-            " to 10 ms; record with "
-        )
-        raise InputValueError(
-            msg + "sampling_period=1 * pq.ms, or rebuild the raster with a shorter one"
-        )
-    if raster.t_start_seconds < 0:
-        msg = (
-            f"t_start is {raster.t_start}, but times in NWB must not be negative;"
-            " rebuild the raster with "
-        )
-        raise InputValueError(msg + "t_start=0 * pq.ms")
-    if not np.any(raster.spike_counts()):
-        msg = (
-            f"no unit of this recording spikes at all ({raster.n_units} units,"
-            f" {raster.n_time_bins} bins), and NWB's "
-        )
-        raise InputValueError(
-            msg
-            + "checks fail on an empty spike_times; lower the threshold or record other"
-            " layers"
-        )

@@ -96,8 +96,10 @@ def output_path(path: str | os.PathLike[str], suffix: str, *, overwrite: bool) -
     if not target.name:
         raise InputValueError("path must not be empty")
     if suffix and target.suffix != suffix:
-        msg = f"the file needs a name that ends in {suffix}, got {target.name!r}"
-        raise InputValueError(msg + f"; try {target.with_suffix(suffix).name!r}")
+        raise InputValueError(
+            f"the file needs a name that ends in {suffix}, got {target.name!r}; try"
+            f" {target.with_suffix(suffix).name!r}"
+        )
     refuse_existing(target, overwrite=overwrite)
     return target
 
@@ -122,11 +124,10 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
     if path.is_dir():
         raise OutputError(errno.EISDIR, _REMEDIES[errno.EISDIR], str(path))
     if path.exists() and not overwrite:
-        msg = (
+        raise OutputExistsError(
             f"{path} exists already; pass overwrite=True (--overwrite) to replace it,"
             " or choose another name"
         )
-        raise OutputExistsError(msg)
 
 
 def make_folder(path: Path) -> None:

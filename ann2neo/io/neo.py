@@ -144,11 +144,10 @@ def _plain(column: pd.Series) -> npt.NDArray[Any]:
         return np.asarray(cells)
     text = cells.astype("U")
     if not (text == cells).all():
-        msg = (
+        raise InputValueError(
             f"strings of {str(column.name)!r} end in a NUL character, which Neo's"
             " arrays drop; strip it"
         )
-        raise InputValueError(msg)
     return np.asarray(text)
 
 
@@ -200,20 +199,17 @@ def from_neo(
     array([1, 3])
     """
     if not isinstance(block, neo.Block):
-        msg = f"from_neo needs a neo.Block, got {type(block).__name__}"
         raise InputTypeError(
-            msg + "; put a Segment into a Block with block.segments.append(segment)"
+            f"from_neo needs a neo.Block, got {type(block).__name__}; put a Segment"
+            " into a Block with block.segments.append(segment)"
         )
     if LAYOUT not in block.annotations:
         return _from_any_block(block, bin_size, t_start, t_stop)
     if bin_size is not None or t_start is not None or t_stop is not None:
-        msg = (
-            "bin_size, t_start and t_stop are for blocks that to_neo did not make; this"
-            " one has its own bins of "
-        )
         raise InputValueError(
-            msg
-            + f"{block.annotations.get('sampling_period_seconds')} s; leave them out"
+            "bin_size, t_start and t_stop are for blocks that to_neo did not make; this"
+            " one has its own bins of"
+            f" {block.annotations.get('sampling_period_seconds')} s; leave them out"
         )
     return _from_our_block(block)
 
@@ -221,11 +217,10 @@ def from_neo(
 def _from_our_block(block: Any) -> Recording:
     notes = block.annotations
     if notes[LAYOUT] != LAYOUT_VERSION:
-        msg = (
+        raise FileFormatError(
             f"this block has the layout {notes[LAYOUT]!r}, this ann2neo reads"
             f" {LAYOUT_VERSION}; update ann2neo"
         )
-        raise FileFormatError(msg)
     try:
         n_units, n_time_bins = int(notes["n_units"]), int(notes["n_time_bins"])
         period, start = (
@@ -249,11 +244,10 @@ def _from_our_block(block: Any) -> Recording:
             int(segment.annotations["n_time_bins"]) for segment in block.segments
         ]
     except (KeyError, TypeError, ValueError) as error:
-        msg = (
+        raise FileFormatError(
             f"a block of ann2neo lacks or broke an annotation ({error!r}); keep the"
             " annotations of to_neo"
-        )
-        raise FileFormatError(msg) from error
+        ) from error
     time_base = SpikeRaster.from_spike_bins(
         [], n_time_bins, sampling_period=period * pq.s, t_start=start * pq.s
     )
@@ -261,11 +255,10 @@ def _from_our_block(block: Any) -> Recording:
     phases, tables = [], []
     for (segment, first), length in zip(stretches, lengths, strict=True):
         if len(segment.spiketrains) != n_units:
-            msg = (
+            raise FileFormatError(
                 f"segment {segment.name!r} has {len(segment.spiketrains)} spike trains,"
-                f" its block says {n_units}"
+                f" its block says {n_units}; select units with recording.select instead"
             )
-            raise FileFormatError(msg + "; select units with recording.select instead")
         for unit, train in enumerate(segment.spiketrains):
             bins[unit].append(spike_bins(train, time_base, first, first + length))
         if segment.annotations["is_phase"]:
@@ -309,11 +302,10 @@ def _units_of(trains: Any, columns: Mapping[str, str], n_units: int) -> pd.DataF
             name: [train.annotations[name] for train in trains] for name in columns
         }
     except KeyError as error:
-        msg = (
+        raise FileFormatError(
             f"a spike train lacks the annotation {error} of its unit; keep the"
             " annotations of to_neo"
-        )
-        raise FileFormatError(msg) from error
+        ) from error
     series = {
         name: pd.Series(values, dtype=columns[name]) for name, values in cells.items()
     }
@@ -325,11 +317,10 @@ def _presentations_of(
 ) -> pd.DataFrame:
     found = [epoch for epoch in segment.epochs if epoch.name == PRESENTATIONS]
     if len(found) != 1:
-        msg = (
+        raise FileFormatError(
             f"segment {segment.name!r} has {len(found)} epochs named {PRESENTATIONS!r},"
-            " one is needed"
+            " one is needed; keep the epoch that to_neo made"
         )
-        raise FileFormatError(msg + "; keep the epoch that to_neo made")
     epoch = found[0]
     times = epoch.times.rescale("s").magnitude
     first = nearest_edges(times, time_base)
@@ -342,11 +333,10 @@ def _presentations_of(
     cells = {}
     for name, kind in columns.items():
         if name not in known and name not in epoch.array_annotations:
-            msg = (
+            raise FileFormatError(
                 f"the presentations of segment {segment.name!r} lack the array"
-                f" annotation {name!r}"
+                f" annotation {name!r}; keep those that to_neo made"
             )
-            raise FileFormatError(msg + "; keep those that to_neo made")
         values = known[name] if name in known else epoch.array_annotations[name]
         cells[name] = pd.array(
             np.asarray(values).astype(object) if kind == "str" else np.asarray(values),
@@ -361,11 +351,10 @@ def _presentations_of(
 
 def _from_any_block(block: Any, bin_size: Any, t_start: Any, t_stop: Any) -> Recording:
     if bin_size is None:
-        msg = (
+        raise InputValueError(
             "this block was not made by to_neo, so it needs bin_size, the length of a"
-            " time bin"
+            " time bin; try from_neo(block, bin_size=1 * pq.ms)"
         )
-        raise InputValueError(msg + "; try from_neo(block, bin_size=1 * pq.ms)")
     segments = [segment for segment in block.segments if len(segment.spiketrains)]
     if not segments:
         raise InputValueError(
@@ -374,11 +363,10 @@ def _from_any_block(block: Any, bin_size: Any, t_start: Any, t_stop: Any) -> Rec
         )
     counts = {len(segment.spiketrains) for segment in segments}
     if len(counts) > 1:
-        msg = (
+        raise InputValueError(
             f"segments have different numbers of spike trains, {sorted(counts)}, so"
-            " units cannot be matched"
+            " units cannot be matched; keep the segments with the same units"
         )
-        raise InputValueError(msg + "; keep the segments with the same units")
     segments.sort(key=lambda segment: _edges(segment)[0])
     names = _unique_names(
         [segment.name or f"segment {i}" for i, segment in enumerate(segments)]

@@ -51,11 +51,9 @@ class RasterBuilder:
             self._bits.shape != self.bits_shape(n_units, n_time_bins)
             or self._bits.dtype != np.uint8
         ):
-            msg = (
-                f"bits must be uint8 of shape {self.bits_shape(n_units, n_time_bins)}, "
-            )
             raise InputValueError(
-                msg + f"got {self._bits.dtype} of shape {self._bits.shape}"
+                f"bits must be uint8 of shape {self.bits_shape(n_units, n_time_bins)},"
+                f" got {self._bits.dtype} of shape {self._bits.shape}"
             )
 
     @staticmethod
@@ -122,11 +120,11 @@ class RasterBuilder:
             or first_bin + n_bins > self.n_time_bins
             or first_unit + n_units > self.n_units
         ):
-            msg = (
+            raise InputValueError(
                 f"a block of {n_units} units x {n_bins} bins at ({first_unit},"
-                f" {first_bin}) does not fit a raster of "
+                f" {first_bin}) does not fit a raster of {self.n_units} x"
+                f" {self.n_time_bins}"
             )
-            raise InputValueError(msg + f"{self.n_units} x {self.n_time_bins}")
         byte, skipped = divmod(first_bin, 8)
         n_bytes = -(-(skipped + n_bins) // 8)
         target = self._bits[first_unit : first_unit + n_units, byte : byte + n_bytes]

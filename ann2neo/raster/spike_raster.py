@@ -94,11 +94,10 @@ class SpikeRaster:
     def _checked(self, bits: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         expected = (self._n_units, row_bytes(self._n_time_bins))
         if bits.dtype != np.uint8 or bits.shape != expected:
-            msg = (
+            raise InputValueError(
                 f"packed bits must be uint8 of shape {expected}, got {bits.dtype} of"
-                f" shape {bits.shape}"
+                f" shape {bits.shape}; use SpikeRaster.from_packed or from_dense"
             )
-            raise InputValueError(msg + "; use SpikeRaster.from_packed or from_dense")
         # A view, so that freezing it does not freeze the caller's array.
         frozen = bits.view()
         frozen.flags.writeable = False
@@ -141,12 +140,9 @@ class SpikeRaster:
         """
         array = np.asarray(dense)
         if array.ndim != 2:
-            msg = (
-                "a raster has the axes (unit, time_bin), got an array of shape"
-                f" {array.shape}"
-            )
             raise InputValueError(
-                msg + "; add the missing axis with array[np.newaxis, :]"
+                "a raster has the axes (unit, time_bin), got an array of shape"
+                f" {array.shape}; add the missing axis with array[np.newaxis, :]"
             )
         if array.dtype != np.bool_:
             if array.size and not np.isin(array, (0, 1)).all():
@@ -196,12 +192,10 @@ class SpikeRaster:
         packed = np.asarray(packed)
         n_bytes = -(-n_time_bins // 8)
         if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != n_bytes:
-            msg = (
-                f"packed bits of {n_time_bins} bins must be uint8 of shape (n_units,"
-                f" {n_bytes}), "
-            )
             raise InputValueError(
-                msg + f"got {packed.dtype} of shape {packed.shape}; pack along time"
+                f"packed bits of {n_time_bins} bins must be uint8 of shape (n_units,"
+                f" {n_bytes}), got {packed.dtype} of shape {packed.shape}; pack along"
+                " time"
             )
         bits = np.zeros((len(packed), row_bytes(n_time_bins)), np.uint8)
         bits[:, :n_bytes] = packed
@@ -254,11 +248,11 @@ class SpikeRaster:
         for unit, bins in enumerate(spike_bins):
             index = np.asarray(bins, np.int64)
             if index.size and (index.min() < 0 or index.max() >= n_time_bins):
-                msg = (
+                raise InputValueError(
                     f"spike bins of unit {unit} run from {index.min()} to"
-                    f" {index.max()}, outside 0 .. {n_time_bins - 1}"
+                    f" {index.max()}, outside 0 .. {n_time_bins - 1}; raise n_time_bins"
+                    " or drop those spikes"
                 )
-                raise InputValueError(msg + "; raise n_time_bins or drop those spikes")
             row[:] = False
             row[index] = True
             packed = np.packbits(row, bitorder="little")
@@ -538,11 +532,10 @@ class SpikeRaster:
         """
         right = self if other is None else other
         if right._n_time_bins != self._n_time_bins:
-            msg = (
+            raise InputValueError(
                 f"joint counts need the same time bins, got {self._n_time_bins} and"
-                f" {right._n_time_bins}"
+                f" {right._n_time_bins}; slice both rasters to the same phase"
             )
-            raise InputValueError(msg + "; slice both rasters to the same phase")
         return joint_counts(self._words, None if other is None else right._words)
 
     def head(self, k: int) -> BoolArray:
@@ -689,11 +682,10 @@ class SpikeRaster:
         first = rasters[0]
         for other in rasters[1:]:
             if other._n_units != first._n_units or other._period != first._period:
-                msg = (
+                raise InputValueError(
                     "rasters to concatenate need the same units and sampling period,"
-                    " got "
+                    f" got {first} and {other}"
                 )
-                raise InputValueError(msg + f"{first} and {other}")
         n_time_bins = sum(raster._n_time_bins for raster in rasters)
         out = np.zeros((first._n_units, row_bytes(n_time_bins) // 8), "<u8")
         position = 0
@@ -730,10 +722,10 @@ class SpikeRaster:
                 other._n_time_bins != first._n_time_bins
                 or other._period != first._period
             ):
-                msg = (
-                    "rasters to stack need the same time bins and sampling period, got "
+                raise InputValueError(
+                    "rasters to stack need the same time bins and sampling period, got"
+                    f" {first} and {other}"
                 )
-                raise InputValueError(msg + f"{first} and {other}")
         bits = np.concatenate([raster.bits for raster in rasters])
         return first._like(bits, first._n_time_bins)
 

@@ -107,13 +107,9 @@ def spike_bins(
     wrong = ~((np.abs(exact - bins) <= _TOLERANCE) & (bins >= start) & (bins < stop))
     if wrong.any():
         time = times[int(np.argmax(wrong))]
-        msg = (
-            f"the spike at {time} s of {train.name or 'a spike train'} is not a quarter"
-            " of the way through one of the "
-        )
         raise FileFormatError(
-            msg
-            + f"bins {start} .. {stop - 1} of {raster.sampling_period}; give bin_size"
-            " for spikes of another origin"
+            f"the spike at {time} s of {train.name or 'a spike train'} is not a quarter"
+            f" of the way through one of the bins {start} .. {stop - 1} of"
+            f" {raster.sampling_period}; give bin_size for spikes of another origin"
         )
     return np.sort(bins.astype(np.int64))

@@ -164,13 +164,10 @@ class UnfinishedFolder:
         ]
         if different:
             key = sorted(different)[0]
-            msg = (
-                f"{self.path} holds another unfinished recording: its {key} is"
-                f" {progress['plan'].get(key)!r}, not "
-            )
             raise OutputExistsError(
-                f"{msg}{plan.get(key)!r}; resume that one, choose another folder, or"
-                " delete it"
+                f"{self.path} holds another unfinished recording: its {key} is"
+                f" {progress['plan'].get(key)!r}, not {plan.get(key)!r}; resume that"
+                " one, choose another folder, or delete it"
             )
         self._plan, self.n_done = dict(plan), progress["n_done"]
         self.identifier = progress["identifier"]
@@ -290,11 +287,10 @@ def read_folder(path: str | Path, *, verify: bool = True) -> FolderContent:
         raise InputValueError(f"there is no folder {path}; check the name")
     if not (path / _RECORDING).exists():
         if (path / _PROGRESS).exists():
-            msg = (
+            raise FileFormatError(
                 f"{path} holds an unfinished recording; record into it again with the"
                 " same arguments to finish it"
             )
-            raise FileFormatError(msg)
         raise FileFormatError(
             f"{path} holds no recording: there is no {_RECORDING}; record with out="
             " makes one"
@@ -340,11 +336,10 @@ def read_folder(path: str | Path, *, verify: bool = True) -> FolderContent:
 def _check_empty(path: Path) -> None:
     found = sorted(entry.name for entry in path.iterdir())
     if _RECORDING in found:
-        msg = (
+        raise OutputExistsError(
             f"{path} holds a finished recording; open it with Recording.open, or choose"
             " another folder"
         )
-        raise OutputExistsError(msg)
     # A process killed right after it made the folder leaves these and nothing else.
     ours = (_BITS, _PREDICTIONS, f".{_PROGRESS}.", ".lock")
     odd = [name for name in found if not name.startswith(ours)]

@@ -252,17 +252,15 @@ class Recording:
         """
         values = np.asarray(activations)
         if values.ndim == 0 or values.dtype.kind not in "fiub":
-            msg = (
+            raise InputTypeError(
                 "activations must be numbers of shape (n_presentations, n_units), got"
-                f" {values.dtype} of shape "
+                f" {values.dtype} of shape {values.shape}"
             )
-            raise InputTypeError(msg + f"{values.shape}")
         if values.ndim == 1:
-            msg = (
+            raise InputValueError(
                 "activations must have the axes (presentation, unit), got shape"
-                f" {values.shape}"
+                f" {values.shape}; for one unit pass activations[:, None]"
             )
-            raise InputValueError(msg + "; for one unit pass activations[:, None]")
         n_presentations = len(values)
         if n_presentations == 0:
             raise InputValueError(
@@ -273,20 +271,16 @@ class Recording:
         finite = np.isfinite(values)
         if not finite.all():
             row, unit = (int(i) for i in np.argwhere(~finite)[0])
-            msg = (
-                f"activations must be finite, got {values[row, unit]} at presentation"
-                f" {row}, unit {unit}"
-            )
             raise ActivationError(
-                msg + "; look for a diverged network or unscaled input"
+                f"activations must be finite, got {values[row, unit]} at presentation"
+                f" {row}, unit {unit}; look for a diverged network or unscaled input"
             )
         limits = np.asarray(threshold, np.float64)
         if limits.shape not in {(), (values.shape[1],)}:
-            msg = (
+            raise InputValueError(
                 "threshold must be a number or one per unit, shape"
                 f" ({values.shape[1]},), got shape {limits.shape}"
             )
-            raise InputValueError(msg)
         builder = RasterBuilder(values.shape[1], n_presentations)
         builder.write(0, np.ascontiguousarray(values > limits))
         if units is None:
@@ -678,11 +672,10 @@ class Recording:
         names = [name for part in parts for name in part._phases["phase"]]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            msg = (
+            raise InputValueError(
                 f"two recordings have a phase named {twice!r}; rename one with"
-                " recording.with_phase_names"
+                f" recording.with_phase_names({{{twice!r}: 'another name'}})"
             )
-            raise InputValueError(msg + f"({{{twice!r}: 'another name'}})")
         offsets = np.cumsum([0] + [part.n_time_bins for part in parts[:-1]])
         tables = {
             name: pd.concat(
@@ -700,11 +693,10 @@ class Recording:
             if any(c not in p._presentations for p in parts)
         ]
         if missing:
-            msg = (
+            raise InputValueError(
                 f"only some recordings have the presentation column {missing[0]!r};"
                 " give it to all or to none"
             )
-            raise InputValueError(msg)
         return cls(
             SpikeRaster.concatenate([part.raster for part in parts]),
             first._units,

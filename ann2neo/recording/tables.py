@@ -255,12 +255,10 @@ def _fixed_type(column: pd.Series, wanted: str | None, name: str) -> Any:
             kind = _KINDS[held]
         else:
             odd = next(cell for cell in values if not isinstance(cell, str))
-            msg = (
-                f"{name} must hold strings, booleans, integers or floats, found {odd!r}"
-                f" ({type(odd).__name__})"
-            )
             raise InputTypeError(
-                msg + "; write '' for a missing string, -1 for a missing integer"
+                f"{name} must hold strings, booleans, integers or floats, found {odd!r}"
+                f" ({type(odd).__name__}); write '' for a missing string, -1 for a"
+                " missing integer"
             )
     elif values.dtype.kind in "US":
         kind = _STRING
@@ -269,11 +267,10 @@ def _fixed_type(column: pd.Series, wanted: str | None, name: str) -> Any:
     elif values.dtype.kind == "f":
         kind = _FLOAT
     else:
-        msg = (
+        raise InputTypeError(
             f"{name} has the type {column.dtype}, which files cannot keep; use strings,"
             " booleans, integers or floats"
         )
-        raise InputTypeError(msg)
     if is_label:
         kind = _label_type(kind, values, name)
     if wanted is not None and kind != wanted:
@@ -306,8 +303,10 @@ def checked_units(units: pd.DataFrame, n_units: int) -> pd.DataFrame:
     not fit.
     """
     if len(units) != n_units:
-        msg = f"the table of units needs one row per unit, {n_units}, got {len(units)}"
-        raise InputValueError(msg + "; build it from the same layers as the raster")
+        raise InputValueError(
+            f"the table of units needs one row per unit, {n_units}, got {len(units)};"
+            " build it from the same layers as the raster"
+        )
     return _fixed_types(units, {}, "units")
 
 
@@ -331,12 +330,9 @@ def checked_phases(phases: pd.DataFrame, n_time_bins: int) -> pd.DataFrame:
         and not empty_raster
         and ((start >= stop).any() or start[0] < 0 or stop[-1] > n_time_bins)
     ):
-        msg = (
-            f"phases must be stretches of one or more bins inside 0 .. {n_time_bins},"
-            " got "
-        )
         raise InputValueError(
-            msg + f"{list(zip(names, start.tolist(), stop.tolist(), strict=True))}"
+            f"phases must be stretches of one or more bins inside 0 .. {n_time_bins},"
+            f" got {list(zip(names, start.tolist(), stop.tolist(), strict=True))}"
         )
     if (start[1:] < stop[:-1]).any():
         raise InputValueError(
@@ -367,12 +363,10 @@ def checked_presentations(
         inside[rows] = (stop[rows] <= phase.stop_bin) & (named[rows] == phase.phase)
     if not inside.all():
         bad = table.iloc[int(np.argmin(inside))]
-        msg = (
-            f"the presentation of bins {bad['start_bin']} .. {bad['stop_bin']} does not"
-            " lie in the phase "
-        )
         raise InputValueError(
-            msg + f"{bad['phase']!r} it names; cut it at the phase's edges or drop it"
+            f"the presentation of bins {bad['start_bin']} .. {bad['stop_bin']} does not"
+            f" lie in the phase {bad['phase']!r} it names; cut it at the phase's edges"
+            " or drop it"
         )
     return table
 

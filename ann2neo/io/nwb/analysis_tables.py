@@ -124,11 +124,10 @@ def _table(name: str, rows: Any, descriptions: Mapping[str, str]) -> Any:
         )
     missing = [column for column in rows if column not in descriptions]
     if missing:
-        msg = (
+        raise InputValueError(
             f"column {missing[0]!r} of {name} has no description; add it to"
             " descriptions"
         )
-        raise InputValueError(msg)
     columns = []
     for column in rows:
         cells = rows[column]

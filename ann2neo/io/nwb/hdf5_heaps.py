@@ -52,8 +52,10 @@ def check_heaps(path: Path, numbers: Any = None) -> None:
                 if _SMALLEST <= length <= size - start:
                     heaps.append(file.read(length - _HEADER))
     if heaps and not _walks_end(heaps):
-        msg = f"{path} has a damaged string heap, on which HDF5 would hang"
-        raise FileFormatError(msg + "; get an undamaged copy")
+        raise FileFormatError(
+            f"{path} has a damaged string heap, on which HDF5 would hang; get an"
+            " undamaged copy"
+        )
 
 
 def _chunks(dataset: Any) -> list[tuple[int, int]]:

@@ -49,29 +49,29 @@ def open_nwb(path: Path) -> Iterator[Any]:
         handle = _opened(path)
     except (OSError, RuntimeError) as error:
         check_not_being_written(path)
-        msg = (
+        raise FileFormatError(
             f"{path} cannot be opened as HDF5, so it is no NWB file or is damaged"
-            f" ({error})"
-        )
-        raise FileFormatError(msg + "; get an undamaged copy") from error
+            f" ({error}); get an undamaged copy"
+        ) from error
     with handle:
         try:
             times = handle.get("units/spike_times")
             check_heaps(path, times if isinstance(times, h5py.Dataset) else None)
             if "nwb_version" not in handle.attrs:
-                msg = f"{path} is HDF5 but not NWB 2 (it has no nwb_version)"
-                raise FileFormatError(msg + "; convert it to NWB first")
+                raise FileFormatError(
+                    f"{path} is HDF5 but not NWB 2 (it has no nwb_version); convert it"
+                    " to NWB first"
+                )
             yield handle
         except FileFormatError:
             raise
         except _READING_ERRORS as error:
             if type(error).__module__.startswith("ann2neo"):
                 raise
-            msg = (
+            raise FileFormatError(
                 f"{path} cannot be read, so it is damaged or not of NWB's form"
-                f" ({type(error).__name__}: {error})"
-            )
-            raise FileFormatError(msg + "; get an undamaged copy") from error
+                f" ({type(error).__name__}: {error}); get an undamaged copy"
+            ) from error
 
 
 def _opened(path: Path) -> Any:
@@ -97,11 +97,10 @@ def check_not_being_written(path: Path) -> None:
         If HDF5 holds its lock of a writer on the file, in this program or another one.
     """
     if is_being_written(path):
-        msg = (
+        raise OutputLockedError(
             f"{path} is open for writing, in this program or another one; close it"
             " there first"
         )
-        raise OutputLockedError(msg)
 
 
 class Table:
@@ -142,22 +141,21 @@ class Table:
             )
         size = int(np.prod(dataset.shape, dtype=object)) * dataset.dtype.itemsize
         if size > _DEFLATE_LIMIT * max(1, dataset.id.get_storage_size()):
-            msg = (
+            raise FileFormatError(
                 f"{where} claims {size} bytes and stores"
-                f" {dataset.id.get_storage_size()}, so it is damaged"
+                f" {dataset.id.get_storage_size()}, so it is damaged; get an undamaged"
+                " copy"
             )
-            raise FileFormatError(msg + "; get an undamaged copy")
         return dataset
 
     def numbers(self, name: str) -> npt.NDArray[Any]:
         """A column of numbers or booleans."""
         dataset = self._dataset(name)
         if dataset.ndim != 1 or dataset.dtype.kind not in "iufb":
-            msg = (
+            raise FileFormatError(
                 f"{dataset.name} holds {dataset.dtype} of shape {dataset.shape} instead"
-                " of a column of numbers"
+                " of a column of numbers; get an undamaged copy"
             )
-            raise FileFormatError(msg + "; get an undamaged copy")
         values: npt.NDArray[Any] = dataset[()]
         return values
 
@@ -165,11 +163,10 @@ class Table:
         """A column of strings, as objects."""
         dataset = self._dataset(name)
         if dataset.ndim != 1 or h5py.check_string_dtype(dataset.dtype) is None:
-            msg = (
+            raise FileFormatError(
                 f"{dataset.name} holds {dataset.dtype} of shape {dataset.shape} instead"
-                " of a column of strings"
+                " of a column of strings; get an undamaged copy"
             )
-            raise FileFormatError(msg + "; get an undamaged copy")
         return np.asarray(_decoded(dataset[()]), dtype=object)
 
     def ragged(self, name: str) -> tuple[Any, npt.NDArray[np.int64]]:
@@ -191,12 +188,10 @@ class Table:
             or (len(ends) and int(ends[-1]) != len(dataset))
             or (ends[1:] < ends[:-1]).any()
         ):
-            msg = (
-                f"{index.name} does not fit {dataset.name} ({len(ends)} rows,"
-                f" {len(dataset)} entries)"
-            )
             raise FileFormatError(
-                msg + ", so the file is damaged; get an undamaged copy"
+                f"{index.name} does not fit {dataset.name} ({len(ends)} rows,"
+                f" {len(dataset)} entries), so the file is damaged; get an undamaged"
+                " copy"
             )
         return dataset, np.diff(ends.astype(np.int64), prepend=0)
 

@@ -176,11 +176,10 @@ class Header(NamedTuple):
         *rows, last = list(rows) or [("", "")]
         version = dict(rows).get("layout_version", "")
         if version.isdigit() and int(version) > LAYOUT_VERSION:
-            msg = (
+            raise FileFormatError(
                 f"this file has the layout version {version}, this ann2neo reads up to"
-                f" {LAYOUT_VERSION}"
+                f" {LAYOUT_VERSION}; update ann2neo"
             )
-            raise FileFormatError(msg + "; update ann2neo")
         if last != ("header_sha256", _rows_sha256(rows)):
             raise IntegrityError(
                 f"/analysis/{LAYOUT_TABLE} does not match its own checksum, so the file"
@@ -208,11 +207,10 @@ class Header(NamedTuple):
     def check(self, what: str, found: str) -> None:
         """Raise IntegrityError where a checksum does not match."""
         if getattr(self, f"{what}_sha256") != found:
-            msg = (
+            raise IntegrityError(
                 f"the checksum of the {what} does not match the one written into it, so"
-                " this file was changed or damaged"
+                " this file was changed or damaged; get an undamaged copy"
             )
-            raise IntegrityError(msg + "; get an undamaged copy")
 
 
 def header_of(recording: Recording, profile: str) -> Header:

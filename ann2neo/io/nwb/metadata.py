@@ -128,12 +128,10 @@ def checked_metadata(
             if value not in {None, ()}
         }
     if not isinstance(metadata, Mapping):
-        msg = (
-            "metadata must be a mapping or the path of a YAML file, got"
-            f" {type(metadata).__name__}"
-        )
         raise InputTypeError(
-            msg + "; for example {'experimenter': 'Last, First', 'institution': '...'}"
+            "metadata must be a mapping or the path of a YAML file, got"
+            f" {type(metadata).__name__}; for example {{'experimenter': 'Last, First',"
+            " 'institution': '...'}"
         )
     names = [field.name for field in dataclasses.fields(Metadata)]
     for key in metadata:
@@ -162,20 +160,18 @@ def _from_yaml(path: Path) -> Any:
             " permission"
         ) from error
     except yaml.YAMLError as error:
-        msg = (
+        raise InputValueError(
             f"the metadata file {path} is not valid YAML: {error}; write 'key: value'"
             " lines"
-        )
-        raise InputValueError(msg) from error
+        ) from error
 
 
 def _text(value: Any, key: str) -> str:
     if not isinstance(value, str):
-        msg = (
+        raise InputTypeError(
             f"metadata {key!r} must be text, got {value!r} ({type(value).__name__});"
             " put it in quotes"
         )
-        raise InputTypeError(msg)
     text = value.strip()
     if not text or "\0" in text:
         raise InputValueError(
@@ -189,11 +185,10 @@ def _texts(value: Any, key: str) -> tuple[str, ...]:
     if isinstance(value, str):
         return (_text(value, key),)
     if not isinstance(value, (list, tuple)):
-        msg = (
+        raise InputTypeError(
             f"metadata {key!r} must be text or a list of texts, got {value!r}"
-            f" ({type(value).__name__})"
+            f" ({type(value).__name__}); write it as ['...', '...']"
         )
-        raise InputTypeError(msg + "; write it as ['...', '...']")
     return tuple(_text(item, key) for item in value)
 
 
@@ -232,11 +227,10 @@ def _check_forms(made: Metadata) -> None:
         if value is not None and not form.fullmatch(value):
             raise InputValueError(f"metadata {key!r} must be {words}, got {value!r}")
     if (made.source_script is None) != (made.source_script_file_name is None):
-        msg = (
+        raise InputValueError(
             "metadata 'source_script' and 'source_script_file_name' belong together,"
             " got only one; give both"
         )
-        raise InputValueError(msg)
 
 
 def _publication(text: str) -> str:

@@ -92,18 +92,16 @@ def read_nwb(
         ours = LAYOUT_TABLE in handle.get("analysis", {})
         if not ours:
             if lazy:
-                msg = (
+                raise InputValueError(
                     f"{file} was not written by ann2neo, so it cannot be read lazily;"
                     " leave lazy out"
                 )
-                raise InputValueError(msg)
             return read_session(handle, file, bin_size, t_start, t_stop)
         if bin_size is not None or t_start is not None or t_stop is not None:
-            msg = (
+            raise InputValueError(
                 f"{file} was written by ann2neo and has its own time bins; leave out"
                 " bin_size, t_start and t_stop"
             )
-            raise InputValueError(msg)
         return _read_ours(handle, file, lazy=lazy)
 
 
@@ -165,11 +163,10 @@ def read_header(handle: Any) -> Header:
             found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
         )
         if text != wanted:
-            msg = (
+            raise IntegrityError(
                 f"/{name} is {text!r}, but ann2neo wrote {wanted!r}: the file was"
-                " changed or damaged"
+                " changed or damaged; get an undamaged copy"
             )
-            raise IntegrityError(msg + "; get an undamaged copy")
     return header
 
 
@@ -195,11 +192,10 @@ def _typed(table: Table, columns: Any, n_rows: int, what: str) -> pd.DataFrame:
         stored = stored_name(name, names)
         values = table.texts(stored) if kind == "str" else table.numbers(stored)
         if len(values) < n_rows:
-            msg = (
+            raise FileFormatError(
                 f"column {name!r} of {what} has {len(values)} rows instead of {n_rows},"
-                " so the file is damaged"
+                " so the file is damaged; get an undamaged copy"
             )
-            raise FileFormatError(msg + "; get an undamaged copy")
         cells[name] = pd.array(values[:n_rows], dtype=kind)
     return pd.DataFrame(cells, index=pd.RangeIndex(n_rows))
 
@@ -222,11 +218,10 @@ def _intervals(
         with np.errstate(invalid="ignore"):
             bins = nearest_edges(times, time_base)
         if not np.array_equal(time_base.bin_edge_seconds(bins), times):
-            msg = (
+            raise IntegrityError(
                 f"the times of {what} do not lie on edges of time bins, so the file was"
-                " changed or damaged"
+                " changed or damaged; get an undamaged copy"
             )
-            raise IntegrityError(msg + "; get an undamaged copy")
         made[name] = bins
     return made[[name for name, _ in columns]]
 
@@ -235,8 +230,9 @@ def _loader(path: Path, header: Header) -> Callable[[], npt.NDArray[np.uint8]]:
     def load() -> npt.NDArray[np.uint8]:
         with open_nwb(path) as handle:
             if read_header(handle) != header:
-                msg = f"{path} was replaced since its units were read; read it again"
-                raise FileFormatError(msg)
+                raise FileFormatError(
+                    f"{path} was replaced since its units were read; read it again"
+                )
             return _read_bits(handle, header)
 
     return load
@@ -247,11 +243,10 @@ def _read_bits(handle: Any, header: Header) -> npt.NDArray[np.uint8]:
     dataset, counts = table.ragged("spike_times")
     n_units, n_bins = header.n_units, header.n_time_bins
     if n_units == 0 or len(counts) % n_units:
-        msg = (
+        raise FileFormatError(
             f"/units has {len(counts)} rows, not a multiple of {n_units} units, so the"
-            " file is damaged"
+            " file is damaged; get an undamaged copy"
         )
-        raise FileFormatError(msg + "; get an undamaged copy")
     bits = np.zeros(RasterBuilder.bits_shape(n_units, n_bins), np.uint8)
     read_spike_times(dataset, counts, _time_base(header), bits)
     period, start = header.sampling_period * pq.s, header.t_start * pq.s

@@ -65,11 +65,10 @@ def stimulus_series(recording: Recording, stimuli: Any, level: int | None) -> li
     names = recording.phases["phase"].to_list()
     if not isinstance(stimuli, Mapping):
         if len(names) != 1:
-            msg = (
+            raise InputTypeError(
                 f"this recording has the phases {', '.join(names)}, so stimuli must be"
                 " a mapping from phase to array"
             )
-            raise InputTypeError(msg)
         stimuli = {names[0]: stimuli}
     unknown = [phase for phase in stimuli if phase not in names]
     if unknown:
@@ -95,22 +94,16 @@ def _stimuli_of_phase(
         or (length != length[0]).any()
         or (np.diff(start) != length[0]).any()
     ):
-        msg = (
-            f"presentations of phase {phase!r} do not follow one another in equal"
-            " steps, so their stimuli have no "
-        )
         raise InputValueError(
-            msg + "rate; leave stimuli out, or select presentations of one length"
+            f"presentations of phase {phase!r} do not follow one another in equal"
+            " steps, so their stimuli have no rate; leave stimuli out, or select"
+            " presentations of one length"
         )
     if values.ndim < 2 or values.ndim > 4 or values.dtype.kind not in "iufb":
-        msg = (
-            f"stimuli of phase {phase!r} must be numbers with two to four axes, got"
-            f" {values.dtype} of shape "
-        )
         raise InputTypeError(
-            msg
-            + f"{values.shape}; leave out what is no array, and name the data set in"
-            " the metadata"
+            f"stimuli of phase {phase!r} must be numbers with two to four axes, got"
+            f" {values.dtype} of shape {values.shape}; leave out what is no array, and"
+            " name the data set in the metadata"
         )
     index = (
         shown["stimulus_id"].to_numpy()
@@ -118,13 +111,10 @@ def _stimuli_of_phase(
         else np.arange(len(shown))
     )
     if index.dtype.kind != "i" or index.min() < 0 or index.max() >= len(values):
-        msg = (
-            f"presentations of phase {phase!r} show stimuli {index.min()} to"
-            f" {index.max()}, but there are "
-        )
         raise InputValueError(
-            msg
-            + f"{len(values)}; pass the array that was recorded, in its stored order"
+            f"presentations of phase {phase!r} show stimuli {index.min()} to"
+            f" {index.max()}, but there are {len(values)}; pass the array that was"
+            " recorded, in its stored order"
         )
     if values.ndim == 4 and values.shape[-1] == 1:
         values = values[..., 0]
@@ -285,12 +275,10 @@ def _checked_rows(
             rows = rows.reshape(len(rows), -1)
             stop = position + len(rows)
             if rows.shape[1] != len(index) or stop > recording.n_time_bins:
-                msg = (
-                    f"activations of layer {layer!r} have {rows.shape[1]} units up to"
-                    f" time bin {stop}; the recording "
-                )
                 raise InputValueError(
-                    msg + f"has {len(index)} and {recording.n_time_bins}"
+                    f"activations of layer {layer!r} have {rows.shape[1]} units up to"
+                    f" time bin {stop}; the recording has {len(index)} and"
+                    f" {recording.n_time_bins}"
                 )
             if limits is not None:
                 spikes = (
@@ -305,22 +293,17 @@ def _checked_rows(
                     np.array_equal(rows > limit, spikes)
                     for limit in (limits.astype(np.float32), limits)
                 ):
-                    msg = (
-                        f"activations of layer {layer!r} in time bins {position} .."
-                        f" {stop - 1} are not those behind "
-                    )
                     raise InputValueError(
-                        msg
-                        + "the spikes; pass them in the order of the recording's time"
-                        " bins"
+                        f"activations of layer {layer!r} in time bins {position} .."
+                        f" {stop - 1} are not those behind the spikes; pass them in the"
+                        " order of the recording's time bins"
                     )
             yield position, rows
             position = stop
         if position < recording.n_time_bins:
-            msg = (
+            raise InputValueError(
                 f"activations of layer {layer!r} end at time bin {position} of"
-                f" {recording.n_time_bins}"
+                f" {recording.n_time_bins}; pass all batches"
             )
-            raise InputValueError(msg + "; pass all batches")
 
     return _Rows(checked())

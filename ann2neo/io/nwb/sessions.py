@@ -28,14 +28,10 @@ def read_session(
 ) -> Recording:
     """Bin the units of an open NWB file; arguments as in `read_nwb`."""
     if bin_size is None:
-        msg = (
-            f"{path} was not written by ann2neo, so it needs bin_size, the length of a"
-            " time bin"
-        )
         raise InputValueError(
-            msg
-            + "; try read_nwb(path, bin_size=1 * pq.ms), --bin-size 1 on the command"
-            " line"
+            f"{path} was not written by ann2neo, so it needs bin_size, the length of a"
+            " time bin; try read_nwb(path, bin_size=1 * pq.ms), --bin-size 1 on the"
+            " command line"
         )
     step = seconds(bin_size, "bin_size", positive=True)
     start = None if t_start is None else seconds(t_start, "t_start")
@@ -74,13 +70,10 @@ def _observed(
     """Stretches in which all units were observed, merged where they touch."""
     if "obs_intervals" not in table:
         if stop is None:
-            msg = (
-                f"{path} does not say when its units were observed (no obs_intervals),"
-                " so it needs t_stop"
-            )
             raise InputValueError(
-                msg + ", the end of the recording; try read_nwb(path, bin_size=...,"
-                " t_stop=60 * pq.s)"
+                f"{path} does not say when its units were observed (no obs_intervals),"
+                " so it needs t_stop, the end of the recording; try read_nwb(path,"
+                " bin_size=..., t_stop=60 * pq.s)"
             )
         return [Observed("recording", 0.0 if start is None else start, stop)]
     dataset, counts = table.ragged("obs_intervals")

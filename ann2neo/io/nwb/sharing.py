@@ -134,11 +134,10 @@ def _names(sources: Sequence[Path]) -> list[Path]:
             for source, name in zip(sources, names, strict=True)
             if name == twice
         )
-        msg = (
+        raise InputValueError(
             f"{both} would all be named {twice}; write them with different 'session_id'"
             " metadata"
         )
-        raise InputValueError(msg)
     return names
 
 
@@ -146,11 +145,10 @@ def _ids(source: Path) -> tuple[str, str | None, str]:
     with open_nwb(source) as handle:
         check_not_being_written(source)
         if "general/subject/subject_id" not in handle:
-            msg = (
+            raise FileFormatError(
                 f"{source} has no subject_id, and DANDI names files by it; write it"
                 " with the metadata 'subject_id'"
             )
-            raise FileFormatError(msg)
         subject = _text(handle["general/subject/subject_id"][()])
         session = (
             _text(handle["general/session_id"][()])
@@ -160,11 +158,10 @@ def _ids(source: Path) -> tuple[str, str | None, str]:
         identifier = _text(handle["identifier"][()])
     for name, value in (("subject_id", subject), ("session_id", session)):
         if value is not None and not re.fullmatch(r"[A-Za-z0-9+-]+", value):
-            msg = (
+            raise FileFormatError(
                 f"{source} has the {name} {value!r}, but names at DANDI hold letters,"
-                " digits, '-' and '+' only"
+                f" digits, '-' and '+' only; write it with other metadata for {name!r}"
             )
-            raise FileFormatError(msg + f"; write it with other metadata for {name!r}")
     return subject, session, identifier
 
 

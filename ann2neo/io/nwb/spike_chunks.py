@@ -63,11 +63,10 @@ def checked_compression(compression: Any) -> int | None:
         and 1 <= compression <= 9
     ):
         return compression
-    msg = (
+    raise InputValueError(
         "compression must be 'gzip' (fast), a level of gzip from 1 to 9 (smaller,"
-        " slower) or None, "
+        f" slower) or None, got {compression!r}"
     )
-    raise InputValueError(msg + f"got {compression!r}")
 
 
 class SpikeTimes:
@@ -234,11 +233,10 @@ def _exact_bins(
         bins = (since_start * (1.0 / raster.sampling_period_seconds)).astype(np.int64)
     inside = len(bins) == 0 or (bins.min() >= 0 and bins.max() < raster.n_time_bins)
     if not inside or not np.array_equal(raster.spike_time_seconds(bins), times):
-        msg = (
+        raise FileFormatError(
             "a spike time lies elsewhere than a quarter of the way through a bin of the"
-            " recording, so the file was "
+            " recording, so the file was changed or damaged; get an undamaged copy"
         )
-        raise FileFormatError(msg + "changed or damaged; get an undamaged copy")
     return bins
 
 
@@ -266,11 +264,10 @@ def _inflated(data: bytes, length: int) -> npt.NDArray[np.uint8]:
             f"a chunk of spike times is damaged ({error}); get an undamaged copy"
         ) from error
     if len(plain) != 8 * length:
-        msg = (
+        raise FileFormatError(
             f"a chunk of spike times holds {len(plain)} bytes instead of {8 * length};"
             " get an undamaged copy"
         )
-        raise FileFormatError(msg)
     return np.frombuffer(plain, np.uint8).reshape(8, length)
 
 

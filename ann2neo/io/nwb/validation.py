@@ -162,11 +162,10 @@ def validate_nwb(path: str | os.PathLike[str]) -> list[Finding]:
         try:
             importlib.import_module(module)
         except ImportError as error:
-            msg = (
+            raise MissingExtraError(
                 f"validating needs {module}, which is not installed; pip install"
                 " 'ann2neo[validate]'"
-            )
-            raise MissingExtraError(msg) from error
+            ) from error
     if not file.is_file():
         raise FileFormatError(f"{file} is not a file; give the path of one .nwb file")
     try:

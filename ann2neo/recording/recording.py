@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -17,8 +17,17 @@ import numpy.typing as npt
 import pandas as pd
 import quantities as pq
 
-from ann2neo.errors import ActivationError, InputTypeError, InputValueError
+from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.raster import RasterBuilder, SpikeRaster
+from ann2neo.recording.activations import checked_activations, checked_threshold
+from ann2neo.recording.concatenate import concatenated
+from ann2neo.recording.select import (
+    Choice,
+    in_stimulus_order,
+    select_phases,
+    select_presentations,
+    select_units,
+)
 from ann2neo.recording.tables import (
     Phase,
     checked_phases,
@@ -27,13 +36,9 @@ from ann2neo.recording.tables import (
     phase_table,
     presentation_table,
     same_table,
-    shifted,
 )
 
 __all__ = ["Recording", "checked_recording"]
-
-IndexLike = npt.ArrayLike
-Choice = IndexLike | Callable[[pd.DataFrame], Any]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -250,44 +255,14 @@ class Recording:
         >>> recording.presentations["label"].to_list()
         ['cat', 'dog']
         """
-        values = np.asarray(activations)
-        if values.ndim == 0 or values.dtype.kind not in "fiub":
-            raise InputTypeError(
-                "activations must be numbers of shape (n_presentations, n_units), got"
-                f" {values.dtype} of shape {values.shape}"
-            )
-        if values.ndim == 1:
-            raise InputValueError(
-                "activations must have the axes (presentation, unit), got shape"
-                f" {values.shape}; for one unit pass activations[:, None]"
-            )
-        n_presentations = len(values)
-        if n_presentations == 0:
-            raise InputValueError(
-                f"activations hold no presentation (shape {values.shape}); record at"
-                " least one"
-            )
-        values = values.reshape(n_presentations, -1)
-        finite = np.isfinite(values)
-        if not finite.all():
-            row, unit = (int(i) for i in np.argwhere(~finite)[0])
-            raise ActivationError(
-                f"activations must be finite, got {values[row, unit]} at presentation"
-                f" {row}, unit {unit}; look for a diverged network or unscaled input"
-            )
-        limits = np.asarray(threshold, np.float64)
-        if limits.shape not in {(), (values.shape[1],)}:
-            raise InputValueError(
-                "threshold must be a number or one per unit, shape"
-                f" ({values.shape[1]},), got shape {limits.shape}"
-            )
-        builder = RasterBuilder(values.shape[1], n_presentations)
+        values = checked_activations(activations)
+        n_presentations, n_units = values.shape
+        limits = checked_threshold(threshold, n_units)
+        builder = RasterBuilder(n_units, n_presentations)
         builder.write(0, np.ascontiguousarray(values > limits))
         if units is None:
-            index = np.arange(values.shape[1])
             units = pd.DataFrame(
-                {"layer": layer, "unit_in_layer": index, "threshold": limits},
-                index=index,
+                {"layer": layer, "unit_in_layer": range(n_units), "threshold": limits}
             )
         presentations = presentation_table(
             n_presentations,
@@ -492,72 +467,13 @@ class Recording:
         """
         chosen = self
         if units is not None:
-            chosen = chosen._select_units(units)
+            chosen = select_units(chosen, units)
         if phase is not None:
-            chosen = chosen._select_phases(
-                [phase] if isinstance(phase, str) else list(phase)
-            )
+            names = [phase] if isinstance(phase, str) else list(phase)
+            chosen = select_phases(chosen, names)
         if label is not None or presentations is not None:
-            chosen = chosen._select_presentations(label, presentations)
+            chosen = select_presentations(chosen, label, presentations)
         return chosen
-
-    def _select_units(self, units: Choice) -> Recording:
-        index = _choice(units, self._units, "units")
-        raster = self.raster.take(units=index)
-        return self._derived(raster, units=self._units.iloc[index], by=("units", index))
-
-    def _select_phases(self, names: list[str]) -> Recording:
-        wanted = {self._known_phase(name) for name in names}
-        parts, moved, shifts, position = [], [], {}, 0
-        for phase in self.iter_phases():
-            if phase.phase in wanted:
-                parts.append(self.raster.slice(phase.start_bin, phase.stop_bin))
-                moved.append(
-                    phase._replace(
-                        start_bin=position, stop_bin=position + phase.n_time_bins
-                    )
-                )
-                shifts[phase.phase] = position - phase.start_bin
-                position += phase.n_time_bins
-        shown = self._presentations[self._presentations["phase"].isin(wanted)]
-        presentations = shifted(shown, shown["phase"].map(shifts).to_numpy(np.int64))
-        phases = phase_table(moved)
-        raster = SpikeRaster.concatenate(parts)
-        return self._derived(
-            raster, presentations=presentations, phases=phases, by=("phases", *names)
-        )
-
-    def _select_presentations(
-        self, label: Any, presentations: Choice | None
-    ) -> Recording:
-        table = self._presentations
-        keep = np.ones(len(table), np.bool_)
-        if label is not None:
-            if "label" not in table:
-                raise InputValueError(
-                    "this recording has no labels; record it with labels=, or select"
-                    " presentations="
-                )
-            labels = [label] if np.isscalar(label) else list(label)
-            known = set(table["label"])
-            missing = [value for value in labels if value not in known]
-            if missing:
-                valid = ", ".join(map(repr, sorted(known)[:20]))
-                raise InputValueError(
-                    f"no presentation has the label {missing[0]!r}; there are {valid}"
-                )
-            keep &= table["label"].isin(labels).to_numpy()
-        if presentations is not None:
-            mask = np.zeros(len(table), np.bool_)
-            mask[_choice(presentations, table, "presentations")] = True
-            keep &= mask
-        if not keep.any():
-            raise InputValueError(
-                "no presentation is left by this selection; loosen it"
-            )
-        return self._in_order(
-            np.flatnonzero(keep), self._phases["order"].to_list(), "presentations"
-        )
 
     def in_stimulus_order(self) -> Recording:
         """Undo the shuffling, so that two networks' recordings of the same stimuli
@@ -582,48 +498,7 @@ class Recording:
         >>> shown.in_stimulus_order().raster.to_dense().astype(int)
         array([[1, 1, 0]])
         """
-        if "stimulus_id" not in self._presentations:
-            raise InputValueError(
-                "this recording has no stimulus_id, so its order cannot be undone"
-            )
-        rank = self._presentations["phase"].map(
-            {name: i for i, name in enumerate(self._phases["phase"])}
-        )
-        order = np.lexsort(
-            (self._presentations["stimulus_id"].to_numpy(), rank.to_numpy())
-        )
-        return self._in_order(order, ["stored"] * len(self._phases), "stimulus order")
-
-    def _in_order(
-        self, index: npt.NDArray[np.intp], orders: list[str], by: str
-    ) -> Recording:
-        """Set the presentations of `index`, grouped by phase, side by side."""
-        table = self._presentations.iloc[index].reset_index(drop=True)
-        start, stop = table["start_bin"].to_numpy(), table["stop_bin"].to_numpy()
-        length = stop - start
-        edges = np.concatenate([[0], np.cumsum(length)])
-        bins = np.repeat(start - edges[:-1], length) + np.arange(edges[-1])
-        if len(np.unique(bins)) != len(bins):
-            raise InputValueError(
-                "presentations overlap in time, so they cannot be set side by side;"
-                " select phases"
-            )
-        table = table.assign(start_bin=edges[:-1], stop_bin=edges[1:])
-        rows = []
-        for name, order in zip(self._phases["phase"], orders, strict=True):
-            here = table.loc[table["phase"] == name]
-            if len(here):
-                rows.append(
-                    Phase(
-                        name,
-                        int(here["start_bin"].iloc[0]),
-                        int(here["stop_bin"].iloc[-1]),
-                        order,
-                    )
-                )
-        phases = phase_table(rows)
-        raster = self.raster.take(bins=bins)
-        return self._derived(raster, presentations=table, phases=phases, by=(by, bins))
+        return in_stimulus_order(self)
 
     @classmethod
     def concatenate(cls, recordings: Iterable[Recording]) -> Recording:
@@ -659,52 +534,10 @@ class Recording:
         [('train', 0, 2), ('test', 2, 4)]
         """
         parts = list(recordings)
-        if not parts:
-            raise InputValueError("concatenate needs at least one recording, got none")
-        first = parts[0]
-        for other in parts[1:]:
-            if not first._units.equals(other._units):
-                raise InputValueError(
-                    "recordings to concatenate need the same unit tables; record the"
-                    " same layers with the same thresholds, or select matching units"
-                    " first"
-                )
-        names = [name for part in parts for name in part._phases["phase"]]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise InputValueError(
-                f"two recordings have a phase named {twice!r}; rename one with"
-                f" recording.with_phase_names({{{twice!r}: 'another name'}})"
-            )
-        offsets = np.cumsum([0] + [part.n_time_bins for part in parts[:-1]])
-        tables = {
-            name: pd.concat(
-                [
-                    shifted(getattr(p, name), o)
-                    for p, o in zip(parts, offsets, strict=True)
-                ],
-                ignore_index=True,
-            )
-            for name in ("_presentations", "_phases")
-        }
-        missing = [
-            c
-            for c in tables["_presentations"]
-            if any(c not in p._presentations for p in parts)
-        ]
-        if missing:
-            raise InputValueError(
-                f"only some recordings have the presentation column {missing[0]!r};"
-                " give it to all or to none"
-            )
         return cls(
-            SpikeRaster.concatenate([part.raster for part in parts]),
-            first._units,
-            tables["_presentations"],
-            tables["_phases"],
-            _joined_provenance(parts),
+            *concatenated(parts),
             _derived_identifier([part.identifier for part in parts], "concatenate"),
-            first.session_start_time,
+            parts[0].session_start_time,
         )
 
     def with_phase_names(self, names: Mapping[str, str]) -> Recording:
@@ -817,41 +650,6 @@ def checked_recording(value: Any, caller: str) -> Recording:
             " Recording.from_raster, or make one with record, read_nwb or from_neo"
         )
     return value
-
-
-def _choice(chosen: Choice, table: pd.DataFrame, name: str) -> npt.NDArray[np.int64]:
-    index = np.asarray(chosen(table.copy(deep=False)) if callable(chosen) else chosen)
-    if index.dtype == np.bool_:
-        if index.shape != (len(table),):
-            raise InputValueError(
-                f"a mask of {name} needs {len(table)} entries, got shape {index.shape}"
-            )
-        return np.flatnonzero(index)
-    if index.size and (index.dtype.kind not in "iu" or index.ndim != 1):
-        raise InputTypeError(
-            f"{name} must be integers, a mask, or a function that returns them, got"
-            f" {chosen!r}"
-        )
-    if index.size and (index.min() < -len(table) or index.max() >= len(table)):
-        raise InputValueError(
-            f"{name} run from {index.min()} to {index.max()}, but there are"
-            f" {len(table)}"
-        )
-    index = index.astype(np.int64)
-    return np.where(index < 0, index + len(table), index)
-
-
-def _joined_provenance(parts: Sequence[Recording]) -> dict[str, str]:
-    joined = {}
-    for key in dict.fromkeys(key for part in parts for key in part.provenance):
-        values = [part.provenance.get(key) for part in parts]
-        if all(value == values[0] for value in values):
-            joined[key] = str(values[0])
-            continue
-        for part, value in zip(parts, values, strict=True):
-            if value is not None:
-                joined[f"{key} [{', '.join(part._phases['phase'])}]"] = value
-    return joined
 
 
 def _derived_identifier(parents: Sequence[str], *by: Any) -> str:

@@ -258,12 +258,12 @@ def shown(start, stop, phase="a"):
         (
             lambda: network_recording().select(units=[True]),
             InputValueError,
-            "mask of units needs 6 entries",
+            r"mask of units needs shape \(6,\), got \(1,\)",
         ),
         (
             lambda: network_recording().select(units=["a"]),
             InputTypeError,
-            "units must be integers, a mask, or a function",
+            "units must be a list of integers or a mask, got <U1",
         ),
         (
             lambda: network_recording(labels=None, predictions=None).select(label=1),

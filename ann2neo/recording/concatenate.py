@@ -1,0 +1,79 @@
+"""Recordings of the same units, one after another in time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ann2neo.errors import InputValueError
+from ann2neo.raster import SpikeRaster
+from ann2neo.recording.tables import shifted
+
+if TYPE_CHECKING:
+    from ann2neo.recording.recording import Recording
+
+__all__ = ["concatenated"]
+
+
+def concatenated(
+    parts: Sequence[Recording],
+) -> tuple[SpikeRaster, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, str]]:
+    """Raster, units, presentations, phases and provenance of recordings in turn.
+
+    Raises
+    ------
+    InputValueError
+        If there is no recording, units or sampling periods differ, or two phases share
+        a name.
+    """
+    if not parts:
+        raise InputValueError("concatenate needs at least one recording, got none")
+    units = parts[0].units
+    for other in parts[1:]:
+        if not units.equals(other.units):
+            raise InputValueError(
+                "recordings to concatenate need the same unit tables; record the same"
+                " layers with the same thresholds, or select matching units first"
+            )
+    ends = np.cumsum([part.n_time_bins for part in parts])
+    placed = list(zip(parts, [0, *ends[:-1]], strict=True))
+    phases = pd.concat(
+        [shifted(part.phases, first) for part, first in placed], ignore_index=True
+    )
+    is_second = phases["phase"].duplicated()
+    if is_second.any():
+        name = phases["phase"][is_second].iloc[0]
+        raise InputValueError(
+            f"two recordings have a phase named {name!r}; rename one with"
+            f" recording.with_phase_names({{{name!r}: 'another name'}})"
+        )
+    columns = [set(part.presentations) for part in parts]
+    missing = sorted(set.union(*columns) - set.intersection(*columns))
+    if missing:
+        raise InputValueError(
+            f"only some recordings have the presentation column {missing[0]!r}; give it"
+            " to all or to none"
+        )
+    presentations = pd.concat(
+        [shifted(part.presentations, first) for part, first in placed],
+        ignore_index=True,
+    )
+    raster = SpikeRaster.concatenate([part.raster for part in parts])
+    return raster, units, presentations, phases, _joined_provenance(parts)
+
+
+def _joined_provenance(parts: Sequence[Recording]) -> dict[str, str]:
+    """What all agree on under its key, the rest once per part as ``key [phase]``."""
+    joined = {}
+    for key in dict.fromkeys(key for part in parts for key in part.provenance):
+        values = [part.provenance.get(key) for part in parts]
+        if len(set(values)) == 1:
+            joined[key] = str(values[0])
+            continue
+        for part, value in zip(parts, values, strict=True):
+            if value is not None:
+                joined[f"{key} [{', '.join(part.phases['phase'])}]"] = value
+    return joined

@@ -1,1 +1,1 @@
-"""Neo blocks and NWB files: the only place that imports pynwb."""
+"""Neo blocks and NWB files."""

@@ -50,7 +50,7 @@ def concatenated(
             f"two recordings have a phase named {name!r}; rename one with"
             f" recording.with_phase_names({{{name!r}: 'another name'}})"
         )
-    columns = [set(part.presentations) for part in parts]
+    columns = [set(map(str, part.presentations)) for part in parts]
     missing = sorted(set.union(*columns) - set.intersection(*columns))
     if missing:
         raise InputValueError(

@@ -4,8 +4,8 @@ on each other.
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
+import functools
+import itertools
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ann2neo._checks import seed_or_new, whole_number
+from ann2neo._parallel import map_blocks
 from ann2neo.analysis._entry import (
     BY_CONSTRUCTION,
     Column,
@@ -127,9 +128,6 @@ COLUMNS: tuple[Column, ...] = (
 )
 """Columns of the table of `network_test`."""
 
-_N_THREADS = min(4, os.cpu_count() or 1)
-_N_AHEAD = 16
-
 
 def network_test(
     recording: Recording,
@@ -234,34 +232,30 @@ def _permuted_means(
     sums, n_units = (
         np.zeros((n_permutations + 1, len(NETWORK_TESTS))) for _ in range(2)
     )
-    with ThreadPoolExecutor(_N_THREADS) as pool:
-        for first in range(0, raster.n_units, block_units):
-            block = raster.take(
-                units=range(first, min(first + block_units, raster.n_units))
-            )
-            permuted = BinPermuter(block).permuted
-            # Every block of units sees the same permutations.
-            rng = np.random.default_rng(seed)
-            observed_sums, observed_units = _sums(block, window, lags)
-            sums[0] += observed_sums
-            n_units[0] += observed_units
-            for start in range(1, n_permutations + 1, _N_AHEAD):
-                draws = range(start, min(start + _N_AHEAD, n_permutations + 1))
-                orders = [rng.permutation(raster.n_time_bins) for _ in draws]
-                sums_of_draws = pool.map(
-                    lambda order, permuted=permuted: _sums(
-                        permuted(order), window, lags
-                    ),
-                    orders,
-                )
-                for draw, (draw_sums, draw_units) in zip(
-                    draws, sums_of_draws, strict=True
-                ):
-                    sums[draw] += draw_sums
-                    n_units[draw] += draw_units
+    for first in range(0, raster.n_units, block_units):
+        units = range(first, min(first + block_units, raster.n_units))
+        block = raster.take(units=units)
+        # Every block of units sees the same permutations.
+        rng = np.random.default_rng(seed)
+        orders = (rng.permutation(raster.n_time_bins) for _ in range(n_permutations))
+        sums_of_order = functools.partial(
+            _sums_of_order, BinPermuter(block), window, lags
+        )
+        observed = [_sums(block, window, lags)]
+        for draw, (draw_sums, draw_units) in enumerate(
+            itertools.chain(observed, map_blocks(sums_of_order, orders))
+        ):
+            sums[draw] += draw_sums
+            n_units[draw] += draw_units
     with np.errstate(invalid="ignore"):
         means: FloatArray = sums / n_units
     return means, n_units[0].astype(np.int64)
+
+
+def _sums_of_order(
+    permuter: BinPermuter, window: int, lags: int, order: npt.NDArray[np.int64]
+) -> tuple[FloatArray, FloatArray]:
+    return _sums(permuter.permuted(order), window, lags)
 
 
 def _sums(raster: SpikeRaster, window: int, lags: int) -> tuple[FloatArray, FloatArray]:

@@ -79,7 +79,8 @@ def check_recording(recording: Any) -> None:
 
 
 def _check_table(table: pd.DataFrame, kind: str) -> None:
-    stored = [stored_name(name, list(table)) for name in table]
+    names = [str(name) for name in table]
+    stored = [stored_name(name, names) for name in names]
     twice = next((name for name in stored if stored.count(name) > 1), None)
     if twice is not None:
         base = twice.removesuffix("_number")
@@ -88,7 +89,7 @@ def _check_table(table: pd.DataFrame, kind: str) -> None:
             f" both be stored as {twice!r}; rename one"
         )
     taken = _TAKEN[kind] | _TAKEN_IN_TABLES
-    for name in table:
+    for name in names:
         if name in taken or name.removesuffix("_index") in taken:
             raise InputValueError(
                 f"the column {name!r} of {kind} has a name that NWB uses itself; rename"

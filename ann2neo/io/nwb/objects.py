@@ -359,13 +359,14 @@ def _network_id(notes: Mapping[str, str], identifier: str) -> str:
 
 
 def _columns(table: pd.DataFrame, level: int | None) -> list[Any]:
+    names = [str(name) for name in table]
     return [
         VectorData(
-            name=stored_name(name, list(table)),
+            name=stored_name(name, names),
             description=column_description(name),
             data=column_data(table[name], level),
         )
-        for name in table
+        for name in names
     ]
 
 

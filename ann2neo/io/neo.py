@@ -164,7 +164,7 @@ def from_neo(
     bin_size : quantities.Quantity, time, optional
         Length of a time bin; needed for blocks that `to_neo` did not make, whose
         sampling rate says nothing about spikes (Neo's default is 1 Hz). At most one
-        spike a bin is kept; the share lost is in ``provenance["spikes_lost_share"]``,
+        spike per bin is kept; the share lost is in ``provenance["spikes_lost_share"]``,
         with a warning above 1 %.
     t_start, t_stop : quantities.Quantity, time, optional
         Extent to read, half-open; from the earliest ``t_start`` to the latest
@@ -315,29 +315,29 @@ def _units_of(trains: Any, columns: Mapping[str, str], n_units: int) -> pd.DataF
 def _presentations_of(
     segment: Any, time_base: SpikeRaster, columns: Mapping[str, str]
 ) -> pd.DataFrame:
-    found = [epoch for epoch in segment.epochs if epoch.name == PRESENTATIONS]
-    if len(found) != 1:
+    epochs = [epoch for epoch in segment.epochs if epoch.name == PRESENTATIONS]
+    if len(epochs) != 1:
         raise FileFormatError(
-            f"segment {segment.name!r} has {len(found)} epochs named {PRESENTATIONS!r},"
-            " one is needed; keep the epoch that to_neo made"
+            f"segment {segment.name!r} has {len(epochs)} epochs named"
+            f" {PRESENTATIONS!r}, one is needed; keep the epoch that to_neo made"
         )
-    epoch = found[0]
+    epoch = epochs[0]
     times = epoch.times.rescale("s").magnitude
     first = nearest_edges(times, time_base)
     last = nearest_edges(times + epoch.durations.rescale("s").magnitude, time_base)
-    known: dict[str, Any] = {
+    bins: dict[str, Any] = {
         "start_bin": first,
         "stop_bin": last,
         "phase": np.full(len(first), segment.name, object),
     }
     cells = {}
     for name, kind in columns.items():
-        if name not in known and name not in epoch.array_annotations:
+        if name not in bins and name not in epoch.array_annotations:
             raise FileFormatError(
                 f"the presentations of segment {segment.name!r} lack the array"
                 f" annotation {name!r}; keep those that to_neo made"
             )
-        values = known[name] if name in known else epoch.array_annotations[name]
+        values = bins[name] if name in bins else epoch.array_annotations[name]
         cells[name] = pd.array(
             np.asarray(values).astype(object) if kind == "str" else np.asarray(values),
             dtype=kind,

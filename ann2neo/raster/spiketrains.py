@@ -38,7 +38,7 @@ def to_spiketrains(
     Returns
     -------
     list of neo.SpikeTrain
-        One a unit, times in seconds, a quarter of the way through each bin with a
+        One per unit, times in seconds, a quarter of the way through each bin with a
         spike, with ``t_start``, ``t_stop`` and ``sampling_rate``.
 
     Examples

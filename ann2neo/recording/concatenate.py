@@ -51,7 +51,7 @@ def concatenated(
             f" recording.with_phase_names({{{name!r}: 'another name'}})"
         )
     columns = [set(map(str, part.presentations)) for part in parts]
-    missing = sorted(set.union(*columns) - set.intersection(*columns))
+    missing = sorted(columns[0].union(*columns) - columns[0].intersection(*columns))
     if missing:
         raise InputValueError(
             f"only some recordings have the presentation column {missing[0]!r}; give it"

@@ -296,18 +296,18 @@ def read_folder(path: str | Path, *, verify: bool = True) -> FolderContent:
             " makes one"
         )
     try:
-        found = json.loads((path / _RECORDING).read_text())
-        version = int(found["layout_version"])
-        tables = {name: _from_columns(found[name]) for name in _TABLES}
+        description = json.loads((path / _RECORDING).read_text())
+        version = int(description["layout_version"])
+        tables = {name: _from_columns(description[name]) for name in _TABLES}
         bits = np.load(path / _BITS, mmap_mode="r")
         raster = SpikeRaster(
             bits,
-            found["n_units"],
-            found["n_time_bins"],
-            sampling_period=found["sampling_period_seconds"] * pq.s,
-            t_start=found["t_start_seconds"] * pq.s,
+            description["n_units"],
+            description["n_time_bins"],
+            sampling_period=description["sampling_period_seconds"] * pq.s,
+            t_start=description["t_start_seconds"] * pq.s,
         )
-        raster_checksum, checksum = found["raster_sha256"], found.pop("sha256")
+        checksum = description.pop("sha256")
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise IntegrityError(f"{path} is damaged ({error}); record it again") from error
     if version > _LAYOUT_VERSION:
@@ -316,33 +316,34 @@ def read_folder(path: str | Path, *, verify: bool = True) -> FolderContent:
             " ann2neo"
         )
     if verify:
-        if _checksum(found) != checksum:
+        if _checksum(description) != checksum:
             raise IntegrityError(
                 f"{path / _RECORDING} does not match its checksum; record it again"
             )
-        if raster.sha256() != raster_checksum:
+        if raster.sha256() != description["raster_sha256"]:
             raise IntegrityError(
                 f"{path / _BITS} does not match its checksum; record it again"
             )
     return FolderContent(
         raster,
         **tables,
-        provenance=found["provenance"],
-        identifier=found["identifier"],
-        session_start_time=datetime.fromisoformat(found["session_start_time"]),
+        provenance=description["provenance"],
+        identifier=description["identifier"],
+        session_start_time=datetime.fromisoformat(description["session_start_time"]),
     )
 
 
 def _check_empty(path: Path) -> None:
-    found = sorted(entry.name for entry in path.iterdir())
-    if _RECORDING in found:
+    names = sorted(entry.name for entry in path.iterdir())
+    if _RECORDING in names:
         raise OutputExistsError(
             f"{path} holds a finished recording; open it with Recording.open, or choose"
             " another folder"
         )
     # A process killed right after it made the folder leaves these and nothing else.
-    ours = (_BITS, _PREDICTIONS, f".{_PROGRESS}.", ".lock")
-    odd = [name for name in found if not name.startswith(ours)]
+    ours = {_BITS, _PREDICTIONS, ".lock"}
+    odd = [name for name in names if name not in ours]
+    odd = [name for name in odd if not name.startswith(f".{_PROGRESS}.")]
     if odd:
         raise OutputExistsError(
             f"{path} holds other files, such as {odd[0]!r}; choose a folder of its own"

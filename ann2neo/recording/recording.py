@@ -50,7 +50,7 @@ class Recording:
     raster : SpikeRaster
         Spikes, axes (unit, time_bin).
     units : pandas.DataFrame, n_units rows
-        One row a unit; for a network the columns of `UNIT_TYPES`, else whatever the
+        One row per unit; for a network the columns of `UNIT_TYPES`, else whatever the
         source knows.
     presentations : pandas.DataFrame
         One row per interval in which one stimulus was shown: ``start_bin``,
@@ -155,7 +155,7 @@ class Recording:
         raster : SpikeRaster
             The spikes.
         units : pandas.DataFrame, optional
-            One row a unit.
+            One row per unit.
         presentations : pandas.DataFrame, optional
             ``start_bin``, ``stop_bin`` and what is known of the stimuli; none if not
             given.
@@ -218,13 +218,13 @@ class Recording:
         Parameters
         ----------
         activations : array_like, shape (n_presentations, ...), dimensionless
-            One row a presentation; further axes are flattened into units in C order.
+            One row per presentation; further axes are flattened into units in C order.
         threshold : float or array_like of float, shape (n_units,), default 0.0
             A unit spikes where its activation is strictly above this.
         labels, predictions, stimulus_id : array_like, (n_presentations,), optional
             What was shown and what the network said; integers or strings.
         units : pandas.DataFrame, optional
-            One row a unit; layer and coordinates if not given.
+            One row per unit; layer and coordinates if not given.
         layer : str, default "activations"
             Name of the layer, where `units` is not given.
         phase, order, provenance
@@ -330,7 +330,7 @@ class Recording:
 
     @property
     def units(self) -> pd.DataFrame:
-        """One row a unit."""
+        """One row per unit."""
         return self._units.copy(deep=False)
 
     @property
@@ -387,8 +387,8 @@ class Recording:
             If there is no such phase; the valid ones are listed.
         """
         self._known_phase(phase)
-        found = next(row for row in self.iter_phases() if row.phase == phase)
-        return self.raster.slice(found.start_bin, found.stop_bin)
+        bounds = next(row for row in self.iter_phases() if row.phase == phase)
+        return self.raster.slice(bounds.start_bin, bounds.stop_bin)
 
     def iter_phases(self) -> Iterator[Phase]:
         """Phases in order of time, as ``Phase(phase, start_bin, stop_bin, order)``."""

@@ -137,7 +137,7 @@ def presentation_table(
     Returns
     -------
     pandas.DataFrame
-        One row a presentation.
+        One row per presentation.
 
     Raises
     ------
@@ -161,14 +161,10 @@ def presentation_table(
             continue
         column = np.array(values)
         if column.shape != (n_presentations,):
-            msg = (
-                f"{name} must have one entry per presentation, shape"
-                f" ({n_presentations},), got shape {column.shape}"
-            )
             raise InputValueError(
-                msg
-                + "; turn one-hot rows into integers with argmax(axis=1)"
-                * (column.ndim == 2)
+                f"{name} must have one entry per presentation, shape"
+                f" ({n_presentations},), got shape {column.shape}; one-hot rows become"
+                " integers with argmax(axis=1)"
             )
         columns[name] = column
     if labels is not None and predictions is not None:
@@ -299,7 +295,7 @@ def _label_type(kind: str, values: npt.NDArray[Any], name: str) -> str:
 
 
 def checked_units(units: pd.DataFrame, n_units: int) -> pd.DataFrame:
-    """Table of units in fixed types, one row a unit, or an error that says what does
+    """Table of units in fixed types, one row per unit, or an error that says what does
     not fit.
     """
     if len(units) != n_units:
@@ -389,7 +385,7 @@ def stimulus_names(presentations: pd.DataFrame) -> pd.Series:
 
 
 def shifted(table: pd.DataFrame, bins: Any) -> pd.DataFrame:
-    """Table of presentations or phases moved by some bins, one number or one a row."""
+    """Table of presentations or phases moved by some bins: a number, or one per row."""
     return table.assign(
         start_bin=table["start_bin"] + bins, stop_bin=table["stop_bin"] + bins
     )

@@ -62,11 +62,13 @@ def _chunks(dataset: Any) -> list[tuple[int, int]]:
     """Where the chunks of a dataset begin and end in the file, in order."""
     if dataset is None or dataset.chunks is None:
         return []
-    found: list[tuple[int, int]] = []
+    extents: list[tuple[int, int]] = []
     dataset.id.chunk_iter(
-        lambda chunk: found.append((chunk.byte_offset, chunk.byte_offset + chunk.size))
+        lambda chunk: extents.append(
+            (chunk.byte_offset, chunk.byte_offset + chunk.size)
+        )
     )
-    return sorted(found)
+    return sorted(extents)
 
 
 def _between(parts: list[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
@@ -84,10 +86,10 @@ def _places(file: BinaryIO, first: int, last: int) -> list[int]:
     for begin in range(first, last, _BLOCK):
         file.seek(begin)
         block = file.read(min(_BLOCK, last - begin) + overlap)
-        found = block.find(_SIGNATURE)
-        while found >= 0:
-            places.append(begin + found)
-            found = block.find(_SIGNATURE, found + 1)
+        place = block.find(_SIGNATURE)
+        while place >= 0:
+            places.append(begin + place)
+            place = block.find(_SIGNATURE, place + 1)
     return places
 
 

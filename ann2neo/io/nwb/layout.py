@@ -125,10 +125,10 @@ def _json_object(text: str) -> dict[str, Any]:
     if not text.startswith("{"):
         return {}
     try:
-        found = json.loads(text)
+        parsed = json.loads(text)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return parsed if isinstance(parsed, dict) else {}
 
 
 class Header(NamedTuple):
@@ -194,19 +194,19 @@ class Header(NamedTuple):
             )
             for group in ("unit_columns", "presentation_columns")
         }
-        made: dict[str, Any] = {
+        fields: dict[str, Any] = {
             name: cells[name] for name in cls._fields if name not in columns
         }
-        made |= {
-            name: int(made[name])
+        fields |= {
+            name: int(fields[name])
             for name in ("layout_version", "n_units", "n_time_bins")
         }
-        made |= {name: float(made[name]) for name in ("sampling_period", "t_start")}
-        return cls(**made, **columns)
+        fields |= {name: float(fields[name]) for name in ("sampling_period", "t_start")}
+        return cls(**fields, **columns)
 
-    def check(self, what: str, found: str) -> None:
+    def check(self, what: str, checksum: str) -> None:
         """Raise IntegrityError where a checksum does not match."""
-        if getattr(self, f"{what}_sha256") != found:
+        if getattr(self, f"{what}_sha256") != checksum:
             raise IntegrityError(
                 f"the checksum of the {what} does not match the one written into it, so"
                 " this file was changed or damaged; get an undamaged copy"

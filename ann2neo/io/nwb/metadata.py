@@ -144,10 +144,11 @@ def checked_metadata(
         for key, value in metadata.items()
         if value is not None
     }
-    made = Metadata(**fields)
-    _check_forms(made)
+    checked = Metadata(**fields)
+    _check_forms(checked)
     return dataclasses.replace(
-        made, related_publications=tuple(map(_publication, made.related_publications))
+        checked,
+        related_publications=tuple(map(_publication, checked.related_publications)),
     )
 
 
@@ -192,41 +193,46 @@ def _texts(value: Any, key: str) -> tuple[str, ...]:
     return tuple(_text(item, key) for item in value)
 
 
-def _check_forms(made: Metadata) -> None:
+def _check_forms(metadata: Metadata) -> None:
     forms: list[tuple[str, str | None, re.Pattern[str], str]] = [
         (
             "session_id",
-            made.session_id,
+            metadata.session_id,
             _SESSION_ID,
             "letters, digits, '-' and '+' only, for example 'run-3'",
         ),
         (
             "subject_id",
-            made.subject_id,
+            metadata.subject_id,
             _SUBJECT_ID,
             "letters, digits, '-' and '+' only, for example 'mlp64-seed0'",
         ),
         (
             "species",
-            made.species,
+            metadata.species,
             _SPECIES,
             f"a Latin binomial or an NCBITaxon address such as {SYNTHETIC}",
         ),
-        ("sex", made.sex, re.compile("[MFUO]"), "one of M, F, U (unknown), O (other)"),
-        ("age", made.age, _AGE, "an ISO 8601 duration such as P90D"),
+        (
+            "sex",
+            metadata.sex,
+            re.compile("[MFUO]"),
+            "one of M, F, U (unknown), O (other)",
+        ),
+        ("age", metadata.age, _AGE, "an ISO 8601 duration such as P90D"),
     ]
     forms += [
         ("experimenter", name, _EXPERIMENTER, "'Last, First'")
-        for name in made.experimenter
+        for name in metadata.experimenter
     ]
     forms += [
         ("related_publications", doi, _DOI, "DOIs such as 10.1000/182")
-        for doi in made.related_publications
+        for doi in metadata.related_publications
     ]
     for key, value, form, words in forms:
         if value is not None and not form.fullmatch(value):
             raise InputValueError(f"metadata {key!r} must be {words}, got {value!r}")
-    if (made.source_script is None) != (made.source_script_file_name is None):
+    if (metadata.source_script is None) != (metadata.source_script_file_name is None):
         raise InputValueError(
             "metadata 'source_script' and 'source_script_file_name' belong together,"
             " got only one; give both"

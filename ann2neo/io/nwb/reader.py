@@ -48,7 +48,7 @@ def read_nwb(
         The file.
     bin_size : quantities.Quantity, time, optional
         Length of a time bin; needed for files that ann2neo did not write. At most one
-        spike a bin is kept; the share lost is in ``provenance["spikes_lost_share"]``,
+        spike per bin is kept; the share lost is in ``provenance["spikes_lost_share"]``,
         with a warning above 1 %.
     t_start, t_stop : quantities.Quantity, time, optional
         Extent to read, half-open, for files that ann2neo did not write; from
@@ -158,9 +158,9 @@ def read_header(handle: Any) -> Header:
         ("identifier", header.identifier),
         ("session_start_time", header.session_start_time),
     ):
-        found = handle[name][()] if name in handle else b""
+        value = handle[name][()] if name in handle else b""
         text = (
-            found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
+            value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
         )
         if text != wanted:
             raise IntegrityError(
@@ -210,7 +210,7 @@ def _intervals(
     others = [
         (name, kind) for name, kind in columns if name not in {"start_bin", "stop_bin"}
     ]
-    made = _typed(table, others, len(table), what)
+    intervals = _typed(table, others, len(table), what)
     for name, times in (
         ("start_bin", table.numbers("start_time")),
         ("stop_bin", table.numbers("stop_time")),
@@ -222,8 +222,8 @@ def _intervals(
                 f"the times of {what} do not lie on edges of time bins, so the file was"
                 " changed or damaged; get an undamaged copy"
             )
-        made[name] = bins
-    return made[[name for name, _ in columns]]
+        intervals[name] = bins
+    return intervals[[name for name, _ in columns]]
 
 
 def _loader(path: Path, header: Header) -> Callable[[], npt.NDArray[np.uint8]]:

@@ -92,15 +92,12 @@ def _observed(
         None,
     )
     if odd is not None or not len(each[0]):
-        msg = (
+        raise InputValueError(
             f"units of {path} were observed at different times (unit {odd or 0} differs"
-            " from unit 0), and a raster "
+            " from unit 0), and a raster has one time for all; select units with the"
+            " same obs_intervals, for example by writing them to a file of their own"
+            " with pynwb"
         )
-        msg += (
-            "has one time for all; select units with the same obs_intervals, for"
-            " example by writing them to a file "
-        )
-        raise InputValueError(msg + "of their own with pynwb")
     merged: list[list[float]] = []
     for first, last in each[0][np.argsort(each[0][:, 0], kind="stable")].tolist():
         if merged and first <= merged[-1][1]:

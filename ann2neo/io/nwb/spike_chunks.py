@@ -108,15 +108,13 @@ class SpikeTimes:
             if self.ends[row] == row_start:
                 continue
             unit, start, stop = self._rows[row]
-            found = self._raster.spike_bins(unit)
+            bins = self._raster.spike_bins(unit)
             if (start, stop) != (0, self._raster.n_time_bins):
-                found = found[
-                    np.searchsorted(found, start) : np.searchsorted(found, stop)
-                ]
+                bins = bins[np.searchsorted(bins, start) : np.searchsorted(bins, stop)]
             here = slice(max(first, row_start), min(last, int(self.ends[row])))
-            found = found[here.start - row_start : here.stop - row_start]
+            bins = bins[here.start - row_start : here.stop - row_start]
             times[here.start - first : here.stop - first] = (
-                self._raster.spike_time_seconds(found)
+                self._raster.spike_time_seconds(bins)
             )
         return times
 

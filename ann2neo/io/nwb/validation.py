@@ -100,14 +100,11 @@ def is_clean(findings: Iterable[Finding]) -> bool:
 
 def findings_text(path: Path, findings: Iterable[Finding]) -> str:
     """The findings of one file as lines of text."""
-    found = list(findings)
-    lines = [
-        (
-            f"{path}: {'clean' if is_clean(found) else 'NOT clean'}, {len(found)}"
-            f" finding{'s' * (len(found) != 1)}"
-        )
-    ]
-    for finding in found:
+    listed = list(findings)
+    state = "clean" if is_clean(listed) else "NOT clean"
+    noun = "finding" if len(listed) == 1 else "findings"
+    lines = [f"{path}: {state}, {len(listed)} {noun}"]
+    for finding in listed:
         lines.append(
             f"  {finding.severity} ({finding.source}, {finding.check}) at"
             f" {finding.place}: {finding.message}"
@@ -175,9 +172,9 @@ def validate_nwb(path: str | os.PathLike[str]) -> list[Finding]:
             read_nwb(file)
     except FileFormatError as error:
         return [_finding("error", "ann2neo", "integrity", "/", str(error))]
-    found = [*_schema(file), *_inspector(file), *_dandi(file)]
+    findings = [*_schema(file), *_inspector(file), *_dandi(file)]
     return sorted(
-        _without_repeats(found),
+        _without_repeats(findings),
         key=lambda f: (-SEVERITIES.index(f.severity), f.check, f.place),
     )
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +38,7 @@ from ann2neo.raster import RasterBuilder, SpikeRaster
 if TYPE_CHECKING:
     from ann2neo.recording.recording import Recording
 
-__all__ = ["FolderContent", "UnfinishedFolder", "read_folder", "unfinished_plan"]
+__all__ = ["UnfinishedFolder", "read_folder", "unfinished_plan"]
 
 _LAYOUT_VERSION = 1
 _BITS, _PREDICTIONS, _PROGRESS, _RECORDING = (
@@ -48,18 +48,6 @@ _BITS, _PREDICTIONS, _PROGRESS, _RECORDING = (
     "recording.json",
 )
 _TABLES = ("units", "presentations", "phases")
-
-
-class FolderContent(NamedTuple):
-    """What a finished folder holds: the arguments of a `Recording`."""
-
-    raster: SpikeRaster
-    units: pd.DataFrame
-    presentations: pd.DataFrame
-    phases: pd.DataFrame
-    provenance: dict[str, str]
-    identifier: str
-    session_start_time: datetime
 
 
 class UnfinishedFolder:
@@ -257,7 +245,7 @@ def unfinished_plan(path: str | Path) -> dict[str, str] | None:
     return plan
 
 
-def read_folder(path: str | Path, *, verify: bool = True) -> FolderContent:
+def read_folder(path: str | Path, *, verify: bool = True) -> dict[str, Any]:
     """Read a finished folder; the bits stay on disk until they are used.
 
     Parameters
@@ -270,8 +258,8 @@ def read_folder(path: str | Path, *, verify: bool = True) -> FolderContent:
 
     Returns
     -------
-    FolderContent
-        What it holds.
+    dict
+        What it holds: the arguments of a `Recording`.
 
     Raises
     ------
@@ -324,13 +312,9 @@ def read_folder(path: str | Path, *, verify: bool = True) -> FolderContent:
             raise IntegrityError(
                 f"{path / _BITS} does not match its checksum; record it again"
             )
-    return FolderContent(
-        raster,
-        **tables,
-        provenance=description["provenance"],
-        identifier=description["identifier"],
-        session_start_time=datetime.fromisoformat(description["session_start_time"]),
-    )
+    started = datetime.fromisoformat(description["session_start_time"])
+    notes = {name: description[name] for name in ("provenance", "identifier")}
+    return {"raster": raster, **tables, **notes, "session_start_time": started}
 
 
 def _check_empty(path: Path) -> None:

@@ -323,7 +323,7 @@ class Recording:
         """
         from ann2neo.recording.folder import read_folder
 
-        return cls(*read_folder(folder, verify=verify))
+        return cls(**read_folder(folder, verify=verify))
 
     # -- tables
     # ----------------------------------------------------------------------------------

@@ -90,6 +90,14 @@ PHASE_TYPES: Mapping[str, str] = {
     "order": _STRING,
 }
 _LABELS = ("label", "prediction")
+_KIND_OF = {
+    "U": _STRING,
+    "S": _STRING,
+    "i": _INT64,
+    "u": _INT64,
+    "b": _BOOL,
+    "f": _FLOAT,
+}
 _KINDS = {"string": _STRING, "empty": _STRING, "boolean": _BOOL, "integer": _INT64}
 
 
@@ -256,12 +264,8 @@ def _fixed_type(column: pd.Series, wanted: str | None, name: str) -> Any:
                 f" ({type(odd).__name__}); write '' for a missing string, -1 for a"
                 " missing integer"
             )
-    elif values.dtype.kind in "US":
-        kind = _STRING
-    elif values.dtype.kind in "iub":
-        kind = _BOOL if values.dtype.kind == "b" else _INT64
-    elif values.dtype.kind == "f":
-        kind = _FLOAT
+    elif values.dtype.kind in _KIND_OF:
+        kind = _KIND_OF[values.dtype.kind]
     else:
         raise InputTypeError(
             f"{name} has the type {column.dtype}, which files cannot keep; use strings,"

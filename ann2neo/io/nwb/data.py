@@ -14,10 +14,10 @@ from hdmf.backends.hdf5.h5_utils import H5DataIO
 from ann2neo.io.nwb.spike_chunks import CHUNK, SpikeTimes, write_spike_times
 
 __all__ = [
-    "LateRows",
-    "LateSpikeTimes",
     "column_data",
     "fill_late_data",
+    "late_rows",
+    "late_spike_times",
     "packed",
     "rows_per_chunk",
 ]
@@ -36,47 +36,39 @@ def _filters(level: int | None) -> dict[str, Any]:
 
 
 class LateData(H5DataIO):  # type: ignore[misc]
-    """Data whose place is made with the file's objects, and which are written then."""
+    """Data whose place is made with the file's objects, and which are written then.
 
-    def fill(self, claim: Claim) -> None:
-        """Write them into `dataset`, which hdmf has made.
+    Parameters
+    ----------
+    fill : function of an h5py.Dataset and a function
+        Writes the data into the dataset that hdmf has made. The function it is given is
+        to be called with the number of bytes about to be written, where these are many.
+    options
+        Shape, dtype, chunks and filters of the dataset.
+    """
 
-        `claim` is called with the number of bytes about to be written, where these are
-        many.
-        """
-        raise NotImplementedError
-
-
-class LateTexts(LateData):
-    """A column of many strings: hdmf looks at each of them three times."""
-
-    def __init__(self, texts: list[str]) -> None:
-        super().__init__(shape=(len(texts),), dtype=h5py.string_dtype())
-        self._texts = texts
-
-    def fill(self, claim: Claim) -> None:  # noqa: ARG002
-        """Write the strings, for which the margin of the tables has room."""
-        self.dataset[...] = np.array(self._texts, object)
+    def __init__(self, fill: Callable[[Any, Claim], None], **options: Any) -> None:
+        super().__init__(**options)
+        self.fill = fill
 
 
-class LateSpikeTimes(LateData):
-    """Spike times of all rows, packed chunk by chunk in threads."""
+def late_spike_times(spikes: SpikeTimes, level: int | None) -> LateData:
+    """Spike times of all rows, which are packed chunk by chunk in threads."""
 
-    def __init__(self, spikes: SpikeTimes, level: int | None) -> None:
-        super().__init__(
-            shape=(len(spikes),),
-            dtype=np.dtype("float64"),
-            chunks=(min(CHUNK, len(spikes)),),
-            **_filters(level),
-        )
-        self._spikes, self._level = spikes, level
+    def fill(dataset: Any, claim: Claim) -> None:
+        write_spike_times(dataset, spikes, level, claim)
 
-    def fill(self, claim: Claim) -> None:
-        """Write the times."""
-        write_spike_times(self.dataset, self._spikes, self._level, claim)
+    shape, chunks = (len(spikes),), (min(CHUNK, len(spikes)),)
+    kind = np.dtype("float64")
+    return LateData(fill, shape=shape, dtype=kind, chunks=chunks, **_filters(level))
 
 
-class LateRows(LateData):
+def late_rows(
+    shape: tuple[int, ...],
+    dtype: npt.DTypeLike,
+    level: int | None,
+    blocks: Iterator[tuple[int, npt.NDArray[Any]]],
+) -> LateData:
     """Rows of an array that come in blocks.
 
     Parameters
@@ -89,27 +81,26 @@ class LateRows(LateData):
         First row and rows, in turn.
     """
 
-    def __init__(
-        self,
-        shape: tuple[int, ...],
-        dtype: npt.DTypeLike,
-        level: int | None,
-        blocks: Iterator[tuple[int, npt.NDArray[Any]]],
-    ) -> None:
-        rows = min(shape[0], rows_per_chunk(shape, dtype))
-        super().__init__(
-            shape=shape,
-            dtype=np.dtype(dtype),
-            chunks=(max(1, rows), *shape[1:]),
-            **_filters(level),
-        )
-        self._blocks = blocks
-
-    def fill(self, claim: Claim) -> None:
-        """Write the blocks."""
-        for first, rows in self._blocks:
+    def fill(dataset: Any, claim: Claim) -> None:
+        for first, rows in blocks:
             claim(rows.nbytes + 2 * _CHUNK_BYTES)
-            self.dataset[first : first + len(rows)] = rows
+            dataset[first : first + len(rows)] = rows
+
+    kind = np.dtype(dtype)
+    chunks = (max(1, min(shape[0], rows_per_chunk(shape, kind))), *shape[1:])
+    return LateData(fill, shape=shape, dtype=kind, chunks=chunks, **_filters(level))
+
+
+def _late_texts(texts: list[str]) -> LateData:
+    """Many strings, at each of which hdmf would look three times.
+
+    The margin that is claimed for tables has room for them.
+    """
+
+    def fill(dataset: Any, _: Claim) -> None:
+        dataset[...] = np.array(texts, object)
+
+    return LateData(fill, shape=(len(texts),), dtype=h5py.string_dtype())
 
 
 def rows_per_chunk(shape: tuple[int, ...], dtype: npt.DTypeLike) -> int:
@@ -124,7 +115,7 @@ def fill_late_data(holders: Iterable[Any], claim: Claim) -> None:
     """
     for holder in holders:
         if isinstance(holder.data, LateData):
-            holder.data.fill(claim)
+            holder.data.fill(holder.data.dataset, claim)
 
 
 def column_data(cells: pd.Series, level: int | None) -> Any:
@@ -133,7 +124,7 @@ def column_data(cells: pd.Series, level: int | None) -> Any:
     """
     if cells.dtype == "str":
         texts = cells.to_list()
-        return texts if len(texts) < _MANY_TEXTS else LateTexts(texts)
+        return texts if len(texts) < _MANY_TEXTS else _late_texts(texts)
     values = cells.to_numpy()
     is_integer = values.dtype.kind == "i" and len(values)
     if is_integer and values.min() == 0 and values.max() == 1:

@@ -13,9 +13,9 @@ import pynwb
 from hdmf.common import DynamicTable, ElementIdentifiers, VectorData, VectorIndex
 
 from ann2neo.io.nwb.data import (
-    LateSpikeTimes,
     column_data,
     fill_late_data,
+    late_spike_times,
     packed,
 )
 from ann2neo.io.nwb.layout import (
@@ -237,7 +237,7 @@ class FileBuilder:
             description=(
                 "Times of spikes, a quarter of the way through their time bins."
             ),
-            data=LateSpikeTimes(spikes, self._level),
+            data=late_spike_times(spikes, self._level),
         )
         observed = VectorData(
             name="obs_intervals",

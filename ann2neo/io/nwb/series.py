@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pynwb
 
 from ann2neo.errors import InputTypeError, InputValueError
-from ann2neo.io.nwb.data import LateRows, rows_per_chunk
+from ann2neo.io.nwb.data import late_rows, rows_per_chunk
 from ann2neo.recording import Recording
 from ann2neo.recording.stretches import Stretch
 
@@ -53,7 +53,7 @@ def stimulus_series(recording: Recording, stimuli: Any, level: int | None) -> li
     Returns
     -------
     list of pynwb.TimeSeries
-        One per phase, with `LateRows`: an ImageSeries for images (uint8 of three axes,
+        One per phase, with `late_rows`: an ImageSeries for images (uint8 of three axes,
         or four axes with 1, 3 or 4 channels last), else a TimeSeries.
 
     Raises
@@ -137,7 +137,7 @@ def _stimuli_of_phase(
             f"What was shown in the phase {phase!r}, in the order in which it was"
             " shown."
         ),
-        "data": LateRows(shape, dtype, level, blocks()),
+        "data": late_rows(shape, dtype, level, blocks()),
         "starting_time": float(recording.raster.bin_edge_seconds(int(start[0]))),
         "rate": 1.0 / (recording.raster.sampling_period_seconds * float(length[0])),
     }
@@ -177,7 +177,7 @@ def activation_series(
     Returns
     -------
     list of pynwb.TimeSeries
-        One per layer and part, with `LateRows`.
+        One per layer and part, with `late_rows`.
 
     Raises
     ------
@@ -226,7 +226,7 @@ def activation_series(
                         f"Activations of layer {layer!r}, one column per unit in the"
                         " order of the units table."
                     ),
-                    data=LateRows(shape, np.float32, level, blocks),
+                    data=late_rows(shape, np.float32, level, blocks),
                     unit="a.u.",
                     starting_time=float(first_spike),
                     rate=1.0 / raster.sampling_period_seconds,

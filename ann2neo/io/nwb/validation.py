@@ -190,14 +190,8 @@ def _without_repeats(findings: Iterable[Finding]) -> list[Finding]:
     """One finding per check and place, the worst: DANDI asks the schema and the
     inspector, too.
     """
-    worst: dict[tuple[str, str, str], Finding] = {}
-    for finding in findings:
-        key = (finding.check, finding.place, finding.message)
-        known = worst.get(key)
-        if known is None or SEVERITIES.index(finding.severity) > SEVERITIES.index(
-            known.severity
-        ):
-            worst[key] = finding
+    by_severity = sorted(findings, key=lambda f: SEVERITIES.index(f.severity))
+    worst = {(f.check, f.place, f.message): f for f in by_severity}
     return list(worst.values())
 
 

@@ -18,8 +18,8 @@ from ann2neo.analysis._entry import (
     count_column,
     text_column,
 )
-from ann2neo.errors import InputTypeError, InputValueError
-from ann2neo.recording import Recording
+from ann2neo.errors import InputValueError
+from ann2neo.recording import Recording, checked_recording
 
 __all__ = [
     "MIN_EXPECTED_SPIKES",
@@ -202,10 +202,7 @@ def change_points(
     >>> result.points["time_bin"].to_list()
     [5000]
     """
-    if not isinstance(recording, Recording):
-        raise InputTypeError(
-            f"change_points needs a Recording, got {type(recording).__name__}"
-        )
+    checked_recording(recording, "change_points")
     if not 0 < alpha <= 0.5:
         msg = f"alpha must lie between 0 and 0.5, got {alpha}"
         raise InputValueError(

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from ann2neo.analysis._entry import Column, count_column, text_column
-from ann2neo.errors import InputTypeError, InputValueError
-from ann2neo.recording import Recording
+from ann2neo.errors import InputValueError
+from ann2neo.recording import Recording, checked_recording
 
 __all__ = ["COLUMNS", "SamenessWarning", "compare"]
 
@@ -179,10 +179,7 @@ def compare(
 
 def _checked(recordings: Sequence[Any], margin: float) -> None:
     for recording in recordings:
-        if not isinstance(recording, Recording):
-            raise InputTypeError(
-                f"compare needs Recordings, got {type(recording).__name__}"
-            )
+        checked_recording(recording, "compare")
     if len(recordings) < 2:
         raise InputValueError(
             f"compare needs at least two recordings, got {len(recordings)}"

@@ -25,9 +25,8 @@ from ann2neo.analysis._windows import window_for
 from ann2neo.analysis.units.counts import Counts
 from ann2neo.analysis.units.dispersion import dispersion_values
 from ann2neo.analysis.units.ljung_box import ljung_box_values
-from ann2neo.errors import InputTypeError
 from ann2neo.raster import BinPermuter, SpikeRaster
-from ann2neo.recording import Recording
+from ann2neo.recording import Recording, checked_recording
 
 __all__ = ["COLUMNS", "NETWORK_TESTS", "network_test"]
 
@@ -183,10 +182,7 @@ def network_test(
     1  mean_ljung_box_statistic    0.01
     2       mean_windowed_trend    0.01
     """
-    if not isinstance(recording, Recording):
-        raise InputTypeError(
-            f"network_test needs a Recording, got {type(recording).__name__}"
-        )
+    checked_recording(recording, "network_test")
     n_permutations = whole_number(
         n_permutations, "n_permutations", remedy="999 is usual"
     )

@@ -17,9 +17,8 @@ from ann2neo.analysis._windows import window_for
 from ann2neo.analysis.statistics import chosen_statistics, unit_columns
 from ann2neo.analysis.units.counts import Counts, Train
 from ann2neo.analysis.units.firing_rate import status
-from ann2neo.errors import InputTypeError
 from ann2neo.raster import SpikeRaster
-from ann2neo.recording import Recording
+from ann2neo.recording import Recording, checked_recording
 from ann2neo.recording.tables import Phase
 
 __all__ = ["ENGINES", "analyze"]
@@ -98,12 +97,7 @@ def analyze(
        unit  firing_rate  fano_factor  fano_factor_expected
     ...
     """
-    if not isinstance(recording, Recording):
-        msg = f"analyze needs a Recording, got {type(recording).__name__}"
-        raise InputTypeError(
-            msg + "; make one with ann2neo.record, read_nwb, from_neo or"
-            " Recording.from_raster"
-        )
+    checked_recording(recording, "analyze")
     one_of(engine, ENGINES, "engine")
     chosen = chosen_statistics(statistics)
     lags = whole_number(lags, "lags", noun="lags")

@@ -129,7 +129,7 @@ def test_all_pairs_and_shared_phases_are_compared():
         (
             lambda: ann2neo.compare(recording(), 3),
             InputTypeError,
-            "compare needs Recordings, got int",
+            "compare needs a Recording, got int; wrap spikes",
         ),
         (
             lambda: ann2neo.compare(recording(), recording(), margin=0),

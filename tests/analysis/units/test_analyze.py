@@ -246,7 +246,7 @@ def test_one_presentation_gives_a_table(engine):
         (
             {"recording": np.eye(3)},
             InputTypeError,
-            "needs a Recording, got ndarray; make one with",
+            "analyze needs a Recording, got ndarray; wrap .*, or make one with record",
         ),
         ({"window": 0}, InputValueError, "window must be at least 1, got 0"),
         ({"window": -5}, InputValueError, "window must be at least 1, got -5"),

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 import ann2neo
+from ann2neo import _dataset_sources as sources
+from ann2neo import datasets
 from ann2neo.errors import (
     Ann2NeoError,
     DataSetUnavailableError,
@@ -20,7 +22,6 @@ from ann2neo.errors import (
     InputTypeError,
     InputValueError,
 )
-from ann2neo.study import datasets, sources
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 

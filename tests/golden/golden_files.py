@@ -105,6 +105,10 @@ def tree_differences(found, stored, place):
         return lines
     if found == stored:
         return []
+    if isinstance(found, list) and isinstance(stored, list):
+        new = [item for item in found if item not in stored]
+        gone = [item for item in stored if item not in found]
+        return [f"{place}: found {new}, stored {gone}, of {len(stored)} in all"]
     return [f"{place}: found {found!r}, stored {stored!r}"]
 
 

@@ -364,18 +364,19 @@ def check(outcomes):
     assert kinds.count("same") > len(kinds) / 20
 
 
-def test_200_damaged_files(bases, tmp_path, reader):
-    """Each of 200 damaged files gives an error that names the problem, or the recording
-    that was written.
+@pytest.mark.parametrize(
+    "n_files",
+    [
+        48,
+        pytest.param(480, marks=pytest.mark.slow),
+        pytest.param(2000, marks=[pytest.mark.exhaustive, pytest.mark.timeout(3600)]),
+    ],
+)
+def test_damaged_files(bases, tmp_path, reader, n_files):
+    """Each damaged file gives an error that names the problem, or the recording that
+    was written.
     """
-    check(damage(bases, tmp_path, reader, 200, SEED))
-
-
-@pytest.mark.exhaustive
-@pytest.mark.timeout(3600)
-def test_2000_damaged_files(bases, tmp_path, reader):
-    """The same for 2 000 files from another seed."""
-    check(damage(bases, tmp_path, reader, 2000, SEED + 1))
+    check(damage(bases, tmp_path, reader, n_files, SEED + n_files))
 
 
 def test_a_changed_spike_of_an_uncompressed_file_is_noticed(tmp_path):

@@ -55,7 +55,12 @@ def file(tmp_path, network, metadata):
 
 
 @pytest.mark.parametrize(
-    "holder", [h5py.File, opened_in_another_program, opened_by_pynapple]
+    "holder",
+    [
+        opened_in_another_program,
+        pytest.param(h5py.File, marks=pytest.mark.slow),
+        pytest.param(opened_by_pynapple, marks=pytest.mark.slow),
+    ],
 )
 def test_whoever_reads_a_file_is_no_obstacle(file, network, tmp_path, holder):
     """While h5py here, another program or pynapple reads it, a file is read, appended
@@ -68,7 +73,10 @@ def test_whoever_reads_a_file_is_no_obstacle(file, network, tmp_path, holder):
         assert share([file], tmp_path / "dandiset").is_clean
 
 
-@pytest.mark.parametrize("holder", [h5py.File, opened_in_another_program])
+@pytest.mark.parametrize(
+    "holder",
+    [h5py.File, pytest.param(opened_in_another_program, marks=pytest.mark.slow)],
+)
 def test_whoever_writes_a_file_is_named_as_the_reason(file, network, tmp_path, holder):
     """A file open for writing is neither appended to nor shared, nor called damaged;
     closed, it is both.

@@ -124,15 +124,24 @@ def recordings(draw, *, network=True, t_start=True):
     )
 
 
-EXAMPLES = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+def examples(n):
+    return settings(
+        max_examples=n, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+
+
+TIERS = pytest.mark.parametrize(
+    "n_examples", [12, pytest.param(200, marks=pytest.mark.slow)]
 )
 
 
-@EXAMPLES
-@given(recordings())
-def test_a_recording_survives_a_neo_block(recording):
+@TIERS
+def test_a_recording_survives_a_neo_block(n_examples):
     """from_neo undoes to_neo, and to_neo of the result gives the same block again."""
+    examples(n_examples)(given(recordings())(check_neo_block))()
+
+
+def check_neo_block(recording):
     block = ann2neo.to_neo(recording)
     back = ann2neo.from_neo(block)
     assert back.equals(recording)
@@ -145,15 +154,18 @@ def test_a_recording_survives_a_neo_block(recording):
             assert (one.t_start, one.t_stop) == (other.t_start, other.t_stop)
 
 
-@EXAMPLES
-@given(
-    recordings(),
-    st.sampled_from(["dandi", "neo"]),
-    st.sampled_from(["gzip", 9, None]),
-    st.booleans(),
-)
-def test_a_recording_survives_an_nwb_file(recording, profile, compression, lazy):
+@TIERS
+def test_a_recording_survives_an_nwb_file(n_examples):
     """read_nwb undoes write_nwb in both profiles; what never spikes is refused."""
+    ways = (
+        st.sampled_from(["dandi", "neo"]),
+        st.sampled_from(["gzip", 9, None]),
+        st.booleans(),
+    )
+    examples(n_examples)(given(recordings(), *ways)(check_nwb_file))()
+
+
+def check_nwb_file(recording, profile, compression, lazy):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "recording.nwb"
         if not recording.raster.spike_counts().any():

@@ -29,6 +29,7 @@ def networks():
     )
 
 
+@pytest.mark.slow
 def test_both_networks_reach_the_accuracy_asked_for(networks):
     """Generalizing and memorizing networks stop at one training accuracy; only one kind
     answers test samples.
@@ -44,6 +45,7 @@ def test_both_networks_reach_the_accuracy_asked_for(networks):
     assert (networks.loc[networks["condition"] == "random", "n_epochs"] == 0).all()
 
 
+@pytest.mark.slow
 def test_every_network_has_its_rows(networks):
     """Two phases for each condition, and the memorized labels on the training images
     besides.
@@ -64,6 +66,7 @@ def test_every_network_has_its_rows(networks):
     assert networks["n_units"].eq(48).all()
 
 
+@pytest.mark.slow
 def test_intervals_are_students_t_of_paired_differences(networks):
     """The interval of the difference is SciPy's, over seeds, of memorizing minus
     generalizing.
@@ -95,6 +98,7 @@ def test_intervals_are_students_t_of_paired_differences(networks):
     )
 
 
+@pytest.mark.slow
 def test_both_tables_are_written_and_nothing_is_replaced(
     networks, tmp_path, monkeypatch
 ):

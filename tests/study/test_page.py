@@ -171,6 +171,7 @@ def _changed_word(folder):
     page.write_text(page.read_text().replace("trained", "drilled", 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -199,6 +200,7 @@ def test_a_page_that_does_not_follow_is_found_out(copy, change, words):
         check_page(copy)
 
 
+@pytest.mark.slow
 def test_writing_the_page_mends_it_and_gives_the_same_files_every_time(copy):
     """The command tells a page that does not follow, writes one that does, and writes
     the same bytes again.
@@ -787,6 +789,7 @@ def _whole_plan(folder):
     pd.concat(parts).to_csv(folder / "dynamics_curves.csv", index=False)
 
 
+@pytest.mark.slow
 def test_the_page_of_the_whole_plan_misses_nothing(tmp_path):
     """With every network and curve there, nothing is missing, all figures are drawn,
     and every hypothesis has cells.

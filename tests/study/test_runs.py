@@ -68,6 +68,7 @@ def small(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_quick_profile_runs_the_whole_study(quick):
     """Every cell has a row per split, rates of its units, a NWB file, and the tables
     and verdicts print.
@@ -134,6 +135,7 @@ def test_accuracies_are_of_the_recorded_predictions(small):
     assert test["is_correct"].mean() == pytest.approx(row["accuracy_test"])
 
 
+@pytest.mark.slow
 def test_a_finished_cell_is_not_run_again_and_new_ones_are_added(
     small, tmp_path, monkeypatch
 ):
@@ -166,6 +168,7 @@ def test_a_finished_cell_is_not_run_again_and_new_ones_are_added(
     assert len(again) == 8
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(tmp_path):
     """Kill -9 in the middle of a cell, then resumed: the same tables as without the
     kill, from its checkpoint.
@@ -207,6 +210,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
     assert not checkpoint.exists()
 
 
+@pytest.mark.slow
 def test_a_long_training_is_told_of(tmp_path, caplog, monkeypatch):
     """The log tells how far a training has come, and an end only from networks that
     were trained.

@@ -41,6 +41,8 @@ def _same(first, second):
     return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "shape", "classes"),
     [
@@ -292,6 +294,7 @@ def test_a_cut_training_goes_on_as_if_nothing_had_happened(cnn, condition):
     assert whole.accuracy_test == resumed.accuracy_test
 
 
+@pytest.mark.slow
 def test_generalizing_networks_generalize_and_memorizing_ones_do_not(small):
     """True labels are learned beyond the training samples, random ones only on them."""
     bench = NetworkUnderStudy(small, "MLP", 64, max_epochs=1500)

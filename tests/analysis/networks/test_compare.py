@@ -98,7 +98,10 @@ def test_all_pairs_and_shared_phases_are_compared():
     """Three recordings of two phases make three pairs, each compared phase by phase."""
     three = [
         Recording.concatenate(
-            [recording(shift, phase="train"), recording(shift + 4, phase="test")]
+            [
+                recording(shift, n_presentations=400, phase="train"),
+                recording(shift + 4, n_presentations=400, phase="test"),
+            ]
         )
         for shift in (0.0, 1.5, 3.0)
     ]

@@ -30,7 +30,12 @@ def quiet(*arguments, **keywords):
 
 
 @pytest.mark.parametrize(
-    "column", ["fano_factor", "fano_factor_unbiased", "dispersion"]
+    "column",
+    [
+        "dispersion",
+        pytest.param("fano_factor", marks=pytest.mark.slow),
+        pytest.param("fano_factor_unbiased", marks=pytest.mark.slow),
+    ],
 )
 def test_throwing_spikes_into_windows_has_the_distribution_of_permuting_bins(column):
     """The fast path's draws and those of permuted trains come from one distribution,
@@ -86,7 +91,7 @@ def test_a_thrown_train_has_the_value_the_table_gives(column):
         ("fano_factor", "bin_permutation", None),
         ("ljung_box", "bin_permutation", True),
         ("cv_isi", "bin_permutation", False),
-        ("trend", "circular_shift", None),
+        pytest.param("trend", "circular_shift", None, marks=pytest.mark.slow),
         ("lv", "isi_shuffle", None),
     ],
 )

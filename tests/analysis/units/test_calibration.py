@@ -16,6 +16,7 @@ import ann2neo
 from ann2neo import Recording, SpikeRaster
 from ann2neo.analysis.networks.compare import SamenessWarning
 
+slow = pytest.mark.slow
 LEVEL, N_UNITS = 0.05, 2000
 ERROR = np.sqrt(LEVEL * (1 - LEVEL) / N_UNITS)
 
@@ -49,7 +50,13 @@ def rejecting(recording, column, **settings):
     ],
 )
 @pytest.mark.parametrize(
-    ("n_spikes", "n_time_bins"), [(3, 400), (20, 1000), (150, 1000), (2980, 3000)]
+    ("n_spikes", "n_time_bins"),
+    [
+        (20, 1000),
+        pytest.param(3, 400, marks=slow),
+        pytest.param(150, 1000, marks=slow),
+        pytest.param(2980, 3000, marks=slow),
+    ],
 )
 def test_sparse_trains_do_not_reject_too_often(column, n_spikes, n_time_bins):
     """Under permutation nulls at most 5 % of random trains reject, however few their
@@ -58,7 +65,9 @@ def test_sparse_trains_do_not_reject_too_often(column, n_spikes, n_time_bins):
     assert rejecting(trains_of(n_spikes, n_time_bins), column) <= LEVEL + 3 * ERROR
 
 
-@pytest.mark.parametrize("n_spikes", [300, 1000, 1700])
+@pytest.mark.parametrize(
+    "n_spikes", [1000, pytest.param(300, marks=slow), pytest.param(1700, marks=slow)]
+)
 def test_chi_square_dispersion_is_calibrated(n_spikes):
     """With more than 200 spikes and empty bins between 4 and 6 % of random trains
     reject a dispersion of 1.
@@ -80,7 +89,7 @@ def test_few_windows_do_not_reject_too_often(n_windows):
     )
 
 
-@pytest.mark.parametrize("n_spikes", [600, 2500])
+@pytest.mark.parametrize("n_spikes", [600, pytest.param(2500, marks=slow)])
 def test_chi_square_ljung_box_is_calibrated(n_spikes):
     """With 500 or more spikes and empty bins between 4 and 6 % of random trains reject
     independence.
@@ -89,7 +98,7 @@ def test_chi_square_ljung_box_is_calibrated(n_spikes):
     assert 0.04 - 3 * ERROR <= share <= 0.06 + 3 * ERROR
 
 
-@pytest.mark.parametrize("n_spikes", [600, 2500])
+@pytest.mark.parametrize("n_spikes", [600, pytest.param(2500, marks=slow)])
 def test_the_kolmogorov_trend_test_is_calibrated(n_spikes):
     """With 500 or more spikes and empty bins 3 to 5 % of random trains reject: the
     limit is kept from below.
@@ -153,13 +162,11 @@ def test_ljung_box_finds_serial_dependence(rate, after_a_spike):
     sparse or not.
     """
     rng = np.random.default_rng(4)
+    noise = rng.random((60, 6000))
     rows = np.zeros((60, 6000), bool)
-    for row in rows:
-        noise, before = rng.random(6000), False
-        for time_bin in range(6000):
-            row[time_bin] = before = noise[time_bin] < (
-                after_a_spike if before else rate
-            )
+    for time_bin in range(1, 6000):
+        chance = np.where(rows[:, time_bin - 1], after_a_spike, rate)
+        rows[:, time_bin] = noise[:, time_bin] < chance
     assert rejecting(recording_of(*rows), "ljung_box_pvalue") >= 0.85
 
 
@@ -174,11 +181,12 @@ def test_the_trend_test_finds_drift(rate):
     assert rejecting(recording_of(*rows), "trend_pvalue") >= 0.85
 
 
-def test_comparisons_are_calibrated():
-    """Of 300 pairs at equal rates 5 % at most are called different, and of 300 at the
+@pytest.mark.parametrize("n_pairs", [30, pytest.param(300, marks=slow)])
+def test_comparisons_are_calibrated(n_pairs):
+    """Of pairs at equal rates 5 % at most are called different, and of pairs at the
     margin 5 % equivalent.
     """
-    n_pairs, rejected = 300, np.zeros(3)
+    rejected = np.zeros(3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SamenessWarning)
         for seed in range(n_pairs):

@@ -19,6 +19,7 @@ from ann2neo.analysis.statistics import unit_columns
 RATES = (0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999)
 # A few lengths, so that the permutation nulls, made once per length, are shared.
 LENGTHS = (20, 37, 100, 137, 400, 1000)
+MORE_LENGTHS = (*LENGTHS, 21, 55, 256, 511, 2048, 5000)
 
 
 def assert_same_tables(fast, reference):
@@ -50,28 +51,45 @@ def both_tables(recording, **settings_):
         )
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
-@given(
-    kind=st.sampled_from(KINDS),
-    n_time_bins=st.sampled_from(LENGTHS),
-    rate=st.sampled_from(RATES),
-    seed=st.integers(0, 2**20),
-    lags=st.sampled_from((3, 10, 30)),
+@pytest.mark.parametrize(
+    "n_examples",
+    [
+        10,
+        pytest.param(100, marks=pytest.mark.slow),
+        pytest.param(1500, marks=[pytest.mark.exhaustive, pytest.mark.timeout(7200)]),
+    ],
 )
-def test_engines_agree_on_any_train(kind, n_time_bins, rate, seed, lags):
+def test_engines_agree_on_any_train(n_examples):
     """On trains of every kind, rate and length both engines give the same cells,
     reasons and NaN.
     """
-    assert_same_tables(
-        *both_tables(recording_of(train(kind, n_time_bins, rate, seed)), lags=lags)
+
+    @settings(max_examples=n_examples, deadline=None, derandomize=True)
+    @given(
+        kind=st.sampled_from(KINDS),
+        n_time_bins=st.sampled_from(LENGTHS if n_examples < 1000 else MORE_LENGTHS),
+        rate=st.sampled_from(RATES),
+        seed=st.integers(0, 2**20),
+        lags=st.sampled_from((1, 3, 10, 30)),
     )
+    def check(kind, n_time_bins, rate, seed, lags):
+        one = recording_of(train(kind, n_time_bins, rate, seed))
+        assert_same_tables(*both_tables(one, lags=lags))
+
+    check()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_engines_agree_on_long_trains(kind):
-    """Engines agree on 5 000 bins at rates from 0.001 to 0.999."""
+@pytest.mark.parametrize(
+    ("kind", "n_time_bins"),
+    [
+        *(pytest.param(kind, 1000) for kind in KINDS),
+        *(pytest.param(kind, 5000, marks=pytest.mark.slow) for kind in KINDS),
+    ],
+)
+def test_engines_agree_on_long_trains(kind, n_time_bins):
+    """Engines agree on long trains at rates from 0.001 to 0.999."""
     rows = [
-        train(kind, 5000, rate, seed)
+        train(kind, n_time_bins, rate, seed)
         for seed, rate in enumerate((0.001, 0.1, 0.5, 0.9, 0.999))
     ]
     assert_same_tables(*both_tables(recording_of(*rows)))
@@ -87,23 +105,6 @@ def test_engines_agree_up_to_sixty_thousand_bins(kind, n_time_bins):
         *both_tables(
             recording_of(*(train(kind, n_time_bins, r, i) for i, r in enumerate(RATES)))
         )
-    )
-
-
-@pytest.mark.exhaustive
-@settings(max_examples=1500, deadline=None, derandomize=True)
-@given(
-    kind=st.sampled_from(KINDS),
-    n_time_bins=st.sampled_from((*LENGTHS, 21, 55, 256, 511, 2048, 5000)),
-    rate=st.sampled_from(RATES),
-    seed=st.integers(0, 2**20),
-    lags=st.sampled_from((1, 3, 10, 30)),
-)
-@pytest.mark.timeout(7200)
-def test_engines_agree_on_many_trains(kind, n_time_bins, rate, seed, lags):
-    """Fifteen hundred trains of every kind give the same tables in both engines."""
-    assert_same_tables(
-        *both_tables(recording_of(train(kind, n_time_bins, rate, seed)), lags=lags)
     )
 
 

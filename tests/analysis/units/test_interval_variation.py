@@ -17,7 +17,8 @@ def test_expectations_are_sums_over_geometric_intervals(rate):
     """CV2 and LV expected at a rate are the means over two independent geometric
     intervals.
     """
-    intervals = np.arange(1, 3000)
+    # Beyond 1 500 bins lie less than 1e-13 of the intervals, even at a rate of 0.02.
+    intervals = np.arange(1, 1500)
     chance = rate * (1 - rate) ** (intervals - 1)
     both = np.outer(chance, chance)
     first, second = np.meshgrid(intervals, intervals)

@@ -19,10 +19,11 @@ from ann2neo import (
     surrogates,
 )
 from ann2neo.recording.tables import phase_table
+from ann2neo.testing import make_recording
 
 NO_UNITS = Recording.from_activations(np.zeros((5, 0)), labels=[0, 1, 0, 1, 1])
 ONE_BIN = Recording.from_activations(np.ones((1, 3)), labels=[0])
-NO_BINS = Recording.from_raster(SpikeRaster.from_dense(np.ones((2, 0), bool)))
+NO_BINS = make_recording(np.ones((2, 0), bool))
 NO_PHASES = Recording(
     SpikeRaster.from_dense(np.ones((2, 5), bool)),
     pd.DataFrame(index=range(2)),

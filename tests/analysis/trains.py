@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ann2neo import Recording, SpikeRaster
+from ann2neo.testing import make_recording
 
 KINDS = (
     "bernoulli",
@@ -57,4 +57,4 @@ def _two_states(rng, n_time_bins, up, down):
 
 def recording_of(*rows, order="unknown"):
     """A recording of one phase from rows of zeros and ones."""
-    return Recording.from_raster(SpikeRaster.from_dense(np.array(rows)), order=order)
+    return make_recording(np.array(rows), order=order)

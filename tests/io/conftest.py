@@ -1,11 +1,11 @@
 """Recordings that tests of files share."""
 
+import json
+
 import numpy as np
-import pandas as pd
 import pytest
 
-from ann2neo import Recording, SpikeRaster
-from ann2neo.recording.tables import presentation_table
+from ann2neo.testing import make_recording
 
 METADATA = {
     "experimenter": "Noether, Emmy",
@@ -13,46 +13,24 @@ METADATA = {
 }
 
 
+THRESHOLDS = {"conv/1:a": "0.5", "Schicht β": "above the quantile 0.9"}
+
+
 def make_network(n_units=10, n_bins=300, *, seed=0, rate=0.3, **options):
-    rng = np.random.default_rng(seed)
-    parts = []
-    for phase in ("train", "test"):
-        dense = rng.random((n_units, n_bins)) < rate
-        dense[0], dense[-1] = False, True
-        units = pd.DataFrame(
-            {
-                "layer": (
-                    ["conv/1:a"] * (n_units // 2)
-                    + ["Schicht β"] * (n_units - n_units // 2)
-                ),
-                "layer_type": "Conv2D",
-                "layer_index": [0] * (n_units // 2) + [1] * (n_units - n_units // 2),
-                "unit_in_layer": np.arange(n_units),
-                "threshold": 0.5,
-            }
-        )
-        shown = presentation_table(
-            n_bins,
-            phase,
-            labels=rng.integers(0, 4, n_bins),
-            predictions=rng.integers(0, 4, n_bins),
-            stimulus_id=rng.permutation(n_bins),
-        )
-        raster = SpikeRaster.from_dense(dense, **options)
-        notes = {
-            "model_name": "tiny",
-            "weights_sha256": "abcdef0123456789",
-            "keras_version": "3.8.0",
-        }
-        notes["threshold"] = (
-            '{"conv/1:a": "0.5", "Schicht \\u03b2": "above the quantile 0.9"}'
-        )
-        parts.append(
-            Recording.from_raster(
-                raster, units, shown, phase=phase, order="random", provenance=notes
-            )
-        )
-    return Recording.concatenate(parts)
+    rates = np.full(n_units, rate)
+    rates[0], rates[-1] = 0, 1
+    return make_recording(
+        n_units=n_units,
+        n_time_bins=n_bins,
+        rate=rates,
+        labels=4,
+        layers=["conv/1:a", "Schicht β"],
+        phases=["train", "test"],
+        order="random",
+        provenance={"threshold": json.dumps(THRESHOLDS)},
+        seed=seed,
+        **options,
+    )
 
 
 @pytest.fixture

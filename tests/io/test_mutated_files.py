@@ -13,14 +13,12 @@ from datetime import UTC, datetime
 
 import h5py
 import numpy as np
-import pandas as pd
 import pynwb
 import pytest
 import quantities as pq
 
 import ann2neo
-from ann2neo import Recording, SpikeRaster
-from ann2neo.recording.tables import presentation_table
+from ann2neo.testing import make_recording
 
 SEED = 20260101
 SECONDS = 60
@@ -55,27 +53,15 @@ for line in sys.stdin:
 
 def network(n_units=12, n_bins=400, seed=0):
     """A small recording of two phases with everything a file can hold."""
-    rng = np.random.default_rng(seed)
-    parts = []
-    for phase in ("train", "test"):
-        raster = SpikeRaster.from_dense(rng.random((n_units, n_bins)) < 0.3)
-        units = pd.DataFrame(
-            {"layer": "conv/1", "unit_in_layer": np.arange(n_units), "threshold": 0.5}
-        )
-        shown = presentation_table(
-            n_bins,
-            phase,
-            labels=rng.choice(["cat", "dog", "eel"], n_bins),
-            predictions=rng.choice(["cat", "dog", "eel"], n_bins),
-            stimulus_id=rng.permutation(n_bins),
-        )
-        provenance = {"seed": "0", "keras_version": "3.8"}
-        parts.append(
-            Recording.from_raster(
-                raster, units, shown, phase=phase, order="random", provenance=provenance
-            )
-        )
-    return Recording.concatenate(parts)
+    return make_recording(
+        n_units=n_units,
+        n_time_bins=n_bins,
+        labels=np.random.default_rng(seed).choice(["cat", "dog", "eel"], n_bins),
+        layers=["conv/1"],
+        phases=["train", "test"],
+        order="random",
+        seed=seed,
+    )
 
 
 def session(path):

@@ -23,6 +23,7 @@ from ann2neo.errors import (
 )
 from ann2neo.io.nwb.metadata import Metadata, checked_metadata
 from ann2neo.io.nwb.series import OrientationWarning
+from ann2neo.testing import make_recording
 
 COMPATIBLE = Path(__file__).parents[2] / "data" / "layout-1.nwb"
 
@@ -59,7 +60,7 @@ def with_unit_column(name, cells=(1, 2)):
             r"path must be a path such as 'network.nwb', got 3 \(int\)",
         ),
         (
-            Recording.from_raster(SpikeRaster.from_dense(np.zeros((2, 5), bool))),
+            make_recording(np.zeros((2, 5), bool)),
             {},
             InputValueError,
             (

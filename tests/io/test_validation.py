@@ -11,6 +11,7 @@ import ann2neo
 from ann2neo.cli import app
 from ann2neo.errors import FileFormatError, InputValueError, OutputExistsError
 from ann2neo.io.nwb.validation import Finding, is_clean
+from ann2neo.testing import make_recording
 
 
 def test_findings_name_severity_check_place_and_remedy(network, tmp_path):
@@ -142,7 +143,7 @@ def test_what_cannot_be_shared_is_told(network, tmp_path):
         InputValueError, match=r"would all be named .*different 'session_id'"
     ):
         ann2neo.share([path, path], tmp_path / "set")
-    bare = ann2neo.Recording.from_raster(ann2neo.SpikeRaster.from_dense(np.eye(3)))
+    bare = make_recording(np.eye(3))
     with pytest.raises(
         FileFormatError, match="has no subject_id, and DANDI names files by it"
     ):

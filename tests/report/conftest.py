@@ -6,34 +6,25 @@ import numpy as np
 import pytest
 
 from ann2neo import Recording
+from ann2neo.testing import make_recording
 
 HOSTILE = "<script>alert(1)</script>"
 
 
-def tuned_recording(
-    n_presentations=600,
-    n_units=24,
-    *,
-    phase="test",
-    order="random",
-    layer="hidden",
-    seed=0,
-):
+def tuned_recording(phase="test", order="random", layer="hidden", seed=0):
     """Units with different rates for each of four labels; unit 3 never spikes."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 4, n_presentations)
-    rates = np.random.default_rng(1).random((n_units, 4)) ** 2
+    rates = np.random.default_rng(1).random((24, 4)) ** 2
     rates[3] = 0
-    active = rng.random((n_presentations, n_units)) < rates.T[labels]
-    return Recording.from_activations(
-        active.astype(float),
-        labels=labels,
-        predictions=np.where(np.arange(n_presentations) % 4 == 0, 0, labels),
-        stimulus_id=np.arange(n_presentations),
-        layer=layer,
-        phase=phase,
+    return make_recording(
+        n_units=24,
+        n_time_bins=600,
+        rate=rates,
+        labels=4,
+        layers=[layer],
+        phases=phase,
         order=order,
-        provenance={"seed": str(seed), "model": "<b>net</b>"},
+        provenance={"model": "<b>net</b>"},
+        seed=seed,
     )
 
 

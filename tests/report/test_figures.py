@@ -24,6 +24,7 @@ from ann2neo.report import (
 )
 from ann2neo.report.style import CONDITION_STYLES
 from ann2neo.report.train_figures import autocorrelations
+from ann2neo.testing import make_recording
 
 OF_RECORDINGS = [
     plot_raster,
@@ -114,7 +115,7 @@ def test_drawing_leaves_the_settings_of_matplotlib_alone(recording):
 def test_a_raster_draws_every_spike():
     """The ticks of a small raster are its spikes, a unit and a time each."""
     dense = np.random.default_rng(0).random((6, 40)) < 0.3
-    ax = plot_raster(Recording.from_raster(SpikeRaster.from_dense(dense)))
+    ax = plot_raster(make_recording(dense))
     drawn = {
         (int(line[0, 1]), int(line[0, 0])) for line in ax.collections[0].get_segments()
     }
@@ -325,9 +326,7 @@ def test_observed_beside_simulated(recording):
     """Two rasters and the spikes so far, whose means end at the mean counts."""
     rates = recording.raster.spike_counts() / 600
     dense = np.random.default_rng(0).random((24, 700)) < rates[:, None]
-    axes = plot_observed_and_simulated(
-        recording, Recording.from_raster(SpikeRaster.from_dense(dense))
-    )
+    axes = plot_observed_and_simulated(recording, make_recording(dense))
     means = [line for line in axes[2].lines if "mean" in str(line.get_label())]
     assert means[0].get_ydata()[-1] == pytest.approx(
         recording.raster.spike_counts().mean()
@@ -402,9 +401,7 @@ def test_bad_recordings(recording, two_phases):
     with pytest.raises(InputTypeError, match="table of units, as analyze"):
         plot_firing_rates(recording)
     with pytest.raises(InputValueError, match="two units that vary, this phase has 1"):
-        plot_correlations(
-            Recording.from_raster(SpikeRaster.from_dense([[1, 0, 1], [0, 0, 0]]))
-        )
+        plot_correlations(make_recording([[1, 0, 1], [0, 0, 0]]))
     with pytest.raises(InputValueError, match="the same units and time bins"):
         plot_observed_and_simulated(recording, recording.select(units=[0]))
 
@@ -413,8 +410,6 @@ def test_bad_recordings(recording, two_phases):
 @pytest.mark.parametrize("n_units", [1, 2])
 def test_the_smallest_rasters_can_be_drawn(n_units, n_bins):
     """One unit or one bin is drawn without an error or a warning."""
-    ax = plot_raster(
-        Recording.from_raster(SpikeRaster.from_dense(np.ones((n_units, n_bins), bool)))
-    )
+    ax = plot_raster(make_recording(np.ones((n_units, n_bins), bool)))
     ax.figure.canvas.draw()
     assert len(ax.collections[0].get_segments()) == n_units * n_bins

@@ -13,7 +13,6 @@ from ann2neo import (
     InputValueError,
     OutputExistsError,
     Recording,
-    SpikeRaster,
     analyze,
     summarize,
     write_nwb,
@@ -21,6 +20,7 @@ from ann2neo import (
 from ann2neo.cli import app
 from ann2neo.report import render_report, write_report
 from ann2neo.report.words import phase_words
+from ann2neo.testing import make_recording
 
 FIGURES = [
     "raster",
@@ -185,7 +185,7 @@ def test_large_tables_are_thinned_and_say_so():
     many.
     """
     dense = np.random.default_rng(0).random((1_500, 60)) < 0.5
-    page = render_report({"wide": Recording.from_raster(SpikeRaster.from_dense(dense))})
+    page = render_report({"wide": make_recording(dense)})
     assert "1\u2009000 rows, evenly spaced, of 1\u2009500." in page
     assert page.count("<tr><td") == 1_000 + 5
 
@@ -208,7 +208,7 @@ def test_the_dullest_recordings_have_a_page(dense):
     """Silent units, saturated ones and a single bin give a page without the figures
     they have no data for.
     """
-    page = render_report({"dull": Recording.from_raster(SpikeRaster.from_dense(dense))})
+    page = render_report({"dull": make_recording(dense)})
     assert 'id="r1p1-raster"' in page
     assert 'id="r1p1-correlations"' not in page
 

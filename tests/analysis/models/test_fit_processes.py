@@ -17,10 +17,7 @@ from ann2neo.analysis.models.fit_processes import (
     fit_markov,
     fit_processes,
 )
-
-
-def recording_of(bits, **keywords):
-    return Recording.from_raster(SpikeRaster.from_dense(bits), **keywords)
+from ann2neo.testing import make_recording
 
 
 def markov_bits(rng, n_units, n, after_silence, after_spike):
@@ -47,7 +44,7 @@ def test_every_likelihood_is_that_of_all_sequences_of_the_same_length():
     """
     sequences = ((np.arange(512)[:, None] >> np.arange(9)) & 1).astype(bool)
     fit = fit_processes(
-        recording_of(np.random.default_rng(2).random((1, 9)) < 0.5), window=4, lags=2
+        make_recording(np.random.default_rng(2).random((1, 9)) < 0.5), window=4, lags=2
     ).iloc[0]
     p, mean, over = fit["bernoulli_p"], fit["beta_binomial_mean"], 0.3
     silence, spike = fit["markov_after_silence"], fit["markov_after_spike"]
@@ -75,7 +72,7 @@ def test_bernoulli_likelihood_is_the_binomial_one_without_its_coefficient():
     and Poisson's AIC equals it.
     """
     bits = np.random.default_rng(0).random((4, 57)) < 0.2
-    fit = fit_processes(recording_of(bits))
+    fit = fit_processes(make_recording(bits))
     k = bits.sum(axis=1)
     np.testing.assert_allclose(
         fit["bernoulli_log_likelihood"],
@@ -184,7 +181,7 @@ def test_the_process_that_made_the_bits_is_chosen_and_recovered():
         "beta_binomial": clustered_bits(rng, 30, n // 50, 50, 0.3, 0.1),
     }
     for maker, bits in makers.items():
-        fit = fit_processes(recording_of(bits), window=50)
+        fit = fit_processes(make_recording(bits), window=50)
         assert (fit["best_process"] == maker).sum() >= {
             "bernoulli": 18,
             "markov": 29,
@@ -217,7 +214,7 @@ def test_residual_checks_are_calibrated_under_the_process_that_made_the_bits(mak
         "markov": lambda: markov_bits(rng, n_units, n, 0.2, 0.6),
         "beta_binomial": lambda: clustered_bits(rng, n_units, n // 30, 30, 0.3, 0.1),
     }[maker]()
-    fit = fit_processes(recording_of(bits), window=30)
+    fit = fit_processes(make_recording(bits), window=30)
     checks = ["ljung_box_pvalue", "dispersion_pvalue"]
     if maker == "beta_binomial":
         assert fit[f"{maker}_{checks.pop()}"].isna().all()
@@ -251,7 +248,7 @@ def test_sizes_of_residual_checks_are_the_stated_ones(p, n, window):
     }
     error = 3 * np.sqrt(0.05 * 0.95 / 1500)
     for maker, train in bits.items():
-        fit = fit_processes(recording_of(train), window=window)
+        fit = fit_processes(make_recording(train), window=window)
         for (name, check), (low, high) in limits.items():
             if name == "beta_binomial" and n // window < 50:
                 assert fit["beta_binomial_ljung_box_pvalue"].isna().all()
@@ -268,9 +265,11 @@ def test_residual_checks_find_the_wrong_process():
     process.
     """
     rng = np.random.default_rng(12)
-    chain = fit_processes(recording_of(markov_bits(rng, 20, 3000, 0.2, 0.6)), window=30)
+    chain = fit_processes(
+        make_recording(markov_bits(rng, 20, 3000, 0.2, 0.6)), window=30
+    )
     clustered = fit_processes(
-        recording_of(clustered_bits(rng, 20, 100, 30, 0.3, 0.3)), window=30
+        make_recording(clustered_bits(rng, 20, 100, 30, 0.3, 0.3)), window=30
     )
     assert (chain["bernoulli_ljung_box_pvalue"] < 1e-3).all()
     assert (clustered["bernoulli_dispersion_pvalue"] < 1e-3).all()
@@ -282,7 +281,7 @@ def test_bernoulli_residuals_give_the_ljung_box_test_of_the_bits():
     train.
     """
     bits = np.random.default_rng(3).random((3, 500)) < 0.4
-    fit = fit_processes(recording_of(bits), lags=7)
+    fit = fit_processes(make_recording(bits), lags=7)
     theirs = [
         acorr_ljungbox(row.astype(float), lags=[7])["lb_pvalue"].iloc[0] for row in bits
     ]
@@ -299,7 +298,7 @@ def test_edges_of_the_parameter_space_are_flagged_and_never_fail():
     bits[3, 17] = True
     bits[4, 30:] = True
     bits[5, 59] = True
-    fit = fit_processes(recording_of(bits), window=10)
+    fit = fit_processes(make_recording(bits), window=10)
     for process in PROCESSES:
         assert np.isfinite(fit[f"{process}_aic"]).all(), process
     assert fit["bernoulli_boundary"].to_list() == [
@@ -328,7 +327,7 @@ def test_edges_of_the_parameter_space_are_flagged_and_never_fail():
 def test_the_shortest_trains_are_fitted(n):
     """Every train of one to five bits has finite criteria."""
     bits = ((np.arange(2**n)[:, None] >> np.arange(n)) & 1).astype(bool)
-    fit = fit_processes(recording_of(bits), window=2)
+    fit = fit_processes(make_recording(bits), window=2)
     assert np.isfinite(
         fit[[f"{process}_aic" for process in PROCESSES]].to_numpy()
     ).all()
@@ -338,7 +337,7 @@ def test_phases_are_fitted_apart():
     """Each phase of a recording gives the rows it would give alone."""
     rng = np.random.default_rng(4)
     first, second = (
-        recording_of(rng.random((3, n)) < 0.3, phase=name)
+        make_recording(rng.random((3, n)) < 0.3, phases=name)
         for name, n in (("train", 300), ("test", 200))
     )
     both = fit_processes(Recording.concatenate([first, second]))
@@ -369,4 +368,4 @@ def test_phases_are_fitted_apart():
 def test_bad_input_says_value_rule_and_remedy(call, error, words):
     """Each mistake is refused with words that name it."""
     with pytest.raises(error, match=words):
-        call(recording_of(np.ones((1, 5), bool)))
+        call(make_recording(np.ones((1, 5), bool)))

@@ -6,7 +6,7 @@ import pytest
 import quantities as pq
 from scipy.stats import multivariate_normal
 
-from ann2neo import InputTypeError, InputValueError, Recording, SpikeRaster
+from ann2neo import InputTypeError, InputValueError
 from ann2neo.analysis.models.dichotomized_gaussian import (
     both_below,
     latent_correlations,
@@ -14,6 +14,7 @@ from ann2neo.analysis.models.dichotomized_gaussian import (
 from ann2neo.analysis.models.fit_processes import PROCESSES, fit_processes
 from ann2neo.analysis.models.simulate import counting_processes, simulate
 from ann2neo.analysis.populations.correlations import correlation_matrix, correlations
+from ann2neo.testing import make_recording
 
 
 def test_two_gaussians_lie_below_their_limits_as_scipy_says():
@@ -124,7 +125,7 @@ def test_every_fit_can_be_simulated_boundaries_included():
     bits[2, ::2] = True
     bits[3] = np.repeat(np.arange(40) % 2, 10)
     bits[4, :40] = True
-    fit = fit_processes(Recording.from_raster(SpikeRaster.from_dense(bits)), window=10)
+    fit = fit_processes(make_recording(bits), window=10)
     raster = simulate(fit, 1000, seed=0).raster
     assert raster.spike_counts()[:2].tolist() == [0, 1000]
     np.testing.assert_array_equal(raster.to_dense()[2, ::2], raster.to_dense()[2, 0])
@@ -153,9 +154,7 @@ def test_figure_two_observed_beside_simulated():
     rng = np.random.default_rng(7)
     bits = rng.random((12, 4000)) < np.linspace(0.1, 0.6, 12)[:, None]
     bits[0] = rng.random(4000) < np.linspace(0.0, 0.7, 4000)
-    table = counting_processes(
-        Recording.from_raster(SpikeRaster.from_dense(bits)), seed=0, n_simulations=200
-    )
+    table = counting_processes(make_recording(bits), seed=0, n_simulations=200)
     assert len(table) == 12 * 101
     outside = (table["observed"] < table["lower"]) | (
         table["observed"] > table["upper"]
@@ -174,7 +173,7 @@ def test_figure_two_observed_beside_simulated():
     assert ends["mean_process"].iloc[0] == pytest.approx(bits.mean() * 4000, rel=0.02)
 
 
-FIT = fit_processes(Recording.from_raster(SpikeRaster.from_dense([[1, 0, 0, 1, 1, 0]])))
+FIT = fit_processes(make_recording([[1, 0, 0, 1, 1, 0]]))
 
 
 @pytest.mark.parametrize(

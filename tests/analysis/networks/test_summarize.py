@@ -9,11 +9,12 @@ from scipy import stats
 from trains import recording_of, train
 
 import ann2neo
-from ann2neo import Recording, SpikeRaster
+from ann2neo import Recording
 from ann2neo.analysis.networks.network_test import _permuted_means
 from ann2neo.analysis.p_values import benjamini_hochberg
 from ann2neo.analysis.statistics import NETWORK_COLUMNS, NETWORK_TESTS, TESTS
 from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo.testing import make_recording
 
 
 def layer(n_units=40, n_time_bins=2000, order="random", seed=0):
@@ -305,7 +306,7 @@ def test_network_tests_find_what_they_are_made_for():
     drift = rng.random((8, 2000)) < np.linspace(0.2, 0.6, 2000)
     for dense in (bursts, drift):
         found = ann2neo.network_test(
-            Recording.from_raster(SpikeRaster.from_dense(dense)),
+            make_recording(dense),
             n_permutations=99,
             seed=0,
         )
@@ -323,7 +324,7 @@ def test_correlated_units_do_not_reject_too_often(n_networks):
         rng = np.random.default_rng(seed)
         shared = rng.normal(size=400)
         dense = 2 * shared + rng.normal(size=(12, 400)) > rng.normal(size=(12, 1))
-        recording = Recording.from_raster(SpikeRaster.from_dense(dense))
+        recording = make_recording(dense)
         rejected += (
             ann2neo.network_test(recording, n_permutations=39, seed=seed, lags=5)[
                 "pvalue"

@@ -10,7 +10,7 @@ from elephant.spike_train_correlation import correlation_coefficient
 from elephant.statistics import Complexity
 from scipy.stats import binom
 
-from ann2neo import InputTypeError, InputValueError, Recording, SpikeRaster, to_neo
+from ann2neo import InputTypeError, InputValueError, Recording, to_neo
 from ann2neo.analysis.populations.correlations import (
     _correlations,
     complexity,
@@ -18,6 +18,7 @@ from ann2neo.analysis.populations.correlations import (
     correlations,
     participation_ratio,
 )
+from ann2neo.testing import make_recording
 
 
 @pytest.fixture
@@ -129,11 +130,7 @@ def test_independent_units_meet_the_analytic_null():
     and dimensionality.
     """
     rng = np.random.default_rng(3)
-    found = correlations(
-        Recording.from_raster(
-            SpikeRaster.from_dense(rng.random((200, 2000)) < rng.random((200, 1)))
-        )
-    )
+    found = correlations(make_recording(rng.random((200, 2000)) < rng.random((200, 1))))
     n_pairs = 200 * 199 / 2
     assert abs(found.mean) < 4 * found.null_std / np.sqrt(n_pairs)
     np.testing.assert_allclose(found.std, found.null_std, rtol=4 / np.sqrt(2 * n_pairs))
@@ -153,9 +150,7 @@ def test_the_permutation_moments_of_a_correlation_are_exact():
     rows = np.zeros((35, 7), bool)
     for row, chosen in zip(rows, combinations(range(7), 3), strict=True):
         row[list(chosen)] = True
-    values = correlation_matrix(
-        Recording.from_raster(SpikeRaster.from_dense(np.vstack([fixed, rows])))
-    )[0, 1:]
+    values = correlation_matrix(make_recording(np.vstack([fixed, rows])))[0, 1:]
     np.testing.assert_allclose([values.mean(), values.var()], [0, 1 / 6], atol=1e-14)
 
 
@@ -165,7 +160,7 @@ def test_complexity_of_independent_units_is_binomial():
     """
     rng = np.random.default_rng(4)
     bits = np.array([rng.permutation(np.arange(400) < 100) for _ in range(30)])
-    table = complexity(Recording.from_raster(SpikeRaster.from_dense(bits)))
+    table = complexity(make_recording(bits))
     np.testing.assert_allclose(
         table["probability_independent"], binom.pmf(np.arange(31), 30, 0.25), atol=1e-14
     )
@@ -179,7 +174,7 @@ def test_complexity_of_independent_units_is_binomial():
 @pytest.mark.parametrize("shape", [(0, 5), (1, 5), (2, 1), (3, 4)])
 def test_nothing_to_correlate_is_no_error(shape):
     """Without a varying pair the numbers are NaN, and no warning is raised."""
-    recording = Recording.from_raster(SpikeRaster.from_dense(np.ones(shape, bool)))
+    recording = make_recording(np.ones(shape, bool))
     found = correlations(recording)
     assert found.n_pairs == 0
     assert np.isnan(

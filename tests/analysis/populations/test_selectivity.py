@@ -16,25 +16,31 @@ from ann2neo.analysis.populations.selectivity import (
     single_stimulus_overlap,
     treves_rolls,
 )
+from ann2neo.testing import make_recording
 
 
-def tuned(rng, rates, n):
+def tuned(seed, rates, n):
     """A recording of n presentations, units with given rates for each label, shape
     (n_units, n_labels).
     """
-    labels = rng.integers(0, rates.shape[1], n)
-    bits = rng.random((n, len(rates))) < rates[:, labels].T
-    return Recording.from_activations(bits, 0.5, labels=labels, phase="train")
+    n_units, n_labels = rates.shape
+    return make_recording(
+        n_units=n_units,
+        n_time_bins=n,
+        rate=rates,
+        labels=n_labels,
+        phases="train",
+        seed=seed,
+    )
 
 
 def test_given_tuning_is_recovered_within_its_standard_errors():
     """Preferred label, index, sparseness and information of 40 alike units scatter
     about the true values.
     """
-    rng = np.random.default_rng(0)
     truth = np.array([0.1, 0.6, 0.2, 0.1])
     table = selectivity(
-        tuned(rng, np.tile(truth, (40, 1)), 3000), n_permutations=99, seed=1
+        tuned(0, np.tile(truth, (40, 1)), 3000), n_permutations=99, seed=1
     )
     assert (table["preferred_label"] == 1).all()
     entropy = -sum(p * np.log2(p) for p in (0.25, 0.75))
@@ -59,8 +65,7 @@ def test_information_is_scikit_learns_with_the_miller_madow_correction():
     """The plug-in value equals mutual_info_score; subtracted is (R - 1)(C - 1) / (2 N
     ln 2).
     """
-    rng = np.random.default_rng(1)
-    recording = tuned(rng, rng.random((5, 7)), 400)
+    recording = tuned(1, np.random.default_rng(1).random((5, 7)), 400)
     table = selectivity(recording, n_permutations=9, seed=0)
     labels = recording.presentations["label"]
     plugin = [
@@ -78,9 +83,8 @@ def test_untuned_units_have_no_information_and_uniform_p_values():
     """Under independence the corrected information averages 0, p-values are uniform,
     the index is as expected.
     """
-    rng = np.random.default_rng(2)
     table = selectivity(
-        tuned(rng, np.full((400, 5), 0.3), 500), n_permutations=199, seed=3
+        tuned(2, np.full((400, 5), 0.3), 500), n_permutations=199, seed=3
     )
     information = table["mutual_information"]
     assert abs(information.mean()) < 4 * information.std() / 20
@@ -95,7 +99,7 @@ def test_drawn_tables_are_permuted_labels():
     labels themselves.
     """
     rng = np.random.default_rng(5)
-    recording = tuned(rng, np.array([[0.2, 0.3, 0.4]]), 120)
+    recording = tuned(5, np.array([[0.2, 0.3, 0.4]]), 120)
     table = selectivity(recording, n_permutations=4000, seed=0).iloc[0]
     bits, labels = (
         recording.raster.to_dense()[0],
@@ -225,9 +229,7 @@ def test_the_seed_decides_and_is_reported():
     """The same seed gives the same table, blocks of units do not matter, and a drawn
     seed reproduces its result.
     """
-    recording = tuned(
-        np.random.default_rng(7), np.random.default_rng(8).random((6, 3)), 200
-    )
+    recording = tuned(7, np.random.default_rng(8).random((6, 3)), 200)
     drawn = selectivity(recording, n_permutations=49)
     again = selectivity(recording, n_permutations=49, seed=int(drawn["seed"][0]))
     pd.testing.assert_frame_equal(drawn, again)
@@ -283,4 +285,4 @@ def test_the_seed_decides_and_is_reported():
 def test_bad_input_says_value_rule_and_remedy(call, error, words):
     """Each mistake is refused with words that name it."""
     with pytest.raises(error, match=words):
-        call(tuned(np.random.default_rng(0), np.full((2, 2), 0.5), 10))
+        call(tuned(0, np.full((2, 2), 0.5), 10))

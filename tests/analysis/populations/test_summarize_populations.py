@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ann2neo import InputTypeError, Recording, SpikeRaster
+from ann2neo import InputTypeError, Recording
 from ann2neo.analysis.populations.correlations import complexity
 from ann2neo.analysis.populations.selectivity import selectivity, treves_rolls
 from ann2neo.analysis.populations.summarize_populations import summarize_populations
+from ann2neo.testing import make_recording
 
 
 def tuned_recording(phase, seed, n=600, n_units=12):
@@ -70,9 +71,7 @@ def test_without_labels_the_columns_of_tuning_are_empty():
     all the same.
     """
     bits = np.vstack([np.zeros((2, 50)), np.arange(50) % 2, np.ones(50)]).astype(bool)
-    row = summarize_populations(
-        Recording.from_raster(SpikeRaster.from_dense(bits)), seed=0
-    ).iloc[0]
+    row = summarize_populations(make_recording(bits), seed=0).iloc[0]
     assert (row["silent_share"], row["saturated_share"], row["mean_firing_rate"]) == (
         0.5,
         0.25,

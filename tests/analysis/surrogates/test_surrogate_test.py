@@ -17,10 +17,7 @@ from ann2neo.analysis.surrogates.surrogate_test import (
 )
 from ann2neo.analysis.surrogates.surrogates import surrogates
 from ann2neo.analysis.units.counts import Counts
-
-
-def recording_of(bits, **keywords):
-    return Recording.from_raster(SpikeRaster.from_dense(bits), **keywords)
+from ann2neo.testing import make_recording
 
 
 def quiet(*arguments, **keywords):
@@ -103,7 +100,7 @@ def test_under_the_null_p_values_are_valid(statistic, method, joint):
     bits = np.random.default_rng(3).random((n_units, 400)) < 0.3
     # Permuting jointly leaves every single unit's test valid.
     table = quiet(
-        recording_of(bits),
+        make_recording(bits),
         statistic,
         method=method,
         joint=joint,
@@ -123,7 +120,7 @@ def test_what_is_there_is_found():
     bits = rng.random((3, 1000)) < 0.3
     bits[0] = rng.random(1000) < np.repeat(rng.random(20), 50)
     bits[1] = np.arange(1000) % 3 == 0
-    recording = recording_of(bits)
+    recording = make_recording(bits)
     sides = {
         side: (
             quiet(recording, "fano_factor", alternative=side, n_surrogates=199, seed=0)[
@@ -145,7 +142,7 @@ def test_every_entry_of_the_table_can_be_tested(entry):
     """
     bits = np.random.default_rng(5).random((2, 150)) < 0.4
     bits[1] = False
-    table = surrogate_test(recording_of(bits), entry.name, n_surrogates=79, seed=0)
+    table = surrogate_test(make_recording(bits), entry.name, n_surrogates=79, seed=0)
     assert 0 < table["pvalue"][0] <= 1
     assert table["n_surrogates"][0] + table["n_nan"][0] == 79
     if entry.name != "firing_rate":
@@ -161,7 +158,7 @@ def test_p_values_count_ties_and_leave_out_nan():
     """P-values are (k + 1) / (n + 1) over draws with a value, ties counted, as counted
     by hand.
     """
-    recording = recording_of(np.random.default_rng(6).random((5, 60)) < 0.2)
+    recording = make_recording(np.random.default_rng(6).random((5, 60)) < 0.2)
 
     def ends(raster):
         values = raster.head(8).sum(axis=1).astype(float)
@@ -197,7 +194,7 @@ def test_a_function_of_the_network_is_tested_on_the_network():
     rng = np.random.default_rng(7)
     bits = (rng.random((10, 500)) < 0.3) | (rng.random(500) < 0.2)
     table = surrogate_test(
-        recording_of(bits),
+        make_recording(bits),
         participation_ratio,
         n_surrogates=99,
         seed=0,
@@ -206,7 +203,7 @@ def test_a_function_of_the_network_is_tested_on_the_network():
     assert table["unit"].to_list() == [-1]
     assert table["pvalue"][0] == 0.01
     together = surrogate_test(
-        recording_of(bits), participation_ratio, n_surrogates=99, seed=0, joint=True
+        make_recording(bits), participation_ratio, n_surrogates=99, seed=0, joint=True
     )
     assert together["pvalue"][0] == 1
 
@@ -218,7 +215,7 @@ def test_the_network_mean_permutes_units_jointly():
     bits = np.tile(np.random.default_rng(8).random(600) < 0.3, (30, 1))
     together, apart = (
         surrogate_test(
-            recording_of(bits),
+            make_recording(bits),
             "fano_factor",
             level="network",
             joint=joint,
@@ -229,7 +226,7 @@ def test_the_network_mean_permutes_units_jointly():
     )
     assert together["joint"][0]
     assert together["surrogate_std"][0] > 4 * apart["surrogate_std"][0]
-    assert not quiet(recording_of(bits), "fano_factor", n_surrogates=9, seed=0)[
+    assert not quiet(make_recording(bits), "fano_factor", n_surrogates=9, seed=0)[
         "joint"
     ][0]
 
@@ -239,7 +236,7 @@ def test_phases_are_tested_apart_and_the_correction_is_within_them():
     rng = np.random.default_rng(9)
     both = Recording.concatenate(
         [
-            recording_of(rng.random((4, n)) < 0.3, phase=name)
+            make_recording(rng.random((4, n)) < 0.3, phases=name)
             for name, n in (("train", 300), ("test", 200))
         ]
     )
@@ -253,7 +250,7 @@ def test_phases_are_tested_apart_and_the_correction_is_within_them():
 
 def test_the_seed_decides():
     """The same seed gives the same table, and a drawn one is in it."""
-    recording = recording_of(np.random.default_rng(0).random((3, 200)) < 0.5)
+    recording = make_recording(np.random.default_rng(0).random((3, 200)) < 0.5)
     drawn = quiet(recording, "lv", n_surrogates=19)
     pd.testing.assert_frame_equal(
         drawn, quiet(recording, "lv", n_surrogates=19, seed=int(drawn["seed"][0]))
@@ -267,7 +264,7 @@ def test_too_few_surrogates_warn_with_the_number_needed(alternative, needed):
     """One surrogate fewer than Benjamini-Hochberg needs over five units warns with the
     number; enough do not.
     """
-    recording = recording_of(np.random.default_rng(0).random((5, 100)) < 0.5)
+    recording = make_recording(np.random.default_rng(0).random((5, 100)) < 0.5)
     with pytest.warns(
         SurrogateWarning,
         match=rf"over 5 tests needs 0.01 .* ask for n_surrogates={needed} or more",
@@ -294,7 +291,7 @@ def test_too_few_surrogates_warn_with_the_number_needed(alternative, needed):
 
 def test_elephants_surrogates_report_the_share_lost():
     """The share of spikes lost on the grid stands in every row."""
-    recording = recording_of(np.random.default_rng(0).random((2, 300)) < 0.3)
+    recording = make_recording(np.random.default_rng(0).random((2, 300)) < 0.3)
     table = quiet(
         recording, "firing_rate", method="dither_spikes", n_surrogates=9, seed=0
     )
@@ -308,7 +305,7 @@ def _fails_for_many_spikes(raster):
     return raster.spike_counts()
 
 
-RECORDING = recording_of([[1, 0, 0, 0], [0, 1, 0, 0], [1, 1, 1, 0]])
+RECORDING = make_recording([[1, 0, 0, 0], [0, 1, 0, 0], [1, 1, 1, 0]])
 
 
 @pytest.mark.parametrize(
@@ -391,7 +388,7 @@ def test_a_function_that_fails_on_a_surrogate_names_it():
             raise ValueError("spike in the first bin")
         return raster.spike_counts()
 
-    recording = recording_of([[0, 1, 1, 1], [0, 0, 1, 1]])
+    recording = make_recording([[0, 1, 1, 1], [0, 0, 1, 1]])
     with pytest.raises(
         InputValueError,
         match=r"picky raised ValueError: spike in the first bin in surrogate \d",

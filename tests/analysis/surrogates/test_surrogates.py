@@ -15,6 +15,7 @@ from ann2neo import InputTypeError, InputValueError, Recording, SpikeRaster, to_
 from ann2neo.analysis.populations.correlations import correlation_matrix
 from ann2neo.analysis.surrogates.surrogates import METHODS, surrogates
 from ann2neo.recording.tables import Phase, phase_table
+from ann2neo.testing import make_recording
 
 ELEPHANT = METHODS[4:]
 
@@ -257,9 +258,7 @@ def test_elephants_surrogates_lose_the_stated_share_on_the_grid(method, low, hig
     state.
     """
     bits = np.random.default_rng(1).random((4, 5000)) < 0.3
-    drawn = next(
-        surrogates(Recording.from_raster(SpikeRaster.from_dense(bits)), method, seed=0)
-    )
+    drawn = next(surrogates(make_recording(bits), method, seed=0))
     assert low <= float(drawn.provenance["surrogate_share_lost"]) <= high
 
 
@@ -269,7 +268,7 @@ def test_dither_is_honoured():
     """
     bits = np.zeros((1, 3000), bool)
     bits[0, 50::100] = True
-    recording = Recording.from_raster(SpikeRaster.from_dense(bits))
+    recording = make_recording(bits)
     drawn = next(surrogates(recording, "dither_spikes", dither=2 * pq.ms, seed=0))
     moved = drawn.raster.spike_bins(0) - recording.raster.spike_bins(0)
     assert np.abs(moved).max() in {1, 2}
@@ -283,13 +282,11 @@ def test_dither_is_honoured():
 )
 def test_silent_saturated_and_single_spikes_are_no_error(method, bits):
     """Trains with nothing to move come back without an error."""
-    drawn = next(
-        surrogates(Recording.from_raster(SpikeRaster.from_dense(bits)), method, seed=0)
-    )
+    drawn = next(surrogates(make_recording(bits), method, seed=0))
     assert drawn.raster.shape == (2, 30)
 
 
-NO_LABELS = Recording.from_raster(SpikeRaster.from_dense([[1, 0, 1]]))
+NO_LABELS = make_recording([[1, 0, 1]])
 
 
 @pytest.mark.parametrize(

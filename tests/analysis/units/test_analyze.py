@@ -17,6 +17,7 @@ from ann2neo.analysis.statistics import (
 from ann2neo.analysis.units.analyze import ENGINES
 from ann2neo.analysis.units.counts import Counts
 from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo.testing import make_recording
 
 
 def activations(n_presentations=300, n_units=4, seed=0):
@@ -317,7 +318,7 @@ def test_one_column_can_be_had_alone():
 
 def test_a_recording_without_units_or_phases_gives_an_empty_table():
     """No unit, or no phase, is a table of no rows with all columns."""
-    empty = Recording.from_raster(SpikeRaster.from_dense(np.zeros((0, 50))))
+    empty = make_recording(np.zeros((0, 50)))
     table = ann2neo.analyze(empty)
     assert table.shape == (0, len(unit_columns()))
     raster = SpikeRaster.from_dense(np.ones((2, 50)))

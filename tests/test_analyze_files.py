@@ -97,7 +97,10 @@ def grasshopper_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("made", "options", "n_rows"),
-    [("network_file", [], 64), ("grasshopper_file", ["--bin-size", "0.5"], 2)],
+    [
+        ("grasshopper_file", ["--bin-size", "0.5"], 2),
+        pytest.param("network_file", [], 64, marks=pytest.mark.slow),
+    ],
 )
 def test_statistics_are_printed_and_kept_in_a_file_that_stays_clean(
     made, options, n_rows, request

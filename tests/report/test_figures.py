@@ -63,17 +63,36 @@ def draw(function, recording, units, **options):
     return function(units if function in OF_UNITS else recording, **options)
 
 
-@pytest.mark.parametrize("function", OF_RECORDINGS + OF_UNITS)
-def test_every_figure_names_its_axes(function, recording, units):
-    """Each figure has words on both axes, and names the unit of what it measures."""
+@pytest.mark.parametrize(
+    ("function", "x", "y", "n_units"),
+    [
+        (plot_raster, "Time (ms)", "Unit", 24),
+        (plot_intervals, "Inter-spike interval (bins)", "Share of intervals", 23),
+        (plot_autocorrelation, "Lag (bins)", "Autocorrelation", 23),
+        (plot_correlations, "Unit, alike units side by side", "Unit", 23),
+        (plot_selectivity, "Label", "Unit, by favourite label", 24),
+        (
+            plot_fano_factors,
+            "Firing rate (spikes per bin)",
+            "Fano factor (unbiased)",
+            23,
+        ),
+    ],
+)
+def test_every_figure_names_its_axes(function, x, y, n_units, recording, units):
+    """Both axes say what they measure and in which unit, and a note how many units were
+    drawn.
+    """
     ax = draw(function, recording, units)
-    assert ax.get_xlabel()
-    assert ax.get_ylabel() or [label.get_text() for label in ax.get_yticklabels()]
-    assert (
-        "24 units" in note(ax)
-        or "23 units" in note(ax)
-        or function is plot_firing_rates
-    )
+    assert (ax.get_xlabel(), ax.get_ylabel()) == (x, y)
+    assert note(ax).startswith(f"{n_units} units")
+
+
+def test_the_figure_of_rates_names_its_groups(units):
+    """The axis of rates has its unit; groups stand at the other one with their size."""
+    ax = plot_firing_rates(units)
+    assert ax.get_xlabel() == "Firing rate (spikes per bin)"
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["test (24 units)"]
 
 
 @pytest.mark.parametrize("function", OF_RECORDINGS + OF_UNITS)
@@ -224,7 +243,7 @@ def test_many_units_become_hexagons():
         )
     )
     assert "hexagons" in note(ax)
-    assert ax.collections[-1].get_array().sum() > 0
+    assert ax.collections[-1].get_array().sum() == 5_000
 
 
 def test_intervals_and_their_fit_are_distributions():

@@ -387,7 +387,6 @@ def test_keras_without_a_network_is_a_source_that_failed(monkeypatch):
 
 def test_keras_comes_first_and_its_column_of_classes_is_flattened(cache, monkeypatch):
     """What Keras loads is used as it is, classes as a flat array."""
-
     arrays = _small_mnist()
     pairs = (
         (arrays["x_train"], arrays["y_train"][:, None]),

@@ -105,7 +105,9 @@ def test_batches_are_watched_on_request(data):
     assert history["mean_firing_rate"].nunique() > 3
 
 
-@pytest.mark.parametrize("every", ["epoch", "batch"])
+@pytest.mark.parametrize(
+    "every", ["batch", pytest.param("epoch", marks=pytest.mark.slow)]
+)
 def test_training_does_not_notice_the_monitor(data, every):
     """Weights and losses are bit for bit those of a training without it."""
     x, y = data

@@ -384,7 +384,13 @@ def _snapshot(model: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name == "application" else name
+        for name in CASES
+    ],
+)
 @pytest.mark.filterwarnings(
     "ignore:The structure of `inputs`:UserWarning", "ignore::ann2neo.ActivityWarning"
 )

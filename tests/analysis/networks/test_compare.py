@@ -104,8 +104,11 @@ def test_other_units_are_compared_unpaired_only():
     """Layers of different size keep the Kolmogorov-Smirnov row; the paired rows say why
     they are empty.
     """
-    table = ann2neo.compare(recording(3.0), recording(n_units=30))
-    assert np.isfinite(row(table, "kolmogorov_smirnov")["pvalue"])
+    # Of 64 rates and 30, all of the first lie above all of the second.
+    table = ann2neo.compare(recording(9.0), recording(-9.0, n_units=30))
+    kolmogorov = row(table, "kolmogorov_smirnov")
+    assert kolmogorov["statistic"] == 1
+    assert kolmogorov["pvalue"] == pytest.approx(2 / math.comb(94, 30))
     for test in ("signed_rank", "equivalence"):
         assert np.isnan(row(table, test)["pvalue"])
         assert row(table, test)["reason"] == "not the same units: 64 and 30"

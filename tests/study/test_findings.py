@@ -421,6 +421,7 @@ def test_the_paired_interval_is_the_signed_rank_tests():
             assert effect.low <= effect.estimate <= effect.high
 
 
+@pytest.mark.slow
 def test_the_paired_interval_covers_as_often_as_it_says():
     """Over many samples the 95 % interval misses the true median about one time in
     twenty.
@@ -431,6 +432,7 @@ def test_the_paired_interval_covers_as_often_as_it_says():
     assert 0.03 < missed < 0.07
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [0.90, 0.95])
 def test_the_effect_said_to_be_seen_is_found_four_times_in_five(level):
     """Data of that effect and the same scatter give an interval above 0 in about 80 %
@@ -745,6 +747,7 @@ def test_what_a_fano_factor_says_beyond_the_rate_is_an_indicator_of_its_own():
     assert beyond["low"] < 0.5 < beyond["high"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [4, 12])
 @pytest.mark.parametrize("true", [0.5, 0.8, 0.95])
 def test_the_interval_of_an_area_covers_as_often_as_it_says(n, true):
@@ -794,6 +797,7 @@ def _ar1(n, rho, rng):
     return noise
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rho", [0.0, 0.6])
 def test_a_curve_without_change_is_rejected_as_often_as_it_should(rho):
     """In autocorrelated noise the change-point test rejects about one time in twenty,

@@ -41,8 +41,6 @@ def _same(first, second):
     return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-@pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "shape", "classes"),
     [
@@ -96,6 +94,7 @@ def test_an_epoch_is_keras_own_sgd(digits, xla):
         np.testing.assert_allclose(mine, other, atol=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "shape"), [("CNN", (8, 8, 1)), ("DenseNet121", (32, 32, 3))]
 )
@@ -154,6 +153,7 @@ def test_batch_normalization_learns_as_keras_does(digits, precision, off):
         np.testing.assert_allclose(mine, other, atol=off, err_msg=name.path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("condition", "off"), [("generalizing", 0.02), ("mem_random_last", 0.3)]
 )

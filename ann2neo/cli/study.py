@@ -1,4 +1,4 @@
-"""``ann2neo study``: the rerun of the paper, from training to its page."""
+"""``ann2neo study``: the rerun of the paper, from training to its tables."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def run_study_command(
     ] = "float32",
 ) -> None:
     """Train, record and analyse networks, cell by cell."""
-    from ann2neo.study.cells import PROFILES, planned_cells
+    from ann2neo.study.plan import PROFILES, planned_cells
 
     cells = planned_cells(
         profile,
@@ -91,78 +91,38 @@ def study_collect(
         Path, typer.Option("--out", "-o", help="Folder for the tables of all of them.")
     ],
 ) -> None:
-    """Bring finished cells of runs together, rows of older versions made anew from
-    their recordings.
-    """
-    from ann2neo.study.collect import collect_results
+    """Bring the finished cells of runs together in one folder of tables."""
+    from ann2neo.study.results import collect_results
 
     table = collect_results(sources, out)
     typer.echo(f"{out}: {len(table)} rows in results.csv")
 
 
-@study_app.command("page")
-def study_page(
-    results: Annotated[
-        Path,
-        typer.Argument(help="Folder that 'study collect' wrote.", show_default=False),
-    ],
-    *,
-    check: Annotated[
-        bool,
-        typer.Option(
-            "--check", help="Change nothing; fail if the page is not that of its rows."
-        ),
-    ] = False,
-) -> None:
-    """Write README.md and figures of a folder of results: every number beside the
-    paper's.
-    """
-    from ann2neo.study.page import check_page, write_page
-
-    if check:
-        check_page(results)
-        typer.echo(f"{results}: page and figures follow from the rows")
-    else:
-        typer.echo(f"wrote {', '.join(str(path) for path in write_page(results))}")
-
-
 @study_app.command("tables")
 def study_tables(results: _Results, *, csv: _Csv = False) -> None:
     """Show the paper's tables 1, 2 and 5, ours beside theirs."""
-    from ann2neo.study.paper_tables import TABLES, compare_with_paper, table_markdown
-    from ann2neo.study.results import load_results
+    from ann2neo import study
 
-    found = load_results(results)
+    found = study.load_results(results)
     if csv:
-        typer.echo(compare_with_paper(found).to_csv(index=False), nl=False)
+        typer.echo(study.compare_with_paper(found).to_csv(index=False), nl=False)
     else:
-        typer.echo(
-            "\n".join(table_markdown(found, number) for number in TABLES), nl=False
-        )
+        tables = (study.table_markdown(found, number) for number in study.TABLES)
+        typer.echo("\n".join(tables), nl=False)
 
 
 @study_app.command("hypotheses")
 def study_hypotheses(results: _Results, *, csv: _Csv = False) -> None:
     """Test the paper's eight hypotheses on trained networks."""
-    from ann2neo.study.hypotheses import (
-        findings_table,
-        hypotheses_markdown,
-        judge_hypotheses,
-        without_short,
-    )
-    from ann2neo.study.results import load_results, load_switches
+    from ann2neo import study
 
-    found, switches = load_results(results), load_switches(results)
-    findings, whole = judge_hypotheses(found, switches), without_short(found)
-    reached = None if whole is None else judge_hypotheses(whole, switches)
-    typer.echo(
-        (
-            findings_table(findings).to_csv(index=False)
-            if csv
-            else hypotheses_markdown(findings, reached)
-        ),
-        nl=False,
-    )
+    found, switches = study.load_results(results), study.load_switches(results)
+    table, whole = study.hypotheses(found, switches), study.without_short(found)
+    reached = None if whole is None else study.hypotheses(whole, switches)
+    if csv:
+        typer.echo(table.to_csv(index=False), nl=False)
+    else:
+        typer.echo(study.hypotheses_markdown(table, reached), nl=False)
 
 
 @study_app.command("indicators")
@@ -175,39 +135,11 @@ def study_indicators(
     csv: _Csv = False,
 ) -> None:
     """Show how well each statistic tells memorizing from generalizing networks."""
-    from ann2neo.study.indicators import indicators, indicators_markdown
-    from ann2neo.study.results import load_results
+    from ann2neo import study
 
-    table = indicators(load_results(results), split)
-    typer.echo(
-        table.to_csv(index=False) if csv else indicators_markdown(table), nl=False
-    )
-
-
-@study_app.command("report")
-def study_report(
-    results: _Results,
-    *,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="The HTML file to write.")
-    ] = Path("study.html"),
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an earlier page.")
-    ] = False,
-) -> None:
-    """Write one self-contained page about the study's networks."""
-    from ann2neo.report.study_page import write_study_report
-    from ann2neo.study.hypotheses import findings_table, judge_hypotheses
-    from ann2neo.study.results import load_results, load_switches
-
-    found = load_results(results)
-    tables = {
-        "Hypotheses": findings_table(judge_hypotheses(found, load_switches(results)))
-    }
-    typer.echo(
-        "wrote"
-        f" {write_study_report(found.table, out, tables=tables, overwrite=overwrite)}"
-    )
+    table = study.indicators(study.load_results(results), split)
+    text = table.to_csv(index=False) if csv else study.indicators_markdown(table)
+    typer.echo(text, nl=False)
 
 
 @study_app.command("dynamics")

@@ -1,8 +1,8 @@
 """Figures and pages: the only place that imports matplotlib (``pip install
 'ann2neo[report]'``).
 
-Every figure is a function of a recording, of a table of units, or of a study's rows,
-and returns Axes: show them with ``ax.figure``, save them with
+Every figure is a function of a recording, of a table of units, or of a table of
+networks, and returns Axes: show them with ``ax.figure``, save them with
 ``ax.figure.savefig(path)``, or hand in axes of your own.
 """
 
@@ -16,7 +16,6 @@ from ann2neo.report.study_figures import (
     plot_place,
     plot_training,
 )
-from ann2neo.report.study_page import write_study_report
 from ann2neo.report.train_figures import plot_autocorrelation, plot_intervals
 
 __all__ = [
@@ -34,5 +33,4 @@ __all__ = [
     "plot_training",
     "render_report",
     "write_report",
-    "write_study_report",
 ]

@@ -40,7 +40,7 @@ def report_files(
     title : str, optional
         Heading of the page.
     study : pandas.DataFrame, optional
-        Rows of a study, among which each recording's place is shown.
+        Reference networks, among which each recording's place is shown.
     overwrite : bool, default False
         Whether an existing page may be replaced.
 

@@ -86,8 +86,8 @@ def write_report(
     title : str, optional
         Heading of the page.
     study : pandas.DataFrame, optional
-        Rows of a study, one a network and split, among which each recording's place is
-        shown, without a verdict.
+        Reference networks, one row per network and split, among which each recording's
+        place is shown, without a verdict.
     overwrite : bool, default False
         Whether an existing file may be replaced.
 
@@ -318,11 +318,11 @@ def _place(
         name=f"phase {phase.phase}"[:30],
     )
     caption = (
-        f"Mean firing rate beside that of the study's networks on their {split}"
+        f"Mean firing rate beside that of the reference networks on their {split}"
         " samples. Lying in a range is no evidence of having been trained that way:"
         " other architectures, data and layers have other ranges."
     )
-    heading = "Among the networks of the study"
+    heading = "Among the reference networks"
     return PageFigure(
         key, heading, caption, inline_svg(ax.figure, key, f"{heading}. {caption}")
     )

@@ -20,7 +20,7 @@ from ann2neo.report.style import (
     VERMILLION,
     add_note,
     axes_or_new,
-    condition_style,
+    group_styles,
     grouped,
 )
 
@@ -95,8 +95,9 @@ def plot_firing_rates(
     with axes_or_new(
         ax, 4.6, height, (0.24, 0.8 / height, 0.72, 1 - 0.9 / height)
     ) as axes:
+        styles = group_styles(groups)
         for position, (name, values) in enumerate(groups.items()):
-            colour, _ = condition_style(name, position)
+            colour, _ = styles[name]
             _draw_raincloud(
                 axes, position, values, colour, (0.0, 1.0) if is_rate else None
             )
@@ -185,8 +186,8 @@ def plot_fano_factors(
         One row per unit, as `analyze` gives it: ``firing_rate``, ``n_windows`` and the
         Fano factor.
     unbiased : bool, default True
-        Draw ``fano_factor_unbiased`` (n - 1); else ``fano_factor``, Elephant's and the
-        paper's.
+        Draw ``fano_factor_unbiased`` (variance over n - 1); else ``fano_factor``
+        (variance over n, as Elephant has it).
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure if not given.
 

@@ -1,6 +1,4 @@
-"""Figures of a study: indicators against the generalization gap and by width, training
-curves, a network's place.
-"""
+"""Figures of many networks: against the generalization gap, by width, in training."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ from ann2neo.report.style import (
     INK,
     add_note,
     axes_or_new,
-    condition_style,
+    group_styles,
     grouped,
 )
 
@@ -50,13 +48,12 @@ def plot_indicator_against_gap(
     split: str = "test",
     ax: Any | None = None,
 ) -> Any:
-    """Draw an indicator against the generalization gap, a point per trained network, as
-    the paper's figure 3 does.
+    """Draw an indicator against the generalization gap, one point per trained network.
 
     Parameters
     ----------
     results : pandas.DataFrame
-        A study's rows: ``condition``, ``split``, ``accuracy_train``,
+        One row per network and split: ``condition``, ``split``, ``accuracy_train``,
         ``accuracy_validation`` (shares) and the columns of `summarize`.
     indicator : str, default "mean_firing_rate"
         Column to draw.
@@ -97,8 +94,7 @@ def plot_indicator_against_gap(
     )
     gap = (rows["accuracy_train"] - rows["accuracy_validation"]).to_numpy(float)
     with axes_or_new(ax, 4.6, 3.6, _BOX) as axes:
-        for position, (condition, part) in enumerate(_conditions(rows)):
-            colour, marker = condition_style(condition, position)
+        for condition, part, colour, marker in _conditions(rows):
             axes.scatter(
                 gap[part],
                 rows[indicator].to_numpy(float)[part],
@@ -131,14 +127,13 @@ def plot_indicator_by_width(
     split: str = "test",
     ax: Any | None = None,
 ) -> Any:
-    """Draw an indicator by the width of the observed layer, a point per network, as the
-    paper's figure 4 does.
+    """Draw an indicator by the width of the observed layer, one point per network.
 
     Parameters
     ----------
     results : pandas.DataFrame
-        A study's rows, with ``condition``, ``split``, ``width`` and the columns of
-        `summarize`.
+        One row per network and split, with ``condition``, ``split``, ``width`` and the
+        columns of `summarize`.
     indicator, split, ax
         As in `plot_indicator_against_gap`.
 
@@ -171,14 +166,13 @@ def plot_indicator_by_width(
     widths = np.unique(rows["width"].to_numpy())
     place = np.searchsorted(widths, rows["width"].to_numpy()).astype(float)
     values = rows[indicator].to_numpy(float)
-    conditions = list(_conditions(rows))
+    conditions = _conditions(rows)
     names = [name for name in ("network", "dataset") if name in rows]
     experiments = (
         rows.groupby(names).ngroup().to_numpy() if names else np.zeros(len(rows))
     )
     with axes_or_new(ax, 4.6, 3.6, _BOX) as axes:
-        for position, (condition, part) in enumerate(conditions):
-            colour, marker = condition_style(condition, position)
+        for position, (condition, part, colour, marker) in enumerate(conditions):
             beside = 0.08 * (position - (len(conditions) - 1) / 2)
             axes.scatter(
                 place[part] + beside,
@@ -224,15 +218,14 @@ def plot_training(
     change_points: Mapping[str, float] | None = None,
     ax: Any | None = None,
 ) -> Any:
-    """Draw a spike statistic during training, with switches of labels and change
-    points, as the paper's figure 5 does.
+    """Draw a spike statistic during training, and where labels switch.
 
     Parameters
     ----------
     curve : pandas.DataFrame
-        `SpikeMonitor.history`, several of them one below another, or a study's training
-        curve: ``epoch``, ``batch``, ``split``, optionally ``layer``, and ``labels``
-        ("true" or "random").
+        `SpikeMonitor.history`, or several of them one below another: ``epoch``,
+        ``batch``, ``split``, optionally ``layer`` and ``labels``, whose changes are
+        marked. Without ``batch``, epochs may be fractions and are drawn to scale.
     column : str, default "mean_firing_rate"
         What to draw.
     change_points : mapping of str to float, optional
@@ -244,7 +237,7 @@ def plot_training(
     Returns
     -------
     matplotlib.axes.Axes
-        A line per split (and layer) over the recordings in order; dotted where the
+        One line per split (and layer) over the recordings in order; dotted where the
         labels switch, dashed at change points.
 
     Raises
@@ -265,34 +258,34 @@ def plot_training(
     >>> plot_training(curve).get_xlabel()
     'Epoch'
     """
-    checked_table(curve, ["epoch", "batch", "split", column], "curve")
+    checked_table(curve, ["epoch", "split", column], "curve")
     by = (
         ["split", "layer"]
         if "layer" in curve and len(set(curve["layer"])) > 1
         else ["split"]
     )
-    batches = bool((curve["batch"] >= 0).any())
-    switches: list[int] = []
+    batches = "batch" in curve and bool((curve["batch"] >= 0).any())
+    switches: set[float] = set()
     with axes_or_new(ax) as axes:
         for position, (key, part) in enumerate(curve.groupby(by, sort=False)):
-            colour, style = (
-                CYCLE[position % len(CYCLE)],
-                ("-", "--", "-.", ":")[position % 4],
-            )
+            steps = np.arange(1, len(part) + 1)
+            if "batch" not in curve:
+                steps = part["epoch"].to_numpy()
             axes.plot(
-                np.arange(1, len(part) + 1),
+                steps,
                 part[column],
-                color=colour,
-                ls=style,
+                color=CYCLE[position % len(CYCLE)],
+                ls=("-", "--", "-.", ":")[position % 4],
                 lw=1.2,
                 label=", ".join(key),
             )
             if "labels" in part:
                 labels = part["labels"].to_numpy()
-                switches += (np.flatnonzero(labels[1:] != labels[:-1]) + 1).tolist()
-        for number, switch in enumerate(sorted(set(switches))):
+                before = np.flatnonzero(labels[1:] != labels[:-1])
+                switches |= set((steps[before] + steps[before + 1]) / 2)
+        for number, switch in enumerate(sorted(switches)):
             axes.axvline(
-                switch + 0.5,
+                switch,
                 color=INK,
                 lw=1.2,
                 ls=":",
@@ -310,12 +303,11 @@ def plot_training(
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.margins(x=0.01, y=0.15)
         axes.legend(loc="best", fontsize=7.5)
-        n_drawn = len(curve) // max(curve.groupby(by).ngroups, 1)
-        every = "batch" if batches else "epoch"
-        add_note(
-            axes,
-            f"{grouped(n_drawn)} recordings of each probe set, one after every {every}",
-        )
+        if "batch" in curve:
+            n_drawn = len(curve) // max(curve.groupby(by).ngroups, 1)
+            every = "batch" if batches else "epoch"
+            note = f"{grouped(n_drawn)} recordings of each probe set, one after every"
+            add_note(axes, f"{note} {every}")
     return axes
 
 
@@ -328,15 +320,15 @@ def plot_place(
     name: str = "this network",
     ax: Any | None = None,
 ) -> Any:
-    """Draw where a network lies among those of a study: ranges and points, and no
-    label.
+    """Draw where a network lies among reference networks: ranges and points, no label.
 
     Parameters
     ----------
     value : float
         The network's own indicator, as `summarize` gives it.
     results : pandas.DataFrame
-        A study's rows, with ``condition``, ``split`` and the columns of `summarize`.
+        Reference networks, one row per network and split, with ``condition``, ``split``
+        and the columns of `summarize`.
     indicator, split, ax
         As in `plot_indicator_against_gap`.
     name : str, default "this network"
@@ -378,15 +370,14 @@ def plot_place(
         )
     rows = _rows(results, ["condition", "split", indicator], split)
     values = rows[indicator].to_numpy(float)
-    conditions = [
-        (name_, part & np.isfinite(values)) for name_, part in _conditions(rows)
-    ]
+    known = np.isfinite(values)
+    conditions = _conditions(rows)
     height = 1.2 + 0.32 * len(conditions)
     with axes_or_new(
         ax, 4.6, height, (0.32, 0.75 / height, 0.64, 1 - 1.0 / height)
     ) as axes:
-        for position, (condition, part) in enumerate(conditions):
-            colour, marker = condition_style(condition, position)
+        for position, (_, of_condition, colour, marker) in enumerate(conditions):
+            part = of_condition & known
             if part.any():
                 axes.plot(
                     [values[part].min(), values[part].max()],
@@ -408,7 +399,10 @@ def plot_place(
         axes.axvline(value, color=BLUE, lw=1.6, label=f"{name}: {value:.3f}")
         axes.set_yticks(
             range(len(conditions)),
-            [f"{condition} ({int(part.sum())})" for condition, part in conditions],
+            [
+                f"{name_} ({int((part & known).sum())})"
+                for name_, part, *_ in conditions
+            ],
         )
         axes.set(ylim=(len(conditions) - 0.5, -0.5), xlabel=indicator_label(indicator))
         axes.tick_params(axis="y", length=0)
@@ -450,10 +444,13 @@ def _rows(results: pd.DataFrame, columns: list[str], split: str) -> pd.DataFrame
     return rows
 
 
-def _conditions(rows: pd.DataFrame) -> list[tuple[str, npt.NDArray[np.bool_]]]:
-    """Each condition and which rows it has, in order of appearance."""
-    conditions = rows["condition"].to_numpy(object)
+def _conditions(
+    rows: pd.DataFrame,
+) -> list[tuple[str, npt.NDArray[np.bool_], str, str]]:
+    """Name, rows, colour and marker of each condition, in order of appearance."""
+    conditions = rows["condition"].astype(str)
+    styles = group_styles(conditions)
     return [
-        (str(name), np.asarray(conditions == name))
-        for name in pd.unique(rows["condition"])
+        (name, (conditions == name).to_numpy(), *styles[name])
+        for name in conditions.unique()
     ]

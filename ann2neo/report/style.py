@@ -1,16 +1,16 @@
 """The look that all figures share: colours that colour-blind readers tell apart, one
 set of fonts, notes in the figure.
 
-Colours are those of Okabe and Ito (2008), "Color universal design"; a condition keeps
-its colour and its marker in every figure, so that neither has to be told apart by
-colour alone.
+Colours are those of Okabe and Ito (2008), "Color universal design". Groups differ in
+colour and in marker, so that they need not be told apart by colour alone.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ann2neo.errors import MissingExtraError
@@ -29,7 +29,6 @@ except ImportError as error:  # pragma: no cover - the tests install it
 
 __all__ = [
     "ACTIVITY",
-    "CONDITION_STYLES",
     "CORRELATION",
     "CYCLE",
     "GRID",
@@ -38,7 +37,7 @@ __all__ = [
     "STYLE",
     "add_note",
     "axes_or_new",
-    "condition_style",
+    "group_styles",
     "grouped",
 ]
 
@@ -56,15 +55,6 @@ BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = (
     "#56b4e9",
 )
 CYCLE = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY)
-
-CONDITION_STYLES: Mapping[str, tuple[str, str]] = {
-    "generalizing": (BLUE, "o"),
-    "mem_retrain_last": (VERMILLION, "s"),
-    "mem_random_last": (ORANGE, "^"),
-    "mem_retrain_all": (PURPLE, "D"),
-    "random": ("#808795", "X"),
-}
-"""Colour and marker of each condition of the study."""
 
 ACTIVITY = LinearSegmentedColormap.from_list(
     "ann2neo_activity", [(0.0, 0.45, 0.70, 0.0), (0.0, 0.45, 0.70, 1.0)]
@@ -178,12 +168,18 @@ def add_note(ax: Any, text: str) -> None:
     )
 
 
-def condition_style(condition: str, position: int = 0) -> tuple[str, str]:
-    """Colour and marker of a condition; an unknown one takes those of its position."""
-    markers = "osD^vP"
-    return CONDITION_STYLES.get(
-        condition, (CYCLE[position % len(CYCLE)], markers[position % len(markers)])
-    )
+def group_styles(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Colour and marker of each group, by its place in the alphabet.
+
+    The order of rows does not matter, so the same groups look the same in every figure.
+
+    Examples
+    --------
+    >>> group_styles(["trained", "random"])["random"]
+    ('#0072b2', 'o')
+    """
+    styles = itertools.cycle(zip(CYCLE, "osD^vP", strict=True))
+    return dict(zip(sorted(set(names)), styles, strict=False))
 
 
 def grouped(number: int) -> str:

@@ -1,5 +1,5 @@
 """Figures as inline SVG that follows the page: its colours by day and by night, its
-width, its words for the blind.
+width, its alt text.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from typing import Any
 import matplotlib as mpl
 from markupsafe import Markup, escape
 
-from ann2neo.errors import InputValueError
 from ann2neo.report.style import BLUE, GRID, INK, MUTED, VERMILLION
 
-__all__ = ["figure_text", "inline_svg"]
+__all__ = ["inline_svg"]
 
 _DPI = 200
 _COLOURS = {
@@ -95,51 +94,6 @@ def inline_svg(figure: Any, name: str, alt: str) -> Markup:
         r"<[^>]+>", lambda tag: _page_colours(_own_ids(tag.group(), prefix)), svg
     )
     return Markup(svg)  # noqa: S704
-
-
-def figure_text(figure: Any, name: str, alt: str, remark: str) -> str:
-    """Turn a figure into the text of an SVG file that looks the same everywhere.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        The figure.
-    name : str
-        Ids in the file are made from it, so that the same figure gives the same file.
-    alt : str
-        What the figure shows.
-    remark : str
-        A comment in the file.
-
-    Returns
-    -------
-    str
-        SVG on a white ground, letters drawn as outlines.
-
-    Raises
-    ------
-    InputValueError
-        If `remark` cannot be a comment.
-    """
-    if "--" in remark:
-        raise InputValueError(
-            f"a remark must not hold two hyphens in a row, got {remark!r}"
-        )
-    buffer = io.StringIO()
-    with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": name}):
-        figure.savefig(
-            buffer,
-            format="svg",
-            bbox_inches="tight",
-            pad_inches=0.05,
-            facecolor="white",
-            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
-        )
-    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", buffer.getvalue(), flags=re.DOTALL)
-    svg = svg[svg.index("<svg") :].replace(
-        "<svg", f'<svg role="img" aria-label="{escape(alt)}"', 1
-    )
-    return f"<!-- {remark} -->\n{svg}"
 
 
 def _own_ids(tag: str, prefix: str) -> str:

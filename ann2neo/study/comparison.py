@@ -1,39 +1,72 @@
-"""Where our numbers agree with the paper's, and what the rows say about it where they
-do not.
-"""
+"""The paper's tables 1, 2 and 5 from our results, ours beside theirs."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
-from ann2neo.study.conditions import CONDITIONS
-from ann2neo.study.markdown import markdown_table
-from ann2neo.study.paper_tables import compare_with_paper
-from ann2neo.study.published import KEY, paper_table
-from ann2neo.study.results import NETWORK_KEY, Results
+from ann2neo.study.conditions import CONDITIONS, MEMORIZING
+from ann2neo.study.published import KEY, doubts, paper_table
+from ann2neo.study.results import CLUSTER_KEY, NETWORK_KEY, Results, stopped_short
 
 __all__ = [
-    "comparable",
-    "differences_markdown",
-    "rates_beside_paper",
-    "rates_in_short",
-    "rates_markdown",
+    "TABLES",
+    "agreement",
+    "compare_with_paper",
+    "markdown_table",
+    "rate_tests",
+    "split_tests",
+    "table_markdown",
 ]
 
-NEAR = 0.10
-"""Mean firing rates this close count as agreeing."""
-
-_TOLERANCES = {
-    "accuracy_percent": 1.0,
-    "mean_firing_rate": NEAR,
-    "cv_firing_rate_percent": 20.0,
-    "mean_fano_factor": NEAR,
+TABLES: Mapping[int, str] = {
+    1: "Accuracy on training and validation samples, percent",
+    2: (
+        "Mean firing rate (spikes a sample) and its coefficient of variation over"
+        " units, percent"
+    ),
+    5: "Mean Fano factor (population variance)",
 }
+"""Numbers and contents of the tables."""
+
+_QUANTITIES = {
+    "accuracy_percent": (1, "accuracy", 2, 1.0),
+    "mean_firing_rate": (2, "rate", 2, 0.10),
+    "cv_firing_rate_percent": (2, "CV", 1, 20.0),
+    "mean_fano_factor": (5, "Fano", 2, 0.10),
+}
+"""Table, heading, printed digits, and the difference up to which cells agree."""
+
+_MARKS = {
+    "stopped_short": (
+        "‡",
+        "ours stopped at the limit of epochs, short of the paper's training accuracy.",
+    ),
+    "from_scratch": (
+        "¶",
+        (
+            "ours started without ImageNet's weights, theirs with them: another"
+            " experiment."
+        ),
+    ),
+    "mixed": ("§", "ours was trained in mixed precision."),
+}
+"""Column of `compare_with_paper`, its mark in a printed table, and what it means."""
+
+_SHORT = dict(
+    zip(
+        CONDITIONS,
+        ("random", "generalizing", "retrain last", "random last", "retrain all"),
+        strict=True,
+    )
+)
 
 
-def rates_beside_paper(results: Results) -> pd.DataFrame:
-    """Mean firing rates of generalizing and untrained networks beside table 2.
+def compare_with_paper(results: Results) -> pd.DataFrame:
+    """Put every number of the paper's tables beside ours.
 
     Parameters
     ----------
@@ -43,250 +76,304 @@ def rates_beside_paper(results: Results) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row per cell and split: `KEY`, ``ours`` (mean over ``n_seeds``), ``paper``,
-        ``difference``, ``doubt``, ``stopped_short``, ``from_scratch``, ``near``, and
-        for untrained networks ``by_chance``: 95 % of differences are smaller where both
-        draw their weights anew. Units of an untrained layer are independent draws, so
-        that a mean over them has the standard error of the units' rates over the square
-        root of the width, ours also over that of the seeds.
+        One row per cell of tables 1, 2 and 5 that we ran: ``table``, network, width,
+        dataset, split, condition, ``quantity``, ``ours`` (mean over seeds), ``sd`` over
+        seeds, ``n_seeds``, ``paper``, ``difference``, ``starred`` (table 5: the paper's
+        mark), ``doubt``, what speaks against the paper's number, empty where nothing
+        does, and whether a network of ours ``stopped_short`` of the paper's accuracy,
+        trained ``from_scratch`` where the paper's had ImageNet's weights, or in
+        ``mixed`` precision.
     """
-    table = compare_with_paper(results)
-    table = table[(table["quantity"] == "mean_firing_rate") & table["paper"].notna()]
-    table = table[table["condition"].isin(["generalizing", "random"])].reset_index(
-        drop=True
-    )
-    variances = (
-        results.unit_rates.groupby([*NETWORK_KEY, "split"])["firing_rate"]
-        .var(ddof=1)
-        .rename("variance")
-    )
-    ours = variances.reset_index().groupby(KEY)["variance"].mean()
-    theirs = paper_table(2).set_index(KEY)["cv_firing_rate_percent"]
-    by_chance = []
-    for row in table.to_dict("records"):
-        key = tuple(row[name] for name in KEY)
-        paper_variance = (theirs[key] / 100 * row["paper"]) ** 2
-        error = np.sqrt((ours[key] / row["n_seeds"] + paper_variance) / row["width"])
-        by_chance.append(1.96 * error if row["condition"] == "random" else np.nan)
-    columns = [
-        *KEY,
-        "ours",
-        "n_seeds",
-        "paper",
-        "difference",
-        "doubt",
-        "stopped_short",
-        "from_scratch",
-    ]
-    return table[columns].assign(
-        near=table["difference"].abs() <= NEAR + 1e-9, by_chance=by_chance
-    )
-
-
-def rates_markdown(results: Results) -> str:
-    """Share of rates within `NEAR` of table 2, and every exception with what is known
-    about it.
-    """
-    table = rates_beside_paper(results)
-    if table.empty:
-        return "No generalizing or untrained network of the paper is there yet.\n"
-    text = ""
-    for network, part in table.groupby("network", sort=False):
-        sound = part[comparable(part)]
-        text += f"{network}: {_share_near(sound)}{_set_aside(part, len(sound))}"
-        text += (
-            f". The largest difference is {sound['difference'].abs().max():.2f}."
-            if len(sound)
-            else "."
-        )
-        text += f" {_beside_one_half(sound)}\n" if len(sound) else "\n"
-    text += f"\n{_chance(table)}\n"
-    odd = table[~table["near"] | ~comparable(table)]
-    if odd.empty:
-        return text
-    text += f"Cells further off than {NEAR:.2f}, and those set aside:\n\n"
-    heads = [
-        "network",
-        "width",
-        "data",
-        "split",
-        "condition",
-        "ours",
-        "paper",
-        "difference",
-        "what the rows say",
-    ]
-    rows = [
-        [*(row[name] for name in KEY), *_numbers(row), _reason(row, results)]
-        for row in odd.to_dict("records")
-    ]
-    return text + markdown_table(heads, rows)
-
-
-def _beside_one_half(sound: pd.DataFrame) -> str:
-    """What a rate of one half for every cell would score: untrained networks are
-    expected to have it.
-    """
-    off = sound["paper"] - 0.5
-    text = (
-        "A rate of 0.5 throughout would be near in"
-        f" {int((off.abs() <= NEAR + 1e-9).sum())} of {len(sound)}"
-    )
-    trained = sound["condition"] == "generalizing"
-    if not trained.any():
-        return f"{text}."
-    ours, half = (
-        float(np.sqrt((column[trained] ** 2).mean()))
-        for column in (sound["difference"], off)
-    )
-    return (
-        f"{text}; for generalizing networks its root mean square difference is"
-        f" {half:.3f}, ours {ours:.3f}."
-    )
-
-
-def rates_in_short(results: Results) -> str:
-    """The same in a sentence an architecture, beside what a rate of one half would
-    score; empty without a cell.
-    """
-    table = rates_beside_paper(results)
-    found = [
-        f"{network}: {_share_near(part)}. {_beside_one_half(part)}"
-        for network, part in table[comparable(table)].groupby("network", sort=False)
-    ]
-    return f"Mean firing rates. {' '.join(found)}" if found else ""
-
-
-def _share_near(sound: pd.DataFrame) -> str:
-    of_what = "generalizing and untrained, both splits"
-    if sound.empty:
-        return f"no cell can be compared with table 2 ({of_what})"
-    n_near = int(sound["near"].sum())
-    share = f"{n_near / len(sound):.0%}; {of_what}"
-    return f"{n_near} of {len(sound)} cells are within {NEAR:.2f} of table 2 ({share})"
-
-
-def _set_aside(part: pd.DataFrame, n_sound: int) -> str:
-    n_doubtful = int((part["doubt"] != "").sum())
-    n_other = len(part) - n_sound - n_doubtful
-    text = f", {n_doubtful} doubtful ones of the paper set aside" * bool(n_doubtful)
-    return (
-        text + f", {n_other} of ours set aside that stopped short or started without"
-        " ImageNet's weights" * bool(n_other)
-    )
-
-
-def _chance(table: pd.DataFrame) -> str:
-    drawn = table[
-        (table["condition"] == "random")
-        & comparable(table)
-        & (table["split"] == "train")
-    ]
-    if drawn.empty:
-        return ""
-    inside = int((drawn["difference"].abs() <= drawn["by_chance"]).sum())
-    mean = drawn["difference"].mean()
-    higher = int((drawn["difference"] > 0).sum())
-    return (
-        "An untrained network's rate depends on the draw of its weights alone:"
-        f" {inside} of {len(drawn)} untrained cells (training samples) differ from the"
-        f" paper's by no more than two draws do (95 %); ours are higher in {higher},"
-        f" the mean difference is {mean:+.3f}. With weights symmetric about 0 and no"
-        " bias a rate of 0.5 is expected, whatever the data.\n"
-    )
-
-
-def _numbers(row: dict[str, float]) -> list[str]:
-    return [f"{row['ours']:.3f}", f"{row['paper']:.2f}", f"{row['difference']:+.3f}"]
-
-
-def comparable(table: pd.DataFrame) -> pd.Series:
-    """Cells of the same experiment whose published number nothing speaks against."""
-    return (table["doubt"] == "") & ~table["stopped_short"] & ~table["from_scratch"]
-
-
-def _reason(row: dict[str, object], results: Results) -> str:
-    if row["doubt"]:
-        return f"the paper's number is doubtful: {row['doubt']}"
-    if row["from_scratch"]:
-        return "started without ImageNet's weights, the paper's with them"
-    if row["condition"] == "random":
-        limit, off = float(str(row["by_chance"])), abs(float(str(row["difference"])))
-        seen = "within" if off <= limit else "**beyond**"
-        return f"{seen} what two draws of weights differ by (±{limit:.2f})"
     table = results.table
-    for name in KEY:
-        table = table[table[name] == row[name]]
-    return (
-        f"trained to {100 * table['accuracy_train'].mean():.2f} % (asked:"
-        f" {100 * table['target_accuracy'].mean():.2f} %) in {table['n_epochs'].min()}"
-        f" to {table['n_epochs'].max()} epochs; "
-        + (
-            "stopped at the limit of epochs"
-            if row["stopped_short"]
-            else "no reason in the rows"
+    flags = table.assign(
+        stopped_short=stopped_short(table),
+        from_scratch=(table["network"] == "DenseNet121")
+        & ~table["pretrained"].astype(bool),
+        mixed=(table["precision"] != "float32") & (table["condition"] != "random"),
+    )
+    experiment = [name for name in KEY if name != "split"]
+    marks = flags.groupby(experiment)[[*_MARKS]].any().reset_index()
+    networks = table.drop_duplicates(NETWORK_KEY)
+    accuracies = pd.concat(
+        networks.assign(
+            split=split, accuracy_percent=100 * networks[f"accuracy_{split}"]
         )
+        for split in ("train", "validation")
+    )
+    parts = []
+    for quantity, (number, *_) in _QUANTITIES.items():
+        rows = accuracies if quantity == "accuracy_percent" else table
+        of_cells = rows.groupby(KEY, sort=False)[quantity]
+        ours = of_cells.agg(ours="mean", sd="std", n_seeds="size").reset_index()
+        theirs = paper_table(number).rename(columns={quantity: "paper"})
+        theirs = theirs.reindex(columns=[*KEY, "paper", "starred"])
+        both = ours.merge(theirs, on=KEY, how="left")
+        both = both.merge(
+            doubts(KEY, [quantity]), left_on=KEY, right_index=True, how="left"
+        )
+        both.insert(0, "table", number)
+        both.insert(6, "quantity", quantity)
+        parts.append(both)
+    compared = pd.concat(parts, ignore_index=True)
+    compared["starred"] = compared["starred"].fillna(0).astype(bool)
+    doubt = compared.pop("doubt").fillna("")
+    compared["difference"] = compared["ours"] - compared["paper"]
+    return compared.assign(doubt=doubt).merge(
+        marks, on=experiment, how="left", validate="many_to_one"
     )
 
 
-def differences_markdown(results: Results) -> str:
-    """How far our numbers lie from the paper's, by quantity, architecture and
-    condition.
+def agreement(results: Results) -> pd.DataFrame:
+    """Summarize how far our numbers lie from the paper's.
+
+    Cells of the paper that are doubtful are set aside, and cells of ours that stopped
+    short of the paper's accuracy or started without ImageNet's weights.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per ``quantity``, ``network`` and ``condition``: ``n_cells`` and
+        ``n_set_aside``; ``n_near``, cells at most ``tolerance`` apart;
+        ``median_difference``, ``largest`` and ``rms`` (root mean square) of the
+        differences; ``sd_over_seeds``, its median; and for mean firing rates
+        ``n_near_one_half`` and ``rms_one_half``, what a rate of 0.5 for every network
+        would score. Accuracies are those on validation samples, the others those on
+        training samples.
     """
     table = compare_with_paper(results)
-    # One split each: those of test samples are nearly the same numbers, and training
-    # stops at the paper's accuracy.
-    one_split = table["split"] == np.where(
-        table["quantity"] == "accuracy_percent", "validation", "train"
+    split = np.where(table["quantity"] == "accuracy_percent", "validation", "train")
+    table = table[(table["split"] == split) & table["difference"].notna()]
+    is_rate = table["quantity"] == "mean_firing_rate"
+    table = table.assign(
+        sound=(table["doubt"] == "") & ~table["stopped_short"] & ~table["from_scratch"],
+        tolerance=[_QUANTITIES[name][3] for name in table["quantity"]],
+        one_half=(0.5 - table["paper"]).where(is_rate),
+        quantity=pd.Categorical(table["quantity"], list(_QUANTITIES)),
+        condition=pd.Categorical(table["condition"], CONDITIONS),
     )
-    known = table[one_split & table["difference"].notna()]
-    sound = known[comparable(known)]
     rows = []
-    for quantity, limit in _TOLERANCES.items():
-        for (network, condition), part in sound[sound["quantity"] == quantity].groupby(
-            ["network", "condition"]
-        ):
-            off = part["difference"]
-            relative = (off / part["paper"]).median()
-            near = f"{int((off.abs() <= limit + 1e-9).sum())} of {len(off)}"
-            seeds = f"{part['sd'].median():.2g}" if part["sd"].notna().any() else "–"
-            found = [
-                near,
-                f"{off.median():+.2g} ({relative:+.0%})",
-                f"{off.abs().max():.2g}",
-                seeds,
+    names = ["quantity", "network", "condition"]
+    for key, cells in table.groupby(names, observed=True):
+        sound = cells[cells["sound"]]
+        off, half = sound["difference"], sound["one_half"]
+        limit = cells["tolerance"].iloc[0] + 1e-9
+        rows.append(
+            {
+                **dict(zip(names, key, strict=True)),
+                "n_cells": len(sound),
+                "n_set_aside": len(cells) - len(sound),
+                "tolerance": cells["tolerance"].iloc[0],
+                "n_near": int((off.abs() <= limit).sum()),
+                "n_near_one_half": (
+                    (half.abs() <= limit).sum() if half.notna().any() else np.nan
+                ),
+                "median_difference": off.median(),
+                "largest": off.abs().max(),
+                "rms": np.sqrt((off**2).mean()),
+                "rms_one_half": np.sqrt((half**2).mean()),
+                "sd_over_seeds": sound["sd"].median(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def rate_tests(results: Results) -> pd.DataFrame:
+    """Compare unit rates between conditions by Kolmogorov-Smirnov tests.
+
+    Parameters
+    ----------
+    results : Results
+        What `load_results` read.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per pair of conditions, split and seed: ``first``, ``second``,
+        ``distance``, ``pvalue``, ``adjusted`` (Benjamini-Hochberg over all rows), and
+        ``shown_to_differ``. The test cannot show sameness: what is not shown to differ
+        may differ.
+    """
+    place = [*CLUSTER_KEY, "split"]
+    pairs = [pair for pair in combinations(CONDITIONS, 2) if pair[0] not in MEMORIZING]
+    return _tests(results.unit_rates, place, "condition", pairs)
+
+
+def split_tests(results: Results) -> pd.DataFrame:
+    """Compare unit rates on training and on test samples, as `rate_tests` does.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per network.
+    """
+    return _tests(results.unit_rates, NETWORK_KEY, "split", [("train", "test")])
+
+
+def _tests(
+    unit_rates: pd.DataFrame,
+    place: Sequence[str],
+    by: str,
+    pairs: Iterable[tuple[str, str]],
+) -> pd.DataFrame:
+    from scipy.stats import false_discovery_control, ks_2samp
+
+    rates = dict(list(unit_rates.groupby([*place, by])["firing_rate"]))
+    rows = []
+    for key in unit_rates[[*place]].drop_duplicates().itertuples(index=False):
+        for first, second in pairs:
+            if (*key, first) in rates and (*key, second) in rates:
+                test = ks_2samp(rates[*key, first], rates[*key, second])
+                rows.append((*key, first, second, test.statistic, test.pvalue))
+    columns = [*place, "first", "second", "distance", "pvalue"]
+    tests = pd.DataFrame(rows, columns=columns)
+    adjusted = false_discovery_control(tests["pvalue"]) if rows else np.zeros(0)
+    return tests.assign(adjusted=adjusted, shown_to_differ=adjusted <= 0.05)
+
+
+def markdown_table(
+    heads: Sequence[object], rows: Iterable[Sequence[object]], rule: str = "---"
+) -> str:
+    """Write a Markdown table, one line per row.
+
+    Examples
+    --------
+    >>> print(markdown_table(["a", "b"], [[1, "x"]]), end="")
+    | a | b |
+    |---|---|
+    | 1 | x |
+    """
+    lines = [f"| {' | '.join(map(str, cells))} |\n" for cells in (heads, *rows)]
+    lines.insert(1, "|" + f"{rule}|" * len(heads) + "\n")
+    return "".join(lines)
+
+
+def table_markdown(results: Results, number: int) -> str:
+    """Write one of the paper's tables as Markdown, ours beside theirs.
+
+    Parameters
+    ----------
+    results : Results
+        What `load_results` read.
+    number : {1, 2, 5}
+        Which table.
+
+    Returns
+    -------
+    str
+        One row per network, width, data set and split, one column per condition. Every
+        cell reads "ours (theirs, difference)", with † where their number is doubtful
+        and * where they starred it, and with the marks of `compare_with_paper`.
+    """
+    table = compare_with_paper(results)
+    table = table[table["table"] == number]
+    quantities = {name: of for name, of in _QUANTITIES.items() if of[0] == number}
+    present = [name for name in CONDITIONS if name in set(table["condition"])]
+    columns = [(condition, name) for condition in present for name in quantities]
+    heads = ["network", "width", "data", "split"]
+    heads += [f"{_SHORT[name]} {quantities[of][1]}" for name, of in columns]
+    tests = rate_tests(results) if number == 2 else None
+    place = ["network", "width", "dataset", "split"]
+    rows, reasons = [], {}
+    for key, group in table.groupby(place, sort=False):
+        cells = group.set_index(["condition", "quantity"])
+        texts = {
+            (row["condition"], row["quantity"]): _cell(row)
+            for row in group.to_dict("records")
+        }
+        line = [*map(str, key), *(texts.get(column, "–") for column in columns)]
+        for condition in present:
+            found = "; ".join(
+                cells.loc[(condition, of), "doubt"]
+                for of in quantities
+                if (condition, of) in cells.index
+                and cells.loc[(condition, of), "doubt"]
+            )
+            if found:
+                name = " ".join([*map(str, key), condition])
+                reasons[name] = "; ".join(dict.fromkeys(found.split("; ")))
+        if tests is not None:
+            here = tests[(tests[place] == list(key)).all(axis=1)]
+            line.append(_alike_words(here))
+        rows.append(line)
+    if tests is not None:
+        heads.append("not shown to differ")
+    n_ours = int(table["paper"].notna().sum() / len(quantities))
+    seeds = "no"
+    if len(table):
+        seeds = f"{table['n_seeds'].min()} to {table['n_seeds'].max()}"
+    n_paper = len(paper_table(number))
+    notes = [f"{n_ours} of the paper's {n_paper} cells; means over {seeds} seeds."]
+    if tests is not None:
+        notes.append(
+            "Not shown to differ: two-sample Kolmogorov-Smirnov tests of unit rates,"
+            " adjusted p > 0.05 (Benjamini-Hochberg over the table), in so many of the"
+            f" seeds; no evidence of sameness. {_alike_note(tests)}"
+        )
+    if number == 5:
+        notes.append(
+            "\\* starred in the paper as not significantly different from 1, by a rule"
+            " it does not state."
+        )
+    notes += [
+        f"{mark} {words}" for name, (mark, words) in _MARKS.items() if table[name].any()
+    ]
+    notes += [f"† {cell}: {reason}" for cell, reason in reasons.items()]
+    title = f"Table {number}. {TABLES[number]}: ours (paper's, difference).\n\n"
+    lines = "".join(f"- {note}\n" for note in notes)
+    return f"{title}{markdown_table(heads, rows, ' --- ')}\n{lines}"
+
+
+def _cell(row: Mapping[str, object]) -> str:
+    digits = _QUANTITIES[str(row["quantity"])][2]
+    ours = f"{row['ours']:.{digits}f}" if np.isfinite(row["ours"]) else "none"
+    ours += "".join(mark for name, (mark, _) in _MARKS.items() if row[name])
+    if not np.isfinite(row["paper"]):
+        return ours
+    theirs = f"{row['paper']:.{digits}f}"
+    if row["starred"]:
+        theirs += "\\*"
+    if row["doubt"]:
+        theirs += "†"
+    if np.isfinite(row["difference"]):
+        theirs += f", {row['difference']:+.{digits}f}"
+    return f"{ours} ({theirs})"
+
+
+def _alike_words(tests: pd.DataFrame) -> str:
+    """Name the pairs of conditions that are not shown to differ."""
+    marks = [
+        f"{_SHORT[first]}/{_SHORT[second]} {(~differ).sum()} of {len(differ)}"
+        for (first, second), differ in tests.groupby(["first", "second"], sort=False)[
+            "shown_to_differ"
+        ]
+        if not differ.all()
+    ]
+    return "; ".join(marks) or ("all differ" if len(tests) else "–")
+
+
+def _alike_note(tests: pd.DataFrame) -> str:
+    """Count pairs that are not shown to differ, beside the paper's own finding."""
+    kinds = {
+        ("generalizing", True): "generalizing and memorizing",
+        ("random", True): "untrained and memorizing",
+        ("random", False): "untrained and generalizing",
+    }
+    groups = dict(
+        list(
+            tests.groupby(["first", tests["second"].isin(MEMORIZING)])[
+                "shown_to_differ"
             ]
-            rows.append([quantity, network, condition, *found])
-    rows.sort(
-        key=lambda row: (
-            list(_TOLERANCES).index(row[0]),
-            row[1],
-            CONDITIONS.index(row[2]),
         )
     )
-    heads = [
-        "quantity",
-        "network",
-        "condition",
-        "cells near",
-        "median difference",
-        "largest",
-        "SD over seeds",
+    counted = [
+        f"{words} {(~groups[kind]).sum()} of {len(groups[kind])}"
+        for kind, words in kinds.items()
+        if kind in groups
     ]
-    limits = ", ".join(f"{name} {limit:g}" for name, limit in _TOLERANCES.items())
-    trained = results.table.drop_duplicates(NETWORK_KEY)
-    trained = trained[trained["target_accuracy"].notna()]
-    reached = int((trained["stopped_by"] == "accuracy").sum())
-    n_aside = len(known[known["doubt"] == ""]) - len(sound)
-    aside = (
-        f", and {n_aside} of ours that stopped short or started without ImageNet's"
-        " weights" * bool(n_aside)
-    )
+    if not counted:
+        return ""
     return (
-        f"{reached} of {len(trained)} trained networks reached the paper's training"
-        " accuracy, where training stops; their validation accuracies are compared,"
-        " and rates on training samples. Doubtful cells of the paper are set"
-        f" aside{aside}. Near means within: {limits}. For small rates that is generous,"
-        " for untrained networks no more than an expected 0.5, and Fano factors repeat"
-        f" the rates: the differences say more.\n\n{markdown_table(heads, rows)}"
+        f"Over all rows not shown to differ: {', '.join(counted)}. The paper finds"
+        " untrained and generalizing networks significantly similar in many cases,"
+        " memorizing ones different in nearly all (its section 3.3.2)."
     )

@@ -1,6 +1,4 @@
-"""How a network comes to its weights: untrained, generalizing, or memorizing random
-labels in one of three ways.
-"""
+"""How a network comes to its weights: untrained, generalizing or memorizing."""
 
 from __future__ import annotations
 
@@ -11,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ann2neo.datasets import DataSet
+import ann2neo
+from ann2neo._checks import one_of, whole_number
 from ann2neo.errors import InputValueError
 from ann2neo.study.networks import (
     HIDDEN_LAYER,
@@ -70,9 +69,8 @@ def epoch_limit(network: str, condition: str) -> int:
     ... )
     (20, 4000)
     """
-    return (
-        _EPOCH_LIMITS_OF_LAST_LAYERS if condition.endswith("_last") else _EPOCH_LIMITS
-    )[network]
+    is_cheap = condition.endswith("_last")
+    return (_EPOCH_LIMITS_OF_LAST_LAYERS if is_cheap else _EPOCH_LIMITS)[network]
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +143,7 @@ class NetworkUnderStudy:
 
     def __init__(
         self,
-        data: DataSet,
+        data: ann2neo.DataSet,
         network: str,
         width: int,
         *,
@@ -155,19 +153,12 @@ class NetworkUnderStudy:
         import keras
         import tensorflow as tf
 
-        if max_epochs is not None and max_epochs < 1:
-            raise InputValueError(f"max_epochs must be at least 1, got {max_epochs}")
-        if precision not in PRECISIONS:
-            raise InputValueError(
-                f"unknown precision {precision!r}; there are {', '.join(PRECISIONS)}"
-            )
+        if max_epochs is not None:
+            whole_number(max_epochs, "max_epochs")
+        one_of(precision, PRECISIONS, "precision")
         x = data.inputs("train")
-        self.data, self.network, self.width, self.precision = (
-            data,
-            network,
-            width,
-            precision,
-        )
+        self.data, self.network, self.width = data, network, width
+        self.precision = precision
         self.model = build_network(network, width, x.shape[1:], data.n_classes)
         self._max_epochs = max_epochs
         self._built = weights_of(self.model)
@@ -198,19 +189,13 @@ class NetworkUnderStudy:
         memorization.
         """
         y = self.data.labels("train")
-        return (
-            np.random.default_rng([seed, 1]).permutation(y)
-            if condition in MEMORIZING
-            else y
-        )
+        if condition not in MEMORIZING:
+            return y
+        return np.random.default_rng([seed, 1]).permutation(y)
 
     def max_epochs(self, condition: str) -> int:
         """Most epochs of a training under a condition."""
-        return (
-            epoch_limit(self.network, condition)
-            if self._max_epochs is None
-            else self._max_epochs
-        )
+        return self._max_epochs or epoch_limit(self.network, condition)
 
     def initial_weights(self, seed: int) -> Weights:
         """Weights of the untrained network."""
@@ -225,7 +210,6 @@ class NetworkUnderStudy:
         *,
         cut_at: Checkpoint | None = None,
         checkpoint: Callable[[Checkpoint], None] | None = None,
-        after_epoch: Callable[[Progress], None] | None = None,
     ) -> TrainedNetwork:
         """Train the network under a condition; `model` holds the result.
 
@@ -242,8 +226,6 @@ class NetworkUnderStudy:
             Go on from here.
         checkpoint : callable, optional
             Gets a `Checkpoint` after every epoch.
-        after_epoch : callable, optional
-            Gets the `Progress` after every epoch.
 
         Returns
         -------
@@ -255,47 +237,37 @@ class NetworkUnderStudy:
         InputValueError
             If the condition does not apply, or `generalizing` is missing.
         """
-        if condition not in conditions_of(self.network):
-            raise InputValueError(
-                f"unknown condition {condition!r}; {self.network} has"
-                f" {conditions_of(self.network)}"
-            )
+        one_of(condition, conditions_of(self.network), "condition")
+        start = self.initial_weights(seed)
         if condition in {"mem_retrain_last", "mem_retrain_all"}:
             if generalizing is None:
                 raise InputValueError(
                     f"{condition} starts from a generalizing network; pass its weights"
                 )
             start = generalizing
-        else:
-            start = self.initial_weights(seed)
         self._learner.set_weights(start if cut_at is None else cut_at.weights)
-        labels = self.labels(condition, seed)
+        labels, n = self.labels(condition, seed), self._n_train
         target = target_accuracy(self.network, self.width, self.data.name, condition)
         progress, stopped_by = Progress(0, 0.0), "untrained"
         if condition != "random":
 
-            def epoch_done(reached: Progress) -> None:
+            def keep(reached: Progress) -> None:
                 if checkpoint is not None:
                     checkpoint(Checkpoint(weights_of(self._learner), reached))
-                if after_epoch is not None:
-                    after_epoch(reached)
 
             trainer, x = self._trainer_of(condition)
             progress = trainer.train(
                 x,
-                labels[: self._n_train],
+                labels[:n],
                 max_epochs=self.max_epochs(condition),
                 target_accuracy=target,
                 seed=seed,
                 done=None if cut_at is None else cut_at.progress,
-                after_epoch=epoch_done,
+                after_epoch=keep,
             )
-            stopped_by = (
-                "accuracy"
-                if target is not None and progress.accuracy >= target
-                else "epoch limit"
-            )
-        n, weights = self._n_train, weights_of(self._learner)
+            reached = target is not None and progress.accuracy >= target
+            stopped_by = "accuracy" if reached else "epoch limit"
+        weights = weights_of(self._learner)
         self.model.set_weights(weights)
         return TrainedNetwork(
             condition,
@@ -315,21 +287,18 @@ class NetworkUnderStudy:
         """
         if self._body.weights and not condition.endswith("_last"):
             return self._trainer, self._x[: self._n_train]
-        return self._head_trainer, (
-            self._features() if self._features_fit else self._x[: self._n_train]
-        )
+        if self._features_fit:
+            return self._head_trainer, self._features()
+        return self._head_trainer, self._x[: self._n_train]
 
     def _features(self) -> Any:
         """What the frozen layers make of the samples trained on."""
         import tensorflow as tf
 
         # Filled in place: joined from parts, the features would be in memory twice.
-        shape, dtype = (
-            (self._n_train, *self._body.output_shape[1:]),
-            self._body.layers[-1].compute_dtype,
-        )
-        features = tf.Variable(tf.zeros(shape, dtype))
+        shape = (self._n_train, *self._body.output_shape[1:])
+        features = tf.Variable(tf.zeros(shape, self._body.layers[-1].compute_dtype))
         for start in range(0, self._n_train, _FEATURE_BATCH):
-            stop = min(start + _FEATURE_BATCH, self._n_train)
-            features[start:stop].assign(self._body(self._x[start:stop], training=False))
+            part = slice(start, min(start + _FEATURE_BATCH, self._n_train))
+            features[part].assign(self._body(self._x[part], training=False))
         return features.value()

@@ -6,19 +6,15 @@ from __future__ import annotations
 
 import logging
 import os
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ann2neo.analysis.networks.summarize import summarize
-from ann2neo.analysis.units.analyze import analyze
-from ann2neo.datasets import load_dataset
+import ann2neo
 from ann2neo.errors import OutputError, OutputExistsError
-from ann2neo.io.nwb.writer import write_nwb
-from ann2neo.probe.record import Probe
-from ann2neo.recording import Recording
-from ann2neo.study.conditions import NetworkUnderStudy, TrainedNetwork
+from ann2neo.study.conditions import NetworkUnderStudy
 from ann2neo.study.networks import HIDDEN_LAYER
 from ann2neo.study.runs import record_network
 
@@ -26,15 +22,17 @@ __all__ = ["demo_text", "run_demo"]
 
 _log = logging.getLogger(__name__)
 
-_CONDITIONS = ("random", "generalizing", "mem_random_last")
-_WORDS = {
+_CONDITIONS = {
     "random": "untrained",
     "generalizing": "generalizing",
     "mem_random_last": "memorizing",
 }
+"""Conditions of the study, and their names in the table."""
+
 _WIDTH = 64
 _EPOCHS = {"digits": 1000}
 _EPOCHS_ELSEWHERE = 200
+_WORDS = 3
 _HEADINGS = {
     "network": "network",
     "split": "samples",
@@ -87,15 +85,10 @@ def run_demo(
     files = {condition: folder / f"{condition}.nwb" for condition in _CONDITIONS}
     there = [str(path) for path in files.values() if path.exists()]
     if there and not overwrite:
-        verb = "exists" if len(there) == 1 else "exist"
-        msg = (
-            f"{', '.join(there)} {verb} already; pass overwrite=True (--overwrite) to"
-            " replace"
-        )
         raise OutputExistsError(
-            msg
-            + " the files of an earlier demonstration, or choose another folder with"
-            " --out"
+            f"{', '.join(there)} {'exists' if len(there) == 1 else 'exist'} already;"
+            " pass overwrite=True (--overwrite) to replace the files of an earlier"
+            " demonstration, or choose another folder with --out"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -104,41 +97,33 @@ def run_demo(
             f"the folder {folder} cannot be made: {error.strerror}; choose another with"
             " --out"
         ) from error
-    data = load_dataset(dataset)
+    data = ann2neo.load_dataset(dataset)
     bench = NetworkUnderStudy(
         data, "MLP", _WIDTH, max_epochs=_EPOCHS.get(data.name, _EPOCHS_ELSEWHERE)
     )
-    probe = Probe(bench.model, HIDDEN_LAYER)
-    tables = []
-    for condition in _CONDITIONS:
-        _log.info(
-            "%s: training and recording the %s network", data.name, _WORDS[condition]
-        )
+    probe = ann2neo.Probe(bench.model, HIDDEN_LAYER)
+    tables, stored = [], []
+    for condition, name in _CONDITIONS.items():
+        _log.info("%s: training and recording the %s network", data.name, name)
         network = bench.bring_into(condition, seed)
-        recording = record_network(probe, bench, network)
-        tables.append(_rows(recording, network))
-        write_nwb(recording, files[condition], overwrite=overwrite)
+        recordings = [record_network(probe, bench, network)]
+        ann2neo.write_nwb(recordings[0], files[condition], overwrite=overwrite)
         if condition == "generalizing":
-            stored = _rows(
-                record_network(probe, bench, network, shuffle=False), network
-            )
-    return pd.concat([*tables, stored], ignore_index=True)
-
-
-def _rows(recording: Recording, network: TrainedNetwork) -> pd.DataFrame:
-    rows = summarize(analyze(recording)).rename(columns={"phase": "split"})
-    accuracy = rows["split"].map(
-        {"train": network.accuracy_train, "test": network.accuracy_test}
-    )
-    return rows.assign(network=_WORDS[network.condition], accuracy=accuracy)
+            recordings.append(record_network(probe, bench, network, shuffle=False))
+        for recording, rows in zip(recordings, (tables, stored), strict=False):
+            table = ann2neo.summarize(ann2neo.analyze(recording))
+            table = table.rename(columns={"phase": "split"})
+            accuracies = {
+                "train": network.accuracy_train,
+                "test": network.accuracy_test,
+            }
+            accuracy = table["split"].map(accuracies)
+            rows.append(table.assign(network=name, accuracy=accuracy))
+    return pd.concat([*tables, *stored], ignore_index=True)
 
 
 def demo_text(table: pd.DataFrame, out: str | os.PathLike[str]) -> str:
-    """The table of a demonstration, what it shows, and what to open next."""
-    shown = [
-        [_cell(name, row[name]) for name in _HEADINGS]
-        for row in table.to_dict("records")
-    ]
+    """Write the table of a demonstration, what it shows, and what to open next."""
     random = table[table["order"] == "random"].set_index(["network", "split"])[
         "mean_firing_rate"
     ]
@@ -150,7 +135,7 @@ def demo_text(table: pd.DataFrame, out: str | os.PathLike[str]) -> str:
     file = Path(out) / "generalizing.nwb"
     return "\n".join(
         [
-            _aligned([list(_HEADINGS.values()), *shown], rule_before=len(shown) - 1),
+            _aligned(table),
             "",
             (
                 f"A sample activates {generalizing:.0%} of the generalizing network,"
@@ -178,58 +163,32 @@ def demo_text(table: pd.DataFrame, out: str | os.PathLike[str]) -> str:
     )
 
 
+def _aligned(table: pd.DataFrame) -> str:
+    """The columns side by side, words to the left and numbers to the right; a rule
+    above the rows of stored order, which are the last two.
+    """
+    heads = [textwrap.wrap(head, 10) for head in _HEADINGS.values()]
+    depth = max(map(len, heads))
+    lines = [*zip(*([""] * (depth - len(head)) + head for head in heads), strict=True)]
+    lines += [
+        tuple(_cell(name, row[name]) for name in _HEADINGS)
+        for row in table.to_dict("records")
+    ]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    texts = [
+        "  ".join(
+            cell.ljust(width) if place < _WORDS else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join([*texts[:depth], rule, *texts[depth:-2], rule, *texts[-2:]])
+
+
 def _cell(name: str, value: Any) -> str:
     if isinstance(value, str):
         return value
     if name in {"accuracy", "silent_share"}:
         return f"{100 * value:.1f} %"
     return f"{value:.1f} %" if name.endswith("percent") else f"{value:.3f}"
-
-
-def _aligned(rows: list[list[str]], rule_before: int) -> str:
-    """Columns side by side: words to the left, numbers to the right; headings broken
-    over lines.
-    """
-    heads = [_broken(head) for head in rows[0]]
-    depth = max(len(head) for head in heads)
-    lines = [
-        [
-            head[i - depth + len(head)] if i >= depth - len(head) else ""
-            for head in heads
-        ]
-        for i in range(depth)
-    ]
-    widths = [
-        max(len(line[i]) for line in [*lines, *rows[1:]]) for i in range(len(heads))
-    ]
-    words = 3
-
-    def join(line: list[str]) -> str:
-        cells = [
-            c.ljust(w) if i < words else c.rjust(w)
-            for i, (c, w) in enumerate(zip(line, widths, strict=True))
-        ]
-        return "  ".join(cells).rstrip()
-
-    rule = "  ".join("-" * width for width in widths)
-    body = [join(row) for row in rows[1:]]
-    return "\n".join(
-        [
-            *(join(line) for line in lines),
-            rule,
-            *body[: rule_before - 1],
-            rule,
-            *body[rule_before - 1 :],
-        ]
-    )
-
-
-def _broken(heading: str) -> list[str]:
-    """A heading in lines of at most ten letters, where its words allow it."""
-    lines: list[str] = []
-    for word in heading.split():
-        if lines and len(lines[-1]) + 1 + len(word) <= 10:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    return lines

@@ -1,54 +1,49 @@
-"""Firing rates while a network trains on true labels and then on random ones: the
-paper's figure 5.
-"""
+"""Firing rates while labels switch from true to random: the paper's figure 5."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ann2neo._files import complete_file
-from ann2neo.datasets import load_dataset
+import ann2neo
+from ann2neo._checks import one_of, whole_number
+from ann2neo._files import complete_text
 from ann2neo.errors import InputValueError
-from ann2neo.monitor import SpikeMonitor
 from ann2neo.study.conditions import NetworkUnderStudy
 from ann2neo.study.networks import HIDDEN_LAYER
-from ann2neo.study.results import SWITCHES, locked, open_folder
+from ann2neo.study.results import CURVE_KEY, SWITCHES, locked, open_folder
 from ann2neo.study.training import BATCH_SIZE, LEARNING_RATE
 
-__all__ = ["Switch", "find_change", "run_dynamics", "switches_table", "training_curve"]
+__all__ = [
+    "Change",
+    "find_change",
+    "rate_changes",
+    "run_dynamics",
+    "switches_table",
+    "training_curve",
+]
 
 _log = logging.getLogger(__name__)
+_EPOCHS = 10
 
 
-@dataclass(frozen=True)
-class Switch:
-    """A change of level in a curve.
-
-    Parameters
-    ----------
-    index : int
-        First value after the change.
-    statistic : float
-        Largest cumulative sum of deviations from the mean, in long-run standard
-        deviations.
-    pvalue : float
-        Of no change of level.
-    """
+class Change(NamedTuple):
+    """A change of level in a curve: the first value after it, the test of no change."""
 
     index: int
     statistic: float
     pvalue: float
 
 
-def find_change(curve: npt.ArrayLike) -> Switch:
+def find_change(curve: npt.ArrayLike) -> Change:
     """Find the change of level in an autocorrelated curve by the CUSUM test.
 
     Parameters
@@ -58,7 +53,7 @@ def find_change(curve: npt.ArrayLike) -> Switch:
 
     Returns
     -------
-    Switch
+    Change
         Where the level most likely changed, and the test of whether it did.
 
     Raises
@@ -97,12 +92,12 @@ def find_change(curve: npt.ArrayLike) -> Switch:
     residuals = np.concatenate(
         [values[:index] - values[:index].mean(), values[index:] - values[index:].mean()]
     )
+    largest = np.abs(deviation).max()
     spread = np.sqrt(_long_run_variance(residuals) * n)
-    if spread == 0:
-        changed = bool(np.abs(deviation).max() > 0)
-        return Switch(index, float("inf") if changed else 0.0, 0.0 if changed else 1.0)
-    statistic = float(np.abs(deviation).max() / spread)
-    return Switch(index, statistic, float(kstwobign.sf(statistic)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # A step without noise has an infinite statistic, a constant has none.
+        statistic = float(np.nan_to_num(largest / spread, posinf=np.inf))
+    return Change(index, statistic, float(kstwobign.sf(statistic)))
 
 
 def _long_run_variance(residuals: npt.NDArray[np.float64]) -> float:
@@ -115,11 +110,8 @@ def _long_run_variance(residuals: npt.NDArray[np.float64]) -> float:
     bandwidth = 1.1447 * (4 * rho**2 / (1 - rho**2) ** 2 * n) ** (1 / 3)
     total = variance
     for lag in range(1, min(int(bandwidth), n - 1) + 1):
-        total += (
-            2
-            * (1 - lag / (bandwidth + 1))
-            * float(residuals[lag:] @ residuals[:-lag] / n)
-        )
+        weight = 1 - lag / (bandwidth + 1)
+        total += 2 * weight * float(residuals[lag:] @ residuals[:-lag] / n)
     return max(total, 0.0)
 
 
@@ -153,38 +145,32 @@ def training_curve(
     """
     import keras
 
-    if true_epochs < 1 or random_epochs < 1:
-        raise InputValueError(
-            f"the curve needs 1 or more epochs on either side, got {true_epochs} and"
-            f" {random_epochs}"
-        )
-    if retrain not in {"all", "last"}:
-        raise InputValueError(f"retrain must be 'all' or 'last', got {retrain!r}")
+    for name, n_epochs in (("true", true_epochs), ("random", random_epochs)):
+        whole_number(n_epochs, f"{name}_epochs")
+    one_of(retrain, ("all", "last"), "retrain")
     data, model = bench.data, bench.model
-    model.set_weights(bench.initial_weights(seed))
-    monitor = SpikeMonitor(
-        data.inputs("train"),
-        data.inputs("test"),
-        HIDDEN_LAYER,
-        every="batch",
-        seed=seed,
-    )
     x = data.inputs("train")
-    parts: list[pd.DataFrame] = []
+    model.set_weights(bench.initial_weights(seed))
+    monitor = ann2neo.SpikeMonitor(
+        x, data.inputs("test"), HIDDEN_LAYER, every="batch", seed=seed
+    )
+    parts = []
     split = [layer.name for layer in model.layers].index(HIDDEN_LAYER)
-    trainable_before = (model.trainable, [layer.trainable for layer in model.layers])
+    frozen = model.layers[:split] if retrain == "last" else []
+    trainable = [layer.trainable for layer in frozen]
     try:
-        for condition, n_epochs in (
-            ("generalizing", true_epochs),
-            ("mem_random_last", random_epochs),
+        for part, (labels, condition, n_epochs) in enumerate(
+            [
+                ("true", "generalizing", true_epochs),
+                ("random", "mem_random_last", random_epochs),
+            ]
         ):
-            if condition != "generalizing" and retrain == "last":
-                for layer in model.layers[:split]:
-                    layer.trainable = False
+            for layer in frozen:
+                layer.trainable = part == 0
             model.compile(
                 keras.optimizers.SGD(LEARNING_RATE), "sparse_categorical_crossentropy"
             )
-            with _seeded(seed + len(parts)):
+            with _seeded(seed + part):
                 model.fit(
                     x,
                     bench.labels(condition, seed),
@@ -194,27 +180,22 @@ def training_curve(
                     verbose=0,
                     callbacks=[monitor],
                 )
-            history = monitor.history
-            part = history[history["batch"] >= 0].assign(
-                labels="true" if condition == "generalizing" else "random"
-            )
-            parts.append(
-                part.assign(epoch=part["epoch"] + (true_epochs if parts else 0))
-            )
+            history = monitor.history[monitor.history["batch"] >= 0]
+            epoch = history["epoch"] + part * true_epochs
+            parts.append(history.assign(labels=labels, epoch=epoch))
     finally:
-        model.trainable = trainable_before[0]
-        for layer, trainable in zip(model.layers, trainable_before[1], strict=True):
-            layer.trainable = trainable
+        for layer, before in zip(frozen, trainable, strict=True):
+            layer.trainable = before
     return pd.concat(parts, ignore_index=True)
 
 
 def switches_table(curve: pd.DataFrame) -> pd.DataFrame:
-    """Where the switch of labels is found in a training curve.
+    """Find the switch of labels in a training curve.
 
     Parameters
     ----------
     curve : pandas.DataFrame
-        What `training_curve` returned.
+        What `training_curve` returned; columns of `CURVE_KEY` go into the table.
 
     Returns
     -------
@@ -225,22 +206,23 @@ def switches_table(curve: pd.DataFrame) -> pd.DataFrame:
         its random start, is not looked at.
     """
     rows = []
+    key = [name for name in CURVE_KEY if name in curve]
     for split, part in curve.groupby("split", sort=False):
         n_batches = int(part["batch"].max()) + 1
-        rate = part["mean_firing_rate"].to_numpy()
-        true_switch = int((part["labels"] == "true").sum())
-        found = find_change(rate[n_batches:])
-        off = (found.index + n_batches - true_switch) / n_batches
+        switch = int((part["labels"] == "true").sum())
+        change = find_change(part["mean_firing_rate"].to_numpy()[n_batches:])
+        off = (change.index + n_batches - switch) / n_batches
         rows.append(
             {
+                **part[key].iloc[0],
                 "split": split,
                 "batches_per_epoch": n_batches,
-                "switch": true_switch,
-                "found": found.index + n_batches,
+                "switch": switch,
+                "found": change.index + n_batches,
                 "epochs_off": off,
-                "statistic": found.statistic,
-                "pvalue": found.pvalue,
-                "within_one_epoch": bool(found.pvalue <= 0.05 and abs(off) <= 1),
+                "statistic": change.statistic,
+                "pvalue": change.pvalue,
+                "within_one_epoch": bool(change.pvalue <= 0.05 and abs(off) <= 1),
             }
         )
     return pd.DataFrame(rows)
@@ -275,8 +257,7 @@ def run_dynamics(
     pandas.DataFrame
         All rows of ``dynamics.csv``.
     """
-    folder = Path(out)
-    data = load_dataset(dataset)
+    folder, data = Path(out), ann2neo.load_dataset(dataset)
     open_folder(folder, None)
     with locked(folder):
         (folder / "dynamics").mkdir(exist_ok=True)
@@ -293,47 +274,64 @@ def run_dynamics(
                         true_epochs=true_epochs,
                         random_epochs=random_epochs,
                         retrain=retrain,
+                    ).assign(
+                        dataset=data.name,
+                        network=network,
+                        width=width,
+                        retrain=retrain,
+                        seed=seed,
                     )
-                    key = {
-                        "dataset": data.name,
-                        "network": network,
-                        "width": width,
-                        "retrain": retrain,
-                        "seed": seed,
-                    }
-                    with complete_file(path, overwrite=True) as partial:
-                        curve.assign(**key).to_csv(partial, index=False)
+                    complete_text(path, curve.to_csv(index=False), overwrite=True)
                 _log.info("%s: the curve is in %s", name, path)
-        return _write_switches(folder)
-
-
-def _write_switches(folder: Path) -> pd.DataFrame:
-    key = ["dataset", "network", "width", "retrain", "seed"]
-    parts = []
-    for path in sorted((folder / "dynamics").glob("*.csv")):
-        curve = pd.read_csv(path)
-        parts.append(
-            switches_table(curve).assign(**{name: curve[name].iloc[0] for name in key})
-        )
-    table = pd.concat(parts, ignore_index=True)
-    table = table[[*key, *(name for name in table if name not in key)]]
-    with complete_file(folder / SWITCHES, overwrite=True) as partial:
-        table.to_csv(partial, index=False)
+        curves = [
+            pd.read_csv(path) for path in sorted((folder / "dynamics").glob("*.csv"))
+        ]
+        table = pd.concat(map(switches_table, curves), ignore_index=True)
+        complete_text(folder / SWITCHES, table.to_csv(index=False), overwrite=True)
     return table
 
 
-class _seeded:  # noqa: N801
+def rate_changes(curves: pd.DataFrame) -> pd.DataFrame:
+    """Measure how far mean firing rates move while labels stay as they are.
+
+    Parameters
+    ----------
+    curves : pandas.DataFrame
+        Training curves as `collect_results` thins them: `CURVE_KEY`, ``labels``,
+        ``epoch``, ``mean_firing_rate``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per curve and split: ``before``, the mean rate of the last epoch of true
+        labels minus that of the second, since the first leaves the untrained state;
+        ``at_switch``, that of the second ten epochs of random labels minus that of the
+        last of true ones; and ``after``, that of the last ten epochs minus that of the
+        second ten. NaN where there are no such epochs.
+    """
+    rows = []
+    for key, curve in curves.groupby(CURVE_KEY):
+        epoch, rate = curve["epoch"].floordiv(1), curve["mean_firing_rate"]
+        true, random = curve["labels"] == "true", curve["labels"] == "random"
+        settled, end = epoch[random].min() + _EPOCHS, epoch[random].max() + 1
+        first = rate[true & (epoch == 1)].mean()
+        last = rate[true & (epoch == epoch[true].max())].mean()
+        second = rate[random & epoch.between(settled, settled + _EPOCHS - 1)].mean()
+        late = rate[random & (epoch >= max(end - _EPOCHS, settled + _EPOCHS))]
+        after = late.mean() - second if end >= settled + 2 * _EPOCHS else np.nan
+        rows.append((*key, last - first, second - last, after))
+    return pd.DataFrame(rows, columns=[*CURVE_KEY, "before", "at_switch", "after"])
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
     """Seed NumPy's and Keras' global draws for a training, and put NumPy's back."""
+    import keras
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-
-    def __enter__(self) -> None:
-        import keras
-
-        # Keras shuffles by the global generator.
-        self._numpy = np.random.get_state()  # noqa: NPY002
-        keras.utils.set_random_seed(self._seed)
-
-    def __exit__(self, *error: object) -> None:
-        np.random.set_state(self._numpy)  # noqa: NPY002
+    # Keras shuffles by the global generator.
+    state = np.random.get_state()  # noqa: NPY002
+    keras.utils.set_random_seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002

@@ -1,51 +1,174 @@
-"""The paper's eight hypotheses, tested on trained networks; each can come out for,
-against, or undecided.
+"""The paper's eight hypotheses, tested on trained networks.
+
+Each can come out for, against, or undecided.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from ann2neo.study.claims import (
-    AGAINST,
-    DIFFERS,
-    H1,
-    H2,
-    H3,
-    H4,
-    H5,
-    H6,
-    H6_FROZEN,
-    H7,
-    H8,
-    MARGIN_RATE,
-    SUPPORTED,
-    UNDECIDED,
-    Claim,
-    Finding,
-    finding,
-)
-from ann2neo.study.conditions import MEMORIZING
-from ann2neo.study.markdown import markdown_table
+from ann2neo.errors import InputValueError
+from ann2neo.study.comparison import markdown_table, split_tests
+from ann2neo.study.conditions import CONDITIONS, MEMORIZING
 from ann2neo.study.networks import NETWORKS
-from ann2neo.study.paired import PairedEffect, paired_effect
-from ann2neo.study.paper_tables import split_tests
 from ann2neo.study.published import KEY, doubtful_cells, paper_table
 from ann2neo.study.results import CLUSTER_KEY, Results, stopped_short
 
-__all__ = ["findings_table", "hypotheses_markdown", "judge_hypotheses", "without_short"]
+__all__ = [
+    "AGAINST",
+    "DIFFERS",
+    "SUPPORTED",
+    "UNDECIDED",
+    "PairedEffect",
+    "hypotheses",
+    "hypotheses_markdown",
+    "paired_effect",
+    "without_short",
+]
 
+SUPPORTED, AGAINST = "supported", "against"
+UNDECIDED = "cannot be decided with these cells"
+DIFFERS = "kinds of memorizing differ"
+
+_MARGIN_RATE = 0.02
 _MOST_UNDECIDED = 5
+_NAN = float("nan")
 
 
-def judge_hypotheses(
-    results: Results, dynamics: pd.DataFrame | None = None
-) -> list[Finding]:
+class PairedEffect(NamedTuple):
+    """Median difference of pairs: estimate, interval, p-value, number of pairs."""
+
+    estimate: float = _NAN
+    low: float = _NAN
+    high: float = _NAN
+    pvalue: float = _NAN
+    n: int = 0
+
+    def detectable(self, level: float = 0.95) -> float:
+        """About the effect that so many pairs, scattering as these do, find four times
+        in five.
+        """
+        from scipy.stats import norm
+
+        limit = norm.ppf((1 + level) / 2)
+        return float((self.high - self.low) / 2 * (limit + norm.ppf(0.8)) / limit)
+
+
+class _Claim(NamedTuple):
+    """A hypothesis, or a part of it, as a claim about the sign of an effect.
+
+    Sign 0 claims that the effect is nearly 0; effects within the margin count as none.
+    """
+
+    number: int
+    statement: str
+    effect_is: str
+    paper: str
+    sign: int
+    remark: str = ""
+    margin: float = 0.0
+
+
+_CLAIMS = {
+    "H1": _Claim(
+        1,
+        "Memorizing networks fire less than generalizing ones.",
+        "mean firing rate, memorizing minus generalizing",
+        "strongly confirmed",
+        -1,
+    ),
+    "H2": _Claim(
+        2,
+        "The Poisson model fits generalizing and random networks better than memorizing"
+        " ones.",
+        "share of units that reject a Poisson process by the test of their Fano factor,"
+        " memorizing minus the others",
+        "strongly rejected",
+        +1,
+        "In random order the Fano factor is 1 - rate, so that a unit that fires less"
+        " lies nearer to a Poisson process, whatever was learned: this repeats"
+        " hypothesis 1.",
+        0.05,
+    ),
+    "H3": _Claim(
+        3,
+        "Memorizing networks move further from untrained ones than generalizing"
+        " networks do.",
+        "distance of mean firing rates from the untrained network of the seed,"
+        " memorizing minus generalizing",
+        "strongly confirmed",
+        +1,
+    ),
+    "H4": _Claim(
+        4,
+        "Firing rates vary more over the units of memorizing networks.",
+        "CV of firing rates in percent, memorizing minus generalizing",
+        "weakly rejected",
+        +1,
+        "The CV of rates grows as their mean falls, whatever their spread.",
+    ),
+    "H5": _Claim(
+        5,
+        "In wider networks memorizing and generalizing are harder to tell apart.",
+        "slope on log2 width of the distance of mean firing rates, generalizing to"
+        " memorizing",
+        "weakly confirmed",
+        -1,
+        "Wider networks were also trained to memorize more, as in the paper (the MLP 30"
+        " to 48 % of the samples at width 64 and 99 to 100 % at 512), so that width and"
+        " accuracy are not told apart.",
+    ),
+    "H6": _Claim(
+        6,
+        "Memorizing by more layers brings memorizing and generalizing closer.",
+        "distance of mean firing rates, generalizing to memorizing, when all layers are"
+        " retrained minus the last two",
+        "weakly confirmed",
+        -1,
+    ),
+    "H6 frozen": _Claim(
+        6,
+        "A deeper network whose earlier layers are frozen brings memorizing and"
+        " generalizing closer.",
+        "distance of mean firing rates, generalizing to memorizing, in the deeper"
+        " network minus the less deep one",
+        "stays distinct",
+        -1,
+        "Only networks trained on the same data set, width and seed are compared, so"
+        " that depth is not data.",
+    ),
+    "H7": _Claim(
+        7,
+        "Firing rates are the same on training and test samples.",
+        f"mean firing rate, test minus training; the same means within {_MARGIN_RATE}",
+        "strongly confirmed",
+        0,
+        "Equivalence is shown by an interval inside the margin, not by a test that does"
+        " not reject.",
+        _MARGIN_RATE,
+    ),
+    "H8": _Claim(
+        8,
+        "The switch from true to random labels shows as a change point of the mean"
+        " firing rate.",
+        "share of trainings whose change point lies within one epoch of the switch,"
+        " above one half",
+        "strongly confirmed",
+        +1,
+        "That rates are stable otherwise is the other half of the paper's hypothesis,"
+        " which is not judged here: how far they move stands below.",
+    ),
+}
+
+
+def hypotheses(results: Results, switches: pd.DataFrame | None = None) -> pd.DataFrame:
     """Test the paper's hypotheses.
 
     Parameters
@@ -53,74 +176,317 @@ def judge_hypotheses(
     results : Results
         What `load_results` read. A replicate is a trained network with its partners of
         the same data set, architecture, width and seed; never a unit.
-    dynamics : pandas.DataFrame, optional
-        What `switches_table` made, for hypothesis 8.
+    switches : pandas.DataFrame, optional
+        What `load_switches` read, for hypothesis 8.
 
     Returns
     -------
-    list of Finding
-        One or more per hypothesis.
+    pandas.DataFrame
+        One row per hypothesis and part of it: ``number``, ``part``, ``statement``,
+        ``effect_is``, ``effect`` with its interval ``low, high`` (95 %; H7: 90 %), the
+        number ``n`` of replicates, the two-sided ``pvalue`` of no effect, ``verdict``,
+        the verdict of the ``paper``, ``smallest_effect``, about the effect that so many
+        replicates find four times in five (where undecided), and a ``remark``.
     """
-    train = results.table[results.table["split"] == "train"]
+    train, test = (
+        results.table[results.table["split"] == split] for split in ("train", "test")
+    )
     rates = _by_condition(train, "mean_firing_rate")
-    kinds = [name for name in MEMORIZING if name in rates]
-    gap = pd.DataFrame(
-        {
-            name: (rates["generalizing"] - rates[name]).abs()
-            for name in kinds
-            if "generalizing" in rates
-        }
-    )
-    findings = [
-        *_each_kind(H1, rates, kinds, lambda mem, gen: mem - gen),
-        *_of_poisson(train),
-    ]
-    findings += _of_random(rates, kinds)
     variation = _by_condition(train, "cv_firing_rate_percent")
-    findings += _each_kind(
-        H4,
-        variation,
-        kinds,
-        lambda mem, gen: mem - gen,
-        _spread_remark(rates, variation, kinds),
-    )
-    findings += [_width(gap), *_depth(gap), *_splits(results), _switches(dynamics)]
-    return findings
-
-
-def findings_table(findings: list[Finding]) -> pd.DataFrame:
-    """Findings as a table, a row each."""
-    return pd.DataFrame(findings)
+    poisson = _by_condition(train, "fano_rejected_share")
+    kinds = [name for name in MEMORIZING if rates[name].notna().any()]
+    moved = rates.sub(rates["random"], axis=0).abs()
+    gap = rates[[*MEMORIZING]].sub(rates["generalizing"], axis=0).abs()
+    rows = [
+        *_each_kind("H1", rates, kinds),
+        _finding(
+            "H2",
+            poisson[[*MEMORIZING]].mean(axis=1)
+            - poisson[["generalizing", "random"]].mean(axis=1),
+        ),
+        *_each_kind("H3", moved, kinds),
+        *_each_kind("H4", variation, kinds, _spread_remark(rates, variation, kinds)),
+        _finding("H5", _slopes(gap)),
+        _finding("H6", gap["mem_retrain_all"] - gap["mem_retrain_last"], "all layers"),
+        _finding("H6 frozen", _deeper(gap), "earlier layers frozen"),
+        *_splits(results, _by_condition(test, "mean_firing_rate") - rates),
+        _switch(switches),
+    ]
+    return pd.DataFrame(rows)
 
 
 def without_short(results: Results) -> Results | None:
-    """The networks that reached the accuracy they were to be trained to; None where all
-    did, or none.
+    """Keep the networks that reached the accuracy they were trained to.
+
+    None where all did, or none.
     """
     short = stopped_short(results.table)
-    return (
-        None
-        if short.all() or not short.any()
-        else replace(results, table=results.table[~short])
-    )
+    if short.all() or not short.any():
+        return None
+    return replace(results, table=results.table[~short])
 
 
-def hypotheses_markdown(
-    findings: list[Finding], reached: list[Finding] | None = None
-) -> str:
-    """Findings as Markdown: a table, then what they measure and what to keep in mind.
+def paired_effect(differences: npt.ArrayLike, level: float = 0.95) -> PairedEffect:
+    """Estimate the median of paired differences.
 
     Parameters
     ----------
-    findings : list of Finding
-        What `judge_hypotheses` found.
-    reached : list of Finding, optional
-        What it finds `without_short`, for a column of its own.
+    differences : array_like of float, shape (n_pairs,)
+        One difference per pair.
+    level : float, default 0.95
+        Level of the interval.
+
+    Returns
+    -------
+    PairedEffect
+        The estimate of Hodges and Lehmann, the median of the means of all pairs of
+        differences; the interval of Wilcoxon's signed ranks (Bauer 1972, J Am Stat
+        Assoc 67:687), infinite where there are too few pairs for the level; and the
+        two-sided p-value of the same test.
+
+    Raises
+    ------
+    InputValueError
+        If there is no pair, or a difference is not finite.
+
+    Examples
+    --------
+    >>> effect = paired_effect([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    >>> effect.estimate, effect.low, effect.high, effect.pvalue
+    (3.5, 1.0, 6.0, 0.03125)
+    """
+    from scipy.stats import wilcoxon
+
+    values = np.asarray(differences, np.float64)
+    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
+        raise InputValueError(
+            "paired differences must be one or more finite numbers, got"
+            f" {differences!r}"
+        )
+    n = len(values)
+    first, second = np.triu_indices(n)
+    means = np.sort((values[first] + values[second]) / 2)
+    # The distribution of the sum of positive ranks: every rank counts or does not,
+    # half the time each.
+    chances = np.ones(1)
+    for rank in range(1, n + 1):
+        chances = np.convolve(chances, np.r_[0.5, np.zeros(rank - 1), 0.5])
+    k = int((2 * np.cumsum(chances) <= 1 - level).sum())
+    low, high = (means[k - 1], means[len(means) - k]) if k else (-np.inf, np.inf)
+    pvalue = float(wilcoxon(values).pvalue) if values.any() else 1.0
+    return PairedEffect(float(np.median(means)), float(low), float(high), pvalue, n)
+
+
+def _finding(
+    name: str,
+    differences: pd.Series | PairedEffect,
+    part: str = "",
+    remark: str | None = None,
+    level: float = 0.95,
+    verdict: str | None = None,
+) -> dict[str, Any]:
+    """Judge a claim by paired differences, or by an effect already estimated."""
+    claim, effect = _CLAIMS[name], differences
+    if not isinstance(effect, PairedEffect):
+        known = effect.dropna().to_numpy()
+        effect = paired_effect(known, level) if len(known) else PairedEffect()
+    verdict = verdict or _verdict(claim, effect)
+    return {
+        "number": claim.number,
+        "part": part,
+        "statement": claim.statement,
+        "effect_is": claim.effect_is,
+        "effect": effect.estimate,
+        "low": effect.low,
+        "high": effect.high,
+        "n": effect.n,
+        "pvalue": effect.pvalue,
+        "verdict": verdict,
+        "paper": claim.paper,
+        "smallest_effect": effect.detectable(level) if verdict == UNDECIDED else _NAN,
+        "remark": claim.remark if remark is None else remark,
+    }
+
+
+def _verdict(claim: _Claim, effect: PairedEffect) -> str:
+    """For: the interval lies on the claimed side of 0, or inside the margin where no
+    effect is claimed. Against: it lies wholly elsewhere.
+    """
+    low, high, margin = effect.low, effect.high, claim.margin
+    inside = -margin < low and high < margin
+    if claim.sign == 0:
+        supported, against = inside, low > margin or high < -margin
+    else:
+        ends = sorted((claim.sign * low, claim.sign * high))
+        supported, against = ends[0] > 0 and not inside, ends[1] < 0 or inside
+    if supported:
+        return SUPPORTED
+    return AGAINST if against else UNDECIDED
+
+
+def _by_condition(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """One row per data set, architecture, width and seed, one column per condition."""
+    table = rows.pivot_table(index=CLUSTER_KEY, columns="condition", values=column)
+    return table.reindex(columns=CONDITIONS)
+
+
+def _each_kind(
+    name: str, table: pd.DataFrame, kinds: list[str], remark: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """Memorizing minus generalizing: all kinds averaged, so that every generalizing
+    network counts once, then each kind.
+    """
+    differences = table[kinds].sub(table["generalizing"], axis=0)
+    parts = [_finding(name, differences[kind], kind, remark) for kind in kinds]
+    decided = {part["verdict"] for part in parts if _has_interval(part)}
+    # An average over kinds must not be taken for what each of them does.
+    verdict = DIFFERS if len(decided) > 1 else None
+    yield _finding(name, differences.mean(axis=1), "", remark=remark, verdict=verdict)
+    if len(kinds) > 1:
+        yield from parts
+
+
+def _has_interval(row: Mapping[str, Any]) -> bool:
+    return bool(np.isfinite([row["low"], row["high"]]).all())
+
+
+def _spread_remark(
+    rates: pd.DataFrame, variation: pd.DataFrame, kinds: list[str]
+) -> str:
+    """What the standard deviation of rates does where their CV grows."""
+    deviation = rates * variation / 100
+    differences = deviation[kinds].sub(deviation["generalizing"], axis=0)
+    return (
+        f"{_CLAIMS['H4'].remark} Their standard deviation is smaller in the memorizing"
+        f" network in {int((differences < 0).sum().sum())} of"
+        f" {int(differences.count().sum())} pairs."
+    )
+
+
+def _slopes(gap: pd.DataFrame) -> pd.Series:
+    """One slope per data set, architecture and seed: the mean over kinds of
+    memorizing, so that a kind that a width lacks does not bend it.
+    """
+
+    def slope(distances: pd.Series) -> float:
+        known = distances.dropna()
+        widths = np.log2(known.index.get_level_values("width").to_numpy(np.float64))
+        return np.polyfit(widths, known, 1)[0] if len(set(widths)) > 1 else _NAN
+
+    groups = gap.groupby(level=["dataset", "network", "seed"])
+    slopes = [[slope(group[kind]) for kind in group] for _, group in groups]
+    return pd.DataFrame(slopes, dtype=float).mean(axis=1)
+
+
+def _deeper(gap: pd.DataFrame) -> pd.Series:
+    """Deeper networks minus less deep ones, whose earlier layers are frozen."""
+    frozen = gap.drop(columns="mem_retrain_all")
+    of_network = frozen.index.get_level_values("network")
+    at = {name: frozen[of_network == name].droplevel("network") for name in NETWORKS}
+    differences = [
+        (at[deeper] - at[network]).mean(axis=1)
+        for network, deeper in pairwise(NETWORKS)
+    ]
+    return pd.concat(differences)
+
+
+def _splits(results: Results, differences: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """All conditions averaged, so that networks of one seed count once, judged by the
+    worst condition; then each condition.
+    """
+    differences = differences.dropna(axis=1, how="all").sort_index(axis=1)
+    parts = [
+        _finding("H7", differences[name], name, level=0.90) for name in differences
+    ]
+    verdicts = {part["verdict"] for part in parts if _has_interval(part)}
+    worst = [name for name in (AGAINST, UNDECIDED, SUPPORTED) if name in verdicts]
+    yield _finding(
+        "H7",
+        differences.mean(axis=1),
+        "",
+        _splits_remark(results, differences),
+        0.90,
+        (worst or [UNDECIDED])[0],
+    )
+    yield from parts
+
+
+def _splits_remark(results: Results, differences: pd.DataFrame) -> str:
+    """Networks beyond the margin, the paper's own test, and its own cells."""
+    size = differences.abs().melt(ignore_index=False, value_name="off")
+    size = size.dropna().reset_index()
+    beyond = size[size["off"] > _MARGIN_RATE]
+    listed = "; ".join(
+        f"{network} {dataset} {condition} {count}"
+        for (network, dataset, condition), count in beyond.value_counts(
+            ["network", "dataset", "condition"], sort=False
+        ).items()
+    )
+    tests = split_tests(results)
+    paper, cells = paper_table(2), doubtful_cells()
+    doubtful = cells.loc[cells["column"] == "mean_firing_rate", KEY]
+    paper = paper[
+        ~pd.MultiIndex.from_frame(paper[KEY]).isin([*doubtful.itertuples(index=False)])
+    ]
+    of_paper = paper.pivot_table(
+        index=[name for name in KEY if name != "split"],
+        columns="split",
+        values="mean_firing_rate",
+    )
+    off = (of_paper["test"] - of_paper["train"]).abs().round(2)
+    return (
+        f"{len(beyond)} of {len(size)} networks differ by more than {_MARGIN_RATE}, the"
+        f" largest by {size['off'].max():.3f}{f' ({listed})' if listed else ''}. The"
+        " paper's own test, Kolmogorov and Smirnov's on the units' rates, tells"
+        f" training from test samples in {int(tests['shown_to_differ'].sum())} of"
+        f" {len(tests)} networks (Benjamini-Hochberg). Of the paper's own cells,"
+        f" doubtful ones aside, {int((off > _MARGIN_RATE).sum())} of {off.count()}"
+        f" differ by more than {_MARGIN_RATE}, the largest by {off.max():.2f}."
+    )
+
+
+def _switch(switches: pd.DataFrame | None) -> dict[str, Any]:
+    """One curve per network counts: training and test samples share their weights."""
+    from scipy.stats import binomtest
+
+    if switches is None or switches.empty:
+        return _finding("H8", PairedEffect(), "", "Run 'ann2neo study dynamics' first.")
+    trainings = switches[switches["split"] == "train"]
+    n, n_near = len(trainings), int(trainings["within_one_epoch"].sum())
+    exact = binomtest(n_near, n)
+    ends = [end - 0.5 for end in exact.proportion_ci(0.95)]
+    cells = trainings[["dataset", "network", "width"]].drop_duplicates()
+    of_cells = ", ".join(" ".join(map(str, cell)) for cell in cells.to_numpy())
+    row = _finding(
+        "H8",
+        PairedEffect(n_near / n - 0.5, *ends, exact.pvalue, n),
+        "",
+        f"The switch is found within an epoch in {n_near} of {n} trainings"
+        f" ({of_cells}). {_CLAIMS['H8'].remark}",
+    )
+    # Of five trainings or fewer even all cannot show more than one half; of more, half
+    # the interval says what would.
+    if n <= _MOST_UNDECIDED:
+        row["smallest_effect"] = _NAN
+    return row
+
+
+def hypotheses_markdown(
+    table: pd.DataFrame, reached: pd.DataFrame | None = None
+) -> str:
+    """Write hypotheses as Markdown, then what they measure and what to keep in mind.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        What `hypotheses` returned.
+    reached : pandas.DataFrame, optional
+        What it returns for `without_short`, for a column of its own.
 
     Returns
     -------
     str
-        A row a finding.
+        One row per finding.
     """
     heads = [
         "",
@@ -131,291 +497,49 @@ def hypotheses_markdown(
         "verdict",
         "the paper's",
     ]
-    alone = (
-        None
-        if reached is None
-        else {(found.number, found.part): found for found in reached}
-    )
-    if alone is not None:
+    alone = {}
+    if reached is not None:
         heads.append("networks of the paper's accuracy only")
-    rows = []
-    notes: dict[str, None] = {}
-    for found in findings:
-        name = f"H{found.number}" + f" {found.part}" * bool(found.part)
-        interval = (
-            "none"
-            if not np.isfinite([found.low, found.high]).all()
-            else f"{found.low:.3g} to {found.high:.3g}"
-        )
-        verdict = found.verdict
-        if found.verdict == UNDECIDED and found.n:
-            power = "too few replicates to see any effect"
-            if np.isfinite(found.smallest_effect):
-                effect = f"{found.smallest_effect:.2g}"
-                power = f"an effect of {effect} is found four times in five"
-            verdict += f"; {power}"
-        rows.append(
-            [
-                name,
-                found.statement,
-                _effect_words(found),
-                interval,
-                found.n,
-                verdict,
-                found.paper,
-            ]
-        )
-        if alone is not None:
-            rows[-1].append(_alone_words(found, alone.get((found.number, found.part))))
-        notes[f"H{found.number}: the effect is the {found.effect_is}."] = None
-        if found.remark:
-            notes[f"H{found.number}: {found.remark}"] = None
-    return f"{markdown_table(heads, rows)}\n" + "".join(f"- {note}\n" for note in notes)
-
-
-def _effect_words(found: Finding) -> str:
-    return "none" if np.isnan(found.effect) else f"{found.effect:.3g}"
-
-
-def _alone_words(found: Finding, alone: Finding | None) -> str:
-    if alone is None or not alone.n:
-        return "none left"
-    if (alone.n, alone.effect) == (found.n, found.effect):
-        return "the same"
-    return f"{_effect_words(alone)} ({alone.n}), {alone.verdict}"
-
-
-def _by_condition(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    """A column with one row per data set, architecture, width and seed, and one column
-    a condition.
-    """
-    return rows.pivot_table(index=CLUSTER_KEY, columns="condition", values=column)
-
-
-def _each_kind(
-    claim: Claim,
-    table: pd.DataFrame,
-    kinds: list[str],
-    difference: Callable[[pd.Series, pd.Series], pd.Series],
-    remark: str | None = None,
-) -> Iterator[Finding]:
-    """All kinds of memorizing averaged, so that every generalizing network counts once,
-    then each kind.
-    """
-    if "generalizing" not in table or not kinds:
-        yield finding(claim, "", None)
-        return
-    differences = pd.DataFrame(
-        {kind: difference(table[kind], table["generalizing"]) for kind in kinds}
-    )
-    parts = [finding(claim, kind, _effect(differences[kind]), remark) for kind in kinds]
-    whole = finding(claim, "", _effect(differences.mean(axis=1)), remark)
-    # An average over kinds must not be taken for what each of them does.
-    differ = (
-        len(
-            {part.verdict for part in parts if np.isfinite([part.low, part.high]).all()}
-        )
-        > 1
-    )
-    yield (
-        replace(whole, verdict=DIFFERS, smallest_effect=float("nan"))
-        if differ
-        else whole
-    )
-    if len(kinds) > 1:
-        yield from parts
-
-
-def _spread_remark(
-    rates: pd.DataFrame, variation: pd.DataFrame, kinds: list[str]
-) -> str:
-    """What the standard deviation of rates does where their coefficient of variation
-    grows.
-    """
-    deviation = rates * variation / 100
-    if "generalizing" not in deviation or not kinds:
-        return H4.remark
-    differences = deviation[kinds].sub(deviation["generalizing"], axis=0).to_numpy()
-    n_smaller, n = int((differences < 0).sum()), int(np.isfinite(differences).sum())
-    return (
-        f"{H4.remark} Their standard deviation is smaller in the memorizing network in"
-        f" {n_smaller} of {n} pairs."
-    )
-
-
-def _of_poisson(train: pd.DataFrame) -> Iterator[Finding]:
-    """The paper's test: of Poisson counts, by the Fano factor (Eden & Kramer 2010)."""
-    shares = _by_condition(train, "fano_rejected_share")
-    kinds = [name for name in MEMORIZING if name in shares]
-    others = [name for name in ("generalizing", "random") if name in shares]
-    if not kinds or not others:
-        yield finding(H2, "", None)
-        return
-    yield finding(
-        H2, "", _effect(shares[kinds].mean(axis=1) - shares[others].mean(axis=1))
-    )
-
-
-def _of_random(rates: pd.DataFrame, kinds: list[str]) -> Iterator[Finding]:
-    if "random" not in rates:
-        yield finding(H3, "", None)
-        return
-    random = rates["random"]
-    yield from _each_kind(
-        H3, rates, kinds, lambda mem, gen: (mem - random).abs() - (gen - random).abs()
-    )
-
-
-def _width(gap: pd.DataFrame) -> Finding:
-    """One slope per data set, architecture and seed: the mean of the slopes of each
-    kind of memorizing.
-    """
-    slopes = []
-    if not gap.empty:
-        for _, group in gap.groupby(level=["dataset", "network", "seed"]):
-            of_kinds = []
-            for kind in group:
-                known = group[kind].dropna()
-                widths = np.log2(
-                    known.index.get_level_values("width").to_numpy(np.float64)
-                )
-                if len(set(widths)) > 1:
-                    of_kinds.append(np.polyfit(widths, known.to_numpy(), 1)[0])
-            if of_kinds:
-                slopes.append(np.mean(of_kinds))
-    return finding(H5, "", _effect(pd.Series(slopes, dtype=float)))
-
-
-def _depth(gap: pd.DataFrame) -> Iterator[Finding]:
-    """In one network, more layers that may memorize; and deeper networks whose earlier
-    layers are frozen.
-    """
-    if {"mem_retrain_all", "mem_retrain_last"} <= set(gap):
-        yield finding(
-            H6, "all layers", _effect(gap["mem_retrain_all"] - gap["mem_retrain_last"])
-        )
-    else:
-        yield finding(H6, "all layers", None)
-    compared = []
-    if not gap.empty:
-        for network, deeper in pairwise(NETWORKS):
-            common = [kind for kind in gap if kind != "mem_retrain_all"]
-            parts = [
-                gap[common].xs(name, level="network")
-                for name in (network, deeper)
-                if name in gap.index.get_level_values("network")
-            ]
-            if len(parts) == 2:
-                compared.append((parts[1] - parts[0]).mean(axis=1))
-    differences = pd.concat(compared) if compared else pd.Series(dtype=float)
-    yield finding(H6_FROZEN, "earlier layers frozen", _effect(differences))
-
-
-def _splits(results: Results) -> Iterator[Finding]:
-    """All conditions averaged, so that networks of one seed count once, judged by the
-    worst condition; then each.
-    """
-    rates = results.table.pivot_table(
-        index=CLUSTER_KEY, columns=["split", "condition"], values="mean_firing_rate"
-    )
-    if not {"train", "test"} <= set(rates.columns.get_level_values("split")):
-        yield finding(H7, "", None)
-        return
-    differences = rates["test"] - rates["train"]
-    parts = [
-        finding(H7, str(name), _effect(differences[name], level=0.90))
-        for name in differences
-    ]
-    verdicts = {part.verdict for part in parts if np.isfinite(part.low)}
-    worst = next(
-        (verdict for verdict in (AGAINST, UNDECIDED, SUPPORTED) if verdict in verdicts),
-        UNDECIDED,
-    )
-    effect = _effect(differences.mean(axis=1), level=0.90)
-    whole = finding(H7, "", effect, _splits_remark(results, differences))
-    seen = (
-        effect.seen_effect
-        if effect is not None and worst == UNDECIDED
-        else float("nan")
-    )
-    yield replace(whole, verdict=worst, smallest_effect=seen)
-    yield from (replace(part, remark=H7.remark) for part in parts)
-
-
-def _splits_remark(results: Results, differences: pd.DataFrame) -> str:
-    """Networks beyond the margin, the paper's own test, and the cells of its table that
-    differ.
-    """
-    size = (
-        differences.abs()
-        .melt(var_name="condition", value_name="off", ignore_index=False)
-        .dropna()
-        .reset_index()
-    )
-    beyond = size[size["off"] > MARGIN_RATE]
-    text = (
-        f"{len(beyond)} of {len(size)} networks differ by more than {MARGIN_RATE}, the"
-        " largest by "
-    )
-    text += f"{size['off'].max():.3f}"
-    if len(beyond):
-        kinds = beyond.groupby(["network", "dataset", "condition"]).size()
-        listed = [
-            f"{network} {dataset} {condition} {count}"
-            for (network, dataset, condition), count in kinds.items()
+        alone = {
+            (row["number"], row["part"]): row for row in reached.to_dict("records")
+        }
+    rows, notes = [], []
+    for row in table.to_dict("records"):
+        number = f"H{row['number']}"
+        interval, verdict = "none", row["verdict"]
+        if _has_interval(row):
+            interval = f"{row['low']:.3g} to {row['high']:.3g}"
+        if verdict == UNDECIDED and np.isfinite(row["smallest_effect"]):
+            seen = f"{row['smallest_effect']:.2g}"
+            verdict += f"; an effect of {seen} is found four times in five"
+        elif verdict == UNDECIDED and row["n"]:
+            verdict += "; too few replicates to see any effect"
+        cells = [
+            f"{number} {row['part']}".strip(),
+            row["statement"],
+            _effect_words(row),
+            interval,
+            row["n"],
+            verdict,
+            row["paper"],
         ]
-        text += f" ({'; '.join(listed)})"
-    tests = split_tests(results)
-    text += (
-        ". The paper's own test, Kolmogorov and Smirnov's on the units' rates, tells"
-        f" training from test samples in {int(tests['shown_to_differ'].sum())} of"
-        f" {len(tests)} networks (Benjamini-Hochberg)."
-    )
-    doubtful = {
-        cell[1:6] for cell in doubtful_cells() if cell.column == "mean_firing_rate"
-    }
-    paper = paper_table(2)
-    paper = paper[[tuple(key) not in doubtful for key in paper[KEY].to_numpy()]]
-    of_paper = paper.pivot_table(
-        index=[name for name in KEY if name != "split"], columns="split"
-    )["mean_firing_rate"]
-    off = (of_paper["test"] - of_paper["train"]).abs().round(2)
-    return (
-        text + " Of the paper's own cells, doubtful ones aside,"
-        f" {int((off > MARGIN_RATE).sum())} of {int(off.count())} differ by more than"
-        f" {MARGIN_RATE}, the largest by {off.max():.2f}."
-    )
+        if reached is not None:
+            cells.append(_alone_words(row, alone.get((row["number"], row["part"]))))
+        rows.append(cells)
+        notes.append(f"{number}: the effect is the {row['effect_is']}.")
+        if row["remark"]:
+            notes.append(f"{number}: {row['remark']}")
+    lines = "".join(f"- {note}\n" for note in dict.fromkeys(notes))
+    return f"{markdown_table(heads, rows)}\n{lines}"
 
 
-def _switches(dynamics: pd.DataFrame | None) -> Finding:
-    if dynamics is None or not len(dynamics):
-        return finding(H8, "", None, "Run 'ann2neo study dynamics' first.")
-    from scipy.stats import binomtest
-
-    # One curve a network counts: those of training and of test samples come from the
-    # same weights.
-    dynamics = dynamics[dynamics["split"] == "train"]
-    n, n_near = len(dynamics), int(dynamics["within_one_epoch"].sum())
-    exact = binomtest(n_near, n)
-    interval, cells = (
-        exact.proportion_ci(0.95),
-        dynamics[["dataset", "network", "width"]].drop_duplicates(),
-    )
-    effect = PairedEffect(
-        n_near / n - 0.5, interval.low - 0.5, interval.high - 0.5, exact.pvalue, n
-    )
-    found = finding(H8, "", effect)
-    of_cells = ", ".join(" ".join(map(str, cell)) for cell in cells.to_numpy())
-    told = (
-        f"The switch is found within an epoch in {n_near} of {n} trainings"
-        f" ({of_cells}). {H8.remark}"
-    )
-    # Of five trainings or fewer even all cannot show more than one half; of more, half
-    # the interval says what would.
-    seen = found.smallest_effect if n > _MOST_UNDECIDED else float("nan")
-    return replace(found, remark=told, smallest_effect=seen)
+def _effect_words(row: Mapping[str, Any]) -> str:
+    return "none" if np.isnan(row["effect"]) else f"{row['effect']:.3g}"
 
 
-def _effect(differences: pd.Series, level: float = 0.95) -> PairedEffect | None:
-    known = differences.dropna()
-    return paired_effect(known.to_numpy(), level) if len(known) else None
+def _alone_words(row: Mapping[str, Any], alone: Mapping[str, Any] | None) -> str:
+    if alone is None or not alone["n"]:
+        return "none left"
+    if (alone["n"], alone["effect"]) == (row["n"], row["effect"]):
+        return "the same"
+    return f"{_effect_words(alone)} ({alone['n']}), {alone['verdict']}"

@@ -1,27 +1,29 @@
-"""How well each statistic tells memorizing from generalizing networks, also of a kind
-it has not seen.
+"""How well each statistic tells memorizing from generalizing networks.
+
+Also networks of a kind that it has not seen.
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from ann2neo.errors import InputValueError
+from ann2neo.study.comparison import markdown_table
 from ann2neo.study.conditions import MEMORIZING
-from ann2neo.study.markdown import markdown_table
-from ann2neo.study.results import CLUSTER_KEY, Results
-from ann2neo.study.roc import area, area_interval
+from ann2neo.study.results import CLUSTER_KEY, NETWORK_KEY, Results
 
 __all__ = [
-    "FROM_RATES",
     "INDICATORS",
+    "area",
+    "area_interval",
     "indicators",
     "indicators_markdown",
+    "newcombe_interval",
+    "paired_differences",
     "with_derived",
 ]
 
@@ -66,35 +68,43 @@ INDICATORS: Mapping[str, str] = {
 }
 """Statistics of a network that may tell the two apart, and what each is."""
 
-FROM_RATES = ("mean_fano_factor", "cv_fano_factor_percent")
-"""Statistics that in random order follow from the units' rates."""
-
-_DERIVED: Mapping[str, tuple[str, str, Callable[[pd.Series, pd.Series], pd.Series]]] = {
-    "fano_beyond_rate": ("mean_fano_factor", "mean_fano_factor_expected", operator.sub),
-    "participation_ratio_relative": (
-        "participation_ratio",
-        "participation_ratio_independent",
-        operator.truediv,
-    ),
-}
+_N_RESAMPLED = 2000
+_FEWEST_CLUSTERS = 4
 
 _Floats = npt.NDArray[np.float64]
 _Bools = npt.NDArray[np.bool_]
-_Ints = npt.NDArray[np.int64]
-
-_HELD_OUT = ("network", "dataset")
 
 
 def with_derived(table: pd.DataFrame) -> pd.DataFrame:
-    """Add the statistics that are computed from two columns of a row, where it has
-    both.
+    """Add the statistics that are computed from two columns, where a table has both."""
+    if "mean_fano_factor_expected" in table:
+        excess = table["mean_fano_factor"] - table["mean_fano_factor_expected"]
+        table = table.assign(fano_beyond_rate=excess)
+    if "participation_ratio_independent" in table:
+        ratio = table["participation_ratio"] / table["participation_ratio_independent"]
+        table = table.assign(participation_ratio_relative=ratio)
+    return table
+
+
+def paired_differences(results: Results) -> pd.DataFrame:
+    """Put every memorizing network beside the generalizing one of the same start.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per memorizing network and split: `NETWORK_KEY`, ``split``,
+        ``memorizing`` and ``generalizing`` (mean firing rates) and ``difference``.
     """
-    made = {
-        name: compute(table[first], table[second])
-        for name, (first, second, compute) in _DERIVED.items()
-        if first in table and second in table
-    }
-    return table.assign(**made)
+    table = results.table[[*NETWORK_KEY, "split", "mean_firing_rate"]]
+    memorizing = table[table["condition"].isin(MEMORIZING)]
+    generalizing = table[table["condition"] == "generalizing"]
+    pairs = memorizing.rename(columns={"mean_firing_rate": "memorizing"}).merge(
+        generalizing.rename(columns={"mean_firing_rate": "generalizing"}).drop(
+            columns="condition"
+        ),
+        on=[*CLUSTER_KEY, "split"],
+    )
+    return pairs.assign(difference=pairs["memorizing"] - pairs["generalizing"])
 
 
 def indicators(results: Results, split: str = "test", seed: int = 0) -> pd.DataFrame:
@@ -139,87 +149,82 @@ def indicators(results: Results, split: str = "test", seed: int = 0) -> pd.DataF
             " first"
         )
     clusters = table.groupby(CLUSTER_KEY).ngroup().to_numpy()
-    rates = table["mean_firing_rate"].to_numpy(np.float64)
-    names = [
-        name
-        for name in INDICATORS
-        if name in table and np.isfinite(table[name].to_numpy(np.float64)).any()
-    ]
-
-    def row(
-        name: str,
-        held_out: str,
-        values: _Floats,
-        truth: _Bools,
-        of: _Ints,
-        balanced: float,
-    ) -> dict[str, object]:
-        known = np.isfinite(values)
-        ends = [
-            area_interval(values, truth, of, np.random.default_rng(seed), level)
-            for level in (0.95, 1 - 0.05 / len(names))
-        ]
-        return {
-            "statistic": name,
-            "held_out": held_out,
-            "auc": area(values, truth),
-            "low": ends[0][0],
-            "high": ends[0][1],
-            "joint_low": ends[1][0],
-            "joint_high": ends[1][1],
-            "balanced_accuracy": balanced,
-            "rate_correlation": (
-                np.nan if held_out else _rank_correlation(values[truth], rates[truth])
-            ),
-            "n_memorizing": int((known & truth).sum()),
-            "n_generalizing": int((known & ~truth).sum()),
-            "n_clusters": len(np.unique(of[known])),
-        }
-
+    names = [name for name in INDICATORS if name in table and table[name].notna().any()]
+    parts = _held_out_parts(table, memorizing)
     rows = []
     for name in names:
         values = table[name].to_numpy(np.float64)
-        rows.append(row(name, "", values, memorizing, clusters, np.nan))
-        for held_out, inside in _held_out_parts(table, memorizing):
-            sign, threshold = _learned(values[~inside], memorizing[~inside])
-            tested, truth = sign * values[inside], memorizing[inside]
-            balanced = _balanced(tested > sign * threshold, truth)
-            rows.append(row(name, held_out, tested, truth, clusters[inside], balanced))
+        for held_out, inside in parts.items():
+            tested, truth, of = values[inside], memorizing[inside], clusters[inside]
+            balanced = along = np.nan
+            if held_out:
+                sign, threshold = _learned(values[~inside], memorizing[~inside])
+                tested = sign * tested
+                balanced = _balanced(tested > sign * threshold, truth)
+            else:
+                pair = table.loc[truth, [name, "mean_firing_rate"]]
+                along = pair.corr("spearman").iloc[0, 1]
+            known = np.isfinite(tested)
+            ends = [
+                area_interval(tested, truth, of, np.random.default_rng(seed), level)
+                for level in (0.95, 1 - 0.05 / len(names))
+            ]
+            rows.append(
+                {
+                    "statistic": name,
+                    "held_out": held_out,
+                    "auc": area(tested, truth),
+                    "low": ends[0][0],
+                    "high": ends[0][1],
+                    "joint_low": ends[1][0],
+                    "joint_high": ends[1][1],
+                    "balanced_accuracy": balanced,
+                    "rate_correlation": along,
+                    "n_memorizing": int((known & truth).sum()),
+                    "n_generalizing": int((known & ~truth).sum()),
+                    "n_clusters": len(np.unique(of[known])),
+                }
+            )
     return pd.DataFrame(rows)
 
 
-def _held_out_parts(
-    table: pd.DataFrame, memorizing: _Bools
-) -> list[tuple[str, _Bools]]:
-    """Architectures and data sets with networks of both kinds in them and beside them;
-    of the same twice, the first.
+def _held_out_parts(table: pd.DataFrame, memorizing: _Bools) -> dict[str, _Bools]:
+    """All networks, then architectures and data sets with networks of both kinds in
+    them and beside them; of two parts with the same networks, the first.
     """
-    found: list[tuple[str, _Bools]] = []
-    for column in _HELD_OUT:
-        for name in dict.fromkeys(table[column]):
+    parts = {"": np.ones(len(table), np.bool_)}
+    for column in ("network", "dataset"):
+        for name in table[column].unique():
             inside = (table[column] == name).to_numpy()
             both = all(
                 0 < memorizing[side].sum() < side.sum() for side in (inside, ~inside)
             )
-            if both and not any(np.array_equal(inside, other) for _, other in found):
-                found.append((str(name), inside))
-    return found
+            if both and not any(np.array_equal(inside, it) for it in parts.values()):
+                parts[str(name)] = inside
+    return parts
 
 
-def _rank_correlation(values: _Floats, rates: _Floats) -> float:
-    from scipy.stats import spearmanr
+def _learned(values: _Floats, positive: _Bools) -> tuple[float, float]:
+    """Direction in which memorizing lies, and the threshold of best balanced
+    accuracy.
+    """
+    auc = area(values, positive)
+    if np.isnan(auc):
+        return np.nan, np.nan
+    sign = 1.0 if auc >= 0.5 else -1.0
+    known = np.unique(values[np.isfinite(values)])
+    middles = (known[:-1] + known[1:]) / 2
+    thresholds = np.concatenate([known[:1] - 1, middles, known[-1:] + 1])
+    scores = [_balanced(sign * values > sign * at, positive) for at in thresholds]
+    return sign, float(thresholds[int(np.argmax(scores))])
 
-    known = np.isfinite(values) & np.isfinite(rates)
-    varies = all(len(np.unique(column[known])) > 1 for column in (values, rates))
-    return (
-        float(spearmanr(values[known], rates[known]).statistic)
-        if varies
-        else float("nan")
-    )
+
+def _balanced(predicted: _Bools, truth: _Bools) -> float:
+    return float((predicted[truth].mean() + (~predicted[~truth]).mean()) / 2)
 
 
 def indicators_markdown(table: pd.DataFrame) -> str:
-    """The table of `indicators` as Markdown."""
+    """Write the table of `indicators` as Markdown."""
     heads = [
         "statistic",
         "tested on",
@@ -227,73 +232,203 @@ def indicators_markdown(table: pd.DataFrame) -> str:
         "95 % interval",
         "balanced accuracy",
         "with the rate",
+        "memorizing",
+        "generalizing",
+        "clusters",
     ]
-    rows = []
-    for row in table.to_dict("records"):
-        where = (
-            f"{row['held_out']}, learned from the others" if row["held_out"] else "all"
-        )
-        interval = (
-            f"{row['low']:.2f} to {row['high']:.2f}"
-            if np.isfinite(row["low"])
-            else "none"
-        )
-        cells = [
+    rows = [
+        [
             row["statistic"],
-            where,
+            f"{row['held_out']}, learned from the others" if row["held_out"] else "all",
             _number(row["auc"]),
-            interval,
+            (
+                f"{row['low']:.2f} to {row['high']:.2f}"
+                if np.isfinite(row["low"])
+                else "none"
+            ),
             _number(row["balanced_accuracy"]),
+            _number(row["rate_correlation"]),
+            row["n_memorizing"],
+            row["n_generalizing"],
+            row["n_clusters"],
         ]
-        cells.append(_number(row["rate_correlation"]))
-        cells += [
-            str(row[name]) for name in ("n_memorizing", "n_generalizing", "n_clusters")
-        ]
-        rows.append(cells)
-    notes = [
-        f"{name}: {INDICATORS[name]}"
-        for name in INDICATORS
-        if name in set(table["statistic"])
+        for row in table.to_dict("records")
     ]
-    note = (
-        "Over all networks, AUC is the probability that a memorizing network has the"
-        " larger value. For an architecture or data set held out, direction and"
-        " threshold come from the others, and 1 is best; below 0.5 the direction did"
-        " not carry over. With the rate: Spearman's rank correlation with the mean"
-        " firing rate among memorizing networks. Intervals are about other seeds of"
-        " these cells; networks of one data set, architecture, width and seed are one"
-        f" cluster. {'; '.join(notes)}."
+    notes = "; ".join(
+        f"{name}: {INDICATORS[name]}" for name in table["statistic"].unique()
     )
-    heads = [*heads, "memorizing", "generalizing", "clusters"]
-    return f"{markdown_table(heads, rows)}\n{note}\n"
+    return (
+        f"{markdown_table(heads, rows)}\nOver all networks, AUC is the probability that"
+        " a memorizing network has the larger value. For an architecture or data set"
+        " held out, direction and threshold come from the others, and 1 is best; below"
+        " 0.5 the direction did not carry over. With the rate: Spearman's rank"
+        " correlation with the mean firing rate among memorizing networks. Intervals"
+        " are about other seeds of these cells; networks of one data set, architecture,"
+        f" width and seed are one cluster. {notes}.\n"
+    )
 
 
 def _number(value: float) -> str:
     return f"{value:.2f}" if np.isfinite(value) else "none"
 
 
-def _learned(
-    values: npt.NDArray[np.float64], positive: npt.NDArray[np.bool_]
-) -> tuple[float, float]:
-    """Direction in which memorizing lies, and the threshold of best balanced
-    accuracy.
+def area(values: _Floats, positive: _Bools) -> float:
+    """Return the area under the ROC curve (Mann & Whitney 1947).
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (n_networks,)
+        A statistic; NaN where a network has none, which leaves it out.
+    positive : ndarray of bool, shape (n_networks,)
+        Which networks are of the kind to be found.
+
+    Returns
+    -------
+    float
+        Probability that a positive has the larger value, ties counting half: 0.5 where
+        the statistic is of no use; NaN without networks of either kind.
+
+    Examples
+    --------
+    >>> area(np.array([1.0, 2.0, 3.0]), np.array([False, True, True]))
+    1.0
     """
-    auc = area(values, positive)
-    if np.isnan(auc):
+    known = np.isfinite(values)
+    high, low = values[known & positive], values[known & ~positive]
+    if not len(high) or not len(low):
+        return np.nan
+    # Counted and not summed over a curve, so that 0.5 is exactly 0.5.
+    return float((np.sign(high[:, None] - low[None, :]) / 2 + 0.5).mean())
+
+
+def area_interval(
+    values: _Floats,
+    positive: _Bools,
+    clusters: npt.NDArray[np.int64],
+    rng: np.random.Generator,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """Interval of an area whose networks come in clusters.
+
+    Parameters
+    ----------
+    values, positive
+        As in `area`.
+    clusters : ndarray of int, shape (n_networks,)
+        Networks of one cluster start from the same weights and are no independent
+        witnesses.
+    rng : numpy.random.Generator
+        Draws clusters.
+    level : float, default 0.95
+        Level of the interval.
+
+    Returns
+    -------
+    tuple of float
+        The wider of two intervals on either side: percentiles of areas over clusters
+        drawn with replacement, which know how networks of a cluster go together but
+        have no width where the kinds separate perfectly; and `newcombe_interval` with
+        as many independent networks of a kind as there are clusters that have one. NaN
+        with fewer than four clusters: chance separates three and three perfectly one
+        time in ten.
+    """
+    known = np.isfinite(values)
+    values, positive, clusters = values[known], positive[known], clusters[known]
+    observed = area(values, positive)
+    names, of_network = np.unique(clusters, return_inverse=True)
+    if len(names) < _FEWEST_CLUSTERS or np.isnan(observed):
         return float("nan"), float("nan")
-    sign = 1.0 if auc >= 0.5 else -1.0
-    known = np.unique(values[np.isfinite(values)])
-    thresholds = np.concatenate(
-        [known[:1] - 1, (known[:-1] + known[1:]) / 2, known[-1:] + 1]
+    n_positive, n_negative = (
+        len(np.unique(clusters[kind])) for kind in (positive, ~positive)
     )
-    scores = [
-        _balanced(sign * values > sign * threshold, positive)
-        for threshold in thresholds
-    ]
-    return sign, float(thresholds[int(np.argmax(scores))])
+    low, high = newcombe_interval(observed, n_positive, n_negative, level)
+    found = _resampled(values, positive, of_network, len(names), rng)
+    if len(found):
+        lower, upper = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+        low, high = min(low, float(lower)), max(high, float(upper))
+    return low, high
 
 
-def _balanced(said: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> float:
-    if not truth.any() or truth.all():
-        return float("nan")
-    return float((said[truth].mean() + (~said[~truth]).mean()) / 2)
+def _resampled(
+    values: _Floats,
+    positive: _Bools,
+    of_network: npt.NDArray[np.intp],
+    n: int,
+    rng: np.random.Generator,
+) -> _Floats:
+    """Areas over clusters drawn with replacement; those without networks of either kind
+    are left out.
+    """
+    high, low = np.flatnonzero(positive), np.flatnonzero(~positive)
+    # Wins of positives of one cluster over negatives of another, and pairs that were
+    # compared.
+    wins, compared = np.zeros((n, n)), np.zeros((n, n))
+    pairs = np.ix_(of_network[high], of_network[low])
+    rows, columns = np.broadcast_arrays(*pairs)
+    np.add.at(
+        wins,
+        (rows, columns),
+        np.sign(values[high][:, None] - values[low][None, :]) / 2 + 0.5,
+    )
+    np.add.at(compared, (rows, columns), 1.0)
+    drawn = rng.integers(n, size=(_N_RESAMPLED, n))
+    times = np.stack(
+        [(drawn == cluster).sum(axis=1) for cluster in range(n)], axis=1
+    ).astype(np.float64)
+    won, of = (((times @ table) * times).sum(axis=1) for table in (wins, compared))
+    areas: _Floats = won[of > 0] / of[of > 0]
+    return areas
+
+
+def newcombe_interval(
+    observed: float, n_positive: int, n_negative: int, level: float = 0.95
+) -> tuple[float, float]:
+    """Interval of an area from its value and the numbers of networks.
+
+    Parameters
+    ----------
+    observed : float
+        The area found, 0 to 1.
+    n_positive, n_negative : int
+        Independent networks of either kind.
+    level : float, default 0.95
+        Level of the interval.
+
+    Returns
+    -------
+    tuple of float
+        The areas A with ``abs(A - observed) <= z sqrt(V(A))``, where V is Hanley and
+        McNeil's (1982, Radiology 143:29) variance with both numbers set to their mean
+        in its correction: method 5 of Newcombe (2006, Stat Med 25:559). It has a width
+        also where `observed` is 0 or 1.
+
+    Examples
+    --------
+    >>> [round(end, 2) for end in newcombe_interval(1.0, 6, 6)]
+    [0.69, 1.0]
+    """
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+
+    z = float(norm.ppf((1 + level) / 2))
+    extra = (n_positive + n_negative) / 2 - 1
+
+    def spread(value: float) -> float:
+        factor = 1 + extra * (1 - value) / (2 - value) + extra * value / (1 + value)
+        return z * float(
+            np.sqrt(max(0.0, value * (1 - value) * factor / (n_positive * n_negative)))
+        )
+
+    def end(bound: float, sign: float) -> float:
+        # At the observed value itself the spread exceeds the distance, 0; at the bound
+        # it is 0.
+        if abs(bound - observed) < 1e-12:
+            return bound
+        inner = observed + sign * 1e-9
+        if spread(inner) <= abs(inner - observed):
+            return observed
+        return float(
+            brentq(lambda value: abs(value - observed) - spread(value), inner, bound)
+        )
+
+    return end(0.0, -1.0), end(1.0, 1.0)

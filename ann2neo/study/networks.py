@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ann2neo._checks import one_of, whole_number
 from ann2neo.errors import InputValueError
 
 __all__ = [
@@ -73,15 +74,9 @@ def build_network(
     """
     import keras
 
-    if network not in NETWORKS:
-        raise InputValueError(
-            f"unknown network {network!r}; there are {', '.join(NETWORKS)}"
-        )
-    if width < 1 or n_classes < 2:
-        raise InputValueError(
-            f"a network needs a width of at least 1 and 2 classes, got {width} and"
-            f" {n_classes}"
-        )
+    one_of(network, NETWORKS, "network")
+    whole_number(width, "width")
+    whole_number(n_classes, "n_classes", at_least=2)
     layers: list[Any] = [keras.Input(input_shape)]
     pretrained = False
     if network != "MLP" and len(input_shape) != 3:
@@ -158,17 +153,11 @@ def learning_twin(model: Any, precision: str = "float32") -> Any:
     def twin(layer: Any) -> Any:
         if isinstance(layer, keras.Model):
             return keras.models.clone_model(layer, clone_function=twin)
-        kind = (
-            type(layer)
-            if type(layer) is not keras.layers.BatchNormalization
-            else _fused_batch_normalization()
-        )
-        return kind.from_config(
-            {
-                **layer.get_config(),
-                "dtype": "float32" if layer is model.layers[-1] else precision,
-            }
-        )
+        kind = type(layer)
+        if kind is keras.layers.BatchNormalization:
+            kind = _fused_batch_normalization()
+        dtype = "float32" if layer is model.layers[-1] else precision
+        return kind.from_config({**layer.get_config(), "dtype": dtype})
 
     return keras.models.clone_model(model, clone_function=twin)
 
@@ -196,13 +185,9 @@ def _fused_batch_normalization() -> Any:
             )
             # The kernel divides squares by n - 1, Keras by n.
             n = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], tf.float32)
-            for moving, now in (
-                (self.moving_mean, mean),
-                (
-                    self.moving_variance,
-                    variance * (n - 1) / n,
-                ),
-            ):
+            moments = (mean, variance * (n - 1) / n)
+            averages = (self.moving_mean, self.moving_variance)
+            for moving, now in zip(averages, moments, strict=True):
                 moving.assign(moving * self.momentum + now * (1 - self.momentum))
             return normalized
 

@@ -1,89 +1,90 @@
-"""What the rerun of the paper is to hold, what of it a folder of results lacks, and the
-commands that run it.
-"""
+"""The networks of the study, in two profiles, and what the rerun is to hold."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
 
-import pandas as pd
-
-from ann2neo.study.cells import Cell, planned_cells
+from ann2neo._checks import one_of, whole_number
+from ann2neo.errors import InputValueError
 from ann2neo.study.conditions import conditions_of
-from ann2neo.study.published import paper_table
-from ann2neo.study.results import NETWORK_KEY
+from ann2neo.study.networks import NETWORKS
 
-__all__ = [
-    "DYNAMICS",
-    "Part",
-    "curve_command",
-    "folder_of",
-    "missing_curves",
-    "missing_parts",
-    "parts_of",
-    "plan",
-    "unplanned_cells",
-]
+__all__ = ["CURVES", "PROFILES", "Cell", "Profile", "plan", "planned_cells"]
 
 
-class Part(NamedTuple):
-    """Networks that one command trains: `conditions` crossed with `seeds`."""
+@dataclass(frozen=True)
+class Cell:
+    """One network to train: architecture, data set, condition and seed."""
 
-    network: str
     dataset: str
+    network: str
     width: int
-    conditions: tuple[str, ...]
-    seeds: tuple[int, ...]
+    condition: str
+    seed: int
 
     @property
-    def cells(self) -> list[Cell]:
-        """The networks, one by one."""
-        return [
-            Cell(self.dataset, self.network, self.width, condition, seed)
-            for condition in self.conditions
-            for seed in self.seeds
-        ]
+    def name(self) -> str:
+        """Name of the cell's files."""
+        data = Path(self.dataset).stem
+        return f"{data}_{self.network}_{self.width}_{self.condition}_seed{self.seed}"
 
-    def command(self, max_epochs: int | None = None, precision: str = "float32") -> str:
-        """Command that trains them into the folder of such runs."""
-        out = folder_of(max_epochs, precision)
-        text = (
-            f"ann2neo study run --out {out} --network {self.network} --dataset"
-            f" {self.dataset} --width {self.width}"
+    @property
+    def title(self) -> str:
+        """The cell in words."""
+        return (
+            f"{self.network} of width {self.width} on {self.dataset}, {self.condition},"
+            f" seed {self.seed}"
         )
-        if self.conditions != conditions_of(self.network):
-            text += f" --condition {','.join(self.conditions)}"
-        text += f" --seeds {','.join(map(str, self.seeds))}"
-        text += f" --max-epochs {max_epochs}" if max_epochs is not None else ""
-        return text + (f" --precision {precision}" if precision != "float32" else "")
 
 
-def folder_of(max_epochs: int | None = None, precision: str = "float32") -> str:
-    """Name for a folder of runs, which holds one limit of epochs and one precision
-    only.
-    """
-    return (
-        "results"
-        + f"-{max_epochs}-epochs" * bool(max_epochs)
-        + f"-{precision}" * (precision != "float32")
-    )
+@dataclass(frozen=True)
+class Profile:
+    """Pairs of network and data set, crossed with widths and seeds."""
+
+    pairs: tuple[tuple[str, str], ...]
+    widths: tuple[int, ...]
+    seeds: tuple[int, ...]
+    max_epochs: int | None
 
 
-_IMAGES = ("mnist", "fashion_mnist")
-_PLAN: tuple[tuple[str, tuple[str, ...], tuple[int, ...], tuple[int, ...]], ...] = (
-    ("MLP", _IMAGES, (64, 128), (0, 1, 2)),
-    ("MLP", _IMAGES, (256, 512), (0,)),
-    ("CNN", _IMAGES, (64,), (0,)),
-    ("DenseNet121", ("cifar10",), (64,), (0,)),
+PROFILES = {
+    "quick": Profile((("MLP", "digits"), ("CNN", "digits")), (32, 128), (0, 1, 2), 100),
+    "paper": Profile(
+        (
+            ("MLP", "mnist"),
+            ("MLP", "fashion_mnist"),
+            ("CNN", "mnist"),
+            ("CNN", "fashion_mnist"),
+            ("DenseNet121", "cifar10"),
+        ),
+        (64, 128, 256, 512),
+        (0, 1, 2),
+        None,
+    ),
+}
+"""quick: the whole study on digits, at most 100 epochs per network. paper: the paper's
+cells, three seeds each.
+"""
+
+_PLAN = (
+    ("MLP", "mnist", (64, 128), (0, 1, 2)),
+    ("MLP", "fashion_mnist", (64, 128), (0, 1, 2)),
+    ("MLP", "mnist", (256, 512), (0,)),
+    ("MLP", "fashion_mnist", (256, 512), (0,)),
+    ("CNN", "mnist", (64,), (0,)),
+    ("CNN", "fashion_mnist", (64,), (0,)),
+    ("DenseNet121", "cifar10", (64,), (0,)),
 )
 
-DYNAMICS = (("MLP", "mnist", 64), ("CNN", "mnist", 64))
+CURVES = (("MLP", "mnist", 64), ("CNN", "mnist", 64))
 """Network, data set and width of the training curves to run."""
 
 
 def plan() -> list[Cell]:
-    """Networks that the rerun is to hold, cheapest architectures and widths first.
+    """List the networks that the rerun is to hold.
 
     Three seeds of the narrower MLPs, one of everything else that two cores can train in
     days; all conditions.
@@ -95,99 +96,99 @@ def plan() -> list[Cell]:
     """
     return [
         cell
-        for network, datasets, widths, seeds in _PLAN
+        for network, dataset, widths, seeds in _PLAN
         for cell in planned_cells(
-            "paper", networks=[network], datasets=datasets, widths=widths, seeds=seeds
+            networks=[network], datasets=[dataset], widths=widths, seeds=seeds
         )
     ]
 
 
-def missing_parts(table: pd.DataFrame) -> list[Part]:
-    """Networks of the plan that a table of results lacks.
+def planned_cells(
+    profile: str = "paper",
+    *,
+    datasets: Sequence[str] | None = None,
+    networks: Sequence[str] | None = None,
+    widths: Sequence[int] | None = None,
+    seeds: Sequence[int] | None = None,
+    conditions: Sequence[str] | None = None,
+) -> list[Cell]:
+    """List the cells to run, every network after the one it starts from.
 
     Parameters
     ----------
-    table : pandas.DataFrame
-        ``Results.table``. A network counts as there when it has a row of both splits.
+    profile : {"paper", "quick"}
+        The cells to choose from.
+    datasets, networks : sequence of str, optional
+        Data sets and networks; those of the profile, paired as in the paper, if not
+        given. A data set that the profile does not know is crossed with the networks.
+    widths, seeds : sequence of int, optional
+        Widths of the observed layer, and seeds.
+    conditions : sequence of str, optional
+        Conditions; all that apply if not given. Those that start from a generalizing
+        network bring it along.
 
     Returns
     -------
-    list of Part
-        What to run, in the order of the plan.
+    list of Cell
+        Cells of one architecture and data set side by side.
+
+    Raises
+    ------
+    InputTypeError, InputValueError
+        If something is unknown, not a whole number, or nothing is left.
+
+    Examples
+    --------
+    >>> for cell in planned_cells("quick", networks=["MLP"], widths=[64], seeds=[0]):
+    ...     print(cell.name)
+    digits_MLP_64_random_seed0
+    digits_MLP_64_generalizing_seed0
+    digits_MLP_64_mem_retrain_last_seed0
+    digits_MLP_64_mem_random_last_seed0
     """
-    there = _networks(table)
-    return parts_of([cell for cell in plan() if cell not in there])
-
-
-def _networks(table: pd.DataFrame) -> set[Cell]:
-    splits = table.groupby(NETWORK_KEY)["split"].agg(set)
-    return {
-        Cell(str(key[0]), str(key[1]), int(key[2]), str(key[3]), int(key[4]))
-        for key, found in splits.items()
-        if {"train", "test"} <= found
-    }
-
-
-def parts_of(cells: Sequence[Cell]) -> list[Part]:
-    """Gather networks into as few commands as name exactly them, in order of
-    appearance.
-    """
-    seeds: dict[tuple[str, str, int, str], list[int]] = {}
-    for cell in cells:
-        seeds.setdefault(
-            (cell.network, cell.dataset, cell.width, cell.condition), []
-        ).append(cell.seed)
-    conditions: dict[tuple[str, str, int, tuple[int, ...]], list[str]] = {}
-    for (network, dataset, width, condition), found in seeds.items():
-        conditions.setdefault(
-            (network, dataset, width, tuple(sorted(found))), []
-        ).append(condition)
-    return [
-        Part(
-            network,
-            dataset,
-            width,
-            tuple(name for name in conditions_of(network) if name in names),
-            numbers,
+    chosen = PROFILES[one_of(profile, PROFILES, "profile")]
+    for network in networks or ():
+        one_of(network, NETWORKS, "network")
+    if datasets is None:
+        pairs = [
+            pair for pair in chosen.pairs if networks is None or pair[0] in networks
+        ]
+    else:
+        pairs = []
+        for dataset in datasets:
+            usual = [network for network, name in chosen.pairs if name == dataset]
+            pairs += [
+                (network, dataset) for network in networks or usual or [NETWORKS[0]]
+            ]
+    if not pairs:
+        raise InputValueError(
+            f"the profile trains no {', '.join(networks or ())}; name a data set for it"
+            " too"
         )
-        for (network, dataset, width, numbers), names in conditions.items()
+    widths = _whole_numbers("width", chosen.widths if widths is None else widths, 1)
+    seeds = _whole_numbers("seed", chosen.seeds if seeds is None else seeds, 0)
+    known = list(dict.fromkeys(name for of, _ in pairs for name in conditions_of(of)))
+    wanted = set(known if conditions is None else conditions)
+    for condition in sorted(wanted):
+        one_of(condition, known, "condition")
+    if wanted & {"mem_retrain_last", "mem_retrain_all"}:
+        wanted.add("generalizing")
+    cells = [
+        Cell(dataset, network, width, condition, seed)
+        for (network, dataset), width, seed in product(pairs, widths, seeds)
+        for condition in conditions_of(network)
+        if condition in wanted
     ]
-
-
-def missing_curves(switches: pd.DataFrame | None) -> list[str]:
-    """Commands of the training curves of the plan that a table of switches lacks."""
-    there = (
-        set()
-        if switches is None
-        else set(
-            zip(
-                switches["network"], switches["dataset"], switches["width"], strict=True
-            )
+    if not cells:
+        raise InputValueError(
+            "no cell is left by this choice of data sets, networks, widths, seeds and"
+            " conditions"
         )
-    )
-    return [curve_command(*cell, [0]) for cell in DYNAMICS if cell not in there]
+    return cells
 
 
-def curve_command(
-    network: str, dataset: str, width: int, seeds: Sequence[int], retrain: str = "all"
-) -> str:
-    """Command that runs training curves, a seed each."""
-    text = (
-        f"ann2neo study dynamics --out results --network {network} --dataset {dataset}"
-        f" --width {width}"
-    )
-    return f"{text} --seeds {','.join(map(str, seeds))}" + f" --retrain {retrain}" * (
-        retrain != "all"
-    )
-
-
-def unplanned_cells() -> pd.DataFrame:
-    """Cells of the paper's table 2 that the plan leaves out: network, width, dataset
-    and condition.
-    """
-    key = ["network", "width", "dataset", "condition"]
-    planned = {
-        (cell.network, cell.width, cell.dataset, cell.condition) for cell in plan()
-    }
-    cells = paper_table(2)[key].drop_duplicates(ignore_index=True)
-    return cells[[tuple(row) not in planned for row in cells.to_numpy()]]
+def _whole_numbers(name: str, values: Sequence[int], smallest: int) -> list[int]:
+    if not values:
+        raise InputValueError(f"the study needs at least one {name}, got none")
+    checked = [whole_number(it, f"a {name}", at_least=smallest) for it in values]
+    return list(dict.fromkeys(checked))

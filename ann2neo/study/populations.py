@@ -1,34 +1,29 @@
-"""Populations of generalizing and memorizing networks, compared at matched accuracy on
-the same images.
-"""
+"""Generalizing and memorizing networks at matched accuracy, on the same images."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
-from ann2neo._files import complete_file, output_path
-from ann2neo.analysis.populations.selectivity import (
-    selectivity,
-    single_stimulus_overlap,
-)
-from ann2neo.analysis.populations.summarize_populations import summarize_populations
-from ann2neo.datasets import DataSet, load_dataset
+import ann2neo
+from ann2neo._checks import whole_number
+from ann2neo._files import complete_text, output_path, refuse_existing
 from ann2neo.errors import InputValueError
-from ann2neo.recording import Recording
+from ann2neo.study.indicators import INDICATORS, area, newcombe_interval, with_derived
 from ann2neo.study.networks import HIDDEN_LAYER, build_network, initial_weights
 from ann2neo.study.training import Trainer
 
-if TYPE_CHECKING:
-    from ann2neo.probe.record import Probe
-
-__all__ = ["matched_populations", "population_intervals", "run_populations"]
+__all__ = [
+    "matched_populations",
+    "matched_statistics",
+    "population_intervals",
+    "run_populations",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -42,9 +37,8 @@ _KEY = [
     "phase",
     "labels",
 ]
-_FACTS = ["n_epochs", "accuracy_train", "accuracy_test"]
 _SETTINGS = ["n_units", "n_time_bins", "n_permutations", "permutation_seed"]
-CONDITIONS = ("random", "generalizing", "memorizing")
+_CONDITIONS = ("random", "generalizing", "memorizing")
 
 
 def matched_populations(
@@ -101,63 +95,53 @@ def matched_populations(
     InputValueError
         If a number is out of range.
     """
-    from ann2neo.probe.record import Probe
-
-    data = load_dataset(dataset)
-    if not 2 <= n_samples <= len(data.y_train):
-        raise InputValueError(
-            f"n_samples must lie in 2 .. {len(data.y_train)}, got {n_samples}"
-        )
+    data = ann2neo.load_dataset(dataset)
+    x, y = data.inputs("train"), data.labels("train")
+    whole_number(n_samples, "n_samples", at_least=2, at_most=len(x))
     if not 0 < accuracy <= 1:
         raise InputValueError(
             f"accuracy must lie in 0 .. 1, got {accuracy}; 0.99 stands for 99 %"
         )
     if not len(seeds):
         raise InputValueError("matched populations need at least one seed, got none")
-    x, y = data.inputs("train"), data.labels("train")
     model = build_network(network, width, x.shape[1:], data.n_classes)
     built = model.get_weights()
-    trainer, probe = Trainer(model), Probe(model, HIDDEN_LAYER)
-    rows: list[dict[str, Any]] = []
+    trainer, probe = Trainer(model), ann2neo.Probe(model, HIDDEN_LAYER)
+    tables = []
     for seed in seeds:
         chosen = np.random.default_rng([seed, 2]).choice(
             len(x), n_samples, replace=False
         )
         images, true = x[chosen], y[chosen]
-        labels = {
-            "generalizing": true,
-            "memorizing": np.random.default_rng([seed, 1]).permutation(true),
-        }
-        for condition in CONDITIONS:
+        permuted = np.random.default_rng([seed, 1]).permutation(true)
+        for condition in _CONDITIONS:
             model.set_weights(built)
             model.set_weights(initial_weights(model, seed))
+            labels = permuted if condition == "memorizing" else true
             n_epochs = 0
-            if condition in labels:
+            if condition != "random":
                 n_epochs = trainer.train(
                     images,
-                    labels[condition],
+                    labels,
                     max_epochs=max_epochs,
                     target_accuracy=accuracy,
                     seed=seed,
                 ).n_epochs
             facts = {
-                "n_epochs": n_epochs,
-                "accuracy_train": trainer.accuracy(images, labels.get(condition, true)),
-                "accuracy_test": trainer.accuracy(
-                    data.inputs("test"), data.labels("test")
-                ),
-            }
-            key = {
                 "dataset": data.name,
                 "network": network,
                 "width": width,
                 "n_samples": n_samples,
                 "seed": seed,
+                "condition": condition,
+                "n_epochs": n_epochs,
+                "accuracy_train": trainer.accuracy(images, labels),
+                "accuracy_test": trainer.accuracy(
+                    data.inputs("test"), data.labels("test")
+                ),
             }
-            found = _rows(
-                probe, data, images, true, labels.get(condition), seed, n_permutations
-            )
-            rows += [{**key, "condition": condition, **facts, **row} for row in found]
+            table = _statistics(probe, data, images, true, labels, seed, n_permutations)
+            tables.append(table.assign(**facts))
             _log.info(
                 "%s, seed %d: %d epochs, accuracy %.2f%%",
                 condition,
@@ -165,55 +149,47 @@ def matched_populations(
                 n_epochs,
                 100 * facts["accuracy_train"],
             )
-    table = pd.DataFrame(rows).rename(
-        columns={"seed_of_permutations": "permutation_seed"}
-    )
-    return table[_KEY + _FACTS + [name for name in table if name not in _KEY + _FACTS]]
+    table = pd.concat(tables, ignore_index=True)
+    first = [*_KEY, "n_epochs", "accuracy_train", "accuracy_test"]
+    return table[[*first, *table.columns.drop(first)]]
 
 
-def _rows(
-    probe: Probe,
-    data: DataSet,
+def _statistics(
+    probe: Any,
+    data: Any,
     images: Any,
     true: Any,
     trained: Any,
     seed: int,
     n_permutations: int,
-) -> list[dict[str, Any]]:
-    train = probe.record(images, labels=true, phase="train", seed=seed, progress=False)
-    test = probe.record(
-        data.inputs("test"),
-        labels=data.labels("test"),
-        phase="test",
-        seed=seed,
-        progress=False,
+) -> pd.DataFrame:
+    """Statistics of the network that the probe holds, by true and by trained labels."""
+
+    def record(x: Any, labels: Any, phase: str) -> Any:
+        return probe.record(x, labels=labels, phase=phase, seed=seed, progress=False)
+
+    both = ann2neo.Recording.concatenate(
+        [
+            record(images, true, "train"),
+            record(data.inputs("test"), data.labels("test"), "test"),
+        ]
     )
-    both = Recording.concatenate([train, test])
-    overlap = single_stimulus_overlap(selectivity(both, n_permutations=1, seed=seed))
-    tables = [
-        summarize_populations(both, n_permutations=n_permutations, seed=seed).assign(
-            labels="true"
-        )
-    ]
-    if trained is not None and not np.array_equal(trained, true):
-        memorized = probe.record(
-            images, labels=trained, phase="train", seed=seed, progress=False
-        )
-        tables.append(
-            summarize_populations(
-                memorized, n_permutations=n_permutations, seed=seed
-            ).assign(labels="trained")
-        )
-    table = pd.concat(tables, ignore_index=True).rename(
-        columns={"seed": "seed_of_permutations"}
-    )
-    table["n_single_silent_in_test"] = np.where(
-        table["phase"] == "train", overlap["n_first_silent_in_second"], np.nan
-    )
-    return [
-        {str(name): value for name, value in row.items()}
-        for row in table.to_dict("records")
-    ]
+    parts = {"true": both}
+    if not np.array_equal(trained, true):
+        parts["trained"] = record(images, trained, "train")
+    table = pd.concat(
+        [
+            ann2neo.summarize_populations(
+                recording, n_permutations=n_permutations, seed=seed
+            ).assign(labels=labels)
+            for labels, recording in parts.items()
+        ],
+        ignore_index=True,
+    ).rename(columns={"seed": "permutation_seed"})
+    tuning = ann2neo.selectivity(both, n_permutations=1, seed=seed)
+    overlap = ann2neo.single_stimulus_overlap(tuning)["n_first_silent_in_second"]
+    silent = np.where(table["phase"] == "train", overlap, np.nan)
+    return table.assign(n_single_silent_in_test=silent)
 
 
 def population_intervals(
@@ -255,43 +231,70 @@ def population_intervals(
         part = networks[networks["phase"] == phase]
         # Networks without labels of their own stand beside those that were trained on
         # permuted ones.
-        own = part["labels"] == labels
-        part = part[
-            own | (part["condition"] != "memorizing") & (part["labels"] == "true")
-        ]
+        others = (part["condition"] != "memorizing") & (part["labels"] == "true")
+        part = part[(part["labels"] == labels) | others]
         for name in statistics:
             values = part.pivot_table(
                 index="seed", columns="condition", values=name, dropna=False
-            )
-            difference = values["memorizing"] - values["generalizing"]
-            row: dict[str, Any] = {
+            ).reindex(columns=_CONDITIONS)
+            values["difference"] = values["memorizing"] - values["generalizing"]
+            row = {
                 "phase": phase,
                 "labels": labels,
                 "statistic": name,
                 "n_seeds": len(values),
             }
-            for title, column in [
-                *((c, values[c]) for c in CONDITIONS if c in values),
-                ("difference", difference),
-            ]:
-                mean, half = _interval(column.to_numpy(np.float64), level)
-                row |= {
-                    f"{title}_mean": mean,
-                    f"{title}_low": mean - half,
-                    f"{title}_high": mean + half,
-                }
+            for column in values:
+                for end, value in _interval(values[column].dropna(), level).items():
+                    row[f"{column}_{end}"] = value
             rows.append(row)
     return pd.DataFrame(rows).dropna(subset=["difference_mean"], ignore_index=True)
 
 
-def _interval(values: Any, level: float) -> tuple[float, float]:
-    known = values[~np.isnan(values)]
-    if len(known) < 2:
-        return (float(known[0]) if len(known) else np.nan), np.nan
-    error = known.std(ddof=1) / np.sqrt(len(known))
-    return float(known.mean()), float(
-        student.ppf((1 + level) / 2, len(known) - 1) * error
-    )
+def _interval(values: pd.Series, level: float) -> dict[str, float]:
+    """Mean and interval of Student's t; no interval for fewer than two values."""
+    from scipy.stats import t as student
+
+    mean, half = values.mean(), np.nan
+    if len(values) > 1:
+        half = student.ppf((1 + level) / 2, len(values) - 1) * values.sem()
+    return {"mean": mean, "low": mean - half, "high": mean + half}
+
+
+def matched_statistics(
+    networks: pd.DataFrame, indicators: pd.DataFrame
+) -> pd.DataFrame:
+    """Compare the statistics of networks at matched accuracy with the study's.
+
+    Parameters
+    ----------
+    networks : pandas.DataFrame
+        What `matched_populations` returned; test samples with true labels are compared.
+    indicators : pandas.DataFrame
+        What `indicators` returned for the study's networks, whose accuracy differs.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per statistic: the columns of `population_intervals`; ``auc, low, high``
+        (the probability that a memorizing network has the larger value, with
+        Newcombe's interval); ``study_auc``, the same in the study's networks; and
+        ``opposite``, where both are shown to differ from 0.5 in different directions.
+    """
+    table = networks[(networks["phase"] == "test") & (networks["labels"] == "true")]
+    table = with_derived(table)
+    study = indicators[indicators["held_out"] == ""].set_index("statistic")
+    kinds = table[table["condition"] != "random"]
+    memorizing = (kinds["condition"] == "memorizing").to_numpy()
+    rows = population_intervals(table).set_index("statistic")
+    rows = rows.loc[[name for name in INDICATORS if name in rows.index]]
+    rows["auc"] = [area(kinds[name].to_numpy(float), memorizing) for name in rows.index]
+    n = memorizing.sum(), (~memorizing).sum()
+    rows[["low", "high"]] = [newcombe_interval(auc, *n) for auc in rows["auc"]]
+    study = study.reindex(rows.index)
+    larger, smaller = rows["low"] > 0.5, rows["high"] < 0.5
+    opposite = larger & (study["high"] < 0.5) | smaller & (study["low"] > 0.5)
+    return rows.assign(study_auc=study["auc"], opposite=opposite).reset_index()
 
 
 def run_populations(
@@ -321,12 +324,11 @@ def run_populations(
         given; nothing has been trained then.
     """
     path = output_path(out, ".csv", overwrite=overwrite)
-    each = output_path(
-        path.with_name(f"{path.stem}_networks.csv"), ".csv", overwrite=overwrite
-    )
+    each = path.with_name(f"{path.stem}_networks.csv")
+    refuse_existing(each, overwrite=overwrite)
     networks = matched_populations(**settings)
     table = population_intervals(networks)
     for file, content in ((each, networks), (path, table)):
-        with complete_file(file, overwrite=overwrite) as partial:
-            content.to_csv(partial, index=False, float_format="%.6g")
+        text = content.to_csv(index=False, float_format="%.6g")
+        complete_text(file, text, overwrite=overwrite)
     return table

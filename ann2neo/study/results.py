@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ann2neo import _files
-from ann2neo._files import complete_file, complete_text
+from ann2neo._files import complete_text
 from ann2neo.errors import (
     FileFormatError,
     InputValueError,
@@ -23,16 +23,18 @@ from ann2neo.errors import (
 
 __all__ = [
     "CLUSTER_KEY",
+    "CURVE_KEY",
     "NETWORK_KEY",
     "ROW_KEY",
     "SWITCHES",
     "Results",
+    "collect_results",
     "finished_cells",
+    "load_curves",
     "load_results",
     "load_switches",
     "locked",
     "open_folder",
-    "settings_of",
     "stopped_short",
     "write_json",
     "write_tables",
@@ -46,14 +48,16 @@ CLUSTER_KEY = ["dataset", "network", "width", "seed"]
 independent of each other.
 """
 ROW_KEY = [*NETWORK_KEY, "split"]
+CURVE_KEY = ["dataset", "network", "width", "retrain", "seed", "split"]
+"""Columns that name a training curve."""
 
-SWITCHES = "dynamics.csv"
-"""Table of the switches of labels that were found in training curves."""
-
-_EARLIER = {"precision": "float32"}
-"""Settings that folders and rows of earlier versions do not name."""
+SWITCHES, CURVES = "dynamics.csv", "dynamics_curves.csv"
+"""Tables of the switches of labels that were found, and of the training curves, thinned
+to means over tenths of an epoch.
+"""
 
 _HEADER, _TABLE, _RATES = "study.json", "results.csv", "unit_rates.csv"
+_PARTS_OF_AN_EPOCH = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +109,10 @@ def load_results(folder: str | os.PathLike[str]) -> Results:
         )
     settings = settings_of(folder)
     try:
-        table = pd.read_csv(folder / _TABLE, keep_default_na=False, na_values=[""])
-        rates = pd.read_csv(folder / _RATES)
+        table, rates = (
+            pd.read_csv(folder / name, keep_default_na=False, na_values=[""])
+            for name in (_TABLE, _RATES)
+        )
     except FileNotFoundError as error:
         raise InputValueError(
             f"no cell in {folder} is finished yet; {Path(error.filename).name} is"
@@ -116,8 +122,6 @@ def load_results(folder: str | os.PathLike[str]) -> Results:
         raise FileFormatError(
             f"the tables in {folder} cannot be read: {error}"
         ) from error
-    for name, value in _EARLIER.items():
-        table[name] = table[name].fillna(value) if name in table else value
     missing = [name for name in [*ROW_KEY, "mean_firing_rate"] if name not in table]
     missing += [name for name in [*ROW_KEY, "unit", "firing_rate"] if name not in rates]
     if missing:
@@ -136,16 +140,24 @@ def stopped_short(table: pd.DataFrame) -> pd.Series:
 
 
 def load_switches(folder: str | os.PathLike[str]) -> pd.DataFrame | None:
-    """Switches of labels found by ``ann2neo study dynamics`` in a folder of results;
+    """Read where ``ann2neo study dynamics`` found the switches of labels.
+
     None where it did not run.
     """
     path = Path(folder) / SWITCHES
     return pd.read_csv(path) if path.exists() else None
 
 
+def load_curves(folder: str | os.PathLike[str]) -> pd.DataFrame | None:
+    """Read the training curves that `collect_results` thinned; None without any."""
+    path = Path(folder) / CURVES
+    return pd.read_csv(path) if path.exists() else None
+
+
 def open_folder(folder: Path, settings: Mapping[str, Any] | None) -> None:
-    """Make a folder for results, or check that one may be gone on with; None goes on
-    with any settings.
+    """Make a folder for results, or check that a run may go on in it.
+
+    ``settings=None`` accepts any settings.
 
     Raises
     ------
@@ -160,49 +172,31 @@ def open_folder(folder: Path, settings: Mapping[str, Any] | None) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        inside = [
-            path.name for path in folder.iterdir() if not path.name.startswith(".")
-        ]
+        paths = folder.iterdir()
+        inside = [path.name for path in paths if not path.name.startswith(".")]
     except OSError as error:
         raise OutputError(
             f"the folder {folder} cannot be used: {error.strerror}; choose another one"
         ) from error
-    if not inside:
-        _write_header(folder, settings or {})
-        return
-    if _HEADER not in inside:
+    if inside and _HEADER not in inside:
         raise OutputExistsError(
             f"{folder} holds {inside[0]} and no study; choose an empty folder or a new"
             " name"
         )
-    begun = settings_of(folder)
-    if settings is None:
-        return
-    if _TABLE in inside and "cells" not in inside:
-        msg = (
-            f"{folder} holds tables without the cells they were made of, which a run"
-            " would replace"
-        )
+    begun = settings_of(folder) if inside else {}
+    if settings is not None and _TABLE in inside and "cells" not in inside:
         raise OutputExistsError(
-            msg + "; choose another folder, and bring both together with 'ann2neo study"
-            " collect'"
+            f"{folder} holds tables without the cells they were made of, which a run"
+            " would replace; choose another folder, and bring both together with"
+            " 'ann2neo study collect'"
         )
-    if not begun:
-        _write_header(folder, settings)
-    elif _EARLIER | dict(begun) != _EARLIER | dict(settings):
-        msg = (
-            f"the study in {folder} was begun with {dict(begun)}, not {dict(settings)}"
-        )
+    if settings is not None and begun and begun != settings:
         raise InputValueError(
-            msg + "; go on with the same settings, or choose another folder"
+            f"the study in {folder} was begun with {begun}, not {dict(settings)}; go on"
+            " with the same settings, or choose another folder"
         )
-
-
-def _write_header(folder: Path, settings: Mapping[str, Any]) -> None:
-    write_json(
-        folder / _HEADER,
-        {"study": "ann2neo", "format": FORMAT, "settings": dict(settings)},
-    )
+    header = {"study": "ann2neo", "format": FORMAT, "settings": begun or settings or {}}
+    write_json(folder / _HEADER, header)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -210,32 +204,116 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     complete_text(path, json.dumps(content, indent=1), overwrite=True)
 
 
-def write_tables(folder: Path, cells: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Write both tables from the finished cells, sorted, and return the rows."""
-    rows, rates = [], []
-    for cell in cells:
-        rows += cell["rows"]
-        for split, values in cell["unit_rates"].items():
-            key = {name: cell["rows"][0][name] for name in NETWORK_KEY} | {
-                "split": split
+def finished_cells(folder: Path) -> list[dict[str, Any]]:
+    """Read the finished cells of a run: ``rows`` and ``unit_rates``, one per split."""
+    paths = sorted((folder / "cells").glob("*.json"))
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def write_tables(
+    folder: Path, cells: Sequence[Mapping[str, Any]], earlier: Results | None = None
+) -> pd.DataFrame:
+    """Write both tables from finished cells and earlier rows; return the rows."""
+    rows = [row for cell in cells for row in cell["rows"]]
+    rates = [
+        pd.DataFrame(
+            {
+                **{name: row[name] for name in ROW_KEY},
+                "unit": range(len(cell["unit_rates"][row["split"]])),
+                "firing_rate": cell["unit_rates"][row["split"]],
             }
-            rates.append(
-                pd.DataFrame({**key, "unit": range(len(values)), "firing_rate": values})
-            )
-    table = pd.DataFrame(rows).sort_values(ROW_KEY, ignore_index=True)
-    unit_rates = pd.concat(rates).sort_values([*ROW_KEY, "unit"], ignore_index=True)
+        )
+        for cell in cells
+        for row in cell["rows"]
+    ]
+    parts = ([pd.DataFrame(rows)] if rows else [], rates)
+    if earlier is not None:
+        parts[0].insert(0, earlier.table)
+        parts[1].insert(0, earlier.unit_rates)
+    table, unit_rates = (
+        # Where a network occurs twice, the last one counts.
+        pd.concat(of).drop_duplicates(key, keep="last").sort_values(key)
+        for of, key in zip(parts, (ROW_KEY, [*ROW_KEY, "unit"]), strict=True)
+    )
     for name, content in ((_TABLE, table), (_RATES, unit_rates)):
-        with complete_file(folder / name, overwrite=True) as partial:
-            content.to_csv(partial, index=False)
-    return table
+        complete_text(folder / name, content.to_csv(index=False), overwrite=True)
+    return table.reset_index(drop=True)
 
 
-def finished_cells(folder: Path) -> Iterator[dict[str, Any]]:
-    """Finished cells of a run: ``rows`` (one a split), ``unit_rates`` (per split) and
-    ``rows_version``, in order.
+def collect_results(
+    sources: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]
+) -> pd.DataFrame:
+    """Bring the finished cells of runs together in one folder of tables.
+
+    Nothing is trained, and the runs' folders are only read, also while runs are at work
+    in them.
+
+    Parameters
+    ----------
+    sources : sequence of path
+        Folders of ``ann2neo study run --out``, finished or not. Where several hold a
+        cell, the last one's counts.
+    out : path
+        Folder for ``results.csv``, ``unit_rates.csv`` and, where a source has training
+        curves, ``dynamics.csv`` and ``dynamics_curves.csv``. Cells that it holds
+        already stay, unless a source has them anew.
+
+    Returns
+    -------
+    pandas.DataFrame
+        All rows of `out`.
+
+    Raises
+    ------
+    InputValueError
+        If a source does not exist, or nothing is finished anywhere.
+    OutputExistsError
+        If `out` is the folder of a run, or holds something else.
     """
-    for path in sorted((folder / "cells").glob("*.json")):
-        yield json.loads(path.read_text(encoding="utf-8"))
+    folder, places = Path(out), [Path(source) for source in sources]
+    for place in places:
+        if not place.is_dir():
+            raise InputValueError(
+                f"there is no folder {place}; name folders of 'ann2neo study run --out'"
+            )
+        settings_of(place)
+    if (folder / "cells").exists():
+        raise OutputExistsError(
+            f"{folder} is the folder of a run; collect into another one"
+        )
+    open_folder(folder, None)
+    cells = [cell for place in places for cell in finished_cells(place)]
+    earlier = load_results(folder) if (folder / _TABLE).exists() else None
+    if not cells and earlier is None:
+        raise InputValueError(
+            f"no cell is finished in {', '.join(map(str, places))}; nothing to collect"
+        )
+    switches = [load_switches(place) for place in (folder, *places)]
+    curves = [load_curves(folder)]
+    curves += [
+        _thinned(pd.read_csv(path))
+        for place in places
+        for path in sorted((place / "dynamics").glob("*.csv"))
+    ]
+    for name, tables in ((SWITCHES, switches), (CURVES, curves)):
+        known = [table for table in tables if table is not None]
+        if known:
+            order = [key for key in (*CURVE_KEY, "epoch") if key in known[0]]
+            table = pd.concat(known).drop_duplicates(order, keep="last")
+            text = table.sort_values(order).to_csv(index=False, float_format="%.6g")
+            complete_text(folder / name, text, overwrite=True)
+    return write_tables(folder, cells, earlier)
+
+
+def _thinned(curve: pd.DataFrame) -> pd.DataFrame:
+    """Mean firing rates over tenths of an epoch; ``epoch`` is the time since the start
+    in the middle of each.
+    """
+    n_batches = int(curve["batch"].max()) + 1
+    part = (curve["batch"] * _PARTS_OF_AN_EPOCH // n_batches + 0.5) / _PARTS_OF_AN_EPOCH
+    table = curve.assign(epoch=(curve["epoch"] + part).round(6))
+    by = [*CURVE_KEY, "labels", "epoch"]
+    return table.groupby(by, as_index=False)["mean_firing_rate"].mean()
 
 
 def locked(folder: Path) -> AbstractContextManager[None]:
@@ -253,8 +331,8 @@ def locked(folder: Path) -> AbstractContextManager[None]:
     )
 
 
-def settings_of(folder: Path) -> Mapping[str, Any]:
-    """Settings of the study in a folder, from its header.
+def settings_of(folder: Path) -> dict[str, Any]:
+    """Read the settings of the study in a folder from its header.
 
     Raises
     ------

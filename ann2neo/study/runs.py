@@ -1,14 +1,13 @@
-"""Running the study: cell by cell, written as they are done, resumed where a run was
-cut.
-"""
+"""Run the study cell by cell; a run that was cut goes on where it was."""
 
 from __future__ import annotations
 
-import dataclasses
+import json
 import logging
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+import ann2neo
+from ann2neo._checks import one_of, whole_number
 from ann2neo._files import complete_file
-from ann2neo.datasets import load_dataset
 from ann2neo.errors import InputValueError
-from ann2neo.io.nwb.writer import write_nwb
-from ann2neo.probe.record import Probe
-from ann2neo.recording import Recording
-from ann2neo.study.cells import Cell
 from ann2neo.study.conditions import Checkpoint, NetworkUnderStudy, TrainedNetwork
 from ann2neo.study.networks import HIDDEN_LAYER, PRECISIONS, Weights
+from ann2neo.study.plan import Cell
 from ann2neo.study.results import (
     finished_cells,
     locked,
@@ -33,15 +30,46 @@ from ann2neo.study.results import (
     write_json,
     write_tables,
 )
-from ann2neo.study.rows import recording_rows
 from ann2neo.study.training import Progress
 
-__all__ = ["record_network", "run_study"]
+__all__ = ["POPULATION_COLUMNS", "record_network", "recording_rows", "run_study"]
 
 _log = logging.getLogger(__name__)
 
 _CHECKPOINT_SECONDS = 20.0
 _REPORT_SECONDS = 300.0
+
+_LABEL_PERMUTATIONS, _JOINT_PERMUTATIONS = 999, 199
+_PROVENANCE = (
+    "ann2neo_version",
+    "python_version",
+    "numpy_version",
+    "keras_version",
+    "tensorflow_version",
+    "weights_sha256",
+)
+
+POPULATION_COLUMNS = (
+    "mean_correlation",
+    "std_correlation",
+    "mean_absolute_correlation",
+    "correlation_null_std",
+    "share_correlated",
+    "tuning_correlation",
+    "within_label_correlation",
+    "participation_ratio",
+    "participation_ratio_independent",
+    "complexity_mean",
+    "complexity_variance_ratio",
+    "population_sparseness",
+    "mean_lifetime_sparseness",
+    "mean_selectivity_index",
+    "mean_selectivity_index_expected",
+    "mean_mutual_information",
+    "informative_share",
+    "n_single_stimulus_units",
+)
+"""Columns of `summarize_populations` that a row of the study has."""
 
 
 def run_study(
@@ -59,8 +87,8 @@ def run_study(
         What to run, as `planned_cells` lists it. Cells that the folder holds already
         are not run again.
     out : path
-        Folder for results: ``results.csv`` with a row per cell and split,
-        ``unit_rates.csv``, and a NWB file per cell in ``recordings/``. A run that was
+        Folder for results: ``results.csv`` with one row per cell and split,
+        ``unit_rates.csv``, and one NWB file per cell in ``recordings/``. A run that was
         killed goes on there.
     max_epochs : int, optional
         Most epochs of a training; `epoch_limit` of network and condition if not given.
@@ -80,22 +108,17 @@ def run_study(
         If the folder holds something else, another version, or a study begun with other
         settings.
     """
-    if max_epochs is not None and max_epochs < 1:
-        raise InputValueError(f"max_epochs must be at least 1, got {max_epochs}")
-    if precision not in PRECISIONS:
-        raise InputValueError(
-            f"unknown precision {precision!r}; there are {', '.join(PRECISIONS)}"
-        )
+    if max_epochs is not None:
+        whole_number(max_epochs, "max_epochs")
+    one_of(precision, PRECISIONS, "precision")
     if not cells:
         raise InputValueError("there is no cell to run")
     folder = Path(out)
     data = {
-        name: load_dataset(name)
+        name: ann2neo.load_dataset(name)
         for name in dict.fromkeys(cell.dataset for cell in cells)
     }
-    cells = [
-        dataclasses.replace(cell, dataset=data[cell.dataset].name) for cell in cells
-    ]
+    cells = [replace(cell, dataset=data[cell.dataset].name) for cell in cells]
     by_name = {entry.name: entry for entry in data.values()}
     open_folder(folder, {"max_epochs": max_epochs, "precision": precision})
     with locked(folder):
@@ -103,10 +126,9 @@ def run_study(
             (folder / name).mkdir(exist_ok=True)
         waiting = [cell for cell in cells if not _done_path(folder, cell).exists()]
         _log.info("%d of %d cells are to be run", len(waiting), len(cells))
-        spent: list[float] = []
-        n_done, n_to_train = 0, sum(cell.condition != "random" for cell in waiting)
+        n_done = 0
         for (dataset, network, width), group in groupby(
-            waiting, lambda c: (c.dataset, c.network, c.width)
+            waiting, lambda cell: (cell.dataset, cell.network, cell.width)
         ):
             bench = NetworkUnderStudy(
                 by_name[dataset],
@@ -115,36 +137,31 @@ def run_study(
                 max_epochs=max_epochs,
                 precision=precision,
             )
-            probe = Probe(bench.model, HIDDEN_LAYER)
+            probe = ann2neo.Probe(bench.model, HIDDEN_LAYER)
             for cell in group:
-                begun = time.monotonic()
                 row = _run_cell(cell, bench, probe, folder)
                 write_tables(folder, finished_cells(folder))
                 n_done += 1
-                if cell.condition != "random":
-                    spent.append(time.monotonic() - begun)
-                # Untrained networks take no time, so that they would promise too early
-                # an end.
-                left = (
-                    float(np.mean(spent)) * (n_to_train - len(spent)) if spent else 0.0
+                _log.info(
+                    "%d/%d %s: %d epochs, accuracy %.2f %% (%s), mean firing rate %.3f",
+                    n_done,
+                    len(waiting),
+                    cell.title,
+                    row["n_epochs"],
+                    100 * row["accuracy_train"],
+                    row["stopped_by"],
+                    row["mean_firing_rate"],
                 )
-                when = (
-                    f"; about {_duration(left)} left, if the others train as long"
-                    if left
-                    else ""
-                )
-                _log.info("%d/%d %s: %s%s", n_done, len(waiting), cell.title, row, when)
         return write_tables(folder, finished_cells(folder))
 
 
 def record_network(
-    probe: Probe,
+    probe: ann2neo.Probe,
     bench: NetworkUnderStudy,
     network: TrainedNetwork,
     *,
     shuffle: bool = True,
-    progress: bool = False,
-) -> Recording:
+) -> ann2neo.Recording:
     """Record the observed layer on all training and all test samples, a phase each.
 
     Parameters
@@ -157,8 +174,6 @@ def record_network(
         What is recorded; goes into the provenance.
     shuffle : bool, default True
         Show the samples in a seeded random order, as the paper does.
-    progress : bool, default False
-        Show progress bars.
 
     Returns
     -------
@@ -166,7 +181,7 @@ def record_network(
         Phases "train" and "test", with the true labels and the network's predictions.
     """
     data = bench.data
-    told = {
+    provenance = {
         "dataset": data.name,
         "dataset_source": data.source,
         "network": bench.network,
@@ -180,25 +195,130 @@ def record_network(
         "accuracy_validation": f"{network.accuracy_validation:.6f}",
         "accuracy_test": f"{network.accuracy_test:.6f}",
     }
-    phases = []
-    for split in ("train", "test"):
-        part = probe.record(
+    phases = [
+        probe.record(
             data.inputs(split),
             labels=data.labels(split),
             seed=network.seed,
             shuffle=shuffle,
             phase=split,
-            progress=progress,
-            provenance=told,
+            progress=False,
+            provenance=provenance,
         )
-        phases.append(part)
-    return Recording.concatenate(phases)
+        for split in ("train", "test")
+    ]
+    return ann2neo.Recording.concatenate(phases)
 
 
-def _run_cell(cell: Cell, bench: NetworkUnderStudy, probe: Probe, folder: Path) -> str:
+def recording_rows(recording: ann2neo.Recording, seed: int) -> dict[str, Any]:
+    """Compute the rows of a network from its recording.
+
+    Parameters
+    ----------
+    recording : Recording
+        A phase per split, as `record_network` makes it.
+    seed : int
+        Seeds the permutations.
+
+    Returns
+    -------
+    dict
+        ``rows``, one per split: the columns of `summarize`, `POPULATION_COLUMNS` of
+        `summarize_populations` (true labels), ``mean_dispersion_pvalue`` (two-sided),
+        ``mean_ljung_box_pvalue`` and ``mean_trend_pvalue`` of `network_test`, which
+        permutes presentations for all units alike, and the versions and the checksum
+        of the weights from the recording's provenance; numbers that do not exist are
+        None. ``unit_rates``, per split the firing rate of every unit.
+    """
+    units = ann2neo.analyze(recording)
+    populations = ann2neo.summarize_populations(
+        recording, n_permutations=_LABEL_PERMUTATIONS, seed=seed
+    )
+    table = ann2neo.summarize(units).merge(
+        populations[["phase", *POPULATION_COLUMNS]],
+        on="phase",
+        how="left",
+        validate="one_to_one",
+    )
+    pvalues = ann2neo.network_test(
+        recording, n_permutations=_JOINT_PERMUTATIONS, seed=seed
+    ).set_index(["statistic", "phase"])["pvalue"]
+    for column, statistic in (
+        ("mean_dispersion_pvalue", "mean_dispersion"),
+        ("mean_ljung_box_pvalue", "mean_ljung_box_statistic"),
+        ("mean_trend_pvalue", "mean_windowed_trend"),
+    ):
+        table[column] = table["phase"].map(pvalues[statistic])
+    provenance = recording.provenance
+    table = table.rename(columns={"phase": "split"}).assign(
+        n_label_permutations=_LABEL_PERMUTATIONS,
+        n_joint_permutations=_JOINT_PERMUTATIONS,
+        **{name: provenance[name] for name in _PROVENANCE if name in provenance},
+    )
+    rates = units.groupby("phase", sort=False)["firing_rate"].agg(list).to_dict()
+    # Through JSON, since a row is kept as such: a number that does not exist becomes
+    # None.
+    rows = json.loads(table.to_json(orient="records", double_precision=15))
+    return {"rows": rows, "unit_rates": rates}
+
+
+def _run_cell(
+    cell: Cell, bench: NetworkUnderStudy, probe: ann2neo.Probe, folder: Path
+) -> dict[str, Any]:
     """Train, record, analyse and write one cell; the file that marks it as done comes
     last.
     """
+    network = _trained(cell, bench, folder)
+    recording = record_network(probe, bench, network)
+    found = recording_rows(recording, cell.seed)
+    has_spikes = bool(recording.raster.spike_counts().any())
+    if has_spikes:
+        path = folder / "recordings" / f"{cell.name}.nwb"
+        ann2neo.write_nwb(recording, path, overwrite=True)
+    facts = {
+        name: value for name, value in asdict(network).items() if name != "weights"
+    }
+    facts = (
+        asdict(cell)
+        | facts
+        | {
+            "max_epochs": bench.max_epochs(cell.condition),
+            "precision": bench.precision,
+            "pretrained": bool(bench.model.pretrained),
+            "nwb": has_spikes,
+        }
+    )
+    found["rows"] = [facts | row for row in found["rows"]]
+    write_json(_done_path(folder, cell), found)
+    _weights_path(folder, cell, "checkpoint").unlink(missing_ok=True)
+    return found["rows"][0]
+
+
+def _trained(cell: Cell, bench: NetworkUnderStudy, folder: Path) -> TrainedNetwork:
+    """Train a cell, or go on from its checkpoint; keep what others start from."""
+    path = _weights_path(folder, cell, "checkpoint")
+    start = None
+    if "retrain" in cell.condition:
+        start = _generalizing_weights(cell, bench, folder)
+    saved = reported = time.monotonic()
+
+    def keep(checkpoint: Checkpoint) -> None:
+        nonlocal saved, reported
+        done, now = checkpoint.progress, time.monotonic()
+        bar.update(done.n_epochs - bar.n)
+        bar.set_postfix_str(f"accuracy {done.accuracy:.2%}", refresh=False)
+        if now - saved >= _CHECKPOINT_SECONDS:
+            _write_weights(path, checkpoint)
+            saved = time.monotonic()
+        if now - reported >= _REPORT_SECONDS:
+            _log.info(
+                "%s: %d epochs, accuracy %.1f %%",
+                cell.title,
+                done.n_epochs,
+                100 * done.accuracy,
+            )
+            reported = now
+
     with tqdm(
         total=bench.max_epochs(cell.condition),
         desc=cell.name,
@@ -206,92 +326,27 @@ def _run_cell(cell: Cell, bench: NetworkUnderStudy, probe: Probe, folder: Path) 
         leave=False,
         disable=None,
     ) as bar:
-        network = _trained(cell, bench, folder, bar)
+        network = bench.bring_into(
+            cell.condition,
+            cell.seed,
+            start,
+            cut_at=_read_weights(path) if path.exists() else None,
+            checkpoint=keep,
+        )
     if cell.condition == "generalizing":
-        _write_weights(
-            _weights_path(folder, cell),
-            Checkpoint(network.weights, Progress(network.n_epochs, 0.0)),
-        )
-    recording = record_network(probe, bench, network)
-    found = recording_rows(recording, cell.seed)
-    has_file = bool(recording.raster.spike_counts().any())
-    if has_file:
-        write_nwb(recording, folder / "recordings" / f"{cell.name}.nwb", overwrite=True)
-    told = {
-        name: value
-        for name, value in dataclasses.asdict(network).items()
-        if name not in {"weights", "seed"}
-    }
-    facts = {
-        **dataclasses.asdict(cell),
-        **told,
-        "max_epochs": bench.max_epochs(cell.condition),
-        "precision": bench.precision,
-        "pretrained": bool(bench.model.pretrained),
-        "nwb": has_file,
-    }
-    write_json(
-        _done_path(folder, cell),
-        {**found, "rows": [{**facts, **row} for row in found["rows"]]},
-    )
-    _checkpoint_path(folder, cell).unlink(missing_ok=True)
-    rate = found["rows"][0]["mean_firing_rate"]
-    reached = (
-        f"{network.n_epochs} epochs, accuracy {network.accuracy_train:.2%}"
-        f" ({network.stopped_by})"
-    )
-    return f"{reached}, mean firing rate {rate:.3f}"
-
-
-def _trained(
-    cell: Cell, bench: NetworkUnderStudy, folder: Path, bar: Any
-) -> TrainedNetwork:
-    path = _checkpoint_path(folder, cell)
-    cut_at = _read_weights(path) if path.exists() else None
-    start = (
-        _generalizing_weights(cell, bench, folder)
-        if "retrain" in cell.condition
-        else None
-    )
-    saved = told = time.monotonic()
-
-    def keep(checkpoint: Checkpoint) -> None:
-        nonlocal saved, told
-        bar.update(checkpoint.progress.n_epochs - bar.n)
-        bar.set_postfix_str(
-            f"accuracy {checkpoint.progress.accuracy:.2%}", refresh=False
-        )
-        if time.monotonic() - saved >= _CHECKPOINT_SECONDS:
-            _write_weights(path, checkpoint)
-            saved = time.monotonic()
-        if time.monotonic() - told >= _REPORT_SECONDS:
-            done = checkpoint.progress
-            _log.info(
-                "%s: %d epochs, accuracy %.1f %%",
-                cell.title,
-                done.n_epochs,
-                100 * done.accuracy,
-            )
-            told = time.monotonic()
-
-    return bench.bring_into(
-        cell.condition, cell.seed, start, cut_at=cut_at, checkpoint=keep
-    )
+        end = Checkpoint(network.weights, Progress(network.n_epochs, 0.0))
+        _write_weights(_weights_path(folder, cell), end)
+    return network
 
 
 def _generalizing_weights(
     cell: Cell, bench: NetworkUnderStudy, folder: Path
 ) -> Weights:
+    cell = replace(cell, condition="generalizing")
     path = _weights_path(folder, cell)
     if not path.exists():
-        _log.info(
-            "%s starts from a generalizing network that is not there; training it",
-            cell.title,
-        )
-        trained = bench.bring_into("generalizing", cell.seed)
-        _write_weights(
-            path, Checkpoint(trained.weights, Progress(trained.n_epochs, 0.0))
-        )
+        _log.info("%s is what others start from; training it", cell.title)
+        _trained(cell, bench, folder)
     return _read_weights(path).weights
 
 
@@ -299,11 +354,9 @@ def _write_weights(path: Path, checkpoint: Checkpoint) -> None:
     arrays: dict[str, Any] = {
         f"weight_{i:04d}": value for i, value in enumerate(checkpoint.weights)
     }
+    progress = [checkpoint.progress.n_epochs, checkpoint.progress.accuracy]
     with complete_file(path, overwrite=True) as partial, partial.open("wb") as file:
-        progress = np.array(
-            [checkpoint.progress.n_epochs, checkpoint.progress.accuracy]
-        )
-        np.savez(file, progress=progress, **arrays)
+        np.savez(file, progress=np.array(progress), **arrays)
 
 
 def _read_weights(path: Path) -> Checkpoint:
@@ -317,22 +370,6 @@ def _done_path(folder: Path, cell: Cell) -> Path:
     return folder / "cells" / f"{cell.name}.json"
 
 
-def _weights_path(folder: Path, cell: Cell) -> Path:
-    return (
-        folder
-        / "networks"
-        / f"{dataclasses.replace(cell, condition='generalizing').name}.npz"
-    )
-
-
-def _checkpoint_path(folder: Path, cell: Cell) -> Path:
-    return folder / "networks" / f"{cell.name}.checkpoint.npz"
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return (
-        f"{minutes // 60} h {minutes % 60:02d} min"
-        if minutes >= 60
-        else f"{minutes} min"
-    )
+def _weights_path(folder: Path, cell: Cell, kind: str = "") -> Path:
+    name = f"{cell.name}.{kind}.npz" if kind else f"{cell.name}.npz"
+    return folder / "networks" / name

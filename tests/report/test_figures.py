@@ -22,7 +22,7 @@ from ann2neo.report import (
     plot_raster,
     plot_selectivity,
 )
-from ann2neo.report.style import CONDITION_STYLES
+from ann2neo.report.style import group_styles
 from ann2neo.report.train_figures import autocorrelations
 from ann2neo.testing import make_recording
 
@@ -199,8 +199,8 @@ def test_marginals_are_the_rates(recording):
 
 
 def test_rainclouds_show_quartiles_of_every_group(units):
-    """Box and median of each group are its quartiles, and a condition keeps its colour
-    wherever it stands.
+    """Box and median of each group are its quartiles, and a group's colour does not
+    depend on the order of rows.
     """
     groups = pd.concat(
         [
@@ -212,7 +212,10 @@ def test_rainclouds_show_quartiles_of_every_group(units):
     first, median, third = units["firing_rate"].quantile([0.25, 0.5, 0.75])
     np.testing.assert_allclose(ax.lines[0].get_xdata(), [first, third])
     np.testing.assert_allclose(ax.lines[1].get_xdata(), [median])
-    assert ax.lines[2].get_color() == CONDITION_STYLES["generalizing"][0]
+    assert (
+        ax.lines[2].get_color()
+        == group_styles(["generalizing", "random"])["generalizing"][0]
+    )
     assert [text.get_text() for text in ax.get_yticklabels()] == [
         "random (24 units)",
         "generalizing (24\nunits)",

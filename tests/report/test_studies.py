@@ -1,12 +1,9 @@
-"""Figures and page of a study: every network is drawn where it belongs, and no verdict
-is given.
-"""
-
-import re
+"""Figures of many networks: each is drawn where it belongs, and no verdict is given."""
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 from typer.testing import CliRunner
 
 from ann2neo import InputValueError, write_nwb
@@ -17,9 +14,8 @@ from ann2neo.report import (
     plot_place,
     plot_training,
     render_report,
-    write_study_report,
 )
-from ann2neo.report.style import CONDITION_STYLES
+from ann2neo.report.style import group_styles
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +62,7 @@ def test_every_network_is_a_point_at_its_gap(results):
             ]
         )
         np.testing.assert_allclose(by_name[condition].get_offsets(), expected)
-        colour = tuple(
-            int(CONDITION_STYLES[condition][0][i : i + 2], 16) / 255 for i in (1, 3, 5)
-        )
+        colour = to_rgb(group_styles(["generalizing", "random"])[condition][0])
         np.testing.assert_allclose(by_name[condition].get_facecolor()[0][:3], colour)
     assert "8 networks" in next(
         text.get_text() for text in ax.texts if text.get_gid() == "note"
@@ -106,6 +100,25 @@ def test_a_training_curve_marks_the_switch_and_what_was_found():
     assert (switch.get_xdata()[0], switch.get_label()) == (4.5, "labels switch")
     assert (found.get_xdata()[0], found.get_label()) == (5.5, "found")
     assert ax.get_xlabel() == "Batch"
+
+
+def test_a_curve_without_batches_is_drawn_over_its_epochs():
+    """Epochs may be fractions of any spacing; the switch of labels lies between the two
+    values around it.
+    """
+    curve = pd.DataFrame(
+        {
+            "epoch": [0.5, 1.5, 4.0, 6.0],
+            "split": "test",
+            "labels": ["true", "true", "random", "random"],
+            "mean_firing_rate": [0.5, 0.6, 0.3, 0.2],
+        }
+    )
+    ax = plot_training(curve)
+    line, switch = ax.lines
+    np.testing.assert_allclose(line.get_xdata(), curve["epoch"])
+    assert switch.get_xdata()[0] == 2.75
+    assert ax.get_xlabel() == "Epoch"
 
 
 def test_a_place_is_shown_without_a_label(results):
@@ -153,27 +166,6 @@ def test_a_report_shows_the_place_among_a_study(recording, results):
     page = render_report({"one": recording}, study=results)
     assert page.count('id="r1p1-place"') == 1
     assert "Lying in a range is no evidence" in page
-
-
-def test_the_page_of_a_study(results, tmp_path):
-    """Each split has a figure per indicator and kind; the tables given and all rows are
-    there.
-    """
-    hypotheses = pd.DataFrame(
-        {"hypothesis": ["<H1>"], "verdict": ["cannot be decided"]}
-    )
-    page = write_study_report(
-        results, tmp_path / "study.html", tables={"Hypotheses": hypotheses}
-    ).read_text("utf-8")
-    ids = re.findall(r'<figure id="([^"]+)">', page)
-    assert len(ids) == 2 * 2 * 2
-    assert "&lt;H1&gt;" in page
-    assert page.count("<tr><td") == len(results) + 1
-    assert "restates the firing rate" in page
-    unordered = write_study_report(
-        results.assign(order="stored"), tmp_path / "stored.html"
-    ).read_text("utf-8")
-    assert "restates the firing rate" not in unordered
 
 
 def test_the_command_needs_a_folder_of_results(recording, tmp_path):

@@ -4,7 +4,6 @@ be used.
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,11 +21,11 @@ from ann2neo.errors import (
     OutputExistsError,
     OutputLockedError,
 )
-from ann2neo.study.cells import PROFILES, Cell, planned_cells
+from ann2neo.study.comparison import table_markdown
 from ann2neo.study.conditions import NetworkUnderStudy
-from ann2neo.study.hypotheses import hypotheses_markdown, judge_hypotheses
+from ann2neo.study.hypotheses import hypotheses
 from ann2neo.study.indicators import indicators
-from ann2neo.study.paper_tables import table_markdown
+from ann2neo.study.plan import PROFILES, Cell, planned_cells
 from ann2neo.study.results import ROW_KEY, load_results, locked
 from ann2neo.study.runs import run_study
 
@@ -86,10 +85,8 @@ def test_the_quick_profile_runs_the_whole_study(quick):
         (table["condition"] == "generalizing") & (table["split"] == "test")
     ]
     assert (generalizing["accuracy_test"] > 0.8).all()
-    findings = {(f.number, f.part): f for f in judge_hypotheses(results)}
-    assert findings[1, ""].verdict == "supported"
-    assert findings[1, ""].n == 12
-    assert hypotheses_markdown(list(findings.values())).count("| H") == len(findings)
+    first = hypotheses(results).iloc[0]
+    assert (first["number"], first["verdict"], first["n"]) == (1, "supported", 12)
     assert all(
         table_markdown(results, number).count("| digits |") == 8 for number in (1, 2, 5)
     )
@@ -174,7 +171,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
     kill, from its checkpoint.
     """
     code = (
-        "import sys, ann2neo.study.runs as runs; from ann2neo.study.cells import"
+        "import sys, ann2neo.study.runs as runs; from ann2neo.study.plan import"
         " planned_cells\nruns._CHECKPOINT_SECONDS = 0.1\ncells = planned_cells('quick',"
         " networks=['MLP'], widths=[16], seeds=[0],"
         " conditions=['mem_random_last'])\nruns.run_study(cells, sys.argv[1],"
@@ -212,49 +209,18 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
 
 @pytest.mark.slow
 def test_a_long_training_is_told_of(tmp_path, caplog, monkeypatch):
-    """The log tells how far a training has come, and an end only from networks that
-    were trained.
-    """
+    """The log tells how far a training has come, and what each network reached."""
     monkeypatch.setattr("ann2neo.study.runs._REPORT_SECONDS", 0.0)
+    cells = _cells(conditions=["random", "generalizing"])
     with caplog.at_level("INFO", logger="ann2neo.study.runs"):
-        run_study(
-            _cells(conditions=["random", "generalizing", "mem_random_last"]),
-            tmp_path / "r",
-            max_epochs=2,
-        )
+        run_study(cells, tmp_path / "r", max_epochs=2)
     lines = [record.getMessage() for record in caplog.records]
     title = "MLP of width 16 on digits, generalizing, seed 0"
-    assert (
-        sum(
-            line.startswith(f"{title}: ") and "epochs, accuracy" in line
-            for line in lines
-        )
-        == 2
-    )
-    ends = [line for line in lines if line.startswith(("1/3", "2/3", "3/3"))]
-    assert ["left" in line for line in ends] == [False, True, False]
+    assert sum(line.startswith(f"{title}: ") for line in lines) == 2
+    assert any(line.startswith(f"2/2 {title}: 2 epochs, accuracy") for line in lines)
 
 
-def test_a_run_of_an_earlier_version_goes_on(small, tmp_path):
-    """A folder whose header and cells do not name a precision was trained in float32,
-    and new cells join it.
-    """
-    folder = tmp_path / "results"
-    shutil.copytree(small, folder)
-    (folder / "study.json").write_text(_header())
-    for path in (folder / "cells").glob("*.json"):
-        cell = json.loads(path.read_text())
-        cell["rows"] = [
-            {name: row[name] for name in row if name != "precision"}
-            for row in cell["rows"]
-        ]
-        path.write_text(json.dumps(cell))
-    run_study(_cells(seeds=[1], conditions=["random"]), folder, max_epochs=5)
-    table = load_results(folder).table
-    assert set(table["seed"]) == {0, 1}
-    assert set(table["precision"]) == {"float32"}
-
-
+@pytest.mark.slow
 def test_mixed_precision_is_told_in_rows_and_files(tmp_path):
     """Networks trained in mixed precision say so, in their rows and in their files, and
     are recorded in float32.
@@ -374,17 +340,23 @@ def test_results_that_cannot_be_read_are_an_error(tmp_path, files, kind, words):
 @pytest.mark.parametrize(
     ("choice", "words"),
     [
-        ({"profile": "long"}, "unknown profile 'long'"),
-        ({"networks": ["RNN"]}, "unknown network 'RNN'"),
+        ({"profile": "long"}, "profile must be one of quick, paper, got 'long'"),
+        (
+            {"networks": ["RNN"]},
+            "network must be one of MLP, CNN, DenseNet121, got 'RNN'",
+        ),
         ({"networks": ["DenseNet121"]}, "trains no DenseNet121; name a data set"),
         ({"widths": [0]}, "a width must be at least 1, got 0"),
         ({"widths": []}, "at least one width"),
         ({"widths": [6.5]}, "a width must be a whole number"),
         ({"seeds": [-1]}, "a seed must be at least 0"),
-        ({"conditions": ["overfit"]}, "unknown condition 'overfit'"),
+        (
+            {"conditions": ["overfit"]},
+            "condition must be one of random, .*, got 'overfit'",
+        ),
         (
             {"networks": ["MLP"], "conditions": ["mem_retrain_all"]},
-            "unknown condition 'mem_retrain_all'",
+            "condition must be one of random, .*, got 'mem_retrain_all'",
         ),
     ],
 )
@@ -402,7 +374,7 @@ def test_an_unknown_precision_is_refused_before_anything_is_made(tmp_path):
     """
     with pytest.raises(
         InputValueError,
-        match="unknown precision 'float8'; there are float32, mixed_bfloat16",
+        match="precision must be one of float32, mixed_bfloat16, got 'float8'",
     ):
         run_study(_cells(), tmp_path / "new", precision="float8")
     assert not (tmp_path / "new").exists()

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 import ann2neo
-from ann2neo.datasets import DataSet
 from ann2neo.errors import InputValueError
 from ann2neo.study import conditions, training
 from ann2neo.study.conditions import NetworkUnderStudy, conditions_of, epoch_limit
@@ -29,7 +28,7 @@ def small():
     rng = np.random.default_rng(0)
     y = np.arange(700, dtype=np.int32) % 8
     x = rng.random((700, 6, 6)) + (np.arange(36).reshape(6, 6) % 8 == y[:, None, None])
-    return DataSet("blobs", x[:600], y[:600], x[600:], y[600:], 2.0, "a test")
+    return ann2neo.DataSet("blobs", x[:600], y[:600], x[600:], y[600:], 2.0, "a test")
 
 
 @pytest.fixture(scope="module")
@@ -312,9 +311,12 @@ def test_generalizing_networks_generalize_and_memorizing_ones_do_not(small):
     [
         (
             lambda _: build_network("RNN", 8, (8, 8, 1)),
-            "unknown network 'RNN'; there are MLP, CNN, DenseNet121",
+            "network must be one of MLP, CNN, DenseNet121, got 'RNN'",
         ),
-        (lambda _: build_network("MLP", 0, (8, 8, 1)), "width of at least 1"),
+        (
+            lambda _: build_network("MLP", 0, (8, 8, 1)),
+            "width must be at least 1, got 0",
+        ),
         (lambda _: build_network("CNN", 8, (64,)), "needs images"),
         (lambda _: build_network("CNN", 8, (2, 8, 1)), "at least 3 x 3"),
         (lambda _: build_network("DenseNet121", 8, (28, 28, 1)), "at least 32 x 32"),
@@ -326,7 +328,7 @@ def test_generalizing_networks_generalize_and_memorizing_ones_do_not(small):
             lambda data: NetworkUnderStudy(data, "MLP", 8).bring_into(
                 "mem_retrain_all", 0
             ),
-            "unknown condition",
+            "condition must be one of random, .*, got 'mem_retrain_all'",
         ),
         (
             lambda data: NetworkUnderStudy(data, "MLP", 8).bring_into(
@@ -348,7 +350,7 @@ def test_unknown_precisions_are_refused(small):
     """A precision that does not exist is an error that names the valid ones."""
     with pytest.raises(
         InputValueError,
-        match="unknown precision 'float16'; there are float32, mixed_bfloat16",
+        match="precision must be one of float32, mixed_bfloat16, got 'float16'",
     ):
         NetworkUnderStudy(small, "MLP", 8, precision="float16")
 

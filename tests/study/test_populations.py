@@ -8,9 +8,10 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from ann2neo import InputValueError, OutputExistsError
-from ann2neo.study import populations
+from ann2neo.study.indicators import area, newcombe_interval
 from ann2neo.study.populations import (
     matched_populations,
+    matched_statistics,
     population_intervals,
     run_populations,
 )
@@ -105,7 +106,9 @@ def test_both_tables_are_written_and_nothing_is_replaced(
     """The files hold the two tables to six digits; a second run is refused before
     anything is trained.
     """
-    monkeypatch.setattr(populations, "matched_populations", lambda **_: networks)
+    monkeypatch.setattr(
+        "ann2neo.study.populations.matched_populations", lambda **_: networks
+    )
     table = run_populations(tmp_path / "found.csv", seeds=(0, 1))
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "found.csv"), table, rtol=1e-5)
     each = pd.read_csv(tmp_path / "found_networks.csv")
@@ -120,12 +123,78 @@ def test_both_tables_are_written_and_nothing_is_replaced(
             run_populations(tmp_path / "found.csv")
 
 
+def _made(rates, seeds=5):
+    """Networks at matched accuracy with given mean rates, and a little noise."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "seed": seed,
+            "condition": condition,
+            "phase": "test",
+            "labels": "true",
+            "mean_firing_rate": rate + 0.01 * rng.normal(),
+        }
+        for seed in range(seeds)
+        for condition, rate in rates.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_matched_networks_are_trained_and_compared_in_miniature():
+    """The fast check of the whole way: a few images, few permutations, one table."""
+    networks = matched_populations(
+        "digits",
+        width=8,
+        n_samples=40,
+        accuracy=0.5,
+        seeds=(0, 1),
+        max_epochs=40,
+        n_permutations=1,
+    )
+    assert len(networks) == 2 * (3 * 2 + 1)
+    assert {"random_mean", "difference_low"} <= set(population_intervals(networks))
+
+
+@pytest.mark.parametrize(
+    ("memorizing", "low", "high"),
+    [(0.4, -0.4, -0.2), (0.7, -0.1, 0.1), (0.9, 0.1, 0.3)],
+)
+def test_a_difference_at_matched_accuracy_can_come_out_three_ways(
+    memorizing, low, high
+):
+    """Memorizing networks that fire less, as much, or more than generalizing ones have
+    an interval on that side of 0.
+    """
+    networks = _made({"random": 0.5, "generalizing": 0.7, "memorizing": memorizing})
+    row = population_intervals(networks).set_index("statistic").loc["mean_firing_rate"]
+    assert low < row["difference_low"] < row["difference_high"] < high
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "opposite"),
+    [(0.0, 0.3, False), (0.4, 1.0, False), (0.7, 1.0, True)],
+)
+def test_statistics_that_turn_round_at_matched_accuracy_are_named(low, high, opposite):
+    """A statistic is opposite where its area here and in the study's networks are both
+    shown to differ from 0.5, to different sides.
+    """
+    networks = _made({"random": 0.5, "generalizing": 0.7, "memorizing": 0.5})
+    study = {"statistic": "mean_firing_rate", "held_out": "", "auc": 0.8}
+    indicators = pd.DataFrame([{**study, "low": low, "high": high}])
+    (row,) = matched_statistics(networks, indicators).to_dict("records")
+    values = networks[networks["condition"] != "random"]
+    memorizing = (values["condition"] == "memorizing").to_numpy()
+    assert row["auc"] == area(values["mean_firing_rate"].to_numpy(), memorizing) == 0
+    assert (row["low"], row["high"]) == newcombe_interval(0.0, 5, 5)
+    assert (row["study_auc"], row["opposite"]) == (0.8, opposite)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
         (
             lambda: matched_populations("digits", n_samples=1),
-            "n_samples must lie in 2 .. [0-9]+, got 1",
+            "n_samples must be at least 2, got 1",
         ),
         (
             lambda: matched_populations("digits", n_samples=10, accuracy=99),

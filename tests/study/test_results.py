@@ -13,24 +13,21 @@ from typer.testing import CliRunner
 from ann2neo import (
     FileFormatError,
     InputValueError,
-    IntegrityError,
     OutputExistsError,
+    Recording,
     network_test,
     read_nwb,
     summarize_populations,
 )
 from ann2neo.cli import app
-from ann2neo.recording import Recording
-from ann2neo.study.cells import planned_cells
-from ann2neo.study.collect import CURVES, collect_results
-from ann2neo.study.results import ROW_KEY, load_results, load_switches
-from ann2neo.study.rows import (
-    JOINT_PERMUTATIONS,
-    LABEL_PERMUTATIONS,
-    POPULATION_COLUMNS,
-    recording_rows,
+from ann2neo.study.plan import planned_cells
+from ann2neo.study.results import (
+    collect_results,
+    load_curves,
+    load_results,
+    load_switches,
 )
-from ann2neo.study.runs import run_study
+from ann2neo.study.runs import POPULATION_COLUMNS, recording_rows, run_study
 
 
 @pytest.fixture(scope="module")
@@ -48,32 +45,16 @@ def run(tmp_path_factory):
     return folder
 
 
-def _aged(run, to):
-    """A copy of a run whose rows are those of an older version."""
-    shutil.copytree(run, to)
-    for path in (to / "cells").glob("*.json"):
-        cell = json.loads(path.read_text())
-        del cell["rows_version"]
-        first = list(cell["rows"][0])
-        added = {*first[first.index("mean_correlation") :], "max_epochs", "precision"}
-        cell["rows"] = [
-            {name: value for name, value in row.items() if name not in added}
-            for row in cell["rows"]
-        ]
-        path.write_text(json.dumps(cell))
-    return to
-
-
 def test_rows_hold_populations_and_joint_permutations(run):
     """A row's population statistics and network p-values are those that the cell's file
     gives.
     """
     table = load_results(run).table.set_index(["condition", "split"])
     recording = read_nwb(run / "recordings" / "digits_MLP_16_mem_random_last_seed0.nwb")
-    together = summarize_populations(
-        recording, n_permutations=LABEL_PERMUTATIONS, seed=0
-    ).set_index("phase")
-    tests = network_test(recording, n_permutations=JOINT_PERMUTATIONS, seed=0)
+    together = summarize_populations(recording, n_permutations=999, seed=0).set_index(
+        "phase"
+    )
+    tests = network_test(recording, n_permutations=199, seed=0)
     for split in ("train", "test"):
         row = table.loc[("mem_random_last", split)]
         for name in POPULATION_COLUMNS:
@@ -109,77 +90,35 @@ def test_a_silent_network_has_rows():
     assert found["unit_rates"] == {"train": [0, 0, 0, 0]}
 
 
-def test_older_rows_are_made_anew_from_their_recordings(run, tmp_path):
-    """Cells of an older version get the rows that the present version would have
-    written, and lose nothing.
+def test_collecting_again_changes_nothing(run, tmp_path):
+    """Collected rows are those of the run, to the last byte, however often they are
+    collected; rows that a source lacks stay.
     """
-    aged = _aged(run, tmp_path / "aged")
-    before = {path.name: path.read_bytes() for path in (aged / "cells").iterdir()}
-    table = collect_results([aged], tmp_path / "out")
-    assert {
-        path.name: path.read_bytes() for path in (aged / "cells").iterdir()
-    } == before
-    new = load_results(run).table
-    assert list(table) == list(new)
-    pd.testing.assert_frame_equal(load_results(tmp_path / "out").table, new)
-    pd.testing.assert_frame_equal(
-        load_results(tmp_path / "out").unit_rates, load_results(run).unit_rates
-    )
-
-
-def test_collecting_again_changes_nothing_and_computes_nothing(
-    run, tmp_path, monkeypatch
-):
-    """Rows that are collected already are kept as they are, to the last byte; others
-    are added.
-    """
-    aged, out = _aged(run, tmp_path / "aged"), tmp_path / "out"
-    moved = tmp_path / "moved.json"
-    shutil.move(aged / "cells" / "digits_MLP_16_random_seed0.json", moved)
-    collect_results([aged], out)
+    out, part = tmp_path / "out", tmp_path / "part"
+    names = ("results.csv", "unit_rates.csv")
+    shutil.copytree(run, part)
+    (part / "cells" / "digits_MLP_16_random_seed0.json").unlink()
+    collect_results([part], out)
     assert set(load_results(out).table["condition"]) == {"mem_random_last"}
-    shutil.move(moved, aged / "cells" / "digits_MLP_16_random_seed0.json")
-    collect_results([aged], out)
-    before = [(out / name).read_bytes() for name in ("results.csv", "unit_rates.csv")]
-    monkeypatch.setattr("ann2neo.study.collect.recording_rows", None)
-    collect_results([aged], out)
-    assert [
-        (out / name).read_bytes() for name in ("results.csv", "unit_rates.csv")
-    ] == before
-    assert len(load_results(out).table.drop_duplicates(ROW_KEY)) == 4
+    for sources in ([run], [run], [part]):
+        collect_results(sources, out)
+        for name in names:
+            assert (out / name).read_bytes() == (run / name).read_bytes()
 
 
-def test_rows_without_their_recording_stay_as_they_are(run, tmp_path, caplog):
-    """A cell of an older version whose file is gone keeps its rows, and a warning names
-    it.
-    """
-    aged = _aged(run, tmp_path / "aged")
-    (aged / "recordings" / "digits_MLP_16_random_seed0.nwb").unlink()
-    table = collect_results([aged], tmp_path / "out")
-    assert (
-        "digits_MLP_16_random_seed0 has rows of an older version and no recording"
-        in caplog.text
-    )
-    assert table.groupby("condition")["rows_version"].count().to_dict() == {
-        "mem_random_last": 2,
-        "random": 0,
-    }
-
-
-def test_another_networks_recording_is_found_out(run, tmp_path):
-    """A file that is not the one of its rows is an error, and nothing is written."""
-    aged = _aged(run, tmp_path / "aged")
-    places = [
-        aged / "recordings" / f"digits_MLP_16_{name}_seed0.nwb"
-        for name in ("random", "mem_random_last")
-    ]
-    shutil.copy(places[0], places[1])
-    with pytest.raises(
-        IntegrityError,
-        match=r"not the recording that the rows of .*mem_random_last.* were made of",
-    ):
-        collect_results([aged], tmp_path / "out")
-    assert not (tmp_path / "out" / "results.csv").exists()
+def test_the_last_source_of_a_cell_counts(run, tmp_path):
+    """Where two runs hold the same network, the rows are those of the later source."""
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    path = other / "cells" / "digits_MLP_16_random_seed0.json"
+    cell = json.loads(path.read_text())
+    for row in cell["rows"]:
+        row["mean_firing_rate"] = 0.25
+    path.write_text(json.dumps(cell))
+    table = collect_results([run, other], tmp_path / "out")
+    rates = table.set_index("condition")["mean_firing_rate"]
+    assert (rates["random"] == 0.25).all()
+    assert (rates["mem_random_last"] != 0.25).all()
 
 
 def test_what_cannot_be_collected_is_refused(run, tmp_path):
@@ -236,11 +175,10 @@ def test_training_curves_are_collected_thinned(run, tmp_path):
             app, ["study", "collect", str(source), "--out", str(tmp_path / "out")]
         )
         assert done.exit_code == 0, done.output
-        thinned = pd.read_csv(tmp_path / "out" / CURVES)
+        thinned = load_curves(tmp_path / "out")
         assert thinned["epoch"].to_list() == pytest.approx(np.arange(20) / 10 + 0.05)
         assert thinned["mean_firing_rate"].to_list() == pytest.approx(
             np.arange(0.5, 40, 2)
         )
         switches = load_switches(tmp_path / "out")
-        assert switches is not None
         assert switches["switch"].to_list() == [20]

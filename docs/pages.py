@@ -280,27 +280,6 @@ def function_statistics() -> str:
     return markdown_table(("function", "what it does", "source"), rows)
 
 
-def study_results() -> str:
-    """The study's results as their own page in the project says them, a heading lower,
-    its files by their names.
-    """
-    folder = ROOT / "data" / "study"
-    text = (folder / "README.md").read_text(encoding="utf-8")
-    blocks = re.split(r"(^```.*?^```$)", text, flags=re.MULTILINE | re.DOTALL)
-    # Every second part is a block of code, whose lines may start with the same sign.
-    blocks[::2] = [
-        re.sub(r"^(#+ )", r"#\1", part, flags=re.MULTILINE) for part in blocks[::2]
-    ]
-    text = "".join(blocks)
-    text = re.sub(r"!\[([^\]]*)\]\((?!\w+:)([^)]+)\)", r"![\1](../data/study/\2)", text)
-    return re.sub(r"(?<!!)\[([^\]]*)\]\((?!\w+:|#)([^)]+)\)", _named_file, text)
-
-
-def _named_file(link: re.Match[str]) -> str:
-    path = f"`data/study/{link[2]}`"
-    return path if link[1].strip("`") == link[2] else f"{link[1]} ({path})"
-
-
 def nwb_columns() -> str:
     """Columns of units and presentations, with the descriptions that stand in
     the file.
@@ -327,7 +306,6 @@ def write_pages(docs: Path) -> None:
         "generated/further_tables.md": further_tables(),
         "generated/function_statistics.md": function_statistics(),
         "generated/nwb_columns.md": nwb_columns(),
-        "generated/study_results.md": study_results(),
     }
     for name, text in made.items():
         _write(docs / name, text)

@@ -11,6 +11,7 @@ import pytest
 
 import ann2neo
 import ann2neo.report
+import ann2neo.study
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
@@ -57,25 +58,24 @@ def test_a_notebook_is_stored_without_outputs(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_uses_public_names_only(path):
-    """Whatever it takes from ann2neo is in the shop window, or a figure of
-    ann2neo.report.
+    """Whatever it takes from ann2neo is in the shop window, a figure of ann2neo.report,
+    or a public name of ann2neo.study.
     """
     used = set()
     for node in ast.walk(ast.parse(code_of(path))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
             "ann2neo"
         ):
-            assert [node.module, *(alias.name for alias in node.names)] == [
-                "ann2neo",
-                "report",
-            ]
+            assert node.module == "ann2neo"
+            assert {alias.name for alias in node.names} <= {"report", "study"}
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             assert not node.attr.startswith("_") or node.attr == "__file__"
             if node.value.id == "ann2neo":
                 used.add(node.attr)
                 assert node.attr in ann2neo.__all__
-            if node.value.id == "report":
-                assert node.attr in ann2neo.report.__all__
+            if node.value.id in {"report", "study"}:
+                used.add(node.attr)
+                assert node.attr in getattr(ann2neo, node.value.id).__all__
     assert used
 
 

@@ -210,7 +210,7 @@ def test_pages_of_names_that_are_no_more_go(tmp_path):
     )
     figure, notebook = (
         tmp_path / "api" / "ann2neo.report.plot_raster.rst",
-        tmp_path / "notebooks" / "07_more.ipynb",
+        tmp_path / "notebooks" / "08_more.ipynb",
     )
     kept.parent.mkdir()
     for path in (kept, gone, figure, notebook):
@@ -369,25 +369,3 @@ def test_executed_notebooks_are_shown_only_with_the_cells_of_today(
     older["cells"][0]["source"] = ["# An older heading"]
     (tmp_path / second.name).write_text(json.dumps(older), encoding="utf-8")
     assert pages.executed_notebooks() == [tmp_path / first.name]
-
-
-def test_the_study_page_brings_the_results_with_their_files(tmp_path, monkeypatch):
-    """The results' page comes a heading lower, its pictures from where they lie, its
-    files by their names.
-    """
-    study = tmp_path / "data" / "study"
-    study.mkdir(parents=True)
-    text = (
-        "# Results\n\nSee [rates](mlp/rates.csv), [`law.csv`](law.csv), ![gap](gap.svg)"
-        " and [Neo](https://neo.readthedocs.io).\n\n"
-    )
-    text += "```bash\n# all of it\nann2neo study page\n```\n"
-    (study / "README.md").write_text(text, encoding="utf-8")
-    monkeypatch.setattr(pages, "ROOT", tmp_path)
-    assert (
-        pages.study_results()
-        == "## Results\n\nSee rates (`data/study/mlp/rates.csv`), `data/study/law.csv`,"
-        " ![gap](../data/study/gap.svg) and"
-        " [Neo](https://neo.readthedocs.io).\n\n```bash\n# all of it\nann2neo study"
-        " page\n```\n"
-    )

@@ -277,7 +277,7 @@ def plot_training(
                 color=CYCLE[position % len(CYCLE)],
                 ls=("-", "--", "-.", ":")[position % 4],
                 lw=1.2,
-                label=", ".join(key),
+                label=", ".join(map(str, key)),
             )
             if "labels" in part:
                 labels = part["labels"].to_numpy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -272,31 +273,31 @@ def table_markdown(results: Results, number: int) -> str:
     heads = ["network", "width", "data", "split"]
     heads += [f"{_SHORT[name]} {quantities[of][1]}" for name, of in columns]
     tests = rate_tests(results) if number == 2 else None
-    place = ["network", "width", "dataset", "split"]
-    rows, reasons = [], {}
-    for key, group in table.groupby(place, sort=False):
-        cells = group.set_index(["condition", "quantity"])
-        texts = {
-            (row["condition"], row["quantity"]): _cell(row)
-            for row in group.to_dict("records")
-        }
-        line = [*map(str, key), *(texts.get(column, "–") for column in columns)]
-        for condition in present:
-            found = "; ".join(
-                cells.loc[(condition, of), "doubt"]
-                for of in quantities
-                if (condition, of) in cells.index
-                and cells.loc[(condition, of), "doubt"]
-            )
-            if found:
-                name = " ".join([*map(str, key), condition])
-                reasons[name] = "; ".join(dict.fromkeys(found.split("; ")))
-        if tests is not None:
-            here = tests[(tests[place] == list(key)).all(axis=1)]
-            line.append(_alike_words(here))
-        rows.append(line)
     if tests is not None:
         heads.append("not shown to differ")
+    place = ["network", "width", "dataset", "split"]
+    lines: list[list[str]] = []
+    reasons = {}
+    for key, group in table.groupby(place, sort=False):
+        cells = {
+            (row["condition"], row["quantity"]): row for row in group.to_dict("records")
+        }
+        name = " ".join(map(str, key))
+        line = [*map(str, key)]
+        line += [_cell(cells[of]) if of in cells else "–" for of in columns]
+        for condition in present:
+            found = [
+                reason
+                for of in quantities
+                if (condition, of) in cells
+                for reason in cells[condition, of]["doubt"].split("; ")
+            ]
+            if any(found):
+                known = dict.fromkeys(filter(None, found))
+                reasons[f"{name} {condition}"] = "; ".join(known)
+        if tests is not None:
+            line.append(_alike_words(tests[(tests[place] == list(key)).all(axis=1)]))
+        lines.append(line)
     n_ours = int(table["paper"].notna().sum() / len(quantities))
     seeds = "no"
     if len(table):
@@ -319,12 +320,12 @@ def table_markdown(results: Results, number: int) -> str:
     ]
     notes += [f"† {cell}: {reason}" for cell, reason in reasons.items()]
     title = f"Table {number}. {TABLES[number]}: ours (paper's, difference).\n\n"
-    lines = "".join(f"- {note}\n" for note in notes)
-    return f"{title}{markdown_table(heads, rows, ' --- ')}\n{lines}"
+    listed = "".join(f"- {note}\n" for note in notes)
+    return f"{title}{markdown_table(heads, lines, ' --- ')}\n{listed}"
 
 
-def _cell(row: Mapping[str, object]) -> str:
-    digits = _QUANTITIES[str(row["quantity"])][2]
+def _cell(row: Mapping[Any, Any]) -> str:
+    digits = _QUANTITIES[row["quantity"]][2]
     ours = f"{row['ours']:.{digits}f}" if np.isfinite(row["ours"]) else "none"
     ours += "".join(mark for name, (mark, _) in _MARKS.items() if row[name])
     if not np.isfinite(row["paper"]):
@@ -341,11 +342,10 @@ def _cell(row: Mapping[str, object]) -> str:
 
 def _alike_words(tests: pd.DataFrame) -> str:
     """Name the pairs of conditions that are not shown to differ."""
+    groups: Any = tests.groupby(["first", "second"], sort=False)["shown_to_differ"]
     marks = [
         f"{_SHORT[first]}/{_SHORT[second]} {(~differ).sum()} of {len(differ)}"
-        for (first, second), differ in tests.groupby(["first", "second"], sort=False)[
-            "shown_to_differ"
-        ]
+        for (first, second), differ in groups
         if not differ.all()
     ]
     return "; ".join(marks) or ("all differ" if len(tests) else "–")
@@ -358,17 +358,12 @@ def _alike_note(tests: pd.DataFrame) -> str:
         ("random", True): "untrained and memorizing",
         ("random", False): "untrained and generalizing",
     }
-    groups = dict(
-        list(
-            tests.groupby(["first", tests["second"].isin(MEMORIZING)])[
-                "shown_to_differ"
-            ]
-        )
-    )
+    kind = ["first", tests["second"].isin(MEMORIZING)]
+    groups: dict[Any, Any] = dict(list(tests.groupby(kind)["shown_to_differ"]))
     counted = [
-        f"{words} {(~groups[kind]).sum()} of {len(groups[kind])}"
-        for kind, words in kinds.items()
-        if kind in groups
+        f"{words} {(~groups[of]).sum()} of {len(groups[of])}"
+        for of, words in kinds.items()
+        if of in groups
     ]
     if not counted:
         return ""

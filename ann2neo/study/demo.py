@@ -102,7 +102,8 @@ def run_demo(
         data, "MLP", _WIDTH, max_epochs=_EPOCHS.get(data.name, _EPOCHS_ELSEWHERE)
     )
     probe = ann2neo.Probe(bench.model, HIDDEN_LAYER)
-    tables, stored = [], []
+    tables: list[pd.DataFrame] = []
+    stored: list[pd.DataFrame] = []
     for condition, name in _CONDITIONS.items():
         _log.info("%s: training and recording the %s network", data.name, name)
         network = bench.bring_into(condition, seed)

@@ -38,7 +38,7 @@ _EPOCHS = 10
 class Change(NamedTuple):
     """A change of level in a curve: the first value after it, the test of no change."""
 
-    index: int
+    first: int
     statistic: float
     pvalue: float
 
@@ -74,7 +74,7 @@ def find_change(curve: npt.ArrayLike) -> Change:
     Examples
     --------
     >>> noise = np.random.default_rng(0).normal(size=300)
-    >>> find_change(noise + np.repeat([3.0, 0.0], [100, 200])).index
+    >>> find_change(noise + np.repeat([3.0, 0.0], [100, 200])).first
     100
     """
     from scipy.stats import kstwobign
@@ -88,16 +88,16 @@ def find_change(curve: npt.ArrayLike) -> Change:
         )
     deviation = np.cumsum(values - values.mean())[:-1]
     k = np.arange(1, n)
-    index = int(np.argmax(np.abs(deviation) / np.sqrt(k * (n - k)))) + 1
+    first = int(np.argmax(np.abs(deviation) / np.sqrt(k * (n - k)))) + 1
     residuals = np.concatenate(
-        [values[:index] - values[:index].mean(), values[index:] - values[index:].mean()]
+        [values[:first] - values[:first].mean(), values[first:] - values[first:].mean()]
     )
     largest = np.abs(deviation).max()
     spread = np.sqrt(_long_run_variance(residuals) * n)
     with np.errstate(divide="ignore", invalid="ignore"):
         # A step without noise has an infinite statistic, a constant has none.
         statistic = float(np.nan_to_num(largest / spread, posinf=np.inf))
-    return Change(index, statistic, float(kstwobign.sf(statistic)))
+    return Change(first, statistic, float(kstwobign.sf(statistic)))
 
 
 def _long_run_variance(residuals: npt.NDArray[np.float64]) -> float:
@@ -211,14 +211,14 @@ def switches_table(curve: pd.DataFrame) -> pd.DataFrame:
         n_batches = int(part["batch"].max()) + 1
         switch = int((part["labels"] == "true").sum())
         change = find_change(part["mean_firing_rate"].to_numpy()[n_batches:])
-        off = (change.index + n_batches - switch) / n_batches
+        off = (change.first + n_batches - switch) / n_batches
         rows.append(
             {
                 **part[key].iloc[0],
                 "split": split,
                 "batches_per_epoch": n_batches,
                 "switch": switch,
-                "found": change.index + n_batches,
+                "found": change.first + n_batches,
                 "epochs_off": off,
                 "statistic": change.statistic,
                 "pvalue": change.pvalue,

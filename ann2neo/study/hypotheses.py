@@ -346,7 +346,7 @@ def _each_kind(
         yield from parts
 
 
-def _has_interval(row: Mapping[str, Any]) -> bool:
+def _has_interval(row: Mapping[Any, Any]) -> bool:
     return bool(np.isfinite([row["low"], row["high"]]).all())
 
 
@@ -383,11 +383,11 @@ def _deeper(gap: pd.DataFrame) -> pd.Series:
     frozen = gap.drop(columns="mem_retrain_all")
     of_network = frozen.index.get_level_values("network")
     at = {name: frozen[of_network == name].droplevel("network") for name in NETWORKS}
-    differences = [
+    differences: pd.Series = pd.concat(
         (at[deeper] - at[network]).mean(axis=1)
         for network, deeper in pairwise(NETWORKS)
-    ]
-    return pd.concat(differences)
+    )
+    return differences
 
 
 def _splits(results: Results, differences: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -396,7 +396,7 @@ def _splits(results: Results, differences: pd.DataFrame) -> Iterator[dict[str, A
     """
     differences = differences.dropna(axis=1, how="all").sort_index(axis=1)
     parts = [
-        _finding("H7", differences[name], name, level=0.90) for name in differences
+        _finding("H7", of, str(name), level=0.90) for name, of in differences.items()
     ]
     verdicts = {part["verdict"] for part in parts if _has_interval(part)}
     worst = [name for name in (AGAINST, UNDECIDED, SUPPORTED) if name in verdicts]
@@ -416,12 +416,8 @@ def _splits_remark(results: Results, differences: pd.DataFrame) -> str:
     size = differences.abs().melt(ignore_index=False, value_name="off")
     size = size.dropna().reset_index()
     beyond = size[size["off"] > _MARGIN_RATE]
-    listed = "; ".join(
-        f"{network} {dataset} {condition} {count}"
-        for (network, dataset, condition), count in beyond.value_counts(
-            ["network", "dataset", "condition"], sort=False
-        ).items()
-    )
+    kinds = beyond.groupby(["network", "dataset", "condition"], as_index=False).size()
+    listed = "; ".join(" ".join(map(str, kind)) for kind in kinds.to_numpy())
     tests = split_tests(results)
     paper, cells = paper_table(2), doubtful_cells()
     doubtful = cells.loc[cells["column"] == "mean_firing_rate", KEY]
@@ -454,12 +450,13 @@ def _switch(switches: pd.DataFrame | None) -> dict[str, Any]:
     trainings = switches[switches["split"] == "train"]
     n, n_near = len(trainings), int(trainings["within_one_epoch"].sum())
     exact = binomtest(n_near, n)
-    ends = [end - 0.5 for end in exact.proportion_ci(0.95)]
+    interval = exact.proportion_ci(0.95)
+    low, high = interval.low - 0.5, interval.high - 0.5
     cells = trainings[["dataset", "network", "width"]].drop_duplicates()
     of_cells = ", ".join(" ".join(map(str, cell)) for cell in cells.to_numpy())
     row = _finding(
         "H8",
-        PairedEffect(n_near / n - 0.5, *ends, exact.pvalue, n),
+        PairedEffect(n_near / n - 0.5, low, high, exact.pvalue, n),
         "",
         f"The switch is found within an epoch in {n_near} of {n} trainings"
         f" ({of_cells}). {_CLAIMS['H8'].remark}",
@@ -533,11 +530,11 @@ def hypotheses_markdown(
     return f"{markdown_table(heads, rows)}\n{lines}"
 
 
-def _effect_words(row: Mapping[str, Any]) -> str:
+def _effect_words(row: Mapping[Any, Any]) -> str:
     return "none" if np.isnan(row["effect"]) else f"{row['effect']:.3g}"
 
 
-def _alone_words(row: Mapping[str, Any], alone: Mapping[str, Any] | None) -> str:
+def _alone_words(row: Mapping[Any, Any], alone: Mapping[Any, Any] | None) -> str:
     if alone is None or not alone["n"]:
         return "none left"
     if (alone["n"], alone["effect"]) == (row["n"], row["effect"]):

@@ -73,6 +73,7 @@ _FEWEST_CLUSTERS = 4
 
 _Floats = npt.NDArray[np.float64]
 _Bools = npt.NDArray[np.bool_]
+_Ints = npt.NDArray[np.integer]
 
 
 def with_derived(table: pd.DataFrame) -> pd.DataFrame:
@@ -163,7 +164,7 @@ def indicators(results: Results, split: str = "test", seed: int = 0) -> pd.DataF
                 balanced = _balanced(tested > sign * threshold, truth)
             else:
                 pair = table.loc[truth, [name, "mean_firing_rate"]]
-                along = pair.corr("spearman").iloc[0, 1]
+                along = pair.corr("spearman").to_numpy()[0, 1]
             known = np.isfinite(tested)
             ends = [
                 area_interval(tested, truth, of, np.random.default_rng(seed), level)
@@ -304,7 +305,7 @@ def area(values: _Floats, positive: _Bools) -> float:
 def area_interval(
     values: _Floats,
     positive: _Bools,
-    clusters: npt.NDArray[np.int64],
+    clusters: _Ints,
     rng: np.random.Generator,
     level: float = 0.95,
 ) -> tuple[float, float]:
@@ -352,7 +353,7 @@ def area_interval(
 def _resampled(
     values: _Floats,
     positive: _Bools,
-    of_network: npt.NDArray[np.intp],
+    of_network: _Ints,
     n: int,
     rng: np.random.Generator,
 ) -> _Floats:

@@ -80,7 +80,7 @@ def inventory(results: Results, switches: pd.DataFrame | None = None) -> pd.Data
     return table.assign(epochs=table["epochs"].astype("Int64"))
 
 
-def _limit(row: Mapping[str, Any]) -> int:
+def _limit(row: Mapping[Any, Any]) -> int:
     """The limit of epochs that made a difference; 0 where the usual one would do."""
     limit, n_epochs = row["max_epochs"], row["n_epochs"]
     usual = epoch_limit(row["network"], row["condition"])
@@ -88,7 +88,7 @@ def _limit(row: Mapping[str, Any]) -> int:
     return int(limit) if mattered and limit != usual else 0
 
 
-def _run_command(row: Mapping[str, Any]) -> str:
+def _run_command(row: Mapping[Any, Any]) -> str:
     # One folder holds one limit of epochs and one precision only.
     out, options = "results", f" --seeds {row['seeds']}"
     if row["limit"]:

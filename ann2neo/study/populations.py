@@ -127,7 +127,7 @@ def matched_populations(
                     target_accuracy=accuracy,
                     seed=seed,
                 ).n_epochs
-            facts = {
+            facts: dict[str, Any] = {
                 "dataset": data.name,
                 "network": network,
                 "width": width,
@@ -255,9 +255,10 @@ def _interval(values: pd.Series, level: float) -> dict[str, float]:
     """Mean and interval of Student's t; no interval for fewer than two values."""
     from scipy.stats import t as student
 
-    mean, half = values.mean(), np.nan
+    mean, half = float(values.mean()), np.nan
     if len(values) > 1:
-        half = student.ppf((1 + level) / 2, len(values) - 1) * values.sem()
+        error = float(values.std() / np.sqrt(len(values)))
+        half = float(student.ppf((1 + level) / 2, len(values) - 1)) * error
     return {"mean": mean, "low": mean - half, "high": mean + half}
 
 

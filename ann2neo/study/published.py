@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from importlib import resources
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -141,17 +142,12 @@ def doubtful_cells() -> pd.DataFrame:
         (["mean_fano_factor"], own, off_law),
         (["accuracy_percent"], by_eye, too_high),
     ]
-    return pd.concat(
-        [
-            cells[KEY].assign(
-                column=column,
-                reason=[reason.format(**row) for row in cells.to_dict("records")],
-            )
-            for columns, cells, reason in rules
-            for column in columns
-        ],
-        ignore_index=True,
-    )
+    parts = []
+    for columns, cells, words in rules:
+        rows: Any = cells.to_dict("records")
+        reasons = [words.format_map(row) for row in rows]
+        parts += [cells[KEY].assign(column=name, reason=reasons) for name in columns]
+    return pd.concat(parts, ignore_index=True)
 
 
 def doubts(by: Sequence[str], columns: Sequence[str]) -> pd.Series:

@@ -313,7 +313,7 @@ def _thinned(curve: pd.DataFrame) -> pd.DataFrame:
     part = (curve["batch"] * _PARTS_OF_AN_EPOCH // n_batches + 0.5) / _PARTS_OF_AN_EPOCH
     table = curve.assign(epoch=(curve["epoch"] + part).round(6))
     by = [*CURVE_KEY, "labels", "epoch"]
-    return table.groupby(by, as_index=False)["mean_firing_rate"].mean()
+    return table.groupby(by)["mean_firing_rate"].mean().reset_index()
 
 
 def locked(folder: Path) -> AbstractContextManager[None]:

@@ -291,7 +291,8 @@ def _run_cell(
     found["rows"] = [facts | row for row in found["rows"]]
     write_json(_done_path(folder, cell), found)
     _weights_path(folder, cell, "checkpoint").unlink(missing_ok=True)
-    return found["rows"][0]
+    first: dict[str, Any] = found["rows"][0]
+    return first
 
 
 def _trained(cell: Cell, bench: NetworkUnderStudy, folder: Path) -> TrainedNetwork:

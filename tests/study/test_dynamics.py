@@ -43,14 +43,14 @@ def test_a_change_is_found_where_it_is(before):
     rng = np.random.default_rng(3)
     curve = 0.05 * _ar1(600, 0.6, rng) + np.repeat([0.6, 0.2], [before, 600 - before])
     found = find_change(curve)
-    assert abs(found.index - before) <= 3
+    assert abs(found.first - before) <= 3
     assert found.pvalue < 0.01
 
 
 def test_curves_without_noise_are_exact():
     """A step without noise is found with certainty, and a constant has no change."""
     step = find_change(np.repeat([1.0, 0.0], [30, 70]))
-    assert (step.index, step.pvalue) == (30, 0.0)
+    assert (step.first, step.pvalue) == (30, 0.0)
     assert find_change(np.ones(50)).pvalue == 1.0
 
 

@@ -352,9 +352,8 @@ def settings_of(folder: Path) -> dict[str, Any]:
             f"{path} is not the header of a study; restore it, or choose another folder"
         ) from error
     if kind != "ann2neo" or form != FORMAT:
-        msg = (
+        raise FileFormatError(
             f"{folder} holds a study of {kind!r}, format {form!r}; this version reads"
-            f" 'ann2neo', format {FORMAT}"
+            f" 'ann2neo', format {FORMAT}; run the study anew into another folder"
         )
-        raise FileFormatError(msg + "; run the study anew into another folder")
     return dict(settings)

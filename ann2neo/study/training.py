@@ -1,5 +1,6 @@
-"""Training as in the paper: plain stochastic gradient descent, a whole epoch in one
-compiled call.
+"""Training as in the paper: plain stochastic gradient descent.
+
+A whole epoch is one compiled call.
 """
 
 from __future__ import annotations
@@ -60,11 +61,10 @@ class Trainer:
         import keras
 
         if keras.backend.backend() != "tensorflow":
-            msg = (
+            raise MissingExtraError(
                 "the study trains with TensorFlow, but Keras runs on"
-                f" {keras.backend.backend()}"
+                f" {keras.backend.backend()}; start it with KERAS_BACKEND=tensorflow"
             )
-            raise MissingExtraError(msg + "; start it with KERAS_BACKEND=tensorflow")
         self.model = model
         self._epoch, self._n_correct = _compiled_steps(model, frozen, xla)
 
@@ -119,14 +119,10 @@ class Trainer:
                 f" {len(x)}"
             )
         x, y = _inputs(x), tf.convert_to_tensor(y, tf.int32)
-        glance = _Glance(self, x, y, target_accuracy)
+        target = np.inf if target_accuracy is None else target_accuracy
         progress = done or Progress(0, 0.0)
         while progress.n_epochs < max_epochs:
-            if (
-                target_accuracy is not None
-                and progress.n_epochs
-                and progress.accuracy >= target_accuracy
-            ):
+            if progress.n_epochs and progress.accuracy >= target:
                 break
             order = (
                 np.random.default_rng([seed, progress.n_epochs])
@@ -134,7 +130,8 @@ class Trainer:
                 .astype(np.int32)
             )
             self._epoch(x, y, tf.convert_to_tensor(order))
-            progress = Progress(progress.n_epochs + 1, glance())
+            accuracy = self._accuracy_near(x, y, target)
+            progress = Progress(progress.n_epochs + 1, accuracy)
             if after_epoch is not None:
                 after_epoch(progress)
         if not all(np.isfinite(value).all() for value in weights_of(self.model)):
@@ -144,6 +141,18 @@ class Trainer:
             )
         return progress
 
+    def _accuracy_near(self, x: Any, y: Any, target: float) -> float:
+        """Accuracy of some samples while far from the target: all of them are a third
+        of the work.
+        """
+        every = len(x) // _SAMPLES_GLANCED_AT
+        near = target - _STANDARD_ERRORS / (2 * np.sqrt(_SAMPLES_GLANCED_AT))
+        if every > 1 and np.isfinite(target):
+            accuracy = self.accuracy(x[::every], y[::every])
+            if accuracy < near:
+                return accuracy
+        return self.accuracy(x, y)
+
     def accuracy(self, x: Any, y: Any) -> float:
         """Share of samples, shape (n_samples, ...), that the network puts into their
         class.
@@ -152,40 +161,8 @@ class Trainer:
 
         x, y = _inputs(x), tf.convert_to_tensor(y, tf.int32)
         starts = range(0, len(x), _EVALUATION_BATCH)
-        correct = sum(
-            int(
-                self._n_correct(
-                    x[i : i + _EVALUATION_BATCH], y[i : i + _EVALUATION_BATCH]
-                )
-            )
-            for i in starts
-        )
-        return correct / len(x)
-
-
-class _Glance:
-    """Accuracy after an epoch, of some samples while far from the target: all of them
-    are a third of the work.
-    """
-
-    def __init__(self, trainer: Trainer, x: Any, y: Any, target: float | None) -> None:
-        every = len(x) // _SAMPLES_GLANCED_AT
-        self._trainer, self._all = trainer, (x, y)
-        self._some = (
-            (x[::every], y[::every]) if target is not None and every > 1 else None
-        )
-        self._near = (
-            0.0
-            if target is None
-            else target - _STANDARD_ERRORS / (2 * np.sqrt(_SAMPLES_GLANCED_AT))
-        )
-
-    def __call__(self) -> float:
-        if self._some is not None:
-            accuracy = self._trainer.accuracy(*self._some)
-            if accuracy < self._near:
-                return accuracy
-        return self._trainer.accuracy(*self._all)
+        parts = [slice(start, start + _EVALUATION_BATCH) for start in starts]
+        return sum(int(self._n_correct(x[part], y[part])) for part in parts) / len(x)
 
 
 def _inputs(x: Any) -> Any:

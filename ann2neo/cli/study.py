@@ -48,7 +48,8 @@ def run_study_command(
         str | None, typer.Option(help="Seeds, such as 0,1,2. [the profile's]")
     ] = None,
     max_epochs: Annotated[
-        int | None, typer.Option(help="Most epochs a network. [the profile's]")
+        int | None,
+        typer.Option(help="Maximum number of epochs per network. [the profile's]"),
     ] = None,
     precision: Annotated[
         str,

@@ -286,14 +286,14 @@ def table_markdown(results: Results, number: int) -> str:
         line = [*map(str, key)]
         line += [_cell(cells[of]) if of in cells else "–" for of in columns]
         for condition in present:
-            found = [
+            against = [
                 reason
                 for of in quantities
                 if (condition, of) in cells
                 for reason in cells[condition, of]["doubt"].split("; ")
             ]
-            if any(found):
-                known = dict.fromkeys(filter(None, found))
+            if any(against):
+                known = dict.fromkeys(filter(None, against))
                 reasons[f"{name} {condition}"] = "; ".join(known)
         if tests is not None:
             line.append(_alike_words(tests[(tests[place] == list(key)).all(axis=1)]))

@@ -47,8 +47,9 @@ _VALIDATION_SHARE = 0.1
 
 
 def conditions_of(network: str) -> tuple[str, ...]:
-    """Conditions that apply to a network: the MLP has no more than the two layers that
-    are retrained.
+    """Return the conditions that apply to a network.
+
+    The MLP has no layers besides the last two, so retraining all does not apply.
     """
     return tuple(
         name for name in CONDITIONS if network != "MLP" or name != "mem_retrain_all"
@@ -56,10 +57,11 @@ def conditions_of(network: str) -> tuple[str, ...]:
 
 
 def epoch_limit(network: str, condition: str) -> int:
-    """Most epochs of a training, where the paper's accuracy is not reached before.
+    """Return the limit of epochs of a training.
 
-    Memorizing takes the MLP of width 64 about 2 000 epochs. Layers before the last two
-    cost the most, so that networks may train for longer where these are frozen.
+    Training stops there if it has not reached the paper's accuracy. Memorizing takes
+    the MLP of width 64 about 2 000 epochs. Layers before the last two cost the most, so
+    networks may train for longer where these are frozen.
 
     Examples
     --------
@@ -118,8 +120,9 @@ class TrainedNetwork:
 
 
 class NetworkUnderStudy:
-    """One architecture on one data set, brought into any condition; built and compiled
-    once.
+    """One architecture on one data set, which is trained under any condition.
+
+    It is built and compiled once.
 
     Parameters
     ----------
@@ -130,7 +133,7 @@ class NetworkUnderStudy:
     width : int
         Units of the observed layer.
     max_epochs : int, optional
-        Most epochs of a training; `epoch_limit` of the condition if not given.
+        Maximum number of epochs; `epoch_limit` of the condition if not given.
     precision : {"float32", "mixed_bfloat16"}
         What the network is trained in. Mixed precision is quicker where the processor
         multiplies bfloat16 itself.
@@ -185,20 +188,18 @@ class NetworkUnderStudy:
         self._judge = Trainer(self.model)
 
     def labels(self, condition: str, seed: int) -> npt.NDArray[np.int32]:
-        """Labels of all training samples under a condition: the true ones, permuted for
-        memorization.
-        """
+        """Return the labels of all training samples, permuted for memorization."""
         y = self.data.labels("train")
         if condition not in MEMORIZING:
             return y
         return np.random.default_rng([seed, 1]).permutation(y)
 
     def max_epochs(self, condition: str) -> int:
-        """Most epochs of a training under a condition."""
+        """Return the limit of epochs under a condition."""
         return self._max_epochs or epoch_limit(self.network, condition)
 
     def initial_weights(self, seed: int) -> Weights:
-        """Weights of the untrained network."""
+        """Return the weights of the untrained network."""
         self.model.set_weights(self._built)
         return initial_weights(self.model, seed)
 

@@ -343,9 +343,9 @@ def area_interval(
         len(np.unique(clusters[kind])) for kind in (positive, ~positive)
     )
     low, high = newcombe_interval(observed, n_positive, n_negative, level)
-    found = _resampled(values, positive, of_network, len(names), rng)
-    if len(found):
-        lower, upper = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    areas = _resampled(values, positive, of_network, len(names), rng)
+    if len(areas):
+        lower, upper = np.quantile(areas, [(1 - level) / 2, (1 + level) / 2])
         low, high = min(low, float(lower)), max(high, float(upper))
     return low, high
 
@@ -389,7 +389,7 @@ def newcombe_interval(
     Parameters
     ----------
     observed : float
-        The area found, 0 to 1.
+        The observed area, 0 to 1.
     n_positive, n_negative : int
         Independent networks of either kind.
     level : float, default 0.95

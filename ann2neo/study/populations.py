@@ -77,8 +77,8 @@ def matched_populations(
     seeds : sequence of int, default (0, 1, 2)
         One replicate each.
     max_epochs : int, default 5000
-        Most epochs; a network that has not reached `accuracy` by then is kept, its
-        accuracy in the table.
+        Maximum number of epochs. A network that has not reached `accuracy` by then is
+        kept, with its accuracy in the table.
     n_permutations : int, default 999
         As in `summarize_populations`.
 

@@ -62,7 +62,7 @@ _PARTS_OF_AN_EPOCH = 10
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """What a study found.
+    """The tables of a study.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class Results:
         One row per network and split: `ROW_KEY`, how training went, and the columns of
         `summarize`.
     unit_rates : pandas.DataFrame
-        `ROW_KEY`, ``unit`` and ``firing_rate`` (spikes a sample), a row a unit.
+        `ROW_KEY`, ``unit`` and ``firing_rate`` (spikes per sample), one row per unit.
     settings : mapping
         What holds for every cell: ``max_epochs``, None for the networks' own limits,
         and ``precision``.
@@ -133,8 +133,8 @@ def load_results(folder: str | os.PathLike[str]) -> Results:
 
 
 def stopped_short(table: pd.DataFrame) -> pd.Series:
-    """Rows of networks that training left at its limit of epochs, short of the accuracy
-    it was to reach.
+    """Mark the rows of networks that stopped at the limit of epochs, short of the
+    accuracy they were trained to.
     """
     return (table["stopped_by"] == "epoch limit") & table["target_accuracy"].notna()
 

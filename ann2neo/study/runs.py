@@ -91,7 +91,7 @@ def run_study(
         ``unit_rates.csv``, and one NWB file per cell in ``recordings/``. A run that was
         killed goes on there.
     max_epochs : int, optional
-        Most epochs of a training; `epoch_limit` of network and condition if not given.
+        Maximum number of epochs; `epoch_limit` of network and condition if not given.
     precision : {"float32", "mixed_bfloat16"}
         What networks are trained in. They are recorded in float32.
 
@@ -270,7 +270,7 @@ def _run_cell(
     """
     network = _trained(cell, bench, folder)
     recording = record_network(probe, bench, network)
-    found = recording_rows(recording, cell.seed)
+    content = recording_rows(recording, cell.seed)
     has_spikes = bool(recording.raster.spike_counts().any())
     if has_spikes:
         path = folder / "recordings" / f"{cell.name}.nwb"
@@ -288,10 +288,10 @@ def _run_cell(
             "nwb": has_spikes,
         }
     )
-    found["rows"] = [facts | row for row in found["rows"]]
-    write_json(_done_path(folder, cell), found)
+    content["rows"] = [facts | row for row in content["rows"]]
+    write_json(_done_path(folder, cell), content)
     _weights_path(folder, cell, "checkpoint").unlink(missing_ok=True)
-    first: dict[str, Any] = found["rows"][0]
+    first: dict[str, Any] = content["rows"][0]
     return first
 
 

@@ -89,7 +89,7 @@ class Trainer:
         y : ndarray of int32, shape (n_samples,)
             Classes.
         max_epochs : int
-            Most epochs, those in `done` included.
+            Maximum number of epochs, those in `done` included.
         target_accuracy : float, optional
             Stop at this share of correct answers on all of `x` after an epoch. Samples
             evenly spaced in `x` are looked at first, and all of them once their

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -158,32 +157,34 @@ def training_curve(
     split = [layer.name for layer in model.layers].index(HIDDEN_LAYER)
     frozen = model.layers[:split] if retrain == "last" else []
     trainable = [layer.trainable for layer in frozen]
+    # Keras shuffles by NumPy's global generator, whose state is put back.
+    state = np.random.get_state()  # noqa: NPY002
+    phases = (
+        ("true", "generalizing", true_epochs),
+        ("random", "mem_random_last", random_epochs),
+    )
     try:
-        for part, (labels, condition, n_epochs) in enumerate(
-            [
-                ("true", "generalizing", true_epochs),
-                ("random", "mem_random_last", random_epochs),
-            ]
-        ):
+        for part, (labels, condition, n_epochs) in enumerate(phases):
             for layer in frozen:
                 layer.trainable = part == 0
             model.compile(
                 keras.optimizers.SGD(LEARNING_RATE), "sparse_categorical_crossentropy"
             )
-            with _seeded(seed + part):
-                model.fit(
-                    x,
-                    bench.labels(condition, seed),
-                    batch_size=BATCH_SIZE,
-                    epochs=n_epochs,
-                    validation_split=0.1,
-                    verbose=0,
-                    callbacks=[monitor],
-                )
+            keras.utils.set_random_seed(seed + part)
+            model.fit(
+                x,
+                bench.labels(condition, seed),
+                batch_size=BATCH_SIZE,
+                epochs=n_epochs,
+                validation_split=0.1,
+                verbose=0,
+                callbacks=[monitor],
+            )
             history = monitor.history[monitor.history["batch"] >= 0]
             epoch = history["epoch"] + part * true_epochs
             parts.append(history.assign(labels=labels, epoch=epoch))
     finally:
+        np.random.set_state(state)  # noqa: NPY002
         for layer, before in zip(frozen, trainable, strict=True):
             layer.trainable = before
     return pd.concat(parts, ignore_index=True)
@@ -321,17 +322,3 @@ def rate_changes(curves: pd.DataFrame) -> pd.DataFrame:
         after = late.mean() - second if end >= settled + 2 * _EPOCHS else np.nan
         rows.append((*key, last - first, second - last, after))
     return pd.DataFrame(rows, columns=[*CURVE_KEY, "before", "at_switch", "after"])
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seed NumPy's and Keras' global draws for a training, and put NumPy's back."""
-    import keras
-
-    # Keras shuffles by the global generator.
-    state = np.random.get_state()  # noqa: NPY002
-    keras.utils.set_random_seed(seed)
-    try:
-        yield
-    finally:
-        np.random.set_state(state)  # noqa: NPY002

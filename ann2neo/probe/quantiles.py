@@ -17,7 +17,7 @@ from ann2neo.probe.thresholds import quantile_of
 __all__ = ["limits_by_quantile"]
 
 SAMPLE_BYTES = 1 << 28
-"""Most memory that the activations from which quantiles are taken may use."""
+"""Largest size in memory of the activations from which quantiles are taken."""
 
 
 def limits_by_quantile(
@@ -32,7 +32,7 @@ def limits_by_quantile(
     training: bool,
     sample_bytes: int = SAMPLE_BYTES,
 ) -> list[npt.NDArray[Any]]:
-    """Thresholds of every recorded output, quantiles among them turned into numbers.
+    """Return the thresholds of every recorded output, with quantiles as numbers.
 
     Parameters
     ----------
@@ -47,23 +47,24 @@ def limits_by_quantile(
     rules : mapping of str to (float, ndarray or str)
         Checked threshold of each layer.
     seed : int
-        Draws the samples, where the activations of all would take too much memory.
+        Seed of the draw of samples, where the activations of all would take too much
+        memory.
     batch_size : int
         Samples in a forward pass.
     training : bool
-        Whether the network is stochastic; its noise is then seeded apart from the
-        recording's.
+        Whether the network runs as in training; its noise is then seeded
+        independently of the recording's.
     sample_bytes : int
-        Most memory that the activations may take.
+        Largest size of these activations in memory.
 
     Returns
     -------
     list of ndarray
-        One per recorded output. A quantile is the smallest activation that at least the
-        share q of the samples does not exceed, one per unit: over all samples if their
-        activations take at most `sample_bytes`, else over as many as do, drawn at
-        random without replacement. With k of them its rank is off by about sqrt(q (1 -
-        q) / k) of the samples.
+        One per recorded output. The quantile q of a unit is the smallest of its
+        activations that a share of at least q does not exceed. It is taken over all
+        samples if their activations fit into `sample_bytes`, and else over k samples
+        that fit, drawn at random without replacement; the standard error of its rank
+        is then about sqrt(q (1 - q) / k), as a share of the samples.
 
     Raises
     ------
@@ -83,24 +84,25 @@ def limits_by_quantile(
     n = min(stimuli.n_samples, sample_bytes // max(1, 4 * n_units))
     if n < min(100, stimuli.n_samples):
         raise InputValueError(
-            f"quantiles of {n_units} units from {n} samples would be no quantiles"
-            "; record fewer layers at once, or pass thresholds as numbers"
+            f"quantiles of {n_units} units would come from {n} samples, and need at"
+            " least 100; record fewer layers at once, or pass thresholds as numbers"
         )
     rng = np.random.default_rng((seed, 1))
     chosen = np.sort(rng.choice(stimuli.n_samples, n, replace=False))
-    values = [np.empty((math.prod(shapes[i].shape), n), np.float32) for i in wanted]
+    # One row per unit: quantiles run over contiguous memory.
+    values = {i: np.empty((math.prod(shapes[i].shape), n), np.float32) for i in wanted}
     state: Any = {}
     done = 0
     for batch in stimuli.batches(chosen, batch_size):
         passed = forward(batch.data, state, rng if training else None)
         state = passed.state
         size = len(batch.stimulus_id)
-        for store, i in zip(values, wanted, strict=True):
+        for i, of_output in values.items():
             activations = adapter.to_numpy(passed.activations[i])
-            store[:, done : done + size] = activations.reshape(size, -1).T
+            of_output[:, done : done + size] = activations.reshape(size, -1).T
         done += size
-    for store, (i, q) in zip(values, wanted.items(), strict=True):
+    for i, q in wanted.items():
         limits[i] = np.quantile(
-            store, q, axis=1, method="inverted_cdf", overwrite_input=True
+            values[i], q, axis=1, method="inverted_cdf", overwrite_input=True
         ).astype(np.float64)
     return limits

@@ -1,16 +1,15 @@
-"""Show the stimuli of a plan to its network, batch by batch, and write the spikes into
-a raster.
-"""
+"""Show the stimuli of a plan to its network and write the spikes into a raster."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
 from ann2neo.errors import ActivationError, LayerError
 from ann2neo.probe.adapter import Passed
@@ -23,21 +22,23 @@ from ann2neo.recording.folder import UnfinishedFolder
 __all__ = ["Presented", "joined", "show"]
 
 _STAGED_BYTES = 128
+"""Bytes of each row that are written at once: two cache lines, 1 024 time bins."""
+
 IntArray = npt.NDArray[np.int32]
 
 
 @dataclasses.dataclass(frozen=True)
 class Presented:
-    """What came back from showing the stimuli once, beside the spikes.
+    """The presentations of one repeat, without the spikes.
 
     Parameters
     ----------
     stimulus_id : ndarray of int64, shape (n_presentations,)
         Which sample was shown in each bin.
     labels : ndarray, shape (n_presentations,), or None
-        Labels that came along with the stimuli.
+        Labels that came with the stimuli.
     predictions : ndarray of int32, shape (n_presentations,), or None
-        Classes the network named.
+        Classes predicted by the network.
     """
 
     stimulus_id: npt.NDArray[np.int64]
@@ -46,19 +47,19 @@ class Presented:
 
 
 def show(
-    plan: RecordingPlan, folder: UnfinishedFolder | None, progress: Any
+    plan: RecordingPlan, folder: UnfinishedFolder | None, progress: tqdm[Any]
 ) -> tuple[RasterBuilder, list[Presented]]:
-    """Show everything, one presentation per bin, repeat after repeat.
+    """Show all stimuli, one per time bin, repeat after repeat.
 
     Parameters
     ----------
     plan : RecordingPlan
         What is shown, and how.
     folder : UnfinishedFolder or None
-        Keeps the bits and how far the recording got, and may know where to go on; None
-        keeps them in memory.
+        Where the bits and the progress are kept, and from where an interrupted
+        recording is resumed; None keeps the bits in memory.
     progress : tqdm.tqdm
-        Moved along.
+        Progress bar to update.
 
     Returns
     -------
@@ -88,7 +89,7 @@ def _show_once(
     begin: int,
     builder: RasterBuilder,
     folder: UnfinishedFolder | None,
-    progress: Any,
+    progress: tqdm[Any],
 ) -> Presented:
     ids, classes, batches = _remaining(plan, repeat, begin, folder)
     progress.update(len(ids[0]))
@@ -98,65 +99,45 @@ def _show_once(
     stage = _Stage(plan.layout, builder)
 
     def keep(
-        passed: Passed, first_bin: int, n_bins: int, named: IntArray | None
+        passed: Passed, first_bin: int, n_bins: int, predicted: IntArray | None
     ) -> None:
         builder.extend(first_bin + n_bins)
         stage.write(first_bin, n_bins, _packed(passed, plan, first_bin))
-        # A network that carries a state from batch to batch could not be taken up in
+        # A network that carries a state from batch to batch cannot be resumed in
         # between.
         if folder is not None and (plan.training or not passed.state):
-            folder.keep(first_bin + n_bins, named, stage.flush)
+            folder.keep(first_bin + n_bins, predicted, stage.flush)
 
-    with _OneBehind() as behind:
-        for number, batch in batches:
-            n_bins = len(batch.stimulus_id)
-            rng = None
-            if plan.training:
-                rng = np.random.default_rng((plan.seed, repeat, number))
-            passed = plan.forward(batch.data, state, rng)
-            state = passed.state
-            named = None
-            if plan.read_classes is not None:
-                named = plan.read_classes(passed.output)
-            ids.append(batch.stimulus_id)
-            labels.append(batch.labels)
-            classes.append(named)
-            behind.start(keep, passed, position, n_bins, named)
-            position += n_bins
-            progress.update(n_bins)
+    # While the network computes one batch, a thread packs the batch before:
+    #     network  1 2 3 4
+    #     thread     1 2 3 4
+    packing: Future[None] | None = None
+    with ThreadPoolExecutor(1, "ann2neo-packing") as thread:
+        try:
+            for number, batch in batches:
+                n_bins = len(batch.stimulus_id)
+                rng = None
+                if plan.training:
+                    rng = np.random.default_rng((plan.seed, repeat, number))
+                passed = plan.forward(batch.data, state, rng)
+                state = passed.state
+                predicted = None
+                if plan.read_classes is not None:
+                    predicted = plan.read_classes(passed.output)
+                ids.append(batch.stimulus_id)
+                labels.append(batch.labels)
+                classes.append(predicted)
+                if packing is not None:
+                    packing.result()
+                packing = thread.submit(keep, passed, position, n_bins, predicted)
+                position += n_bins
+                progress.update(n_bins)
+        finally:
+            # The error of an earlier batch is raised rather than that of a later one.
+            if packing is not None:
+                packing.result()
     stage.flush()
     return Presented(np.concatenate(ids), joined(labels), joined(classes))
-
-
-class _OneBehind:
-    """Works in a thread of its own on one batch while the next is computed; what goes
-    wrong is raised at the next.
-    """
-
-    def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, "ann2neo-packing")
-        self._work: Future[None] | None = None
-
-    def start(self, work: Callable[..., None], *arguments: Any) -> None:
-        """Wait for the work before, and start this."""
-        self._wait()
-        self._work = self._thread.submit(work, *arguments)
-
-    def _wait(self) -> None:
-        work, self._work = self._work, None
-        if work is not None:
-            work.result()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # An error of the batch before is the first there was, whatever happened to the
-        # one after it.
-        try:
-            self._wait()
-        finally:
-            self._thread.shutdown()
 
 
 def _remaining(
@@ -164,8 +145,16 @@ def _remaining(
 ) -> tuple[
     list[npt.NDArray[np.int64]], list[IntArray | None], Iterator[tuple[int, Batch]]
 ]:
-    """Samples of a repeat that an earlier run has shown, the classes named then, and
-    the numbered batches still to be shown.
+    """Split a repeat into what an earlier run has shown and what is left.
+
+    Returns
+    -------
+    ids : list of ndarray of int64
+        Samples that were shown.
+    classes : list of ndarray of int32
+        Classes predicted for them.
+    batches : iterator of (int, Batch)
+        Numbered batches still to be shown.
     """
     stimuli = plan.stimuli
     if not isinstance(stimuli, ArrayStimuli):
@@ -179,6 +168,7 @@ def _remaining(
     if folder is not None and folder.n_done > begin:
         n_done = min(folder.n_done - begin, n)
         kept = np.array(folder.predictions[begin : begin + n_done])
+        # -1 stands for no prediction.
         classes = [kept if (kept >= 0).all() else None]
     batches = stimuli.batches(order if plan.shuffle else None, plan.batch_size, n_done)
     first_number = -(-n_done // plan.batch_size)
@@ -186,8 +176,11 @@ def _remaining(
 
 
 class _Stage:
-    """Collects packed batches until rows of the raster can be written in whole cache
-    lines: twice as fast.
+    """Collects packed batches to write whole cache lines, which is twice as fast.
+
+    A batch holds few bytes of each unit, and those of neighbouring units lie far apart
+    in the raster. Bytes wait as they come, (byte, unit), until a row has enough of
+    them. Batches that do not begin and end at whole bytes are written at once.
     """
 
     def __init__(self, layout: UnitLayout, builder: RasterBuilder) -> None:
@@ -216,7 +209,7 @@ class _Stage:
         self._n_bytes += n_bytes
 
     def flush(self) -> None:
-        """Write what waits into the raster."""
+        """Write the waiting bytes into the raster."""
         if self._n_bytes:
             self._put(
                 self._first_bin,
@@ -233,9 +226,7 @@ class _Stage:
 
 
 def joined(parts: Sequence[npt.NDArray[Any] | None]) -> npt.NDArray[Any] | None:
-    """Parts one after another, the only one as it is; None if one of them is
-    not known.
-    """
+    """Concatenate parts, or return the only one; None if one of them is None."""
     if len(parts) == 1:
         return parts[0]
     arrays = [part for part in parts if part is not None]
@@ -245,15 +236,15 @@ def joined(parts: Sequence[npt.NDArray[Any] | None]) -> npt.NDArray[Any] | None:
 def _packed(
     passed: Passed, plan: RecordingPlan, position: int
 ) -> list[npt.NDArray[np.uint8]]:
-    """Pack the spikes of a batch, an array per block of units."""
+    """Pack the spikes of a batch, one array per block of units."""
     taps = plan.layout.taps
     if passed.taps != taps:
         odd = min(set(taps) ^ set(passed.taps))
         n_calls = len({tap.call_index for tap in passed.taps if tap.layer == odd.layer})
         raise LayerError(
             f"the layer {odd.layer.key!r} ran {n_calls} times at presentation"
-            f" {position}, and not as often before; only layers that run alike on every"
-            " batch can be recorded"
+            f" {position}, unlike before; only layers that run equally often on every"
+            " batch can be recorded: choose another layer"
         )
     activations = dict(zip(taps, passed.activations, strict=True))
     arrays = []
@@ -269,8 +260,8 @@ def _packed(
 def _not_finite(
     activations: npt.NDArray[Any], block: UnitBlock, position: int
 ) -> ActivationError:
-    """Name layer, presentation and unit of the first activation that is not finite."""
-    # A cast is all that NumPy can do with types such as bfloat16.
+    """Make an error that locates the first activation that is not finite."""
+    # NumPy can do nothing with types such as bfloat16 but cast them.
     flat = activations.astype(np.float64).reshape(len(activations), -1)
     units = np.arange(flat.shape[1]) if block.index is None else block.index
     row, column = np.argwhere(~np.isfinite(flat[:, units]))[0]

@@ -30,9 +30,7 @@ AsInput = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
 
 class Batch(NamedTuple):
-    """Some samples: a nest of arrays with equal first axes, their numbers in the data,
-    and labels that came along.
-    """
+    """Some samples: a nest of arrays, their numbers in the data, and their labels."""
 
     data: Any
     stimulus_id: npt.NDArray[np.int64]
@@ -40,14 +38,13 @@ class Batch(NamedTuple):
 
 
 class ArrayStimuli:
-    """Stimuli that can be indexed: an array, or a list or dict of arrays with equal
-    first axes.
+    """Stimuli that can be indexed: arrays with equal first axes.
 
     Parameters
     ----------
     data : nest of array
-        Anything with a shape and fancy indexing along the first axis: NumPy, memory
-        maps, pandas, tensors, HDF5.
+        An array, or a list or dict of arrays. An array is anything with a shape and
+        fancy indexing along the first axis: NumPy, memory maps, pandas, tensors, HDF5.
     as_input : callable
         Converts an array of samples to the type the model takes.
     """
@@ -63,20 +60,21 @@ class ArrayStimuli:
             )
         if len(set(lengths)) > 1:
             raise InputValueError(
-                f"all inputs need the same number of samples, got {lengths}"
-                "; one sample is one entry along the first axis of every input"
+                f"all inputs need the same number of samples, got {lengths}; one sample"
+                " is one entry along the first axis of every input"
             )
         self.n_samples: int = lengths[0]
 
     def first(self, n_samples: int | None) -> Batch:
-        """A few samples, from which shapes and types are seen."""
+        """Return a few samples, enough to see shapes and types."""
         return next(self.batches(None, n_samples or min(8, self.n_samples)))
 
     def batches(
         self, order: npt.NDArray[np.int64] | None, batch_size: int, start: int = 0
     ) -> Iterator[Batch]:
-        """Batches in an order, from the presentation `start` on; None stands for the
-        order of the data.
+        """Yield batches from the presentation `start` on.
+
+        An `order` of None is that of the data, which is read without copies.
         """
         n = self.n_samples if order is None else len(order)
         for first in range(start, n, batch_size):
@@ -88,13 +86,13 @@ class ArrayStimuli:
 
 
 class StreamedStimuli:
-    """Stimuli that come batch by batch, in their own order, and are read once.
+    """Stimuli that come in batches, in their own order, each read once.
 
     Parameters
     ----------
     batches : iterable
         Yields batches: stimuli, or tuples of stimuli and labels. An iterator can be
-        read once, anything else again.
+        read only once, anything else again.
     n_samples : int or None
         How many samples to take; all if None.
     lists_are_pairs : bool
@@ -119,14 +117,14 @@ class StreamedStimuli:
         self._peeked: tuple[Iterator[Any], list[Any]] | None = None
 
     def first(self, n_samples: int | None) -> Batch:  # noqa: ARG002
-        """The first batch as it comes, which the next reading still gives."""
+        """Return the first batch; the next reading starts with it again."""
         items = iter(self._batches)
         taken = list(itertools.islice(items, 1))
         self._peeked = items, taken
         return next(self._read(taken, None))
 
     def batches(self) -> Iterator[Batch]:
-        """Batches as they come, cut at `n_samples`; an error if they end before."""
+        """Yield `n_samples` in batches as they come, or raise if there are fewer."""
         items, taken = self._peeked or (iter(self._batches), [])
         self._peeked = None
         return self._read(itertools.chain(taken, items), self.n_samples)
@@ -140,15 +138,16 @@ class StreamedStimuli:
             if len(lengths) != 1:
                 raise InputValueError(
                     "all inputs of a batch need the same number of samples, got"
-                    f" {sorted(lengths)}"
+                    f" {sorted(lengths)}; one sample is one entry along the first axis"
+                    " of every input"
                 )
             n = lengths.pop()
             if n_samples is not None:
                 n = min(n, n_samples - n_shown)
             if labels is not None and len(labels) < n:
                 raise InputValueError(
-                    f"a batch of {n} samples came with {len(labels)} labels; give one a"
-                    " sample"
+                    f"a batch of {n} samples came with {len(labels)} labels; give one"
+                    " label per sample"
                 )
             if n:
                 cut = map_leaves(operator.itemgetter(slice(n)), data)
@@ -163,43 +162,44 @@ class StreamedStimuli:
                 return
         if not n_shown:
             raise InputValueError(
-                "there are no stimuli to show: the data ended before the first sample"
+                "there are no stimuli to show: the data ended before the first sample;"
+                " pass data with at least one, or make the iterator anew"
             )
         if n_samples is not None:
             raise InputValueError(
-                f"the stimuli ended after {n_shown} of {n_samples} samples"
-                f"; pass n_samples={n_shown}, or data that does not end early"
+                f"the stimuli ended after {n_shown} of {n_samples} samples; pass"
+                f" n_samples={n_shown}, or data that does not end early"
             )
 
     def _split(self, item: Any) -> tuple[Any, npt.NDArray[Any] | None]:
-        if isinstance(item, tuple) or (
-            self._lists_are_pairs and isinstance(item, list)
-        ):
-            if len(item) not in {1, 2, 3}:
-                raise InputValueError(
-                    "a batch must be stimuli or a tuple (stimuli, labels[, weights]),"
-                    f" got a tuple of {len(item)}"
-                    "; pass several inputs as a list or dict inside the tuple"
-                )
-            labels = item[1] if len(item) > 1 else None
-            return item[0], None if labels is None else class_labels(labels)
-        return item, None
+        pairs = (tuple, list) if self._lists_are_pairs else (tuple,)
+        if not isinstance(item, pairs):
+            return item, None
+        if len(item) not in {1, 2, 3}:
+            raise InputValueError(
+                "a batch must be stimuli or a tuple (stimuli, labels[, weights]), got a"
+                f" tuple of {len(item)}; pass several inputs as a list or dict inside"
+                " the tuple"
+            )
+        if len(item) == 1 or item[1] is None:
+            return item[0], None
+        return item[0], class_labels(item[1])
 
 
 Stimuli = ArrayStimuli | StreamedStimuli
 
 
 def as_stimuli(x: Any, n_samples: int | None, adapter: Adapter) -> Stimuli:
-    """Find out how data can be read.
+    """Decide how data can be read.
 
     Parameters
     ----------
     x : array, list or dict of arrays, DataFrame, Dataset, PyDataset, loader, iterable
         What the user passes.
     n_samples : int or None
-        Number of samples to take from data that comes in batches.
+        Number of samples to take from data that comes in batches; None for all.
     adapter : Adapter
-        The framework that will take them.
+        The framework of the model that takes them.
 
     Returns
     -------
@@ -209,44 +209,43 @@ def as_stimuli(x: Any, n_samples: int | None, adapter: Adapter) -> Stimuli:
     Raises
     ------
     InputTypeError, InputValueError
-        If it is no data, or holds none.
+        If `x` is neither arrays nor batches of them, or is empty.
     """
     if n_samples is not None:
         n_samples = whole_number(n_samples, "n_samples")
-    if (
-        _is_array(x)
-        or isinstance(x, Mapping)
-        or (isinstance(x, (list, tuple)) and not _holds_batches(x))
-    ):
-        data = x if _is_array(x) or _is_nest(x) else np.asarray(x)
-        stimuli = ArrayStimuli(data, adapter.as_input)
+    is_list = isinstance(x, (list, tuple)) and not _holds_batches(x)
+    if _is_array(x) or isinstance(x, Mapping) or is_list:
+        if is_list and not all(map(_is_array, x)):
+            x = np.asarray(x)
+        stimuli = ArrayStimuli(x, adapter.as_input)
         if n_samples not in {None, stimuli.n_samples}:
             raise InputValueError(
-                f"n_samples={n_samples} is for data that comes in batches; these"
-                f" stimuli are {stimuli.n_samples}"
-                f": pass x[:{n_samples}] to show fewer"
+                f"n_samples={n_samples} is for data that comes in batches, and these"
+                f" are {stimuli.n_samples} stimuli in arrays; pass x[:{n_samples}] to"
+                " show fewer"
             )
         return stimuli
     batches = adapter.batches(x)
-    if batches is not None:
-        return StreamedStimuli(
-            batches, n_samples, adapter.as_input, lists_are_pairs=False
-        )
-    if not isinstance(x, Iterable):
-        raise InputTypeError(
-            "stimuli must be arrays, a list or dict of them, or an iterable of"
-            f" batches, got {type(x).__name__}"
-            "; convert them with numpy.asarray"
-        )
-    lists_are_pairs = hasattr(x, "collate_fn") or adapter.n_inputs == 1
+    lists_are_pairs = False
+    if batches is None:
+        if not isinstance(x, Iterable):
+            raise InputTypeError(
+                "stimuli must be arrays, a list or dict of them, or an iterable of"
+                f" batches, got {type(x).__name__}; convert them with numpy.asarray"
+            )
+        batches = x
+        # Loaders of torch, which have a collate_fn, give lists.
+        lists_are_pairs = hasattr(x, "collate_fn") or adapter.n_inputs == 1
     return StreamedStimuli(
-        x, n_samples, adapter.as_input, lists_are_pairs=lists_are_pairs
+        batches, n_samples, adapter.as_input, lists_are_pairs=lists_are_pairs
     )
 
 
 def class_labels(labels: Any) -> npt.NDArray[Any] | None:
-    """Labels as one class per sample: columns of one flattened, one-hot rows made
-    indices; None for other targets.
+    """Convert labels to one class per sample.
+
+    A single column is flattened, one-hot rows become class numbers; None for targets
+    that are no classes.
     """
     array = _as_array(labels)
     if array.ndim == 2 and array.shape[1] == 1:
@@ -266,7 +265,7 @@ def class_labels(labels: Any) -> npt.NDArray[Any] | None:
 def checked_labels(
     labels: Any, n_samples: int | None, *, as_numbers: bool
 ) -> npt.NDArray[Any]:
-    """Return a user's labels as one class per sample, or say why they are none.
+    """Return a user's labels as one class per sample.
 
     Parameters
     ----------
@@ -275,7 +274,7 @@ def checked_labels(
     n_samples : int or None
         Number of samples, if known.
     as_numbers : bool
-        Whether predictions are to be compared with them.
+        Require numbers, which can be compared with predictions.
 
     Returns
     -------
@@ -285,14 +284,14 @@ def checked_labels(
     Raises
     ------
     InputValueError
-        If they are no classes, too many or too few, or no numbers where they must be.
+        If they are not classes, too many or too few, or not the numbers required.
     """
     classes = class_labels(labels)
     if classes is None:
         array = np.asarray(labels)
         raise InputValueError(
             f"labels must be one integer or string per sample, shape ({n_samples},),"
-            f" got {array.dtype} of shape {array.shape}; bin or name the values"
+            f" got {array.dtype} of shape {array.shape}; group the values into classes"
         )
     if n_samples is not None and len(classes) != n_samples:
         raise InputValueError(
@@ -301,9 +300,8 @@ def checked_labels(
         )
     if as_numbers and classes.dtype.kind not in "iub":
         raise InputValueError(
-            "predictions are class numbers, which labels of type"
-            f" {classes.dtype} cannot be compared with; pass labels as integers, or"
-            " predictions=False"
+            "predictions are class numbers and cannot be compared with labels of type"
+            f" {classes.dtype}; pass labels as integers, or predictions=False"
         )
     return classes
 
@@ -312,12 +310,8 @@ def _is_array(x: Any) -> bool:
     return hasattr(x, "shape") and hasattr(x, "__getitem__")
 
 
-def _is_nest(x: Any) -> bool:
-    return isinstance(x, Mapping) or all(_is_array(leaf) for leaf in x)
-
-
 def _holds_batches(x: Any) -> bool:
-    """Whether a list is one of batches: tuples of stimuli and labels."""
+    """Whether a list holds batches: tuples of stimuli and labels."""
     return (
         bool(x)
         and isinstance(x, list)
@@ -327,9 +321,7 @@ def _holds_batches(x: Any) -> bool:
 
 
 def _as_array(leaf: Any) -> Any:
-    """A leaf of the data as something NumPy indexes; torch, TensorFlow and JAX tensors
-    and pandas are converted.
-    """
+    """Convert tensors and tables to arrays; arrays on disk stay there."""
     if isinstance(leaf, np.ndarray):
         return leaf
     if hasattr(leaf, "to_numpy"):
@@ -339,22 +331,21 @@ def _as_array(leaf: Any) -> Any:
     if hasattr(leaf, "numpy"):
         return leaf.numpy()
     if _is_array(leaf) and hasattr(leaf, "dtype") and len(leaf.shape):
-        # Arrays on disk, as of h5py and zarr, are read batch by batch.
+        # Arrays on disk, such as those of h5py and zarr, are read batch by batch.
         return leaf
     array = np.asarray(leaf)
     if array.ndim == 0:
         raise InputTypeError(
             "stimuli must be arrays with one sample per entry of the first axis, got"
-            f" {leaf!r}"
+            f" {leaf!r}; a single sample is x[numpy.newaxis]"
         )
     return array
 
 
 def _rows_of(leaf: Any, rows: Any) -> npt.NDArray[Any]:
-    """Samples of a leaf; of an array on disk in ascending order, which HDF5
-    insists on.
-    """
+    """Read some samples of an array."""
     if isinstance(leaf, np.ndarray) or isinstance(rows, slice):
         return np.asarray(leaf[rows])
+    # HDF5 reads rows in ascending order only: read them so, then put them in place.
     ascending, places = np.unique(rows, return_inverse=True)
     return np.asarray(leaf[ascending])[places]

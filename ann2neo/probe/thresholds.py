@@ -1,4 +1,4 @@
-"""Thresholds: what a user may give, turned into one limit per unit."""
+"""Thresholds: what a user passes, turned into one limit per unit."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ann2neo.errors import InputTypeError, InputValueError
 
 __all__ = [
+    "Threshold",
     "below_in_float32",
     "checked_threshold",
     "limits_of",
@@ -20,10 +21,12 @@ __all__ = [
 ]
 
 FloatArray = npt.NDArray[np.float64]
+Threshold = npt.ArrayLike | Mapping[str, npt.ArrayLike]
+"""What a user may pass as ``threshold``; see `checked_threshold`."""
 
 
-def checked_threshold(threshold: Any, keys: Sequence[str]) -> dict[str, Any]:
-    """Threshold of every recorded layer, before its units are known.
+def checked_threshold(threshold: Threshold, keys: Sequence[str]) -> dict[str, Any]:
+    """Return the threshold of every recorded layer, before its units are known.
 
     Parameters
     ----------
@@ -43,41 +46,34 @@ def checked_threshold(threshold: Any, keys: Sequence[str]) -> dict[str, Any]:
     InputTypeError, InputValueError
         If it is none of those, not finite, or does not name the recorded layers.
     """
+    names = ", ".join(map(repr, keys))
     if isinstance(threshold, Mapping):
         unknown = [key for key in threshold if key not in keys]
         missing = [key for key in keys if key not in threshold]
         if unknown or missing:
-            problem = (
-                f"names {unknown[0]!r}, which is not recorded"
-                if unknown
-                else f"has none for {missing[0]!r}"
-            )
-            raise InputValueError(
-                f"threshold {problem}; give one for each of"
-                f" {', '.join(map(repr, keys))}"
-            )
+            problem = f"has none for {missing[0]!r}" if missing else ""
+            if unknown:
+                problem = f"names {unknown[0]!r}, which is not recorded"
+            raise InputValueError(f"threshold {problem}; give one for each of {names}")
         return {key: _checked_one(threshold[key], key) for key in keys}
     rules = [threshold] * len(keys)
     if isinstance(threshold, (list, tuple)) and len(keys) > 1:
         if len(threshold) != len(keys):
             raise InputValueError(
                 f"threshold lists {len(threshold)} values for {len(keys)} layers; give"
-                " one for each of "
-                f"{', '.join(map(repr, keys))}"
+                f" one for each of {names}"
             )
         rules = list(threshold)
     return {key: _checked_one(rule, key) for key, rule in zip(keys, rules, strict=True)}
 
 
 def quantile_of(rule: Any) -> float | None:
-    """The q of ``"quantile:q"``, None for any other threshold."""
+    """Return the q of ``"quantile:q"``; None for any other threshold."""
     return float(rule.removeprefix("quantile:")) if isinstance(rule, str) else None
 
 
 def rule_in_words(rule: Any) -> float | str:
-    """A checked threshold as provenance keeps it: the number, the quantile, or that
-    each unit has its own.
-    """
+    """Describe a checked threshold for the provenance."""
     if isinstance(rule, str):
         return rule
     return float(rule) if rule.ndim == 0 else "one a unit"
@@ -92,8 +88,8 @@ def _checked_one(rule: Any, key: str) -> Any:
             q = math.nan
         if not 0 <= q <= 1:
             raise InputValueError(
-                "a threshold in words must be 'quantile:q' with q from 0 to 1, such as"
-                f" 'quantile:0.9', got {rule!r}"
+                "a threshold given as text must be 'quantile:q' with q from 0 to 1,"
+                f" such as 'quantile:0.9', got {rule!r}"
             )
         return rule
     try:
@@ -105,14 +101,14 @@ def _checked_one(rule: Any, key: str) -> Any:
         ) from error
     if isinstance(rule, bool) or not np.isfinite(values).all():
         raise InputValueError(
-            f"the threshold of {key!r} must be finite numbers, got {rule!r}; pass for"
-            " example 0.0"
+            f"the threshold of {key!r} must be finite numbers, got {rule!r}; pass, for"
+            " example, 0.0"
         )
     return values
 
 
 def limits_of(rule: Any, key: str, shape: tuple[int, ...]) -> FloatArray:
-    """Limits of the units of one output.
+    """Return the limits of the units of one output.
 
     Parameters
     ----------
@@ -138,18 +134,17 @@ def limits_of(rule: Any, key: str, shape: tuple[int, ...]) -> FloatArray:
     if values.shape not in {(), (n_units,), shape}:
         raise InputValueError(
             f"the threshold of {key!r} must be a number or one per unit, shape"
-            f" ({n_units},) or {shape}"
-            f", got shape {values.shape}"
+            f" ({n_units},) or {shape}, got shape {values.shape}"
         )
     return values.reshape(-1) if values.ndim else values
 
 
 def below_in_float32(limits: FloatArray) -> npt.NDArray[np.float32]:
-    """The largest float32 not above each limit: float32 a > limit exactly where a >
-    this.
+    """Round limits down to float32, which no comparison with a float32 notices.
 
-    Rounding to nearest would let ``a > 0.1`` depend on which side of 0.1 its float32
-    neighbour lies.
+    For every float32 ``a``, ``a > limit`` exactly where ``a > below_in_float32(limit)``.
+    Rounding to nearest would not do: where the nearest float32 lies above the limit, an
+    activation equal to it would be no spike.
 
     Examples
     --------

@@ -1,6 +1,4 @@
-"""Unit layout: which units a recording has, where they lie in the raster, and what
-their thresholds are.
-"""
+"""Unit layout: the units of a recording, their rows in the raster, their thresholds."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ import pandas as pd
 
 from ann2neo.probe.adapter import Tap, TapShape
 from ann2neo.probe.thresholds import below_in_float32, limits_of
-from ann2neo.probe.units import chosen_units, unit_table
+from ann2neo.probe.units import UnitChoice, chosen_units, unit_table
 
 __all__ = ["UnitBlock", "UnitLayout", "lay_out_units"]
 
@@ -27,11 +25,11 @@ class UnitBlock:
     tap : Tap
         Which output.
     first_unit, n_units : int
-        Row of its first unit, and how many it has.
+        Row of its first unit, and number of units.
     limits : ndarray, shape () or (n_chosen,)
-        Thresholds in the type they are compared in.
+        Thresholds, in the type in which they are compared.
     index : ndarray of int32, shape (n_chosen,), or None
-        Which units of the output are kept; None for all.
+        Units of the output that are kept; None for all.
     """
 
     tap: Tap
@@ -43,8 +41,16 @@ class UnitBlock:
 
 @dataclasses.dataclass(frozen=True)
 class UnitLayout:
-    """Units of a recording, the blocks they lie in, and all that the recorded layers
-    give.
+    """The units of a recording and where they come from.
+
+    Parameters
+    ----------
+    units : pandas.DataFrame
+        Table of the units, one row per row of the raster.
+    blocks : tuple of UnitBlock
+        The recorded outputs, in the order of the raster.
+    taps : tuple of Tap
+        All outputs of the recorded layers, kept or not.
     """
 
     units: pd.DataFrame
@@ -56,17 +62,17 @@ def lay_out_units(
     shapes: list[TapShape],
     limits: list[npt.NDArray[np.float64]],
     only: Tap | None,
-    choice: Any,
+    choice: UnitChoice,
     seed: int,
 ) -> UnitLayout:
-    """Lay out the units of recorded outputs.
+    """Lay out the units of the recorded outputs.
 
     Parameters
     ----------
     shapes : list of TapShape
         The recorded outputs.
     limits : list of ndarray of float
-        Thresholds of each, a number or one per unit, of any shape `limits_of` takes.
+        Thresholds of each output, in any shape that `limits_of` takes.
     only : Tap or None
         The one output to keep, where the layers give more; None for all.
     choice : object
@@ -77,7 +83,7 @@ def lay_out_units(
     Returns
     -------
     UnitLayout
-        The chosen units with the coordinates they have in the whole layer.
+        The chosen units, with their coordinates in the whole layer.
     """
     taps = tuple(shape.tap for shape in shapes)
     flat = [
@@ -89,23 +95,17 @@ def lay_out_units(
     units = pd.concat(tables, ignore_index=True)
     edges = np.cumsum([0, *map(len, tables)])
     kept = chosen_units(units, choice, seed)
+    rows = np.arange(len(units)) if kept is None else kept
     blocks, first_unit = [], 0
     for (shape, limit), first, stop in zip(flat, edges[:-1], edges[1:], strict=True):
-        index = None if kept is None else kept[(kept >= first) & (kept < stop)] - first
-        if index is not None and not len(index):
+        here = rows[(rows >= first) & (rows < stop)] - first
+        if not len(here):
             continue
-        chosen = limit[index] if index is not None and limit.ndim else limit
+        chosen = limit[here] if limit.ndim else limit
         exact = chosen if shape.dtype == "float64" else below_in_float32(chosen)
-        n_units = int(stop - first) if index is None else len(index)
-        blocks.append(
-            UnitBlock(
-                shape.tap,
-                first_unit,
-                n_units,
-                exact,
-                None if index is None else index.astype(np.int32),
-            )
-        )
-        first_unit += n_units
-    units = units if kept is None else units.iloc[kept].reset_index(drop=True)
+        index = None if kept is None else here.astype(np.int32)
+        blocks.append(UnitBlock(shape.tap, first_unit, len(here), exact, index))
+        first_unit += len(here)
+    if kept is not None:
+        units = units.iloc[kept].reset_index(drop=True)
     return UnitLayout(units, tuple(blocks), taps)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,18 @@ import pandas as pd
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.probe.adapter import LayerInfo, Tap
 
-__all__ = ["chosen_units", "unit_table"]
+__all__ = ["UnitChoice", "chosen_units", "unit_table"]
 
-_AXES = {
+Coordinates = Mapping[str, "npt.ArrayLike | slice"]
+UnitChoice = (
+    int
+    | Mapping[str, int | Coordinates]
+    | Callable[[pd.DataFrame], npt.ArrayLike]
+    | None
+)
+"""What a user may pass as ``units``; see `chosen_units`."""
+
+_AXES: dict[int, tuple[str, ...]] = {
     1: (),
     2: ("step", "channel"),
     3: ("row", "col", "channel"),
@@ -27,7 +36,7 @@ _AXES = {
 def unit_table(
     tap: Tap, shape: tuple[int, ...], limits: npt.NDArray[np.float64]
 ) -> pd.DataFrame:
-    """Table of the units of one output.
+    """Make the table of the units of one output.
 
     Parameters
     ----------
@@ -41,19 +50,15 @@ def unit_table(
     Returns
     -------
     pandas.DataFrame
-        One row per unit, in C order of the shape, with the columns of `UNIT_TYPES`; -1
-        where a unit has no such axis.
+        One row per unit, in C order of the shape, with the columns of `UNIT_TYPES`;
+        coordinates are -1 along axes that the output does not have.
     """
     n_units = math.prod(shape)
     names = _axis_names(tap.layer, len(shape))
-    places = (
-        np.unravel_index(np.arange(n_units), shape)
-        if shape and n_units
-        else [np.zeros(n_units, np.int64)] * len(shape)
-    )
+    places = np.indices(shape, np.int64).reshape(len(shape), n_units)
     coordinates = dict(zip(names, places, strict=False))
     none = np.full(n_units, -1, np.int64)
-    columns: dict[str, Any] = {
+    columns = {
         "layer": np.full(n_units, tap.layer.key, object),
         "layer_type": np.full(n_units, tap.layer.type_name, object),
         "layer_index": np.full(n_units, tap.layer.number, np.int64),
@@ -70,21 +75,23 @@ def unit_table(
 
 
 def _axis_names(layer: LayerInfo, n_axes: int) -> tuple[str, ...]:
-    """Names of the axes of an output without its batch; none for a plain vector or more
-    axes than have names.
+    """Name the axes of an output without its batch.
+
+    A plain vector has no named axes, nor has an output with more than five.
     """
-    names: tuple[str, ...] = _AXES.get(n_axes, ())
+    names = _AXES.get(n_axes, ())
     if n_axes == 4 and layer.has_steps:
         names = ("step", *names[1:])
     if layer.channels_first and names:
-        # A recurrent layer's steps stay in front of the channels.
+        # The steps of a recurrent layer stay in front of the channels:
+        # (step, channel, row, col).
         front = names[:1] if n_axes == 4 and names[0] == "step" else ()
         names = (*front, "channel", *names[len(front) : -1])
     return names
 
 
 def chosen_units(
-    units: pd.DataFrame, choice: Any, seed: int
+    units: pd.DataFrame, choice: UnitChoice, seed: int
 ) -> npt.NDArray[np.int64] | None:
     """Find the units to keep.
 
@@ -97,7 +104,7 @@ def chosen_units(
         such a number or to a mapping from columns to the values or slices to keep, as
         in ``{"conv": {"channel": [0, 3], "row": slice(4, 8)}}`` (layers that it does
         not name are kept whole); a function of the unit table that returns a mask or
-        row numbers; None for all units.
+        row numbers; None for all.
     seed : int
         Seed of the draw.
 
@@ -109,7 +116,8 @@ def chosen_units(
     Raises
     ------
     InputTypeError, InputValueError
-        If the choice is none of those, names what is not there, or leaves no unit.
+        If the choice is none of these, names an unknown layer or column, or leaves no
+        unit.
     """
     if choice is None:
         return None
@@ -119,16 +127,15 @@ def chosen_units(
         layers = units["layer"].to_numpy()
         unknown = [name for name in choice if name not in set(layers)]
         if unknown:
+            recorded = ", ".join(map(repr, dict.fromkeys(layers)))
             raise InputValueError(
-                f"units names the layer {unknown[0]!r}, which is not recorded; recorded"
-                " are "
-                f"{', '.join(map(repr, dict.fromkeys(layers)))}"
+                f"units names the layer {unknown[0]!r}, which is not recorded; choose"
+                f" from {recorded}"
             )
         mask = ~np.isin(layers, list(choice))
         for number, (name, rule) in enumerate(sorted(choice.items())):
-            mask |= _of_layer(
-                units, np.flatnonzero(layers == name), name, rule, (seed, number)
-            )
+            rows = np.flatnonzero(layers == name)
+            mask[_of_layer(units, rows, name, rule, (seed, number))] = True
         kept = np.flatnonzero(mask)
     elif isinstance(choice, (int, np.integer)) and not isinstance(choice, bool):
         return chosen_units(
@@ -137,17 +144,17 @@ def chosen_units(
     else:
         raise InputTypeError(
             "units must be a number, a mapping from layers, or a function of the unit"
-            f" table, got {choice!r}"
-            f"; for example units=200 or units={{'conv': {{'channel': 3}}}}"
+            f" table, got {choice!r}; for example units=200 or"
+            " units={'conv': {'channel': 3}}"
         )
     if not len(kept):
         raise InputValueError(
-            "units chooses no unit; loosen it, or leave it out to record all"
+            "units chooses no unit; choose at least one, or leave it out to record all"
         )
     return kept
 
 
-def _from_predicate(answer: Any, n_units: int) -> npt.NDArray[np.int64]:
+def _from_predicate(answer: npt.ArrayLike, n_units: int) -> npt.NDArray[np.int64]:
     kept = np.asarray(answer)
     if kept.dtype == np.bool_ and kept.shape == (n_units,):
         return np.flatnonzero(kept)
@@ -158,8 +165,7 @@ def _from_predicate(answer: Any, n_units: int) -> npt.NDArray[np.int64]:
     ):
         raise InputValueError(
             f"the function given as units must return a mask of {n_units} units or row"
-            f" numbers below {n_units}"
-            f", got {kept.dtype} of shape {kept.shape}"
+            f" numbers below {n_units}, got {kept.dtype} of shape {kept.shape}"
         )
     return np.unique(kept.astype(np.int64))
 
@@ -170,16 +176,15 @@ def _of_layer(
     name: str,
     rule: Any,
     seed: tuple[int, int],
-) -> npt.NDArray[np.bool_]:
-    mask = np.zeros(len(units), np.bool_)
+) -> npt.NDArray[np.int64]:
+    """Find the rows to keep among those of one layer."""
     if isinstance(rule, Mapping):
         inside = np.ones(len(rows), np.bool_)
         for axis, wanted in rule.items():
             if axis not in units or axis == "layer":
                 raise InputValueError(
                     f"units of {name!r} are chosen by {axis!r}, which is no column; use"
-                    " one of "
-                    "channel, row, col, step, depth, unit_in_layer, call_index,"
+                    " one of channel, row, col, step, depth, unit_in_layer, call_index,"
                     " output_index"
                 )
             values = units[axis].to_numpy()[rows]
@@ -188,8 +193,7 @@ def _of_layer(
                 values,
                 places[wanted] if isinstance(wanted, slice) else np.atleast_1d(wanted),
             )
-        mask[rows[inside]] = True
-        return mask
+        return rows[inside]
     if not isinstance(rule, (int, np.integer)) or isinstance(rule, bool):
         raise InputTypeError(
             f"units of {name!r} must be a number or a mapping such as {{'channel': 3}},"
@@ -200,5 +204,4 @@ def _of_layer(
             f"units asks for {rule} of the {len(rows)} units of {name!r}; ask for 1 to"
             f" {len(rows)}"
         )
-    mask[np.random.default_rng(seed).choice(rows, int(rule), replace=False)] = True
-    return mask
+    return np.random.default_rng(seed).choice(rows, int(rule), replace=False)

@@ -1,14 +1,12 @@
-"""The forward pass: a model run on one batch, with the activations of the chosen layers
-as tensors of the backend.
-"""
+"""The forward pass of a Keras model, with the activations of its layers."""
 
 from __future__ import annotations
 
 import abc
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -21,7 +19,6 @@ from ann2neo.probe.keras.private import CALL_ERROR, SEED_STATE, is_rematerialize
 
 __all__ = [
     "KerasForward",
-    "Run",
     "check_batch_axis",
     "make_forward",
     "state_values",
@@ -30,20 +27,10 @@ __all__ = [
 ]
 
 
-class Run(NamedTuple):
-    """One call of the model: what was recorded, its output if that is wanted, and the
-    variables that it wanted to change, with their new values.
-    """
-
-    taps: tuple[Tap, ...]
-    activations: list[Any]
-    output: Any
-    updates: list[tuple[Any, Any]]
-
-
 class KerasForward(abc.ABC):
-    """A forward pass of a Keras model, compiled by a backend at its first use for each
-    kind of batch.
+    """A forward pass of a Keras model.
+
+    A backend compiles it at its first use for each kind of batch.
 
     Parameters
     ----------
@@ -54,7 +41,7 @@ class KerasForward(abc.ABC):
     training : bool
         Value of the model's ``training`` argument.
     with_output : bool
-        Also return the model's output. Without it the backend prunes everything behind
+        Also return the model's output. Without it, the backend skips everything after
         the deepest recorded layer.
     eager : bool
         Run operation by operation, so that layers inside loops and compiled functions
@@ -62,7 +49,7 @@ class KerasForward(abc.ABC):
     """
 
     failures: ClassVar[tuple[type[Exception], ...]]
-    """What the backend raises on data that a model does not take."""
+    """What the backend raises on data that a model cannot take."""
 
     def __init__(
         self,
@@ -84,38 +71,53 @@ class KerasForward(abc.ABC):
 
     @abc.abstractmethod
     def outputs_of(self, batch: Any) -> list[TapShape]:
-        """Find out what is recorded of such a batch; see `Forward`."""
+        """Return the shapes of what is recorded of such a batch; see `Forward`."""
 
     @abc.abstractmethod
     def abstractly(self, batch: Any, run: Callable[[Any], None]) -> None:
-        """Call `run` on symbols of a batch's shape and type, without computing
-        anything.
-        """
+        """Call `run` on symbolic tensors like those of a batch, computing nothing."""
 
     @abc.abstractmethod
     def _confines(self, tensor: Any) -> str | None:
-        """Name of the loop or function that a tensor cannot leave; None if it can."""
+        """Name the loop or function that a tensor cannot leave; None if it can."""
 
-    def _run(self, batch: Any, mapping: Sequence[tuple[Any, Any]]) -> Run:
-        """Call the model on tensors without changing any of its variables, with values
-        to use instead of the variables' own.
+    def _run(self, batch: Any, mapping: Sequence[tuple[Any, Any]]) -> Passed:
+        """Call the model on tensors without changing any of its variables.
+
+        Parameters
+        ----------
+        batch : nest of tensor
+            The stimuli.
+        mapping : sequence of (variable, value)
+            Values to use in place of the variables' own.
+
+        Returns
+        -------
+        Passed
+            Its state holds, by the variable's id, the new value of every variable that
+            the model wanted to change.
         """
         scope = keras.StatelessScope(state_mapping=mapping, initialize_variables=False)
         given = dict(scope.state_mapping)
         with capture_calls([named.layer for named in self._layers]) as calls, scope:
-            outputs = self._model(batch, training=self._training)
-        values = [(v, scope.get_current_value(v)) for v in variables_of(self._model)]
-        updates = [
-            (v, value)
-            for v, value in values
-            if value is not None and value is not given.get(id(v))
-        ]
+            output = self._model(batch, training=self._training)
+        values = {id(v): scope.get_current_value(v) for v in variables_of(self._model)}
+        # The scope returns the very object it was given where nothing was assigned.
+        changed = {
+            key: value
+            for key, value in values.items()
+            if value is not None and value is not given.get(key)
+        }
         taps, activations = self._taps_of(calls)
-        return Run(taps, activations, outputs if self._with_output else None, updates)
+        return Passed(taps, activations, output if self._with_output else None, changed)
 
     def _taps_of(self, calls: Sequence[LayerCall]) -> tuple[tuple[Tap, ...], list[Any]]:
-        """Number the recorded tensors in the order of layers, calls and outputs, or say
-        which layer cannot be recorded and why.
+        """Number the recorded tensors in the order of layers, calls and outputs.
+
+        Raises
+        ------
+        LayerError
+            If a layer cannot be recorded, with the reason.
         """
         taps, activations = [], []
         for named in self._layers:
@@ -137,36 +139,34 @@ class KerasForward(abc.ABC):
         if called:
             return f"the layer {named.key!r} returned no tensor; choose another layer"
         holder = holder_of(self._model, named.layer).name
-        msg = f"the layer {named.key!r} of {holder!r} never ran on these stimuli"
+        problem = f"the layer {named.key!r} of {holder!r} never ran on these stimuli"
         if self._eager:
-            return f"{msg}; choose a layer that the model calls"
+            return f"{problem}; choose a layer that the model calls"
         return (
-            f"{msg}, or ran inside a loop or function compiled before (@tf.function,"
-            " jax.jit); choose a layer that the model calls, or pass eager=True to run"
-            " loops and functions operation by operation"
+            f"{problem}, or ran inside a loop or function compiled before"
+            " (@tf.function, jax.jit); choose a layer that the model calls, or pass"
+            " eager=True to run loops and functions operation by operation"
         )
 
     def _confined_error(self, named: NamedLayer, where: str) -> LayerError:
         holder = holder_of(self._model, named.layer).name
-        msg = (
+        problem = (
             f"the layer {named.key!r} runs inside {where} of {holder!r}, where its"
-            " output cannot be had"
+            " output cannot be reached"
         )
         if self._eager:
             return LayerError(
-                f"{msg} even with eager=True; record {holder!r}, or leave out the loop"
-                " or rematerialization"
+                f"{problem} even with eager=True; record {holder!r}, or leave out the"
+                " loop or rematerialization"
             )
         return LayerError(
-            f"{msg}; record {holder!r} itself, or pass eager=True to run loops and"
+            f"{problem}; record {holder!r} itself, or pass eager=True to run loops and"
             " functions operation by operation"
         )
 
     @contextlib.contextmanager
     def _explaining(self, batch: Any) -> Iterator[None]:
-        """Turn what the backend raises on data the model does not take into an error
-        that says so.
-        """
+        """Explain what the backend raises on data that the model cannot take."""
         try:
             yield
         except Ann2NeoError:
@@ -238,9 +238,8 @@ def make_forward(
 
 
 def variables_of(model: Any) -> list[Any]:
-    """Every variable of a model, states of recurrent layers too, which Keras does not
-    always count among them.
-    """
+    """List every variable of a model, each once."""
+    # Keras does not always count the states of recurrent layers among the variables.
     states = [
         state
         for named in named_layers(model)
@@ -257,8 +256,10 @@ def variables_of(model: Any) -> list[Any]:
 def state_values(
     variables: Sequence[Any], state: State, rng: np.random.Generator | None
 ) -> list[Any]:
-    """Values of state variables before a batch: drawn for seeds if there is an `rng`,
-    else carried, else their own.
+    """Return the values of variables before a batch.
+
+    Seeds are drawn if there is an `rng`; other values are those carried over from the
+    batch before, or else the variables' own.
     """
     values = []
     for variable in variables:
@@ -271,8 +272,10 @@ def state_values(
 
 
 def _is_rehearsed(model: Any, layer: Any, calls: Sequence[LayerCall]) -> bool:
-    """Whether the first call is the one Keras makes on TensorFlow before a recurrent
-    loop, to see shapes.
+    """Whether the first call of a layer is a rehearsal.
+
+    On TensorFlow, Keras calls a recurrent cell once before the loop to learn shapes, on
+    the same tensors as the first step.
     """
     if (
         keras.backend.backend() != "tensorflow"
@@ -295,18 +298,21 @@ def _in_recurrence(model: Any, layer: Any) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """The part of a Keras message that says what is wrong, without the list of
-    arguments around it.
-    """
+    """Extract the cause from a Keras message, without the list of arguments."""
     paragraphs = [part.strip() for part in str(error).split("\n\n") if part.strip()]
     wrapped = len(paragraphs) > 1 and paragraphs[0].startswith(CALL_ERROR)
     text = paragraphs[1 if wrapped else 0] if paragraphs else type(error).__name__
+    # Keras colours its messages with terminal escape sequences.
     return re.sub("\x1b\\[[0-9;]*m", "", text)
 
 
 def tap_shapes(taps: Sequence[Tap], activations: Sequence[Any]) -> list[TapShape]:
-    """Shapes and types of what was recorded, refusing what has no finite number of
-    units or is no real number.
+    """Return the shapes and types of what was recorded.
+
+    Raises
+    ------
+    ActivationError
+        If the activations are not real numbers.
     """
     shapes = []
     for tap, activation in zip(taps, activations, strict=True):
@@ -322,14 +328,28 @@ def tap_shapes(taps: Sequence[Tap], activations: Sequence[Any]) -> list[TapShape
 
 
 def check_batch_axis(
-    taps: Sequence[Tap], shapes: Sequence[Sequence[int | None]], expected: int | None
+    activations: Iterable[tuple[Tap, Any]], expected: int | None
 ) -> None:
-    """Refuse activations whose first axis is not the batch."""
-    for tap, shape in zip(taps, shapes, strict=True):
-        if len(shape) == 0 or shape[0] != expected:
+    """Check that the first axis of every activation is the batch.
+
+    Parameters
+    ----------
+    activations : iterable of (Tap, tensor)
+        What was recorded, or symbols of it.
+    expected : int or None
+        Number of samples in the batch; None if it may vary.
+
+    Raises
+    ------
+    ActivationError
+        If the first axis has another length.
+    """
+    for tap, activation in activations:
+        shape = tuple(activation.shape)
+        if not shape or shape[0] != expected:
             axis = "batch" if expected is None else f"the batch of {expected}"
             raise ActivationError(
-                f"the output of the layer {tap}, of shape {tuple(shape)}, has no batch"
-                f" axis: its first axis is not {axis}, so its units cannot be told from"
+                f"the output of the layer {tap}, of shape {shape}, has no batch axis:"
+                f" its first axis is not {axis}, so its units cannot be told from"
                 " presentations; record another layer"
             )

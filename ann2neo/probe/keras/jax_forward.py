@@ -26,7 +26,7 @@ __all__ = ["JaxForward"]
 
 
 class JaxForward(KerasForward):
-    """Forward pass compiled by `jax.jit` for every shape of batch."""
+    """Forward pass, compiled by `jax.jit` for each shape of batch."""
 
     failures = (
         ValueError,
@@ -47,9 +47,7 @@ class JaxForward(KerasForward):
         self, batch: Any, state: State, rng: np.random.Generator | None
     ) -> Passed:
         """Run one batch; see `Forward`."""
-        variables = self._variables
-        values = state_values(variables, state, rng)
-        leaves = keras.tree.flatten(batch)
+        values = state_values(self._variables, state, rng)
         with self._explaining(batch), LOCK:
             if self._eager:
                 nest = keras.tree.map_structure(jax.numpy.asarray, batch)
@@ -62,52 +60,38 @@ class JaxForward(KerasForward):
                     self._run_compiled(values, batch)
                 )
         taps = self._taps[_kind(batch)]
-        shapes = [activation.shape for activation in activations]
-        check_batch_axis(taps, shapes, len(leaves[0]))
-        return Passed(
-            taps,
-            activations,
-            output,
-            {id(variables[i]): value for i, value in after.items()},
-        )
+        n_samples = len(keras.tree.flatten(batch)[0])
+        check_batch_axis(zip(taps, activations, strict=True), n_samples)
+        return Passed(taps, activations, output, after)
 
-    def abstractly(self, batch: Any, run: Callable[[Any], Any]) -> None:
-        """Call `run` on symbols of a batch; see `Forward`."""
-
-        def trace(nest: Any) -> None:
-            run(nest)
-
+    def abstractly(self, batch: Any, run: Callable[[Any], None]) -> None:
+        """Call `run` on symbols of a batch; see `KerasForward`."""
+        nest = keras.tree.map_structure(lambda leaf: _symbol(leaf, 0), batch)
         with self._explaining(batch):
-            jax.eval_shape(
-                trace, keras.tree.map_structure(lambda leaf: _symbol(leaf, 0), batch)
-            )
+            jax.eval_shape(run, nest)
 
     def _forward(self, values: list[Any], nest: Any) -> Any:
         run = self._run(nest, list(zip(self._variables, values, strict=True)))
+        # A compiled function returns arrays only, so the taps are left here as it is
+        # traced.
         self._taps[_kind(nest)] = run.taps
-        after = {id(variable): value for variable, value in run.updates}
-        changed = {
-            i: after[id(variable)]
-            for i, variable in enumerate(self._variables)
-            if id(variable) in after
-        }
-        return run.activations, run.output, changed
+        return run.activations, run.output, run.state
 
     def outputs_of(self, batch: Any) -> list[TapShape]:
-        """What is recorded of such a batch; see `Forward`."""
+        """Return the shapes of what is recorded of such a batch; see `Forward`."""
         if self._eager:
             passed = self(batch, {}, None)
             return tap_shapes(passed.taps, passed.activations)
         values = state_values(self._variables, {}, None)
-        # With one sample more, an output whose first axis happens to be as long as the
-        # batch gives itself away.
+        # With one more sample, an output whose first axis happens to be as long as the
+        # batch is recognized: the axis does not grow.
         longer = 0 if fixed_batch_size(self._model) else 1
         nest = keras.tree.map_structure(lambda leaf: _symbol(leaf, longer), batch)
         with self._explaining(batch), LOCK:
             activations, _, _ = jax.eval_shape(self._forward, values, nest)
         taps = self._taps[_kind(nest)]
-        shapes = [activation.shape for activation in activations]
-        check_batch_axis(taps, shapes, keras.tree.flatten(nest)[0].shape[0])
+        n_samples = keras.tree.flatten(nest)[0].shape[0]
+        check_batch_axis(zip(taps, activations, strict=True), n_samples)
         return tap_shapes(taps, activations)
 
     def _run_compiled(self, values: list[Any], nest: Any) -> Any:
@@ -118,13 +102,12 @@ class JaxForward(KerasForward):
             raise self._refusal(values, nest, str(error)) from error
 
     def _refusal(self, values: list[Any], nest: Any, error: str) -> Exception:
-        """Say which layer of a pass that JAX refuses cannot leave a loop or
-        function.
-        """
+        """Find the layer that makes JAX refuse a pass, and return the error for it."""
         where = "a loop or compiled function"
         traced = re.search(r"traced for ([\w /]+)\.", error)
         if traced:
             where += f" ({traced[1]})"
+        # JAX does not name the layer, so each of several is tried alone.
         for named in self._layers:
             alone = JaxForward(
                 self._model,
@@ -144,29 +127,28 @@ class JaxForward(KerasForward):
             return self._confined_error(named, where)
         return InputValueError(
             f"the model {self._model.name!r} keeps values of one compiled pass for the"
-            " next, which JAX refuses; pass eager=True to run operation by operation"
+            " next, which JAX does not allow; pass eager=True to run operation by"
+            " operation"
         )
 
     def _confines(self, tensor: Any) -> str | None:
-        """Name what a tensor cannot leave. Eagerly only rematerialization traces; else
-        `_refusal` finds it.
-        """
+        """Name what a tensor cannot leave; see `KerasForward`."""
+        # Run eagerly, only rematerialization traces; compiled, JAX itself refuses.
         if self._eager and isinstance(tensor, jax.core.Tracer):
             return "a rematerialized or compiled function"
         return None
 
 
 def _symbol(leaf: Any, longer: int) -> Any:
-    """Shape and type of an input, with some samples more."""
+    """Return the shape and type of an input, with `longer` more samples."""
     return jax.ShapeDtypeStruct(
         (len(leaf) + longer, *leaf.shape[1:]), jax.dtypes.canonicalize_dtype(leaf.dtype)
     )
 
 
 def _kind(nest: Any) -> Any:
-    """Shapes and types of a batch, types as JAX takes them."""
-    leaves = keras.tree.flatten(nest)
+    """Return the shapes of a batch and its types as JAX takes them."""
     return tuple(
         (tuple(leaf.shape), str(jax.dtypes.canonicalize_dtype(leaf.dtype)))
-        for leaf in leaves
+        for leaf in keras.tree.flatten(nest)
     )

@@ -25,9 +25,7 @@ __all__ = ["TensorFlowForward"]
 
 
 class _Compiled(NamedTuple):
-    """A traced pass: what it records, as symbols of known shape, and the variables it
-    would change.
-    """
+    """A traced pass, what it records as symbols, and the variables it would change."""
 
     function: Callable[..., Any]
     taps: tuple[Tap, ...]
@@ -36,7 +34,7 @@ class _Compiled(NamedTuple):
 
 
 class TensorFlowForward(KerasForward):
-    """Forward pass compiled as a `tf.function` for every kind of batch."""
+    """Forward pass, compiled as a `tf.function` for each kind of batch."""
 
     failures = (
         ValueError,
@@ -62,26 +60,28 @@ class TensorFlowForward(KerasForward):
             compiled = self._compiled_for(batch, tensors)
             values = state_values(compiled.variables, state, rng)
             activations, output, after = compiled.function(tensors, values)
-        shapes = [activation.shape for activation in activations]
-        check_batch_axis(compiled.taps, shapes, tensors[0].shape[0])
+        check_batch_axis(
+            zip(compiled.taps, activations, strict=True), tensors[0].shape[0]
+        )
         carried = dict(zip(map(id, compiled.variables), after, strict=True))
         return Passed(compiled.taps, activations, output, carried)
 
     def outputs_of(self, batch: Any) -> list[TapShape]:
-        """What is recorded of such a batch; see `Forward`."""
+        """Return the shapes of what is recorded of such a batch; see `Forward`."""
         if not self._eager:
             with self._explaining(batch):
                 tensors = [
                     tf.convert_to_tensor(leaf) for leaf in keras.tree.flatten(batch)
                 ]
                 compiled = self._compiled_for(batch, tensors)
+            # Some layers hide the shapes of their outputs from the tracing.
             if all(tensor.shape[1:].is_fully_defined() for tensor in compiled.symbols):
                 return tap_shapes(compiled.taps, compiled.symbols)
         passed = self(batch, {}, None)
         return tap_shapes(passed.taps, passed.activations)
 
-    def abstractly(self, batch: Any, run: Callable[[Any], Any]) -> None:
-        """Call `run` on symbols of a batch; see `Forward`."""
+    def abstractly(self, batch: Any, run: Callable[[Any], None]) -> None:
+        """Call `run` on symbols of a batch; see `KerasForward`."""
         specs = [
             self._spec(tf.convert_to_tensor(leaf)) for leaf in keras.tree.flatten(batch)
         ]
@@ -93,14 +93,14 @@ class TensorFlowForward(KerasForward):
             tf.function(trace, autograph=False).get_concrete_function(specs)
 
     def _compiled_for(self, batch: Any, tensors: list[Any]) -> _Compiled:
-        structure = repr(keras.tree.pack_sequence_as(batch, list(range(len(tensors)))))
         key = (
-            structure,
+            repr(keras.tree.pack_sequence_as(batch, list(range(len(tensors))))),
             tuple((tensor.dtype, tuple(tensor.shape[1:])) for tensor in tensors),
         )
         if key not in self._compiled:
-            # The first tracing shows which variables the pass would change; if any,
-            # they become arguments.
+            # Tracing once shows which variables the pass would change. If there are
+            # any, a second tracing makes their values arguments and results:
+            # (batch, values before) -> (activations, output, values after).
             compiled, changed = self._trace(batch, tensors, [])
             if changed:
                 compiled, _ = self._trace(batch, tensors, changed)
@@ -118,9 +118,8 @@ class TensorFlowForward(KerasForward):
             mapping = list(zip(variables, values, strict=True))
             run = self._run(keras.tree.pack_sequence_as(batch, inputs), mapping)
             taps = run.taps
-            changed = [variable for variable, _ in run.updates]
-            after = {id(variable): value for variable, value in run.updates}
-            carried = [after.get(id(variable), value) for variable, value in mapping]
+            changed = [v for v in variables_of(self._model) if id(v) in run.state]
+            carried = [run.state.get(id(v), value) for v, value in mapping]
             return run.activations, run.output, carried
 
         inputs = [self._spec(tensor) for tensor in tensors]
@@ -129,19 +128,18 @@ class TensorFlowForward(KerasForward):
             concrete = function.get_concrete_function(
                 inputs, [tf.TensorSpec(v.shape, v.dtype) for v in variables]
             )
-        fixed = fixed_batch_size(self._model)
         symbols = concrete.structured_outputs[0]
-        shapes = [
-            (fixed,) if symbol.shape.rank is None else tuple(symbol.shape)
-            for symbol in symbols
+        # Where not even the number of axes is known, the first batch is checked.
+        ranked = [
+            (tap, symbol)
+            for tap, symbol in zip(taps, symbols, strict=True)
+            if symbol.shape.rank is not None
         ]
-        check_batch_axis(taps, shapes, fixed)
+        check_batch_axis(ranked, fixed_batch_size(self._model))
         return _Compiled(function, taps, symbols, variables), changed
 
     def _spec(self, tensor: Any) -> Any:
-        """Spec of a tensor with any number of samples, unless the model takes
-        only one.
-        """
+        """Make the spec of a tensor with any number of samples the model takes."""
         return tf.TensorSpec(
             [fixed_batch_size(self._model), *tensor.shape[1:]], tensor.dtype
         )
@@ -160,6 +158,7 @@ class TensorFlowForward(KerasForward):
         ]
         mapping = list(zip(variables, state_values(variables, state, rng), strict=True))
         nest = keras.tree.pack_sequence_as(batch, tensors)
+        # This switch applies to the whole process, hence the lock.
         with LOCK:
             before = tf.config.functions_run_eagerly()
             tf.config.run_functions_eagerly(True)
@@ -167,15 +166,14 @@ class TensorFlowForward(KerasForward):
                 run = self._run(nest, mapping)
             finally:
                 tf.config.run_functions_eagerly(before)
-        shapes = [activation.shape for activation in run.activations]
-        check_batch_axis(run.taps, shapes, tensors[0].shape[0])
-        after = {id(variable): value for variable, value in run.updates}
-        return Passed(run.taps, run.activations, run.output, after)
+        check_batch_axis(
+            zip(run.taps, run.activations, strict=True), tensors[0].shape[0]
+        )
+        return run
 
     def _confines(self, tensor: Any) -> str | None:
-        """Name of the graph that a tensor cannot leave, unless it is the pass's own."""
-        if not tf.is_symbolic_tensor(tensor):
-            return None
-        if tensor.graph is tf.compat.v1.get_default_graph():
+        """Name the graph that a tensor cannot leave, unless it is the pass's own."""
+        own_graph = tf.compat.v1.get_default_graph()
+        if not tf.is_symbolic_tensor(tensor) or tensor.graph is own_graph:
             return None
         return f"a loop or compiled function ({tensor.graph.name})"

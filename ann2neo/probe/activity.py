@@ -1,6 +1,4 @@
-"""Activity: a look at what was recorded, and a warning where a threshold tells the
-units' stimuli apart badly.
-"""
+"""Activity: warn of layers whose spikes say little about the stimuli."""
 
 from __future__ import annotations
 
@@ -14,8 +12,11 @@ from ann2neo.raster import SpikeRaster
 
 __all__ = ["ActivityWarning", "warn_of_silence"]
 
-_FEWEST_BINS = 20
-_SHARE = 0.5
+_MIN_TIME_BINS = 20
+"""Minimum number of time bins for a warning."""
+
+_MAX_SHARE = 0.5
+"""Largest share of silent or saturated units without a warning."""
 
 
 class ActivityWarning(UserWarning):
@@ -50,11 +51,11 @@ def warn_of_silence(raster: SpikeRaster, units: pd.DataFrame) -> None:
     Parameters
     ----------
     raster : SpikeRaster
-        The recording; nothing is said of fewer than 20 bins.
+        The spikes. Fewer than 20 time bins are too few for a warning.
     units : pandas.DataFrame
-        Its units.
+        Table of the units.
     """
-    if raster.n_time_bins < _FEWEST_BINS:
+    if raster.n_time_bins < _MIN_TIME_BINS:
         return
     counts = raster.spike_counts()
     silent, saturated = counts == 0, counts == raster.n_time_bins
@@ -62,7 +63,7 @@ def warn_of_silence(raster: SpikeRaster, units: pd.DataFrame) -> None:
     for layer in dict.fromkeys(layers):
         here = layers == layer
         low, high = float(np.mean(silent[here])), float(np.mean(saturated[here]))
-        if low + high > _SHARE:
+        if low + high > _MAX_SHARE:
             warnings.warn(
                 f"of the {int(here.sum())} units of {layer!r}, {low:.0%} never spike"
                 f" and {high:.0%} always do, so their spikes say little about the"
@@ -74,7 +75,7 @@ def warn_of_silence(raster: SpikeRaster, units: pd.DataFrame) -> None:
 
 
 def _level_outside() -> int:
-    """How many calls up from the one that warns the user's own code lies."""
+    """Count the calls from the one that warns up to the user's own code."""
     level, frame = 1, sys._getframe(1)
     package = __name__.partition(".")[0]
     while (

@@ -1,5 +1,4 @@
-"""The protocol between the probe and a framework: what an adapter gives, and the data
-that passes between them.
+"""The protocol between the probe and a framework.
 
 The probe imports no framework. A package inside `ann2neo.probe` that has the name of a
 framework is its adapter: its module ``adapter`` has a function ``make_adapter`` with
@@ -10,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -19,6 +18,7 @@ import numpy.typing as npt
 __all__ = [
     "Adapter",
     "Forward",
+    "LayerChoice",
     "LayerInfo",
     "Passed",
     "Tap",
@@ -29,8 +29,14 @@ __all__ = [
 Tensor = Any
 """An array of the framework, on the device where it computes."""
 
+Layer = Any
+"""A layer object of the framework."""
+
+LayerChoice = str | Callable[[Layer], bool] | Layer | Sequence[Any] | None
+"""What a user may pass as ``layers``; see `ann2neo.Probe`."""
+
 State = Mapping[Any, Any]
-"""What a network carries from one batch to the next; empty if nothing."""
+"""What a network carries from one batch to the next; empty if it carries nothing."""
 
 
 class LayerInfo(NamedTuple):
@@ -39,15 +45,16 @@ class LayerInfo(NamedTuple):
     Parameters
     ----------
     key : str
-        The one name that means this layer and no other of its model.
+        Name of the layer, unique within its model.
     number : int
-        Its place among the layers of the model.
+        Place among the layers of the model.
     type_name : str
-        Name of its class.
+        Name of the class.
     channels_first : bool
-        Whether channels are the first axis of its output instead of the last.
+        Whether channels are the first axis of the output instead of the last.
     has_steps : bool
-        Whether it runs over the steps of a sequence, which are then the first axis.
+        Whether the layer runs over the steps of a sequence, which are then the first
+        axis.
     """
 
     key: str
@@ -58,9 +65,7 @@ class LayerInfo(NamedTuple):
 
 
 class Tap(NamedTuple):
-    """One tensor that is recorded: which layer, which of its calls in a pass, which of
-    its outputs.
-    """
+    """One recorded tensor: a layer, its call within a pass, and the output of that."""
 
     layer: LayerInfo
     call_index: int
@@ -77,7 +82,7 @@ class Tap(NamedTuple):
 
 
 class TapShape(NamedTuple):
-    """A tensor that is recorded, the shape of one sample of it and its type."""
+    """A recorded tensor, the shape of one sample and the type."""
 
     tap: Tap
     shape: tuple[int, ...]
@@ -85,9 +90,7 @@ class TapShape(NamedTuple):
 
 
 class Passed(NamedTuple):
-    """What one batch gave: a tensor per tap, the model's own output, and the state
-    after the batch.
-    """
+    """The results of one batch: a tensor per tap, the model's output, the new state."""
 
     taps: tuple[Tap, ...]
     activations: list[Tensor]
@@ -101,14 +104,13 @@ class Forward(Protocol):
     def __call__(
         self, batch: Any, state: State, rng: np.random.Generator | None
     ) -> Passed:
-        """Run one batch, starting from a state, with seeds of stochastic layers drawn
-        from `rng` if given. The network is left as it was.
+        """Run one batch, starting from a state, and leave the network as it was.
+
+        The seeds of stochastic layers are drawn from `rng` if it is given.
         """
 
     def outputs_of(self, batch: Any) -> list[TapShape]:
-        """Find out what is recorded of such a batch, before anything large is
-        computed.
-        """
+        """Return what is recorded of such a batch, before computing anything large."""
 
 
 class Adapter(Protocol):
@@ -117,15 +119,15 @@ class Adapter(Protocol):
     Attributes
     ----------
     model_name : str
-        Name of the model, for messages.
+        Name of the model.
     n_inputs : int or None
         How many inputs the model takes; None if unknown.
     fixed_batch_size : int or None
-        The one number of samples the model takes at once; None if any.
+        Number of samples the model insists on; None if it takes any.
     is_stateful : bool
-        Whether a layer carries something from one batch to the next.
+        Whether a layer carries a state from one batch to the next.
     ends_in_sigmoid : bool
-        Whether the model's only output is that of a sigmoid.
+        Whether the model's only output comes from a sigmoid.
     """
 
     model_name: str
@@ -134,25 +136,25 @@ class Adapter(Protocol):
     is_stateful: bool
     ends_in_sigmoid: bool
 
-    def choose_layers(self, layers: Any) -> tuple[LayerInfo, ...]:
+    def choose_layers(self, layers: LayerChoice) -> tuple[LayerInfo, ...]:
         """Find the layers a user means, or raise `LayerError`."""
 
     def last_hidden(self, batch: Any) -> Tap:
-        """Find the output that enters the last layer with weights, or raise
-        `LayerError`.
-        """
+        """Find the input of the last layer with weights, or raise `LayerError`."""
 
     def forward(self, layers: Sequence[LayerInfo], *, with_output: bool) -> Forward:
-        """Return the pass that records some layers, compiled once per adapter; without
-        the model's output it may end at the deepest of them.
+        """Return the pass that records some layers, compiled once per adapter.
+
+        Without the model's output, the pass may end at the deepest of them.
         """
 
     def batch_size(self, shapes: Sequence[TapShape], batch: Any) -> int:
         """Choose how many samples such as those of `batch` to pass at once."""
 
     def batches(self, x: Any) -> Iterable[Any] | None:
-        """Return a data set of the framework that Python cannot iterate over as batches
-        that it can; None for anything else.
+        """Make a data set iterable that Python cannot iterate over.
+
+        None for anything but such a data set of the framework.
         """
 
     def as_input(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -181,7 +183,7 @@ class Adapter(Protocol):
         packed : ndarray of uint8, shape (ceil(n_samples / 8), n_chosen)
             Where a unit spiked, eight samples per byte, first sample in the lowest bit.
         finite : bool
-            Whether all these activations are finite; where not, `packed` means nothing.
+            Whether all these activations are finite; if not, `packed` is undefined.
         """
 
     def to_numpy(self, tensor: Tensor) -> npt.NDArray[Any]:
@@ -211,12 +213,12 @@ def adapter_for(model: Any, *, training: bool, eager: bool) -> Adapter:
     Raises
     ------
     InputTypeError, InputValueError
-        If it is no model, or cannot be run yet.
+        If it is not a model, or cannot be run yet.
     """
     package = __name__.rpartition(".")[0]
     path = importlib.import_module(package).__path__
     frameworks = {module.name for module in pkgutil.iter_modules(path) if module.ispkg}
-    # A Keras model on another backend also inherits from that backend's classes, later.
+    # A Keras model also inherits from classes of its backend, later in the order.
     roots = [parent.__module__.partition(".")[0] for parent in type(model).__mro__]
     framework = next((root for root in roots if root in frameworks), "keras")
     module = importlib.import_module(f"{package}.{framework}.adapter")

@@ -1,4 +1,4 @@
-"""Nests: arrays in lists, tuples and dictionaries, as models take them."""
+"""Nests: arrays in lists, tuples and dictionaries, which models take as inputs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["leaves_of", "map_leaves"]
 
 
 def leaves_of(nest: Any) -> list[Any]:
-    """List what a nest holds, entries of dictionaries in the order of their keys.
+    """List the leaves of a nest, with dictionaries in the order of their keys.
 
     Examples
     --------
@@ -22,7 +22,7 @@ def leaves_of(nest: Any) -> list[Any]:
 
 
 def map_leaves(function: Callable[[Any], Any], nest: Any) -> Any:
-    """Apply a function to all that a nest holds.
+    """Apply a function to every leaf of a nest.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The plan of a recording: all that is decided before the network sees its stimuli."""
+"""The plan of a recording: all that is decided before the stimuli are shown."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ from ann2neo.probe.stimuli import (
     as_stimuli,
     checked_labels,
 )
-from ann2neo.probe.thresholds import checked_threshold, rule_in_words
+from ann2neo.probe.thresholds import Threshold, checked_threshold, rule_in_words
 from ann2neo.probe.unit_layout import UnitLayout, lay_out_units
+from ann2neo.probe.units import UnitChoice
 from ann2neo.recording.tables import checked_units, table_sha256
 
 __all__ = ["RecordingPlan", "Selection", "make_plan"]
@@ -44,7 +45,7 @@ class Selection:
     layers : tuple of LayerInfo
         The layers.
     only : Tap or None
-        The one output to keep, where the layers give more; None for all.
+        The one output to keep, if the layers have more; None for all.
     """
 
     layers: tuple[LayerInfo, ...]
@@ -53,12 +54,12 @@ class Selection:
 
 @dataclasses.dataclass(frozen=True)
 class RecordingPlan:
-    """What is shown to which network, in which way, and what is recorded of it.
+    """What is shown to a network, how, and what is recorded.
 
     Parameters
     ----------
     adapter : Adapter
-        The framework.
+        The network, as its framework runs it.
     selection : Selection
         The recorded layers.
     forward : Forward
@@ -66,11 +67,11 @@ class RecordingPlan:
     stimuli : Stimuli
         The stimuli.
     first_batch : Batch
-        Some of them.
+        The first of them.
     labels : ndarray, shape (n_samples,), or None
-        The user's labels; None if there are none, or they come along with the stimuli.
+        The user's labels; None if there are none, or they come with the stimuli.
     rules : mapping of str to (float, str or ndarray)
-        Threshold of each layer, as the user gave it.
+        Threshold of each layer, as the user passed it.
     layout : UnitLayout
         The recorded units and where they lie.
     batch_size : int
@@ -78,15 +79,16 @@ class RecordingPlan:
     n_repeats : int
         How often everything is shown.
     seed : int
-        Seeds the order, anew for each repeat, the choice of units and the noise.
+        Seed of the order, which differs between repeats, of the choice of units and
+        of the noise.
     shuffle : bool
         Whether the order is random.
     training : bool
         Whether the network runs as in training. Stochastic layers are then seeded batch
-        by batch, so that a batch does not depend on those before it.
+        by batch, so that an interrupted recording can be resumed at any batch.
     read_classes : callable or None
-        Reads classes from the model's output, or None where it holds none; None where
-        no predictions are wanted.
+        Reads predicted classes from the model's output; None if no predictions are
+        wanted.
     """
 
     adapter: Adapter
@@ -106,15 +108,13 @@ class RecordingPlan:
 
     @property
     def n_time_bins(self) -> int | None:
-        """Bins of the whole recording; None where only the end of the stimuli will
-        tell.
-        """
+        """Number of time bins; None if unknown before the stimuli end."""
         n = self.stimuli.n_samples
         return None if n is None else n * self.n_repeats
 
     @property
     def order(self) -> str:
-        """Order of the stimuli, as phases keep it."""
+        """Order of the stimuli, as the phase table names it."""
         if self.shuffle and not self.adapter.is_stateful:
             return "random"
         if not self.shuffle and isinstance(self.stimuli, ArrayStimuli):
@@ -122,10 +122,8 @@ class RecordingPlan:
         # What comes in batches may have been shuffled where it comes from.
         return "unknown"
 
-    def provenance(self, more: Mapping[str, Any]) -> dict[str, str]:
-        """Facts about the recording, with further ones of the user's; hashes the
-        weights.
-        """
+    def provenance(self, more: Mapping[str, object]) -> dict[str, str]:
+        """Collect facts about the recording and add the user's own."""
         rules = {key: rule_in_words(rule) for key, rule in self.rules.items()}
         indexed = isinstance(self.stimuli, ArrayStimuli)
         return {
@@ -141,8 +139,7 @@ class RecordingPlan:
         }
 
     def identity(self, facts: Mapping[str, str]) -> dict[str, str]:
-        """All that the bits depend on, by which an interrupted recording knows the
-        call that goes on with it.
+        """Collect all that the spikes depend on, to recognize the same recording.
 
         Parameters
         ----------
@@ -152,12 +149,12 @@ class RecordingPlan:
         digest = hashlib.sha256()
         for leaf in leaves_of(self.first_batch.data):
             digest.update(f"{leaf.dtype} {leaf.shape}".encode())
+            # The bytes of an object array are addresses.
             digest.update(
                 leaf.tobytes() if leaf.dtype != object else repr(leaf.tolist()).encode()
             )
         units = checked_units(self.layout.units, len(self.layout.units))
-        # The name of a model counts up within a process, and says nothing that its
-        # weights do not.
+        # Keras numbers the names of models within a process, so a resumed one differs.
         return {
             **{key: value for key, value in facts.items() if key != "model_name"},
             "first stimuli": digest.hexdigest(),
@@ -172,10 +169,10 @@ def make_plan(
     selection: Selection | None,
     x: Any,
     *,
-    threshold: Any,
-    units: Any,
+    threshold: Threshold,
+    units: UnitChoice,
     training: bool,
-    labels: Any = None,
+    labels: npt.ArrayLike | None = None,
     predictions: bool | None = None,
     seed: int | None,
     shuffle: bool,
@@ -183,12 +180,12 @@ def make_plan(
     n_samples: int | None = None,
     n_repeats: int = 1,
 ) -> RecordingPlan:
-    """Check all arguments of a recording and decide what they leave open.
+    """Check the arguments of a recording and fill in what they leave open.
 
     Parameters
     ----------
     adapter : Adapter
-        The framework.
+        The network, as its framework runs it.
     selection : Selection or None
         The layers to record; None for the last hidden one.
     x, labels, predictions, seed, shuffle, batch_size, n_samples, n_repeats
@@ -211,13 +208,16 @@ def make_plan(
     if batch_size is not None:
         batch_size = whole_number(batch_size, "batch_size")
     stimuli = as_stimuli(x, n_samples, adapter)
+    classes = None
     if labels is not None:
-        labels = checked_labels(labels, stimuli.n_samples, as_numbers=bool(predictions))
+        classes = checked_labels(
+            labels, stimuli.n_samples, as_numbers=bool(predictions)
+        )
     if isinstance(stimuli, ArrayStimuli):
         _check_fixed_batch(adapter, stimuli.n_samples, batch_size)
     elif shuffle:
         raise InputValueError(
-            "these stimuli come batch by batch and cannot be indexed, so ann2neo cannot"
+            "these stimuli come in batches and cannot be indexed, so ann2neo cannot"
             " shuffle them; pass shuffle=False to show them as they come, or arrays"
         )
     elif n_repeats > 1 and stimuli.read_once:
@@ -233,8 +233,8 @@ def make_plan(
         _LOG.info("recording the last hidden layer, %r", tap.layer.key)
     rules = checked_threshold(threshold, [layer.key for layer in selection.layers])
     if predictions is None:
-        all_labels = first.labels if labels is None else labels
-        with_classes = all_labels is not None and all_labels.dtype.kind in "iub"
+        some_labels = first.labels if classes is None else classes
+        with_classes = some_labels is not None and some_labels.dtype.kind in "iub"
     else:
         with_classes = bool(predictions)
     forward = adapter.forward(selection.layers, with_output=with_classes)
@@ -259,7 +259,7 @@ def make_plan(
         forward=forward,
         stimuli=stimuli,
         first_batch=first,
-        labels=labels,
+        labels=classes,
         rules=rules,
         layout=lay_out_units(shapes, limits, selection.only, units, seed),
         batch_size=batch_size,
@@ -274,7 +274,7 @@ def make_plan(
 def _check_fixed_batch(
     adapter: Adapter, n_samples: int, batch_size: int | None
 ) -> None:
-    """Refuse samples that a model with a batch size of its own cannot take."""
+    """Check the samples against the batch size that a model insists on."""
     fixed = adapter.fixed_batch_size
     if fixed is None:
         return

@@ -1,6 +1,4 @@
-"""Predictions: the class a network names for each stimulus, where its output is one
-score per class.
-"""
+"""Predictions: the class that a network predicts for each stimulus."""
 
 from __future__ import annotations
 
@@ -53,6 +51,6 @@ def classes_of(
         return None
     raise InputValueError(
         f"the output of {adapter.model_name!r}, {shapes}, is neither one score per"
-        " class (batch, n_classes) nor a single sigmoid, so it names no class; leave"
+        " class (batch, n_classes) nor a single sigmoid, so it predicts no class; leave"
         " predictions=True out"
     )

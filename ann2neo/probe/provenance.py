@@ -1,4 +1,4 @@
-"""Provenance: what a recording says about where it came from."""
+"""Provenance: which software and which weights a recording was made with."""
 
 from __future__ import annotations
 
@@ -18,11 +18,8 @@ __all__ = ["arrays_sha256", "package_versions"]
 
 @functools.cache
 def package_versions(framework: str) -> dict[str, str]:
-    """Versions of Python and of the packages that take part, as ``<package>_version``.
-
-    Kept, since each is read from a file, which takes as long as the pass of a small
-    recording.
-    """
+    """Return the versions of Python and of the packages, as ``<package>_version``."""
+    # Cached: reading them from files takes as long as the pass of a small recording.
     packages = ("ann2neo", framework, "numpy", "neo")
     return {
         "python_version": platform.python_version(),
@@ -31,8 +28,7 @@ def package_versions(framework: str) -> dict[str, str]:
 
 
 def arrays_sha256(arrays: Iterable[npt.NDArray[Any]]) -> str:
-    """Checksum of a model's weights, the same for the same weights whatever the layers
-    are called.
+    """Compute a checksum of a model's weights, which ignores the names of layers.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Probe and record: what a network's units do while stimuli are shown to it."""
+"""Probe and record: the spikes of a network's units while stimuli are shown to it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import quantities as pq
 from tqdm import tqdm
@@ -15,10 +16,11 @@ from tqdm import tqdm
 from ann2neo._checks import seconds
 from ann2neo.errors import InputValueError
 from ann2neo.probe.activity import warn_of_silence
-from ann2neo.probe.adapter import adapter_for
+from ann2neo.probe.adapter import LayerChoice, adapter_for
 from ann2neo.probe.plan import RecordingPlan, Selection, make_plan
 from ann2neo.probe.show import Presented, joined, show
-from ann2neo.probe.thresholds import checked_threshold
+from ann2neo.probe.thresholds import Threshold, checked_threshold
+from ann2neo.probe.units import UnitChoice
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 from ann2neo.recording.folder import UnfinishedFolder, unfinished_plan
@@ -28,11 +30,11 @@ __all__ = ["Probe", "record"]
 
 
 class Probe:
-    """Listens to layers of a network: compiled at the first recording, used as often as
-    wanted.
+    """Records layers of a network, any number of times.
 
-    The network is left as it was: no weight, no trainable flag, no compiled state and
-    no random seed changes.
+    The forward pass is compiled at the first recording and used again at the next. The
+    network is left as it was: no weight, no trainable flag, no compiled state and no
+    random seed changes.
 
     Parameters
     ----------
@@ -47,8 +49,9 @@ class Probe:
         A unit spikes where its activation is strictly above this: a number; one number
         per unit; ``"quantile:q"`` for each unit's own quantile over the stimuli; or one
         of those for each layer, as a mapping from layer names or a list in the order of
-        the layers. Quantiles need stimuli that can be indexed: a first pass over them,
-        or over a seeded sample whose activations fit into 256 MB, finds them.
+        the layers. Quantiles need stimuli that can be indexed: they are taken in a
+        first pass over all of them, or over a seeded sample whose activations fit into
+        256 MB.
     units : int, mapping, predicate, optional
         Which units to keep; all if not given. A number of each layer, drawn at random;
         a mapping from layer names to such a number or to coordinates, as in ``{"conv":
@@ -59,17 +62,17 @@ class Probe:
         seeded by the recording's `seed`, and normalizes batches by their own
         statistics, which the model does not keep.
     eager : bool, default False
-        Run the network operation by operation: much slower, and hears layers inside
-        loops and compiled functions. TensorFlow's switch for this is of the whole
-        process; it is put back after every batch.
+        Run the network operation by operation, which is much slower, and records
+        layers inside loops and compiled functions too. TensorFlow's switch for this
+        applies to the whole process; it is reset after every batch.
 
     Raises
     ------
     LayerError
         If a layer is unknown or ambiguous; valid ones are listed.
     InputTypeError, InputValueError
-        If the model is no Keras model or has no weights yet, or an argument does not
-        fit.
+        If the model is not a Keras model or has no weights yet, or an argument is
+        invalid.
 
     Examples
     --------
@@ -85,17 +88,17 @@ class Probe:
     def __init__(
         self,
         model: Any,
-        layers: Any = None,
-        threshold: Any = 0.0,
+        layers: LayerChoice = None,
+        threshold: Threshold = 0.0,
         *,
-        units: Any = None,
+        units: UnitChoice = None,
         training: bool = False,
         eager: bool = False,
     ) -> None:
         self.model, self.training, self.eager = model, bool(training), bool(eager)
         self._threshold, self._units = threshold, units
         self._adapter = adapter_for(model, training=self.training, eager=self.eager)
-        # The last hidden layer shows itself with the first stimuli.
+        # The last hidden layer can be found only once there are stimuli.
         self._selection: Selection | None = None
         if layers is not None:
             self._selection = Selection(self._adapter.choose_layers(layers))
@@ -106,7 +109,7 @@ class Probe:
         self,
         x: Any,
         *,
-        labels: Any = None,
+        labels: npt.ArrayLike | None = None,
         predictions: bool | None = None,
         seed: int | None = None,
         shuffle: bool = True,
@@ -114,20 +117,19 @@ class Probe:
         batch_size: int | None = None,
         n_samples: int | None = None,
         n_repeats: int = 1,
-        sampling_period: Any = 1 * pq.ms,
-        t_start: Any = None,
+        sampling_period: pq.Quantity = 1 * pq.ms,
+        t_start: pq.Quantity | None = None,
         progress: bool | None = None,
-        provenance: Mapping[str, Any] | None = None,
+        provenance: Mapping[str, object] | None = None,
         out: str | Path | None = None,
     ) -> Recording:
-        """Show stimuli and record the spikes; see `ann2neo.record` for the
-        arguments.
-        """
+        """Show stimuli and record the spikes; see `ann2neo.record`."""
         seconds(sampling_period, "sampling_period", positive=True)
         if t_start is not None:
             seconds(t_start, "t_start")
         if seed is None and out is not None:
-            seed = _seed_of_unfinished(out)
+            unfinished = unfinished_plan(out)
+            seed = None if unfinished is None else int(unfinished["seed"])
         plan = self._plan(
             x,
             labels=labels,
@@ -164,29 +166,32 @@ class Probe:
     def spikes(
         self, x: Any, *, seed: int, shuffle: bool = True
     ) -> tuple[SpikeRaster, pd.DataFrame]:
-        """Show stimuli and keep the spikes alone, which is quick enough to do after
-        every batch of a training.
+        """Show stimuli and return the spikes alone.
+
+        This is quick enough to do after every batch of a training.
 
         Parameters
         ----------
         x : array, list or dict of arrays, DataFrame
             The stimuli, as `record` takes them.
         seed : int
-            Seeds the order, the choice of units and stochastic layers, as in `record`.
+            Seed of the order, the choice of units and stochastic layers, as in
+            `record`.
         shuffle : bool, default True
             Show the samples in a random order.
 
         Returns
         -------
         raster : SpikeRaster
-            The spikes `record` would find, axes (unit, time_bin), in time bins of 1 ms.
+            The same spikes as those of `record`, axes (unit, time_bin), in time bins of
+            1 ms.
         units : pandas.DataFrame
-            Its units, one per row.
+            The units, one per row.
 
         Raises
         ------
         ActivationError, InputTypeError, InputValueError, LayerError
-            As `record`; nothing is said of silent units.
+            As `record`. There is no warning of silent units.
 
         Examples
         --------
@@ -207,9 +212,7 @@ class Probe:
         return builder.build(), plan.layout.units
 
     def _plan(self, x: Any, **arguments: Any) -> RecordingPlan:
-        """Make a plan with the settings of this probe, and keep which layer it found
-        to be the last hidden one.
-        """
+        """Make a plan with the settings of this probe; remember its last hidden layer."""
         plan = make_plan(
             self._adapter,
             self._selection,
@@ -227,10 +230,10 @@ def record(
     model: Any,
     x: Any,
     *,
-    layers: Any = None,
-    threshold: Any = 0.0,
-    units: Any = None,
-    labels: Any = None,
+    layers: LayerChoice = None,
+    threshold: Threshold = 0.0,
+    units: UnitChoice = None,
+    labels: npt.ArrayLike | None = None,
     predictions: bool | None = None,
     seed: int | None = None,
     shuffle: bool = True,
@@ -240,15 +243,16 @@ def record(
     training: bool = False,
     n_repeats: int = 1,
     eager: bool = False,
-    sampling_period: Any = 1 * pq.ms,
-    t_start: Any = None,
+    sampling_period: pq.Quantity = 1 * pq.ms,
+    t_start: pq.Quantity | None = None,
     progress: bool | None = None,
-    provenance: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, object] | None = None,
     out: str | Path | None = None,
 ) -> Recording:
     """Show stimuli to a network and record which of its units spike.
 
-    A spike is an activation strictly above the threshold; one stimulus is one time bin.
+    A spike is an activation strictly above the threshold. Each stimulus is shown for
+    one time bin.
     The network is left as it was.
 
     Parameters
@@ -261,16 +265,16 @@ def record(
     layers, threshold, units, training, eager
         As in `Probe`.
     labels : array_like of int or str, shape (n_samples,), optional
-        What each stimulus is; in the order of `x`. A column of one is flattened,
-        one-hot rows become class numbers. Labels that come with batches are used where
-        these are not given.
+        Class of each stimulus, in the order of `x`. A single column is flattened,
+        one-hot rows become class numbers. Without this argument, labels that come with
+        the batches are used.
     predictions : bool, optional
-        Record the class the network names, which costs the rest of the forward pass. By
-        default where labels are integers and the output is one score per class or a
-        single sigmoid.
+        Record the class that the network predicts, which requires the whole forward
+        pass. By default, if labels are integers and the output is one score per class
+        or a single sigmoid.
     seed : int, optional
-        Seeds the order, the choice of units and stochastic layers; drawn if not given,
-        and kept in the provenance.
+        Seed of the order, the choice of units and stochastic layers; drawn if not
+        given. It is kept in the provenance.
     shuffle : bool, default True
         Show the samples in a random order, as the paper does;
         `Recording.in_stimulus_order` undoes it.
@@ -278,45 +282,44 @@ def record(
         Name of this stretch of the recording; with repeats, ``phase_1``, ``phase_2``
         and so on.
     batch_size : int, optional
-        Samples in a forward pass, best a multiple of 8; by default up to 1 024 (256 for
-        models that do not tell the shapes of their layers), fewer for wide layers. Does
-        not apply to data that comes in batches.
+        Samples in a forward pass, preferably a multiple of 8; by default up to 1 024
+        (256 for models whose layers do not declare their shapes), fewer for wide
+        layers. Does not apply to data that comes in batches.
     n_samples : int, optional
-        How many samples to take from data that comes in batches; all if not given.
+        Number of samples to take from data that comes in batches; all if not given.
     n_repeats : int, default 1
-        Show everything this often, each a phase, with ``training=True`` each with its
-        own noise.
+        Number of times to show all stimuli. Each repeat is a phase of its own, with
+        ``training=True`` also with its own noise.
     sampling_period : quantities.Quantity, time, default 1 ms
         Length of a time bin.
     t_start : quantities.Quantity, time, default 0 ms
         Left edge of the first bin.
     progress : bool, optional
-        Show a progress bar; by default where a terminal is there to show it.
+        Show a progress bar; by default only in a terminal.
     provenance : mapping of str to str, optional
         Further facts to keep, such as ``{"dataset": "mnist", "split": "test"}``.
     out : str or Path, optional
-        A folder that keeps the bits as a memory map, for recordings larger than memory;
-        `Recording.open` reads it again. An interrupted recording of stimuli that can be
-        indexed goes on where it was when the same call is made again; stateful networks
-        and data that comes in batches begin anew.
+        A folder that keeps the spikes as a memory map, for recordings larger than
+        memory; `Recording.open` reads it again. After an interruption, the same call
+        resumes the recording; stateful networks and data that comes in batches start
+        again from the beginning.
 
     Returns
     -------
     Recording
-        One phase, or one per repeat. Phases carry the order "random" if shuffled and no
-        layer is stateful, "stored" if arrays were shown as they are, and "unknown"
-        otherwise.
+        One phase, or one per repeat. The order of a phase is "random" if it is shuffled
+        and no layer is stateful, "stored" if arrays were shown as they are, and
+        "unknown" otherwise.
 
     Raises
     ------
     LayerError
-        If a layer is unknown, ambiguous, never ran, or ran inside a loop; the remedy is
-        named.
+        If a layer is unknown, ambiguous, never ran, or ran inside a loop.
     ActivationError
         If an activation is NaN or infinite, or has no batch axis; layer and
         presentation are named.
     InputTypeError, InputValueError
-        If the model does not take the stimuli, or an argument does not fit.
+        If the model does not take the stimuli, or an argument is invalid.
     OutputExistsError, OutputLockedError, OutputError
         If `out` holds something else, is being written, or cannot be.
 
@@ -356,27 +359,21 @@ def record(
     )
 
 
-def _seed_of_unfinished(out: str | Path) -> int | None:
-    """Seed of the unfinished recording in a folder; None if there is none."""
-    plan = unfinished_plan(out)
-    return None if plan is None else int(plan["seed"])
-
-
 def _open_folder(
     out: str | Path, plan: RecordingPlan, facts: Mapping[str, str]
 ) -> UnfinishedFolder:
     if plan.n_time_bins is None:
         raise InputValueError(
-            "out= needs to know how many samples there are, and these stimuli do not"
-            " tell; pass n_samples, or arrays"
+            "out= needs to know how many samples there are, and these stimuli have no"
+            " known length; pass n_samples, or arrays"
         )
     return UnfinishedFolder(
         out, plan.identity(facts), len(plan.layout.units), plan.n_time_bins
     )
 
 
-def _progress_bar(phase: str, total: int | None, wanted: bool | None) -> Any:
-    # None leaves it to tqdm: a bar where standard error is a terminal.
+def _progress_bar(phase: str, total: int | None, wanted: bool | None) -> tqdm[Any]:
+    # None leaves the choice to tqdm: a bar if standard error is a terminal.
     return tqdm(
         total=total,
         desc=phase,
@@ -388,7 +385,7 @@ def _progress_bar(phase: str, total: int | None, wanted: bool | None) -> Any:
 def _tables(
     plan: RecordingPlan, phase: str, repeats: list[Presented]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Phases and presentations of the repeats, one after another."""
+    """Make the tables of phases and presentations, repeat after repeat."""
     names = [phase]
     if plan.n_repeats > 1:
         names = [f"{phase}_{number}" for number in range(1, plan.n_repeats + 1)]

@@ -50,11 +50,15 @@ def checked_threshold(threshold: Threshold, keys: Sequence[str]) -> dict[str, An
     if isinstance(threshold, Mapping):
         unknown = [key for key in threshold if key not in keys]
         missing = [key for key in keys if key not in threshold]
-        if unknown or missing:
-            problem = f"has none for {missing[0]!r}" if missing else ""
-            if unknown:
-                problem = f"names {unknown[0]!r}, which is not recorded"
-            raise InputValueError(f"threshold {problem}; give one for each of {names}")
+        if unknown:
+            raise InputValueError(
+                f"threshold names {unknown[0]!r}, which is not recorded; give one for"
+                f" each of {names}"
+            )
+        if missing:
+            raise InputValueError(
+                f"threshold has none for {missing[0]!r}; give one for each of {names}"
+            )
         return {key: _checked_one(threshold[key], key) for key in keys}
     rules = [threshold] * len(keys)
     if isinstance(threshold, (list, tuple)) and len(keys) > 1:

@@ -1,4 +1,4 @@
-"""Checks of arguments: each returns the value, or says value, rule and remedy."""
+"""Checks of arguments: each returns the value, or raises with rule and remedy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 LARGEST_SEED = 2**63 - 1
-"""Tables and files keep a seed as a signed integer of 64 bits."""
+"""Tables and files store a seed as a signed integer of 64 bits."""
 
 
 def whole_number(
@@ -41,15 +41,15 @@ def whole_number(
     Parameters
     ----------
     value : int
-        What the user passed; NumPy integers too, but no bool.
+        The number to check; NumPy integers are allowed, bools are not.
     name : str
         Name of the argument, for messages.
     at_least, at_most : int
-        Smallest and largest value allowed; no upper limit if `at_most` is None.
+        Smallest and largest value allowed; None for no upper limit.
     noun : str, optional
         What is counted, for messages.
     remedy : str, optional
-        What to do about a number out of range, for messages.
+        What to do about a number that is out of range, for messages.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def whole_number(
     Raises
     ------
     InputTypeError
-        If it is no whole number.
+        If it is not a whole number.
     InputValueError
         If it is out of range.
 
@@ -94,17 +94,17 @@ def seed_or_new(seed: Any) -> int:
     Parameters
     ----------
     seed : int or None
-        The seed asked for.
+        The seed; None to draw one.
 
     Returns
     -------
     int
-        From 0 to 2^63 - 1; a drawn seed is below 2^31, which every generator takes.
+        From 0 to 2^63 - 1; a drawn seed is below 2^31, which every generator accepts.
 
     Raises
     ------
     InputTypeError, InputValueError
-        If it is no whole number, or out of range.
+        If it is not a whole number, or out of range.
 
     Examples
     --------
@@ -121,10 +121,10 @@ def seed_or_new(seed: Any) -> int:
 
 
 def seconds(value: Any, name: str, *, positive: bool = False) -> float:
-    """Return a time as seconds, kept to 15 significant digits.
+    """Convert a time to seconds, with 15 significant digits.
 
-    Fifteen digits survive every change of unit and every file, so that a period given
-    in milliseconds comes back from a file in seconds as the same number.
+    Fifteen digits survive every conversion of units and every file, so that a period
+    given in milliseconds is the same number after a file has stored it in seconds.
 
     Parameters
     ----------
@@ -172,19 +172,24 @@ def seconds(value: Any, name: str, *, positive: bool = False) -> float:
     number = float(value.rescale("s").magnitude.reshape(()))
     if not math.isfinite(number) or (positive and number <= 0):
         raise InputValueError(
-            f"{name} must be a finite {kind}, got {value}; pass something like 1 *"
-            " pq.ms"
+            f"{name} must be a finite {kind}, got {value}; pass a number such as"
+            " 1 * pq.ms"
         )
     return fifteen_digits(number)
 
 
 def fifteen_digits(value: float) -> float:
-    """Round to the 15 significant digits that survive every change of unit."""
+    """Round to the 15 significant digits that survive every conversion of units."""
     return float(f"{value:.15g}")
 
 
 def one_of(value: Any, valid: Collection[str], name: str) -> str:
-    """Return a choice among words, or an error that lists them.
+    """Return a valid choice, or raise an error that lists the valid ones.
+
+    Raises
+    ------
+    InputValueError
+        If the value is none of them.
 
     Examples
     --------

@@ -7,15 +7,15 @@
     ├── InputValueError         (ValueError)       right type, wrong value
     │   ├── LayerError                             unknown, ambiguous or never run
     │   └── ActivationError                        NaN, infinite, or no batch axis
-    ├── FileFormatError         (ValueError)       a file that is not what it should be
-    │   └── IntegrityError                         our own file, damaged
-    ├── OutputExistsError       (FileExistsError)  nothing is replaced unasked
-    ├── OutputLockedError       (OSError)          somebody else is writing there
-    ├── OutputError             (OSError)          a place that cannot be written
+    ├── FileFormatError         (ValueError)       a file of the wrong kind or state
+    │   └── IntegrityError                         a damaged file of ann2neo
+    ├── OutputExistsError       (FileExistsError)  an output that exists already
+    ├── OutputLockedError       (OSError)          another process is writing there
+    ├── OutputError             (OSError)          an output that cannot be written
     ├── DataSetUnavailableError (OSError)          no source could be reached
     └── MissingExtraError       (ImportError)      an optional dependency is missing
 
-A message says the value, the rule and the remedy.
+A message names the value, the rule that it breaks, and the remedy.
 """
 
 __all__ = [
@@ -104,7 +104,7 @@ class ActivationError(InputValueError):
 
 
 class FileFormatError(Ann2NeoError, ValueError):
-    """A file is not of the kind, or not in the state, that was asked for.
+    """A file is not of the required kind, or not in the required state.
 
     Examples
     --------
@@ -119,7 +119,7 @@ class FileFormatError(Ann2NeoError, ValueError):
 
 
 class IntegrityError(FileFormatError):
-    """A file of ours does not match the checksums written into it.
+    """A file of ann2neo does not match the checksums written into it.
 
     Examples
     --------
@@ -181,7 +181,7 @@ class OutputError(Ann2NeoError, OSError):
 
 
 class DataSetUnavailableError(Ann2NeoError, OSError):
-    """A data set could not be had from any of its sources.
+    """A data set could not be fetched from any of its sources.
 
     Examples
     --------
@@ -196,7 +196,7 @@ class DataSetUnavailableError(Ann2NeoError, OSError):
 
 
 class MissingExtraError(Ann2NeoError, ImportError):
-    """An optional dependency is needed and not installed.
+    """An optional dependency is needed but not installed.
 
     Examples
     --------

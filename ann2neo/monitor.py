@@ -1,10 +1,10 @@
-"""SpikeMonitor: spike statistics of a network while it trains, as a Keras callback."""
+"""SpikeMonitor: a Keras callback that computes spike statistics during training."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -23,48 +23,50 @@ from ann2neo.analysis.units.counts import Counts
 from ann2neo.analysis.units.dispersion import FANO
 from ann2neo.analysis.units.firing_rate import FIRING_RATE
 from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo.probe.adapter import LayerChoice
 from ann2neo.probe.record import Probe
+from ann2neo.probe.thresholds import Threshold
 from ann2neo.raster import SpikeRaster
 
 __all__ = ["MONITORED", "SpikeMonitor"]
 
 MONITORED = tuple(column.name for column in MONITORED_COLUMNS)
-"""What is put into the logs, as ``spike_<column>``."""
+"""The monitored statistics, which the logs hold as ``spike_<column>``."""
 
 _OF_UNITS = (FIRING_RATE, FANO)
 _OF_NETWORK = (MEAN_FIRING_RATE, MEAN_FANO_FACTOR, UNBIASED_FANO_FACTOR, DEAD_UNITS)
 
 
 class SpikeMonitor(keras.callbacks.Callback):
-    """Watch the spikes of a small probe set during training, as the paper's figure 5
-    does.
+    """Watch the spikes of a small probe set during training.
 
-    At the end of every epoch the probe set is recorded, and mean firing rate, its
-    coefficient of variation over units, mean Fano factor (as in `summarize`, and with
-    the unbiased variance) and the share of silent units go into the logs as
-    ``spike_mean_firing_rate`` and so on; of `x_val` as
-    ``val_spike_...``; of several layers as ``spike_..._<layer>``. Put it before
-    callbacks that read the logs: ``EarlyStopping(monitor="spike_mean_firing_rate")``,
-    ``CSVLogger``, ``TensorBoard``.
+    At the end of every epoch the probe set is recorded, as for figure 5 of the paper.
+    The mean firing rate, its coefficient of variation over units, the mean Fano factor
+    (as in `summarize`, and with the unbiased variance) and the share of silent units
+    go into the logs as ``spike_mean_firing_rate`` and so on; those of `x_val` as
+    ``val_spike_...``; those of several layers as ``spike_..._<layer>``. Put the monitor
+    before callbacks that read the logs, such as
+    ``EarlyStopping(monitor="spike_mean_firing_rate")``, ``CSVLogger`` or
+    ``TensorBoard``.
 
     Parameters
     ----------
     x : array_like, or list or dict of arrays, shape (n_presentations, ...)
-        Stimuli, best of the training set, as the model takes them; `n_samples` of them,
-        chosen at random, are shown.
+        Stimuli as the model takes them, preferably of the training set; `n_samples` of
+        them, chosen at random, are shown.
     x_val : array_like, or list or dict of arrays, optional
-        Stimuli that were not trained on.
+        Stimuli that are not trained on.
     layers, threshold
         As in `Probe`; the last hidden layer by default.
     n_samples : int, default 100
         Size of the probe set.
     window : int, default 10
-        Samples in a window of the Fano factors.
+        Samples in a counting window of the Fano factors.
     every : {"epoch", "batch"}
-        Record at the end of every epoch, or of every batch too.
+        Record at the end of every epoch, or after every batch too.
     seed : int, default 0
-        Seeds the choice of samples and their order, which stay the same from epoch to
-        epoch.
+        Seed of the choice of samples and of their order, which stay the same from epoch
+        to epoch.
 
     Attributes
     ----------
@@ -75,8 +77,8 @@ class SpikeMonitor(keras.callbacks.Callback):
     Raises
     ------
     InputTypeError, InputValueError
-        If there are no samples, fewer than two windows of them, or `every` is unknown;
-        from the first recording on whatever `Probe` raises.
+        If there are fewer samples than two windows, or `every` is unknown; during
+        training, whatever `Probe` raises.
 
     Examples
     --------
@@ -96,22 +98,22 @@ class SpikeMonitor(keras.callbacks.Callback):
         self,
         x: Any,
         x_val: Any = None,
-        layers: Any = None,
+        layers: LayerChoice = None,
         *,
-        threshold: Any = 0.0,
+        threshold: Threshold = 0.0,
         n_samples: int = 100,
         window: int = 10,
-        every: str = "epoch",
+        every: Literal["epoch", "batch"] = "epoch",
         seed: int = 0,
     ) -> None:
         super().__init__()
         one_of(every, ("epoch", "batch"), "every")
         if window < 1 or n_samples < 2 * window:
-            msg = (
-                "the Fano factor needs at least two windows: n_samples >= 2 * window,"
-                f" got {n_samples} and {window}"
+            raise InputValueError(
+                f"n_samples={n_samples} and window={window} do not fit: the Fano factor"
+                " needs at least two windows of at least one sample; pass"
+                " n_samples >= 2 * window and window >= 1"
             )
-            raise InputValueError(msg)
         self._sets = {"train": _sample(x, n_samples, window, seed, "x")}
         if x_val is not None:
             self._sets["val"] = _sample(x_val, n_samples, window, seed, "x_val")
@@ -121,8 +123,7 @@ class SpikeMonitor(keras.callbacks.Callback):
         self._epoch = 0
         self._rows: list[dict[str, Any]] = []
         if every == "batch":
-            # Keras skips the batches of callbacks that do not define this hook, which
-            # costs nothing then.
+            # Set only here, since Keras calls after every batch whatever has this hook.
             self.on_train_batch_end = self._watch_batch
 
     @property
@@ -131,32 +132,27 @@ class SpikeMonitor(keras.callbacks.Callback):
         columns = [column.name for column in TABLES["SpikeMonitor"]]
         return pd.DataFrame(self._rows, columns=columns)
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Forget an earlier training."""
         del logs
         self._rows, self._probe = [], None
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Remember the epoch for the batches in it."""
         del logs
         self._epoch = epoch
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Record, and put the numbers into the logs."""
-        values = self._watch(epoch, -1)
-        if logs is not None:
-            logs.update(values)
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Record, and put the statistics into the logs."""
+        self._watch(epoch, -1, logs)
 
-    def _watch_batch(self, batch: int, logs: Any = None) -> None:
-        values = self._watch(self._epoch, batch)
-        if logs is not None:
-            logs.update(values)
+    def _watch_batch(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self._watch(self._epoch, batch, logs)
 
-    def _watch(self, epoch: int, batch: int) -> dict[str, float]:
-        """Record every probe set; returns what goes into the logs."""
+    def _watch(self, epoch: int, batch: int, logs: dict[str, float] | None) -> None:
+        """Record every probe set, and put the statistics into history and logs."""
         if hasattr(self.model, "jax_state_sync"):
-            # With JAX the trained values live in the training loop until they are asked
-            # for.
+            # With JAX, the trained weights stay in the training loop until this call.
             self.model.jax_state_sync()
         if self._probe is None:
             self._probe = Probe(self.model, self._layers, self._threshold)
@@ -179,7 +175,8 @@ class SpikeMonitor(keras.callbacks.Callback):
                 logged.update(
                     {f"{prefix}{name}{suffix}": value for name, value in values.items()}
                 )
-        return logged
+        if logs is not None:
+            logs.update(logged)
 
     def _statistics(self, raster: SpikeRaster) -> dict[str, float]:
         units = unit_values(Counts(raster, self._window, 1), _OF_UNITS)
@@ -202,7 +199,7 @@ def _by_layer(
 
 
 def _sample(x: Any, n_samples: int, window: int, seed: int, name: str) -> Any:
-    """A seeded choice of samples, with the structure of `x` kept."""
+    """Choose samples at random, and keep the structure of `x`."""
     leaves = keras.tree.flatten(x)
     lengths = {len(leaf) for leaf in leaves if hasattr(leaf, "__len__")}
     if (
@@ -210,18 +207,15 @@ def _sample(x: Any, n_samples: int, window: int, seed: int, name: str) -> Any:
         or len(lengths) != 1
         or not all(hasattr(leaf, "__getitem__") for leaf in leaves)
     ):
-        msg = (
-            f"{name} must be an array, or a list or dict of arrays of equal length, got"
-            f" {type(x).__name__}"
-        )
         raise InputTypeError(
-            msg + "; take a few batches out of a data set and stack them"
+            f"{name} must be an array, or a list or dict of arrays of equal length, got"
+            f" {type(x).__name__}; take a few batches out of a data set and stack them"
         )
     n = lengths.pop()
     if n < 2 * window:
         raise InputValueError(
             f"{name} must hold at least two windows of {window} samples, got {n}"
-            " samples"
+            " samples; pass more, or a smaller window"
         )
     chosen = np.arange(n)
     if n > n_samples:

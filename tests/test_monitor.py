@@ -68,7 +68,7 @@ def test_the_probe_set_is_a_seeded_choice_of_the_samples(data):
 
 
 def test_several_layers_are_named_in_the_columns(data):
-    """With several layers every column ends in its layer, and the history has a row a
+    """With several layers every column ends in its layer, and the history has a row per
     layer.
     """
     x, y = data

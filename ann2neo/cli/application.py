@@ -1,4 +1,4 @@
-"""The command line as a whole: its options, its errors, and what its commands share."""
+"""The command line: its common options, its errors, and helpers of its commands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["app", "load_keras", "numbers", "words"]
 
 
 class _Commands(TyperGroup):
-    """Commands whose expected errors are one line and exit status 1."""
+    """Commands that print an expected error on one line and exit with status 1."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -62,11 +62,11 @@ def _prepare(
     ] = False,
     quiet: Annotated[
         bool,
-        typer.Option("--quiet", "-q", help="Say only what was asked for, and errors."),
+        typer.Option("--quiet", "-q", help="Print only results and errors."),
     ] = False,
 ) -> None:
     del show_version
-    # TensorFlow greets every user with its build options; it reads this before it is
+    # Without this, TensorFlow logs its build options. It reads the variable as it is
     # loaded.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
@@ -74,31 +74,29 @@ def _prepare(
 
 
 def load_keras() -> None:
-    """Load the modules that need Keras, without the greeting that TensorFlow writes
-    whatever its settings say.
-    """
+    """Load the modules that need Keras, without the messages of TensorFlow."""
+    # TensorFlow writes some of them from C++, whatever its settings are, so the file
+    # descriptor of standard error is replaced rather than sys.stderr.
     sys.stderr.flush()
-    kept = os.dup(2)
+    stderr = os.dup(2)
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         os.dup2(nowhere.fileno(), 2)
         try:
             importlib.import_module("ann2neo.probe.keras.adapter")
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def words(text: str | None) -> list[str] | None:
-    """Words separated by commas."""
-    return (
-        None
-        if text is None
-        else [word.strip() for word in text.split(",") if word.strip()]
-    )
+    """Split text at commas; None if there is no text."""
+    if text is None:
+        return None
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def numbers(name: str, text: str | None) -> list[int] | None:
-    """Whole numbers separated by commas; an error says that each is a `name`."""
+    """Read whole numbers separated by commas; an error calls each a `name`."""
     try:
         return None if text is None else [int(word) for word in words(text) or []]
     except ValueError as error:

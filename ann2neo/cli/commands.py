@@ -1,4 +1,4 @@
-"""Commands that record, describe, analyse, check, share and show recordings."""
+"""Commands that record, describe, analyze, validate, share and report recordings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def demo(
         "ann2neo-demo"
     ),
     seed: Annotated[
-        int, typer.Option(min=0, help="Seeds weights, labels and orders.")
+        int, typer.Option(min=0, help="Seed of weights, labels and orders.")
     ] = 0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the files of an earlier run.")
@@ -61,7 +61,8 @@ def record_model(
         str, typer.Option(help="Name of this stretch of the recording.")
     ] = "recording",
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Seeds the order of the stimuli. [drawn]")
+        int | None,
+        typer.Option(min=0, help="Seed of the order of the stimuli. [drawn]"),
     ] = None,
     shuffle: Annotated[
         bool, typer.Option(help="Show the stimuli in a random order.")
@@ -73,7 +74,7 @@ def record_model(
         bool, typer.Option("--overwrite", help="Replace the file.")
     ] = False,
     unsafe: Annotated[
-        bool, typer.Option("--unsafe", help="Allow a model that carries Python code.")
+        bool, typer.Option("--unsafe", help="Allow a model that contains Python code.")
     ] = False,
 ) -> None:
     """Record which units of a network spike, into an NWB file."""
@@ -133,11 +134,10 @@ def _stimuli(path: Path) -> tuple[Any, Any]:
     ) as error:
         if isinstance(error, FileFormatError):
             raise
-        msg = (
+        raise FileFormatError(
             f"{path} is not a NumPy .npz file of plain arrays ({error}); save one with"
             " numpy.savez"
-        )
-        raise FileFormatError(msg) from error
+        ) from error
 
 
 def _threshold(text: str) -> float | str:
@@ -151,24 +151,21 @@ def _threshold(text: str) -> float | str:
 def info(
     path: Annotated[Path, typer.Argument(help="An NWB file.", show_default=False)],
 ) -> None:
-    """Say what an NWB file holds."""
+    """Describe the contents of an NWB file."""
     from ann2neo.io.nwb.info import nwb_info
 
-    found = nwb_info(path)
-    ours = (
-        "not written by ann2neo"
-        if found.profile is None
-        else f"ann2neo layout {found.layout_version}"
-    )
+    contents = nwb_info(path)
+    layout = "not written by ann2neo"
+    if contents.profile is not None:
+        layout = f"ann2neo layout {contents.layout_version}"
+    size = f"{contents.n_bytes / 1e6:.1f} MB"
     rows = {
-        "file": (
-            f"{path}, {found.n_bytes / 1e6:.1f} MB, NWB {found.nwb_version}, {ours}"
-        ),
-        "units": f"{found.n_units:,}, with {found.n_spikes:,} spikes",
-        **{key.replace("_", " "): value for key, value in found.session.items()},
-        "results": ", ".join(found.analysis) or "none",
+        "file": f"{path}, {size}, NWB {contents.nwb_version}, {layout}",
+        "units": f"{contents.n_units:,}, with {contents.n_spikes:,} spikes",
+        **{key.replace("_", " "): value for key, value in contents.session.items()},
+        "results": ", ".join(contents.analysis) or "none",
     }
-    recording = found.recording
+    recording = contents.recording
     if recording is not None:
         phases = [
             f"{p.phase} ({p.n_time_bins:,} bins, {p.order} order)"
@@ -176,9 +173,8 @@ def info(
         ]
         rows["phases"] = ", ".join(phases)
         rows["time bin"] = f"{recording.sampling_period.item():g} ms"
-        rows["presentations"] = (
-            f"{len(recording.presentations):,}: {', '.join(recording.presentations)}"
-        )
+        columns = ", ".join(map(str, recording.presentations.columns))
+        rows["presentations"] = f"{len(recording.presentations):,}: {columns}"
         rows |= {
             key.replace("_", " "): value for key, value in recording.provenance.items()
         }
@@ -195,10 +191,11 @@ def analyze_file(
     ] = None,
     engine: Annotated[str, typer.Option(help="fast or reference.")] = "fast",
     bin_size: Annotated[
-        float | None, typer.Option(help="Time bin in ms, for files that are not ours.")
+        float | None,
+        typer.Option(help="Time bin in ms, for files that ann2neo did not write."),
     ] = None,
     csv: Annotated[
-        bool, typer.Option("--csv", help="Print every unit's row as CSV.")
+        bool, typer.Option("--csv", help="Print one row per unit as CSV.")
     ] = False,
     append: Annotated[
         bool, typer.Option("--append", help="Write the tables into the file.")
@@ -220,7 +217,7 @@ def analyze_file(
     if append:
         append_analysis(path, units, column_descriptions(units, network), network)
         typer.echo(
-            f"{path}: the tables of {len(units)} rows and of the network are in"
+            f"{path}: the tables of {len(units)} units and of the network are in"
             " /analysis",
             err=True,
         )
@@ -231,16 +228,12 @@ def analyze_file(
 def validate(
     paths: Annotated[list[Path], typer.Argument(help="NWB files.", show_default=False)],
 ) -> None:
-    """Ask every validator about NWB files; exit status 1 if there is more than a
-    suggestion.
-    """
+    """Validate NWB files with every validator; status 1 for more than a suggestion."""
     from ann2neo.io.nwb.validation import findings_text, is_clean, validate_nwb
 
-    found = {path: validate_nwb(path) for path in paths}
-    typer.echo(
-        "\n".join(findings_text(path, findings) for path, findings in found.items())
-    )
-    raise typer.Exit(0 if all(map(is_clean, found.values())) else 1)
+    findings = {path: validate_nwb(path) for path in paths}
+    typer.echo("\n".join(findings_text(*item) for item in findings.items()))
+    raise typer.Exit(0 if all(map(is_clean, findings.values())) else 1)
 
 
 @app.command("share")
@@ -254,18 +247,12 @@ def share_files(
         bool, typer.Option("--overwrite", help="Replace files in it.")
     ] = False,
 ) -> None:
-    """Lay recordings out as a dandiset folder and validate each; exit status as that of
-    validate.
-    """
+    """Arrange recordings in a dandiset folder, and validate each as validate does."""
     from ann2neo.io.nwb.sharing import CONTACT_FIRST, share
     from ann2neo.io.nwb.validation import findings_text
 
     shared = share(paths, out, overwrite=overwrite)
-    typer.echo(
-        "\n".join(
-            findings_text(path, findings) for path, findings in shared.findings.items()
-        )
-    )
+    typer.echo("\n".join(findings_text(*item) for item in shared.findings.items()))
     typer.echo(CONTACT_FIRST)
     raise typer.Exit(0 if shared.is_clean else 1)
 
@@ -295,7 +282,7 @@ def report(
     study: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of a study; shows where recordings lie in it.",
+            help="Folder of a study to compare the recordings with.",
             show_default=False,
         ),
     ] = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 import warnings
 
 import numpy as np
@@ -76,11 +77,8 @@ def warn_of_silence(raster: SpikeRaster, units: pd.DataFrame) -> None:
 
 def _level_outside() -> int:
     """Count the calls from the one that warns up to the user's own code."""
-    level, frame = 1, sys._getframe(1)
     package = __name__.partition(".")[0]
-    while (
-        frame.f_back is not None
-        and str(frame.f_globals.get("__name__")).partition(".")[0] == package
-    ):
-        frame, level = frame.f_back, level + 1
-    return level
+    for level, (frame, _) in enumerate(traceback.walk_stack(sys._getframe(1)), start=1):
+        if str(frame.f_globals.get("__name__")).partition(".")[0] != package:
+            return level
+    return 1

@@ -29,11 +29,8 @@ __all__ = [
 Tensor = Any
 """An array of the framework, on the device where it computes."""
 
-Layer = Any
-"""A layer object of the framework."""
-
-LayerChoice = str | Callable[[Layer], bool] | Layer | Sequence[Any] | None
-"""What a user may pass as ``layers``; see `ann2neo.Probe`."""
+LayerChoice = str | Callable[[Any], bool] | Sequence[Any] | Any | None
+"""What a user may pass as ``layers``; `Any` stands for a layer of the framework."""
 
 State = Mapping[Any, Any]
 """What a network carries from one batch to the next; empty if it carries nothing."""
@@ -216,8 +213,8 @@ def adapter_for(model: Any, *, training: bool, eager: bool) -> Adapter:
         If it is not a model, or cannot be run yet.
     """
     package = __name__.rpartition(".")[0]
-    path = importlib.import_module(package).__path__
-    frameworks = {module.name for module in pkgutil.iter_modules(path) if module.ispkg}
+    modules = pkgutil.iter_modules(importlib.import_module(package).__path__)
+    frameworks = {module.name for module in modules if module.ispkg}
     # A Keras model also inherits from classes of its backend, later in the order.
     roots = [parent.__module__.partition(".")[0] for parent in type(model).__mro__]
     framework = next((root for root in roots if root in frameworks), "keras")

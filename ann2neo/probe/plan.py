@@ -18,7 +18,6 @@ from ann2neo.errors import InputValueError
 from ann2neo.probe.adapter import Adapter, Forward, LayerInfo, Tap
 from ann2neo.probe.nests import leaves_of
 from ann2neo.probe.predictions import classes_of
-from ann2neo.probe.quantiles import limits_by_quantile
 from ann2neo.probe.stimuli import (
     ArrayStimuli,
     Batch,
@@ -26,9 +25,13 @@ from ann2neo.probe.stimuli import (
     as_stimuli,
     checked_labels,
 )
-from ann2neo.probe.thresholds import Threshold, checked_threshold, rule_in_words
-from ann2neo.probe.unit_layout import UnitLayout, lay_out_units
-from ann2neo.probe.units import UnitChoice
+from ann2neo.probe.thresholds import (
+    Threshold,
+    checked_threshold,
+    limits_by_quantile,
+    rule_in_words,
+)
+from ann2neo.probe.units import UnitChoice, UnitLayout, lay_out_units
 from ann2neo.recording.tables import checked_units, table_sha256
 
 __all__ = ["RecordingPlan", "Selection", "make_plan"]
@@ -125,7 +128,6 @@ class RecordingPlan:
     def provenance(self, more: Mapping[str, object]) -> dict[str, str]:
         """Collect facts about the recording and add the user's own."""
         rules = {key: rule_in_words(rule) for key, rule in self.rules.items()}
-        indexed = isinstance(self.stimuli, ArrayStimuli)
         return {
             **self.adapter.fingerprint(),
             "layers": ", ".join(layer.key for layer in self.selection.layers),
@@ -133,7 +135,11 @@ class RecordingPlan:
             "training": str(self.training),
             "seed": str(self.seed),
             "n_repeats": str(self.n_repeats),
-            "batch_size": str(self.batch_size) if indexed else "as given",
+            "batch_size": (
+                str(self.batch_size)
+                if isinstance(self.stimuli, ArrayStimuli)
+                else "as given"
+            ),
             "order": self.order,
             **{str(key): str(value) for key, value in more.items()},
         }

@@ -212,7 +212,7 @@ class Probe:
         return builder.build(), plan.layout.units
 
     def _plan(self, x: Any, **arguments: Any) -> RecordingPlan:
-        """Make a plan with the settings of this probe; remember its last hidden layer."""
+        """Make a plan with the settings of this probe; keep the last hidden layer."""
         plan = make_plan(
             self._adapter,
             self._selection,

@@ -15,7 +15,7 @@ from ann2neo.errors import ActivationError, LayerError
 from ann2neo.probe.adapter import Passed
 from ann2neo.probe.plan import RecordingPlan
 from ann2neo.probe.stimuli import ArrayStimuli, Batch
-from ann2neo.probe.unit_layout import UnitBlock, UnitLayout
+from ann2neo.probe.units import UnitBlock, UnitLayout
 from ann2neo.raster import RasterBuilder
 from ann2neo.recording.folder import UnfinishedFolder
 
@@ -171,8 +171,8 @@ def _remaining(
         # -1 stands for no prediction.
         classes = [kept if (kept >= 0).all() else None]
     batches = stimuli.batches(order if plan.shuffle else None, plan.batch_size, n_done)
-    first_number = -(-n_done // plan.batch_size)
-    return [order[:n_done]], classes, enumerate(batches, start=first_number)
+    n_batches_done = -(-n_done // plan.batch_size)
+    return [order[:n_done]], classes, enumerate(batches, start=n_batches_done)
 
 
 class _Stage:

@@ -10,19 +10,25 @@ import numpy as np
 import numpy.typing as npt
 
 from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo.probe.adapter import Adapter, Forward, TapShape
+from ann2neo.probe.stimuli import ArrayStimuli, Stimuli
 
 __all__ = [
     "Threshold",
     "below_in_float32",
     "checked_threshold",
+    "limits_by_quantile",
     "limits_of",
-    "quantile_of",
     "rule_in_words",
 ]
 
 FloatArray = npt.NDArray[np.float64]
 Threshold = npt.ArrayLike | Mapping[str, npt.ArrayLike]
 """What a user may pass as ``threshold``; see `checked_threshold`."""
+
+
+SAMPLE_BYTES = 1 << 28
+"""Largest size in memory of the activations from which quantiles are taken."""
 
 
 def checked_threshold(threshold: Threshold, keys: Sequence[str]) -> dict[str, Any]:
@@ -71,11 +77,6 @@ def checked_threshold(threshold: Threshold, keys: Sequence[str]) -> dict[str, An
     return {key: _checked_one(rule, key) for key, rule in zip(keys, rules, strict=True)}
 
 
-def quantile_of(rule: Any) -> float | None:
-    """Return the q of ``"quantile:q"``; None for any other threshold."""
-    return float(rule.removeprefix("quantile:")) if isinstance(rule, str) else None
-
-
 def rule_in_words(rule: Any) -> float | str:
     """Describe a checked threshold for the provenance."""
     if isinstance(rule, str):
@@ -109,6 +110,99 @@ def _checked_one(rule: Any, key: str) -> Any:
             " example, 0.0"
         )
     return values
+
+
+def limits_by_quantile(
+    adapter: Adapter,
+    forward: Forward,
+    stimuli: Stimuli,
+    shapes: list[TapShape],
+    rules: Mapping[str, Any],
+    *,
+    seed: int,
+    batch_size: int,
+    training: bool,
+    sample_bytes: int = SAMPLE_BYTES,
+) -> list[npt.NDArray[Any]]:
+    """Return the thresholds of every recorded output, with quantiles as numbers.
+
+    Parameters
+    ----------
+    adapter : Adapter
+        The framework.
+    forward : Forward
+        The forward pass.
+    stimuli : Stimuli
+        What will be recorded.
+    shapes : list of TapShape
+        The recorded outputs.
+    rules : mapping of str to (float, ndarray or str)
+        Checked threshold of each layer.
+    seed : int
+        Seed of the draw of samples, where the activations of all would take too much
+        memory.
+    batch_size : int
+        Samples in a forward pass.
+    training : bool
+        Whether the network runs as in training; its noise is then seeded
+        independently of the recording's.
+    sample_bytes : int
+        Largest size of these activations in memory.
+
+    Returns
+    -------
+    list of ndarray
+        One per recorded output. The quantile q of a unit is the smallest of its
+        activations that a share of at least q does not exceed. It is taken over all
+        samples if their activations fit into `sample_bytes`, and else over k samples
+        that fit, drawn at random without replacement; the standard error of its rank
+        is then about sqrt(q (1 - q) / k), as a share of the samples.
+
+    Raises
+    ------
+    InputValueError
+        If the stimuli cannot be indexed, or not even 100 samples fit.
+    """
+    limits: list[Any] = [rules[shape.tap.layer.key] for shape in shapes]
+    wanted = {i: q for i, q in enumerate(map(_quantile_of, limits)) if q is not None}
+    if not wanted:
+        return limits
+    if not isinstance(stimuli, ArrayStimuli):
+        raise InputValueError(
+            "a quantile threshold needs a first pass over the stimuli, and these can be"
+            " read only as they come; pass arrays, or thresholds as numbers"
+        )
+    n_units = sum(math.prod(shapes[i].shape) for i in wanted)
+    n = min(stimuli.n_samples, sample_bytes // max(1, 4 * n_units))
+    if n < min(100, stimuli.n_samples):
+        raise InputValueError(
+            f"quantiles of {n_units} units would come from {n} samples, and need at"
+            " least 100; record fewer layers at once, or pass thresholds as numbers"
+        )
+    rng = np.random.default_rng((seed, 1))
+    chosen = np.sort(rng.choice(stimuli.n_samples, n, replace=False))
+    # One row per unit: quantiles run over contiguous memory.
+    values = {i: np.empty((math.prod(shapes[i].shape), n), np.float32) for i in wanted}
+    state: Any = {}
+    done = 0
+    for batch in stimuli.batches(chosen, batch_size):
+        passed = forward(batch.data, state, rng if training else None)
+        state = passed.state
+        size = len(batch.stimulus_id)
+        for i, of_output in values.items():
+            activations = adapter.to_numpy(passed.activations[i])
+            of_output[:, done : done + size] = activations.reshape(size, -1).T
+        done += size
+    for i, q in wanted.items():
+        limits[i] = np.quantile(
+            values[i], q, axis=1, method="inverted_cdf", overwrite_input=True
+        ).astype(np.float64)
+    return limits
+
+
+def _quantile_of(rule: Any) -> float | None:
+    """Return the q of ``"quantile:q"``; None for any other threshold."""
+    return float(rule.removeprefix("quantile:")) if isinstance(rule, str) else None
 
 
 def limits_of(rule: Any, key: str, shape: tuple[int, ...]) -> FloatArray:
@@ -146,9 +240,9 @@ def limits_of(rule: Any, key: str, shape: tuple[int, ...]) -> FloatArray:
 def below_in_float32(limits: FloatArray) -> npt.NDArray[np.float32]:
     """Round limits down to float32, which no comparison with a float32 notices.
 
-    For every float32 ``a``, ``a > limit`` exactly where ``a > below_in_float32(limit)``.
-    Rounding to nearest would not do: where the nearest float32 lies above the limit, an
-    activation equal to it would be no spike.
+    For every float32 ``a``, ``a > limit`` if and only if ``a > rounded``. Rounding to
+    nearest would not do: where the nearest float32 lies above the limit, an activation
+    equal to it would be no spike.
 
     Examples
     --------

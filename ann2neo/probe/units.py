@@ -1,24 +1,25 @@
-"""Units of recorded layers: their table, and which of them to keep."""
+"""Units of a recording: their table, which of them to keep, and where they lie."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from ann2neo.errors import InputTypeError, InputValueError
-from ann2neo.probe.adapter import LayerInfo, Tap
+from ann2neo.probe.adapter import LayerInfo, Tap, TapShape
+from ann2neo.probe.thresholds import below_in_float32, limits_of
 
-__all__ = ["UnitChoice", "chosen_units", "unit_table"]
+__all__ = ["UnitBlock", "UnitChoice", "UnitLayout", "lay_out_units"]
 
-Coordinates = Mapping[str, "npt.ArrayLike | slice"]
 UnitChoice = (
     int
-    | Mapping[str, int | Coordinates]
+    | Mapping[str, int | Mapping[str, npt.ArrayLike | slice]]
     | Callable[[pd.DataFrame], npt.ArrayLike]
     | None
 )
@@ -31,6 +32,101 @@ _AXES: dict[int, tuple[str, ...]] = {
     4: ("depth", "row", "col", "channel"),
     5: ("step", "depth", "row", "col", "channel"),
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class UnitBlock:
+    """The units of one recorded output: neighbouring rows of the raster.
+
+    Parameters
+    ----------
+    tap : Tap
+        Which output.
+    first_unit, n_units : int
+        Row of its first unit, and number of units.
+    limits : ndarray, shape () or (n_chosen,)
+        Thresholds, in the type in which they are compared.
+    index : ndarray of int32, shape (n_chosen,), or None
+        Units of the output that are kept; None for all.
+    """
+
+    tap: Tap
+    first_unit: int
+    n_units: int
+    limits: npt.NDArray[Any]
+    index: npt.NDArray[np.int32] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class UnitLayout:
+    """The units of a recording and where they come from.
+
+    Parameters
+    ----------
+    units : pandas.DataFrame
+        Table of the units, one row per row of the raster.
+    blocks : tuple of UnitBlock
+        The recorded outputs, in the order of the raster.
+    taps : tuple of Tap
+        All outputs of the recorded layers, kept or not.
+    """
+
+    units: pd.DataFrame
+    blocks: tuple[UnitBlock, ...]
+    taps: tuple[Tap, ...]
+
+
+def lay_out_units(
+    shapes: list[TapShape],
+    limits: list[npt.NDArray[np.float64]],
+    only: Tap | None,
+    choice: UnitChoice,
+    seed: int,
+) -> UnitLayout:
+    """Lay out the units of the recorded outputs.
+
+    Parameters
+    ----------
+    shapes : list of TapShape
+        The recorded outputs.
+    limits : list of ndarray of float
+        Thresholds of each output, in any shape that `limits_of` takes.
+    only : Tap or None
+        The one output to keep, where the layers give more; None for all.
+    choice : object
+        Which units to keep, as `chosen_units` takes it.
+    seed : int
+        Seed of a random choice.
+
+    Returns
+    -------
+    UnitLayout
+        The chosen units, with their coordinates in the whole layer.
+    """
+    taps = tuple(shape.tap for shape in shapes)
+    flat = [
+        (shape, limits_of(limit, shape.tap.layer.key, shape.shape))
+        for shape, limit in zip(shapes, limits, strict=True)
+        if only in {None, shape.tap}
+    ]
+    tables = [unit_table(shape.tap, shape.shape, limit) for shape, limit in flat]
+    units = pd.concat(tables, ignore_index=True)
+    edges = np.cumsum([0, *map(len, tables)])
+    kept = chosen_units(units, choice, seed)
+    rows = np.arange(len(units)) if kept is None else kept
+    blocks, first_unit = [], 0
+    for (shape, limit), first, stop in zip(flat, edges[:-1], edges[1:], strict=True):
+        here = rows[(rows >= first) & (rows < stop)] - first
+        if not len(here):
+            continue
+        chosen = limit[here] if limit.ndim else limit
+        exact = chosen if shape.dtype == "float64" else below_in_float32(chosen)
+        index = None if kept is None else here.astype(np.int32)
+        blocks.append(UnitBlock(shape.tap, first_unit, len(here), exact, index))
+        first_unit += len(here)
+    if kept is not None:
+        units = units.iloc[kept].reset_index(drop=True)
+    return UnitLayout(units, tuple(blocks), taps)
 
 
 def unit_table(
@@ -58,20 +154,21 @@ def unit_table(
     places = np.indices(shape, np.int64).reshape(len(shape), n_units)
     coordinates = dict(zip(names, places, strict=False))
     none = np.full(n_units, -1, np.int64)
-    columns = {
-        "layer": np.full(n_units, tap.layer.key, object),
-        "layer_type": np.full(n_units, tap.layer.type_name, object),
-        "layer_index": np.full(n_units, tap.layer.number, np.int64),
-        "call_index": np.full(n_units, tap.call_index, np.int64),
-        "output_index": np.full(n_units, tap.output_index, np.int64),
-        "unit_in_layer": np.arange(n_units, dtype=np.int64),
-        **{
-            axis: coordinates.get(axis, none)
-            for axis in ("channel", "row", "col", "step", "depth")
-        },
-        "threshold": np.broadcast_to(limits, n_units),
-    }
-    return pd.DataFrame(columns)
+    return pd.DataFrame(
+        {
+            "layer": np.full(n_units, tap.layer.key, object),
+            "layer_type": np.full(n_units, tap.layer.type_name, object),
+            "layer_index": np.full(n_units, tap.layer.number, np.int64),
+            "call_index": np.full(n_units, tap.call_index, np.int64),
+            "output_index": np.full(n_units, tap.output_index, np.int64),
+            "unit_in_layer": np.arange(n_units, dtype=np.int64),
+            **{
+                axis: coordinates.get(axis, none)
+                for axis in ("channel", "row", "col", "step", "depth")
+            },
+            "threshold": np.broadcast_to(limits, n_units),
+        }
+    )
 
 
 def _axis_names(layer: LayerInfo, n_axes: int) -> tuple[str, ...]:
@@ -137,7 +234,7 @@ def chosen_units(
             rows = np.flatnonzero(layers == name)
             mask[_of_layer(units, rows, name, rule, (seed, number))] = True
         kept = np.flatnonzero(mask)
-    elif isinstance(choice, (int, np.integer)) and not isinstance(choice, bool):
+    elif _is_count(choice):
         return chosen_units(
             units, dict.fromkeys(units["layer"].unique(), int(choice)), seed
         )
@@ -170,6 +267,10 @@ def _from_predicate(answer: npt.ArrayLike, n_units: int) -> npt.NDArray[np.int64
     return np.unique(kept.astype(np.int64))
 
 
+def _is_count(choice: Any) -> TypeGuard[int]:
+    return isinstance(choice, (int, np.integer)) and not isinstance(choice, bool)
+
+
 def _of_layer(
     units: pd.DataFrame,
     rows: npt.NDArray[np.int64],
@@ -194,7 +295,7 @@ def _of_layer(
                 places[wanted] if isinstance(wanted, slice) else np.atleast_1d(wanted),
             )
         return rows[inside]
-    if not isinstance(rule, (int, np.integer)) or isinstance(rule, bool):
+    if not _is_count(rule):
         raise InputTypeError(
             f"units of {name!r} must be a number or a mapping such as {{'channel': 3}},"
             f" got {rule!r}"

@@ -396,7 +396,7 @@ def test_model_files_are_refused_with_their_reason(tmp_path: Path) -> None:
         path
     )
     with pytest.raises(
-        ann2neo.FileFormatError, match=r"carries Python code.*unsafe=True \(--unsafe"
+        ann2neo.FileFormatError, match=r"contains Python code.*unsafe=True \(--unsafe"
     ):
         load_model(path)
     assert load_model(path, unsafe=True).input_shape == (None, 4)

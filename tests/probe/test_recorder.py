@@ -19,9 +19,8 @@ from keras import layers as kl
 import ann2neo
 from ann2neo.probe.adapter import adapter_for
 from ann2neo.probe.keras.layers import named_layers
-from ann2neo.probe.quantiles import limits_by_quantile
 from ann2neo.probe.stimuli import as_stimuli
-from ann2neo.probe.thresholds import below_in_float32
+from ann2neo.probe.thresholds import below_in_float32, limits_by_quantile
 
 N = 44
 X = np.random.default_rng(0).normal(size=(N, 6)).astype("float32")

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ann2neo.errors import InputTypeError, InputValueError
-from ann2neo.probe.adapter import Adapter, LayerInfo, Tap, TapShape
+from ann2neo.probe.adapter import Adapter, LayerChoice, LayerInfo, Tap, TapShape
 from ann2neo.probe.keras.capture import LayerCall, capture_all, tensors_of
 from ann2neo.probe.keras.forward import KerasForward, make_forward
 from ann2neo.probe.keras.hidden import last_hidden_layer
@@ -29,20 +29,34 @@ from ann2neo.probe.provenance import arrays_sha256, package_versions
 __all__ = ["KerasAdapter", "make_adapter"]
 
 _BATCH_BYTES = {"tensorflow": 1 << 26, "jax": 1 << 23}
-"""Largest layer of a batch. TensorFlow wants few calls; JAX asks the system for its
-memory anew for every batch that is larger than this.
+"""Largest size of a layer's activations in a batch.
+
+TensorFlow is fastest with few calls. JAX requests the memory of larger batches from the
+system anew each time.
 """
 _LARGEST_BATCH = 1024
 _LARGEST_UNKNOWN_BATCH = 256
 
 
 def make_adapter(model: Any, *, training: bool, eager: bool) -> KerasAdapter:
-    """Make the adapter of a Keras model, or say why it cannot be recorded.
+    """Make the adapter of a Keras model.
 
     Parameters
     ----------
     model, training, eager
         As in `ann2neo.probe.adapter.adapter_for`.
+
+    Returns
+    -------
+    KerasAdapter
+        The adapter.
+
+    Raises
+    ------
+    InputTypeError
+        If it is not a Keras model.
+    InputValueError
+        If it has no weights yet.
     """
     if not isinstance(model, keras.Model):
         raise InputTypeError(
@@ -51,14 +65,14 @@ def make_adapter(model: Any, *, training: bool, eager: bool) -> KerasAdapter:
         )
     if not model.built:
         raise InputValueError(
-            f"the model {model.name!r} has no weights yet, and recording must not make"
-            " them; call it once on a batch, or model.build(shape), before recording"
+            f"the model {model.name!r} has no weights yet, and recording must not"
+            " create them; call it once on a batch, or model.build(shape), first"
         )
     return KerasAdapter(model, training=training, eager=eager)
 
 
 class KerasAdapter(Adapter):
-    """What the probe asks of Keras about one model."""
+    """One Keras model, as the probe uses it; see `Adapter`."""
 
     def __init__(self, model: Any, *, training: bool, eager: bool) -> None:
         self._model, self._training, self._eager = model, training, eager
@@ -72,7 +86,7 @@ class KerasAdapter(Adapter):
         )
         self.ends_in_sigmoid = _ends_in_sigmoid(model)
 
-    def choose_layers(self, layers: Any) -> tuple[LayerInfo, ...]:
+    def choose_layers(self, layers: LayerChoice) -> tuple[LayerInfo, ...]:
         """Find the layers a user means; see `Adapter`."""
         return tuple(named.info for named in choose_layers(self._model, layers))
 
@@ -87,7 +101,7 @@ class KerasAdapter(Adapter):
                 outputs.extend(tensors_of(self._model(nest, training=self._training)))
             calls.extend(captured)
 
-        self._make_forward((), with_output=False).abstractly(batch, run)
+        self.forward((), with_output=False).abstractly(batch, run)
         return last_hidden_layer(self._model, calls, outputs)
 
     def forward(
@@ -96,24 +110,17 @@ class KerasAdapter(Adapter):
         """Return the pass that records some layers; see `Adapter`."""
         key = (tuple(layers), with_output)
         if key not in self._forwards:
-            self._forwards[key] = self._make_forward(layers, with_output=with_output)
+            self._forwards[key] = make_forward(
+                self._model,
+                layers_of(self._model, layers),
+                training=self._training,
+                with_output=with_output,
+                eager=self._eager,
+            )
         return self._forwards[key]
 
-    def _make_forward(
-        self, layers: Sequence[LayerInfo], *, with_output: bool
-    ) -> KerasForward:
-        return make_forward(
-            self._model,
-            layers_of(self._model, layers),
-            training=self._training,
-            with_output=with_output,
-            eager=self._eager,
-        )
-
     def batch_size(self, shapes: Sequence[TapShape], batch: Any) -> int:
-        """A power of two from 8 on, so that a batch of the largest layer stays below
-        what the backend likes best.
-        """
+        """Choose a power of two, at least 8, that suits the backend; see `Adapter`."""
         model = self._model
         sizes = [sum(math.prod(shape.shape) for shape in shapes)]
         sizes += [math.prod(leaf.shape[1:]) for leaf in keras.tree.flatten(batch)]
@@ -125,8 +132,8 @@ class KerasAdapter(Adapter):
                 math.prod(n or 1 for n in tensor.shape[1:])
                 for tensor in keras.tree.flatten(outputs)
             ]
-        most = _BATCH_BYTES[keras.backend.backend()]
-        while size > 8 and 4 * max(sizes) * size > most:
+        limit = _BATCH_BYTES[keras.backend.backend()]
+        while size > 8 and 4 * max(sizes) * size > limit:
             size //= 2
         return size
 
@@ -157,8 +164,8 @@ class KerasAdapter(Adapter):
     def fingerprint(self) -> dict[str, str]:
         """Describe model, weights and versions; see `Adapter`."""
         backend = keras.backend.backend()
-        # The distribution of a backend may go by another name, such as tensorflow-cpu;
-        # the module knows.
+        # Asked of the module, since its distribution may have another name, such as
+        # tensorflow-cpu.
         version = str(importlib.import_module(backend).__version__)
         weights = (np.asarray(weight.numpy()) for weight in self._model.weights)
         return {
@@ -172,9 +179,7 @@ class KerasAdapter(Adapter):
 
 
 class _Batches:
-    """Batches of a PyDataset, which has a length and numbered batches but need not be
-    iterable.
-    """
+    """Batches of a PyDataset, which are numbered but need not be iterable."""
 
     def __init__(self, dataset: Any) -> None:
         self._dataset = dataset

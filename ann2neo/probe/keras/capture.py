@@ -1,6 +1,4 @@
-"""Capture: what layers take and return while a model runs; the layers are left as they
-were.
-"""
+"""Capture: what layers take and return while a model runs."""
 
 from __future__ import annotations
 
@@ -16,13 +14,11 @@ __all__ = ["LOCK", "LayerCall", "capture_all", "capture_calls", "tensors_of"]
 
 _METHODS = ("call", "quantized_call")
 LOCK = threading.RLock()
-"""Held while layers are wrapped: two threads must not wrap and unwrap the same one at
-once.
-"""
+"""Held while layers are wrapped, so that no two threads wrap the same one."""
 
 
 class LayerCall(NamedTuple):
-    """One call of a layer, with the tensors that it took and returned."""
+    """One call of a layer, with the tensors it took and returned."""
 
     layer: Any
     inputs: list[Any]
@@ -36,8 +32,8 @@ def capture_calls(layers: Sequence[Any]) -> Iterator[list[LayerCall]]:
     Parameters
     ----------
     layers : sequence of keras.Layer
-        The layers. Their ``call`` is wrapped on the object, not on the class, and put
-        back at the end of the block whatever happens.
+        The layers. Their ``call`` is wrapped on the object, not on the class, and
+        restored at the end of the block in any case.
 
     Yields
     ------
@@ -53,8 +49,8 @@ def capture_calls(layers: Sequence[Any]) -> Iterator[list[LayerCall]]:
         ]
         try:
             for layer, method, _ in before:
-                # Into the dict, past Keras' attribute tracking: nothing of the layer
-                # may remember this.
+                # Written into the dict, since Keras tracks attributes that are set, and
+                # the layer must not remember this one.
                 original = getattr(layer, method)
                 layer.__dict__[method] = _captured(original, layer, calls)
             yield calls
@@ -82,17 +78,21 @@ def _captured(
 def capture_all() -> Iterator[list[LayerCall]]:
     """Collect the calls of all layers, inner ones before those that hold them.
 
-    ``keras.Layer.__call__`` itself is replaced for the block: only there are tensors
-    seen before Keras casts them, so that a float32 head on a float16 body can be
-    followed back.
+    ``keras.Layer.__call__`` itself is replaced for the block. Only there do tensors
+    appear before Keras casts them, which is needed to trace a float32 head back to a
+    float16 body.
+
+    Yields
+    ------
+    list of LayerCall
+        Filled call by call.
     """
     calls: list[LayerCall] = []
     original = keras.Layer.__call__
 
     def captured(self: Any, *args: Any, **kwargs: Any) -> Any:
-        outputs = original(self, *args, **kwargs)
-        calls.append(LayerCall(self, tensors_of((args, kwargs)), tensors_of(outputs)))
-        return outputs
+        own_call = functools.partial(original, self)
+        return _captured(own_call, self, calls)(*args, **kwargs)
 
     with LOCK:
         keras.Layer.__call__ = captured
@@ -103,5 +103,5 @@ def capture_all() -> Iterator[list[LayerCall]]:
 
 
 def tensors_of(nest: Any) -> list[Any]:
-    """The backend's tensors in a nest of anything, in order."""
+    """List the tensors of the backend in a nest, in order."""
     return [leaf for leaf in keras.tree.flatten(nest) if keras.ops.is_tensor(leaf)]

@@ -1,6 +1,4 @@
-"""The last hidden layer: the one whose output enters the last layer with weights, as in
-the paper.
-"""
+"""The last hidden layer, whose output enters the last layer with weights."""
 
 from __future__ import annotations
 
@@ -62,8 +60,8 @@ def last_hidden_layer(
     LayerError
         If there is no such layer, or more than one; candidates are listed.
     """
-    # What happens inside Keras' own compound layers, a loop or an attention head, is
-    # theirs.
+    # What Keras' own compound layers hold, such as a recurrent cell or an attention
+    # head, counts as part of them.
     inner = {
         id(part)
         for call in calls
@@ -96,9 +94,7 @@ def last_hidden_layer(
 def _hidden(
     calls: Sequence[LayerCall], output: Any, n_outputs: int
 ) -> tuple[Any, LayerCall]:
-    """The tensor that enters the last layer with weights on the way to an output, and
-    the call that made it.
-    """
+    """Find the input of the last layer with weights, and the call that made it."""
     head = _head(calls, output, n_outputs)
     tensor = _single(calls, head)
     source = _source(calls, tensor)
@@ -109,8 +105,8 @@ def _hidden(
         if head is _weighted(calls)[0]:
             raise LayerError(
                 "the model has no hidden layer: its input enters its last layer with"
-                f" weights, {head.layer.name!r}"
-                f"; name the layer to record, such as layers={head.layer.name!r}"
+                f" weights, {head.layer.name!r}; name the layer to record, such as"
+                f" layers={head.layer.name!r}"
             )
         raise _ambiguous(
             calls, f"what enters {head.layer.name!r} was not made by a layer"
@@ -119,14 +115,14 @@ def _hidden(
 
 
 def _head(calls: Sequence[LayerCall], output: Any, n_outputs: int) -> LayerCall:
-    """The last call of a layer with weights on the way to an output."""
+    """Find the last call of a layer with weights on the way to an output."""
     source = _source(calls, output)
     while source is not None and not source.layer.weights:
         source = _source(calls, _single(calls, source))
     if source is None:
         weighted = _weighted(calls)
-        # Operations outside layers hide the way back; with one output, the last layer
-        # that ran leads to it.
+        # Operations outside layers hide the way back. With a single output, the last
+        # layer that ran must lead to it.
         if not weighted or n_outputs > 1:
             raise _ambiguous(
                 calls, "its outputs cannot be followed back to a layer with weights"
@@ -141,7 +137,7 @@ def _head(calls: Sequence[LayerCall], output: Any, n_outputs: int) -> LayerCall:
 
 
 def _source(calls: Sequence[LayerCall], tensor: Any) -> LayerCall | None:
-    """The innermost call that made a tensor rather than passing it on."""
+    """Find the innermost call that made a tensor rather than passing it on."""
     for call in calls:
         if any(out is tensor for out in call.outputs) and not any(
             into is tensor for into in call.inputs
@@ -158,8 +154,9 @@ def _single(calls: Sequence[LayerCall], call: LayerCall) -> Any:
 
 
 def _weighted(calls: Sequence[LayerCall]) -> list[LayerCall]:
-    """Calls of layers with weights of their own, or of compound layers of Keras that
-    have some.
+    """List the calls of layers that have weights outside their inner layers.
+
+    Keras' own compound layers count too: their inner layers are part of them.
     """
     return [
         call
@@ -174,8 +171,7 @@ def _weighted(calls: Sequence[LayerCall]) -> list[LayerCall]:
 
 def _ambiguous(calls: Sequence[LayerCall], why: str) -> LayerError:
     names = dict.fromkeys(repr(call.layer.name) for call in _weighted(calls))
-    candidates = ", ".join(names) or "none"
     return LayerError(
         f"the last hidden layer is ambiguous: {why}; name it with layers=, candidates"
-        f" are {candidates}"
+        f" are {', '.join(names) or 'none'}"
     )

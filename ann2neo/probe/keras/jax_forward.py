@@ -54,11 +54,15 @@ class JaxForward(KerasForward):
                 with jax.disable_jit():
                     activations, output, after = self._forward(values, nest)
             else:
-                # JAX may read an array where it lies, and its owner may fill it anew
-                # for the next batch.
-                activations, output, after = jax.block_until_ready(
-                    self._run_compiled(values, batch)
-                )
+                # JAX may read an array in place, and its owner may overwrite it with
+                # the next batch: wait for the results.
+                try:
+                    activations, output, after = jax.block_until_ready(
+                        self._compiled(values, batch)
+                    )
+                except jax.errors.UnexpectedTracerError as error:
+                    # JAX notices only here that something would leave a loop.
+                    raise self._refusal(values, batch, str(error)) from error
         taps = self._taps[_kind(batch)]
         n_samples = len(keras.tree.flatten(batch)[0])
         check_batch_axis(zip(taps, activations, strict=True), n_samples)
@@ -93,13 +97,6 @@ class JaxForward(KerasForward):
         n_samples = keras.tree.flatten(nest)[0].shape[0]
         check_batch_axis(zip(taps, activations, strict=True), n_samples)
         return tap_shapes(taps, activations)
-
-    def _run_compiled(self, values: list[Any], nest: Any) -> Any:
-        try:
-            return self._compiled(values, nest)
-        except jax.errors.UnexpectedTracerError as error:
-            # JAX notices only here that something would leave a loop.
-            raise self._refusal(values, nest, str(error)) from error
 
     def _refusal(self, values: list[Any], nest: Any, error: str) -> Exception:
         """Find the layer that makes JAX refuse a pass, and return the error for it."""

@@ -1,18 +1,17 @@
-"""Layers of a Keras model: which there are, what they are called, and which ones a user
-means.
-"""
+"""Layers of a Keras model: their unique names, and the ones a user means."""
 
 from __future__ import annotations
 
 import fnmatch
-from collections import Counter
-from collections.abc import Sequence
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
 
 from ann2neo.errors import InputTypeError, LayerError
-from ann2neo.probe.adapter import LayerInfo
+from ann2neo.probe.adapter import LayerChoice, LayerInfo
 from ann2neo.probe.keras.private import inner_layers
 
 __all__ = [
@@ -26,9 +25,7 @@ __all__ = [
 
 
 class NamedLayer(NamedTuple):
-    """A layer and its description, with the one name that means it and no other in its
-    model.
-    """
+    """A layer and its description, which has a name that is unique in the model."""
 
     info: LayerInfo
     layer: Any
@@ -41,18 +38,22 @@ class NamedLayer(NamedTuple):
 
 def _named(layer: Any, key: str, number: int) -> NamedLayer:
     type_name = type(layer).__name__
-    info = LayerInfo(
-        key,
-        number,
-        type_name,
-        channels_first=getattr(layer, "data_format", None) == "channels_first",
-        has_steps=hasattr(layer, "return_sequences") or type_name == "TimeDistributed",
+    return NamedLayer(
+        LayerInfo(
+            key,
+            number,
+            type_name,
+            channels_first=getattr(layer, "data_format", None) == "channels_first",
+            has_steps=(
+                hasattr(layer, "return_sequences") or type_name == "TimeDistributed"
+            ),
+        ),
+        layer,
     )
-    return NamedLayer(info, layer)
 
 
 def named_layers(model: Any) -> list[NamedLayer]:
-    """Every layer inside a model, nested ones too, each under an unambiguous name.
+    """List every layer inside a model, nested ones too, under unique names.
 
     Parameters
     ----------
@@ -62,9 +63,9 @@ def named_layers(model: Any) -> list[NamedLayer]:
     Returns
     -------
     list of NamedLayer
-        In the order Keras holds them. The name is the layer's own where no other layer
-        has it, else its path, else its path and a number, as in ``block/dense#1``: two
-        layers may share both.
+        In the order Keras holds them. The name is the layer's own if no other layer has
+        it, else its path, else its path and a number, as in ``block/dense#1``, since
+        two layers may share both.
     """
     layers = [
         layer
@@ -73,7 +74,7 @@ def named_layers(model: Any) -> list[NamedLayer]:
     ]
     names = Counter(layer.name for layer in layers)
     paths = Counter(_path(layer) for layer in layers)
-    numbered: Counter[str] = Counter()
+    numbers: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
     named = []
     for index, layer in enumerate(layers):
         key = layer.name
@@ -81,21 +82,19 @@ def named_layers(model: Any) -> list[NamedLayer]:
             key = _path(layer)
             # A path that is another layer's plain name would mean two things.
             if paths[key] > 1 or names.get(key) == 1:
-                number = numbered[key]
-                numbered[key] += 1
-                key = f"{key}#{number}"
+                key = f"{key}#{next(numbers[key])}"
         named.append(_named(layer, key, index))
     return named
 
 
 def layers_of(model: Any, infos: Sequence[LayerInfo]) -> list[NamedLayer]:
-    """The layers that some descriptions describe."""
+    """Find the layers of some descriptions."""
     layers = _with_itself(model)
     return [layers[info.number] for info in infos]
 
 
 def _with_itself(model: Any) -> list[NamedLayer]:
-    """The layers of a model, and the model as the last of them."""
+    """List the layers of a model, and the model itself as the last."""
     layers = named_layers(model)
     return [*layers, _named(model, model.name, len(layers))]
 
@@ -105,7 +104,7 @@ def _path(layer: Any) -> str:
     return str(layer.path or layer.name)
 
 
-def choose_layers(model: Any, layers: Any) -> list[NamedLayer]:
+def choose_layers(model: Any, layers: LayerChoice) -> list[NamedLayer]:
     """Find the layers a user means.
 
     Parameters
@@ -124,7 +123,7 @@ def choose_layers(model: Any, layers: Any) -> list[NamedLayer]:
     Raises
     ------
     LayerError
-        If a layer is unknown (the valid ones are listed), a name means several, or
+        If a layer is unknown (the valid ones are listed), a name is ambiguous, or
         nothing is chosen.
     InputTypeError
         If `layers` is none of the above.
@@ -164,9 +163,9 @@ def _matching(model: Any, item: Any, candidates: list[NamedLayer]) -> list[Named
 
 
 def _called(name: str, candidates: list[NamedLayer]) -> list[NamedLayer]:
-    """The layer of a name or path, or those that a glob matches."""
-    exact = [named for named in candidates if named.key == name]
-    exact = exact or [
+    """Find the layer of a name or path, or those that a glob matches."""
+    # A unique name takes precedence over names and paths that several layers may share.
+    exact = [named for named in candidates if named.key == name] or [
         named for named in candidates if name in {named.layer.name, named.layer.path}
     ]
     if len(exact) > 1:
@@ -193,11 +192,11 @@ def _listed(candidates: list[NamedLayer]) -> str:
 
 
 def holder_of(model: Any, layer: Any) -> Any:
-    """The innermost layer that holds another one; the model if none does."""
+    """Find the innermost layer that holds another one; the model if none does."""
     holders = [
         named.layer for named in named_layers(model) if _holds(named.layer, layer)
     ]
-    # The innermost holds no other holder.
+    # The innermost holder holds none of the others.
     return next(
         (one for one in holders if not any(_holds(one, other) for other in holders)),
         model,
@@ -209,9 +208,7 @@ def _holds(holder: Any, layer: Any) -> bool:
 
 
 def fixed_batch_size(model: Any) -> int | None:
-    """The one number of samples a model takes at once, as stateful networks do; None if
-    any.
-    """
+    """Return the batch size a model insists on, as stateful ones do; None if none."""
     inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
     return next(
         (int(tensor.shape[0]) for tensor in inputs if tensor.shape[0] is not None), None

@@ -1,4 +1,4 @@
-"""Model files: networks read from `.keras` files, which may come from strangers."""
+"""Model files: networks read from `.keras` files, trusted or not."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def load_model(path: str | Path, *, unsafe: bool = False) -> Any:
     path : str or Path
         The file, as ``model.save("name.keras")`` wrote it.
     unsafe : bool, default False
-        Allow the file to carry Python code, such as a Lambda layer, which then runs on
-        this machine.
+        Allow the file to contain Python code, such as a Lambda layer, which then runs
+        on this machine.
 
     Returns
     -------
@@ -35,8 +35,8 @@ def load_model(path: str | Path, *, unsafe: bool = False) -> Any:
     InputValueError
         If there is no such file.
     FileFormatError
-        If it is no Keras model, carries code and `unsafe` is not given, or needs layers
-        that are not known here.
+        If it is not a Keras model, contains code and `unsafe` is not given, or needs
+        layers that are not defined here.
     """
     path = Path(path)
     if not path.exists():
@@ -57,18 +57,16 @@ def load_model(path: str | Path, *, unsafe: bool = False) -> Any:
         AttributeError,
         NotImplementedError,
     ) as error:
-        missing = re.search(r"Could not locate class '(\w+)'", str(error))
-        reason = missing[0] if missing else str(error).strip().partition("\n")[0]
         if not unsafe and "safe_mode" in str(error):
-            msg = (
-                f"{path} carries Python code, such as a Lambda layer, which would run"
+            raise FileFormatError(
+                f"{path} contains Python code, such as a Lambda layer, which would run"
                 " on this machine when it is loaded; if you trust where it comes from,"
                 " allow it with unsafe=True (--unsafe on the command line)"
-            )
-        else:
-            msg = (
-                f"{path} cannot be read as a Keras model ({reason}); a network with"
-                " layers of its own must be loaded where these are defined: load it"
-                " there and call ann2neo.record on it"
-            )
-        raise FileFormatError(msg) from error
+            ) from error
+        missing = re.search(r"Could not locate class '(\w+)'", str(error))
+        reason = missing[0] if missing else str(error).strip().partition("\n")[0]
+        raise FileFormatError(
+            f"{path} cannot be read as a Keras model ({reason}); a network with custom"
+            " layers must be loaded where these are defined: load it there and call"
+            " ann2neo.record on it"
+        ) from error

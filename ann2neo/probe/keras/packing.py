@@ -1,6 +1,4 @@
-"""Packing: where activations lie above their thresholds, found and packed by the
-backend in one pass over memory.
-"""
+"""Packing: compare activations with thresholds and pack the spikes into bits."""
 
 from __future__ import annotations
 
@@ -14,7 +12,8 @@ import numpy.typing as npt
 
 __all__ = ["pack_spikes"]
 
-_NOT_FINITE = 256
+_NOT_FINITE = 1 << 8
+"""The bit above the eight of the spikes, set where an activation is not finite."""
 
 
 def pack_spikes(
@@ -30,8 +29,11 @@ def pack_spikes(
         None if index is None else len(index),
     )
     chosen = () if index is None else (index,)
-    words = _view(compare(activations, limits, *chosen))
+    # Neither copies what already lies in the memory of the CPU.
+    as_array = np.asarray if keras.backend.backend() == "jax" else np.from_dlpack
+    words = as_array(compare(activations, limits, *chosen))
     finite = not words.size or bool(words.max() < _NOT_FINITE)
+    # The low byte of each little-endian word.
     return words.view(np.uint8)[:, :: words.itemsize], finite
 
 
@@ -44,8 +46,9 @@ def _comparison(
     limit_dtype: str,
     n_chosen: int | None,
 ) -> Callable[..., Any]:
-    """The comparison compiled by XLA for one shape; TensorFlow's own kernels would pass
-    over memory six times.
+    """Compile the comparison for one shape.
+
+    XLA fuses it into one pass over memory; TensorFlow's own kernels would make six.
     """
     if backend == "jax":
         import jax
@@ -57,8 +60,8 @@ def _comparison(
     specs = [tf.TensorSpec(shape, dtype), tf.TensorSpec(limits, limit_dtype)]
     if n_chosen is not None:
         specs.append(tf.TensorSpec((n_chosen,), "int32"))
-    # Called as a tf.function: a concrete function first prints its arguments into an
-    # error that nobody sees.
+    # Not a concrete function, which would format its arguments for an error message at
+    # every call.
     compiled = tf.function(
         _compare, autograph=False, jit_compile=True, input_signature=specs
     )
@@ -66,11 +69,13 @@ def _comparison(
 
 
 def _compare(activations: Any, limits: Any, index: Any | None = None) -> Any:
-    """Words of eight samples each, with `_NOT_FINITE` added where one of them is NaN or
-    infinite.
+    """Make one word per unit and eight samples.
+
+    Bits of a word, from the highest: ``n 76543210``, where bit i is the spike at sample
+    i of the eight, and n is set if one of the activations is NaN or infinite.
     """
     ops = keras.ops
-    # Here, since JAX would copy everything to reshape it by itself.
+    # Reshaped inside the compiled function: outside it, JAX would make a copy.
     flat = ops.reshape(activations, (activations.shape[0], -1))
     # A bfloat16 comparison would round the threshold.
     if keras.backend.standardize_dtype(flat.dtype) != "float64":
@@ -82,7 +87,7 @@ def _compare(activations: Any, limits: Any, index: Any | None = None) -> Any:
     if missing:
         flat = ops.pad(flat, ((0, missing), (0, 0)))
     octets = ops.reshape(flat, ((n_samples + missing) // 8, 8, n_units))
-    # Not by a maximum: XLA's may lose a NaN.
+    # Each value is tested, since XLA's maximum may lose a NaN.
     words: Any = 0
     finite: Any = True
     for row in range(8):
@@ -90,20 +95,8 @@ def _compare(activations: Any, limits: Any, index: Any | None = None) -> Any:
         words += ops.cast(ops.greater(values, limits), "uint16") * (1 << row)
         finite = ops.logical_and(finite, ops.less(ops.absolute(values), float("inf")))
     if missing:
-        # The zeros set beside the last samples may lie above a threshold, and are no
-        # samples.
+        # The zeros that fill the last word may lie above a threshold; clear their bits.
         real = np.full((octets.shape[0], 1), 255, np.uint16)
         real[-1] >>= missing
         words = ops.bitwise_and(words, real)
     return words + ops.cast(ops.logical_not(finite), "uint16") * _NOT_FINITE
-
-
-def _view(tensor: Any) -> npt.NDArray[Any]:
-    """A tensor of the backend as an array, without a copy where it lies in the CPU's
-    memory.
-    """
-    return (
-        np.asarray(tensor)
-        if keras.backend.backend() == "jax"
-        else np.from_dlpack(tensor)
-    )

@@ -1,5 +1,6 @@
-"""What ann2neo uses of Keras beyond its public interface, in one place; the tests hold
-each of these to what it is used for.
+"""What ann2neo uses of Keras beyond its public interface, in one place.
+
+A test of each fails when Keras changes it.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ __all__ = [
 ]
 
 SEED_STATE = "seed_generator_state"
-"""Name of the variable in which a `keras.random.SeedGenerator` counts."""
+"""Name of the variable that holds the state of a `keras.random.SeedGenerator`."""
 
 CALL_ERROR = "Exception encountered when calling"
-"""How the message of an error inside a layer begins; the error itself is the second
+"""Beginning of the message of an error inside a layer; the cause is in its second
 paragraph.
 """
 
 
 def inner_layers(layer: Any) -> list[Any]:
-    """Layers inside a layer, at any depth, in the order Keras holds them."""
+    """List the layers inside a layer, at any depth, in the order Keras holds them."""
     return list(layer._flatten_layers(include_self=False))
 
 
@@ -45,10 +46,10 @@ def was_called_once(layer: Any) -> bool:
 
 
 def maker_of(tensor: Any) -> Any:
-    """The layer or operation that made a symbolic tensor."""
+    """Return the layer or operation that made a symbolic tensor."""
     return tensor._keras_history.operation
 
 
 def is_rematerialized(layer: Any) -> bool:
-    """Whether a layer computes its activations anew in the backward pass."""
+    """Whether a layer recomputes its activations in the backward pass."""
     return bool(getattr(layer, "_remat_mode", None))

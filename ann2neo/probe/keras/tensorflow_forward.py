@@ -98,27 +98,16 @@ class TensorFlowForward(KerasForward):
             tuple((tensor.dtype, tuple(tensor.shape[1:])) for tensor in tensors),
         )
         if key not in self._compiled:
-            # Tracing once shows which variables the pass would change. If there are
-            # any, a second tracing makes their values arguments and results:
-            # (batch, values before) -> (activations, output, values after).
-            compiled, changed = self._trace(batch, tensors, [])
-            if changed:
-                compiled, _ = self._trace(batch, tensors, changed)
-            self._compiled[key] = compiled
+            self._compiled[key] = self._trace(batch, tensors, [])
         return self._compiled[key]
 
-    def _trace(
-        self, batch: Any, tensors: list[Any], variables: list[Any]
-    ) -> tuple[_Compiled, list[Any]]:
-        taps: tuple[Tap, ...] = ()
-        changed: list[Any] = []
+    def _trace(self, batch: Any, tensors: list[Any], variables: list[Any]) -> _Compiled:
+        runs: list[Passed] = []
 
         def forward(inputs: list[Any], values: list[Any]) -> Any:
-            nonlocal taps, changed
             mapping = list(zip(variables, values, strict=True))
             run = self._run(keras.tree.pack_sequence_as(batch, inputs), mapping)
-            taps = run.taps
-            changed = [v for v in variables_of(self._model) if id(v) in run.state]
+            runs.append(run)
             carried = [run.state.get(id(v), value) for v, value in mapping]
             return run.activations, run.output, carried
 
@@ -128,6 +117,7 @@ class TensorFlowForward(KerasForward):
             concrete = function.get_concrete_function(
                 inputs, [tf.TensorSpec(v.shape, v.dtype) for v in variables]
             )
+        taps, state = runs[-1].taps, runs[-1].state
         symbols = concrete.structured_outputs[0]
         # Where not even the number of axes is known, the first batch is checked.
         ranked = [
@@ -136,7 +126,12 @@ class TensorFlowForward(KerasForward):
             if symbol.shape.rank is not None
         ]
         check_batch_axis(ranked, fixed_batch_size(self._model))
-        return _Compiled(function, taps, symbols, variables), changed
+        if state and not variables:
+            # The pass would change variables. Traced again, their values are arguments
+            # and results: (batch, values before) -> (activations, output, values after)
+            changed = [v for v in variables_of(self._model) if id(v) in state]
+            return self._trace(batch, tensors, changed)
+        return _Compiled(function, taps, symbols, variables)
 
     def _spec(self, tensor: Any) -> Any:
         """Make the spec of a tensor with any number of samples the model takes."""

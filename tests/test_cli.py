@@ -45,7 +45,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def file(model):
-    """A recording made by the command."""
+    """A file that the command record wrote."""
     path = model / "made.nwb"
     done = run(
         "record",
@@ -118,7 +118,7 @@ def test_record_takes_layers_thresholds_and_orders(model, tmp_path):
 
 
 def test_info_says_what_a_file_holds(file):
-    """Units, spikes, phases and provenance are printed, one a line."""
+    """Units, spikes, phases and provenance are printed, one per line."""
     done = run("info", file)
     recording = ann2neo.read_nwb(file)
     assert done.exit_code == 0
@@ -272,8 +272,8 @@ BAD = [
 
 @pytest.mark.parametrize(("arguments", "words"), BAD)
 def test_bad_input_is_one_line_and_status_one(model, file, tmp_path, arguments, words):
-    """What cannot be done is one line on standard error with the remedy, status 1, and
-    no file appears.
+    """Bad input is reported on one line of standard error with the remedy, with status
+    1, and no file appears.
     """
     done = run(*(argument.format(m=model, t=tmp_path) for argument in arguments))
     lines = done.stderr.strip().splitlines()
@@ -285,8 +285,8 @@ def test_bad_input_is_one_line_and_status_one(model, file, tmp_path, arguments, 
 
 
 def test_the_demo_prints_one_table_and_replaces_nothing_unasked(tmp_path):
-    """Three files and a table; a second run says --overwrite before it looks at the
-    data.
+    """The demo writes three files and prints a table; a second run asks for --overwrite
+    before it looks at the data.
     """
     rng = np.random.default_rng(0)
     data, out = tmp_path / "blobs.npz", tmp_path / "demo"
@@ -341,8 +341,8 @@ def test_data_sets_are_listed_and_fetched():
     ],
 )
 def test_small_commands_load_no_large_library(file, arguments, unwanted):
-    """Help, version, the list of data sets and info load neither Keras nor what else
-    they do not need.
+    """Help, version, the list of data sets and info load neither Keras nor any other
+    large library they do not need.
     """
     words = [str(file) if word == "FILE" else word for word in arguments]
     code = f"""
@@ -366,7 +366,7 @@ except SystemExit as end:
 
 
 def test_the_module_is_the_command():
-    """Running the module says the version of the package."""
+    """Running the module prints the version of the package."""
     done = subprocess.run(
         [sys.executable, "-m", "ann2neo", "--version"],
         capture_output=True,

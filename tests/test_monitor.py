@@ -202,13 +202,13 @@ def test_a_layer_without_a_spike_has_no_fano_factor(data):
     ],
 )
 def test_bad_input_is_refused_before_training(arguments, words):
-    """What cannot be a probe set is an error when the monitor is made."""
+    """An unsuitable probe set is an error when the monitor is made."""
     with pytest.raises(Ann2NeoError, match=words):
         SpikeMonitor(**{"x": np.zeros((100, 6)), **arguments})
 
 
 def test_an_unknown_layer_is_an_error_that_lists_the_valid_ones(data):
-    """A layer that is not there stops the training with the names that are."""
+    """An unknown layer stops the training with an error that lists the layers."""
     x, y = data
     with pytest.raises(Ann2NeoError, match="first"):
         _model().fit(x, y, verbose=0, callbacks=[SpikeMonitor(x, layers="third")])

@@ -228,7 +228,7 @@ def analyze_file(
 def validate(
     paths: Annotated[list[Path], typer.Argument(help="NWB files.", show_default=False)],
 ) -> None:
-    """Validate NWB files with every validator; status 1 for more than a suggestion."""
+    """Run all validators on NWB files; exit status 1 on more than a suggestion."""
     from ann2neo.io.nwb.validation import findings_text, is_clean, validate_nwb
 
     findings = {path: validate_nwb(path) for path in paths}

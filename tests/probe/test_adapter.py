@@ -111,7 +111,7 @@ def test_a_framework_is_one_package_and_no_change_elsewhere(
 
 
 def test_the_probe_loads_no_framework() -> None:
-    """Before there is a model, the probe loads no framework."""
+    """The probe loads no framework before it is given a model."""
     code = (
         "import sys, ann2neo.probe.record as record; print(sorted("
         "{'jax', 'keras', 'tensorflow', 'torch'} & set(sys.modules)))"

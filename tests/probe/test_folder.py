@@ -95,8 +95,8 @@ def test_a_folder_holds_the_same_recording(tmp_path: Path) -> None:
 def test_an_interrupted_recording_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int
 ) -> None:
-    """After an interrupt in the middle, the same call finishes the recording, without
-    showing again what was shown.
+    """After an interrupt in the middle, the same call finishes the recording without
+    showing the same stimuli again.
     """
     monkeypatch.setattr(UnfinishedFolder, "seconds_between_marks", 0.0)
     n_before = _interrupted(tmp_path / "rec", after=200, batch_size=batch_size)
@@ -113,7 +113,7 @@ def test_an_interrupted_recording_goes_on(
 
 
 def _interrupted(out: Path, *, after: int, **arguments: Any) -> int:
-    """Interrupt a recording by hand after some samples; returns how many were read."""
+    """Interrupt a recording after some samples; returns how many were read."""
     reads: list[int] = []
 
     def interrupt(n_samples: int) -> None:
@@ -140,7 +140,7 @@ module._record({out!r}, x=module.Watched(slow), n_repeats=2, training=True)
 
 
 def _killed(out: Path, after: int) -> None:
-    """Kill -9 a process that records into `out`, some batches in."""
+    """Kill a process that records into `out` after some batches, with SIGKILL."""
     code = KILLED.format(file=__file__, out=str(out))
     process = subprocess.Popen(
         [sys.executable, "-c", code],
@@ -170,8 +170,8 @@ def _killed(out: Path, after: int) -> None:
 def test_a_killed_recording_resumes_to_the_same_bits(
     tmp_path: Path, after: int
 ) -> None:
-    """Kill -9 at any batch of a stochastic, repeated, shuffled recording: the resumed
-    one equals the uninterrupted.
+    """A stochastic, repeated, shuffled recording that is killed at any batch and
+    resumed equals an uninterrupted one.
     """
     _killed(tmp_path / "rec", after)
     assert not (tmp_path / "rec" / "recording.json").exists()

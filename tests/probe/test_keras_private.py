@@ -1,5 +1,5 @@
-"""What ann2neo uses of Keras beyond its public interface is still there, and means what
-ann2neo takes it for.
+"""What ann2neo uses of Keras beyond its public interface still exists, with the same
+meaning.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def test_inner_layers_are_listed_at_any_depth() -> None:
 
 
 def test_layers_of_keras_are_told_from_layers_of_users() -> None:
-    """A layer of Keras is one of its own; a user's layer and every model are not."""
+    """A layer of Keras is recognized as one; a user's layer and every model are not."""
 
     class Mine(kl.Layer):
         pass
@@ -42,8 +42,8 @@ def test_layers_of_keras_are_told_from_layers_of_users() -> None:
 
 
 def test_a_layer_called_once_has_one_symbolic_output() -> None:
-    """A layer of a functional model that is called once is told from a shared one and
-    from one that never ran.
+    """A layer of a functional model that is called once is told apart from a shared one
+    and from one that never ran.
     """
     once, shared, never = kl.Dense(4), kl.Dense(4), kl.Dense(4)
     entry = keras.Input((4,))
@@ -54,14 +54,14 @@ def test_a_layer_called_once_has_one_symbolic_output() -> None:
 
 
 def test_the_maker_of_a_symbolic_tensor_is_its_layer() -> None:
-    """The output of a model leads to the layer that made it."""
+    """The layer that made a model's output is found from the output."""
     head = kl.Dense(1, "sigmoid")
     model = keras.Sequential([keras.Input((4,)), head])
     assert private.maker_of(model.outputs[0]) is head
 
 
 def test_rematerialized_layers_are_known() -> None:
-    """A layer made under a RematScope is told from any other."""
+    """A layer made under a RematScope is told apart from any other."""
     with keras.RematScope(mode="full"):
         rematerialized = kl.Dense(2)
     assert private.is_rematerialized(rematerialized)
@@ -79,7 +79,7 @@ def test_seeds_count_in_a_variable_of_this_name() -> None:
 
 
 def test_errors_inside_a_layer_name_their_cause_in_the_second_paragraph() -> None:
-    """Keras wraps what a layer raises: first that it does so, then what was raised."""
+    """Keras wraps what a layer raises: the cause is in the second paragraph."""
 
     class Failing(kl.Layer):
         def call(self, x: Any) -> Any:

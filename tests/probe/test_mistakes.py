@@ -1,4 +1,4 @@
-"""What users get wrong, and what they are told: one table."""
+"""Mistakes of users and the error messages they get, in one table."""
 
 from __future__ import annotations
 
@@ -289,7 +289,7 @@ MISTAKES: dict[str, Mistake] = {
 def test_mistakes_are_explained(
     name: str, model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wrong argument is an error of the right kind that says value, rule and remedy,
+    """A wrong argument is an error of the right kind that names value, rule and remedy,
     and leaves no file behind.
     """
     monkeypatch.chdir(tmp_path)
@@ -378,8 +378,8 @@ def test_models_that_cannot_be_recorded_are_explained(name: str) -> None:
 
 
 def test_model_files_are_refused_with_their_reason(tmp_path: Path) -> None:
-    """A file that is no model, one with code and a missing one are told apart; code is
-    loaded only when allowed.
+    """A file that is not a model, one with code and a missing one are told apart; code
+    is loaded only when allowed.
     """
     with pytest.raises(InputValueError, match=r"there is no file .*none\.keras"):
         load_model(tmp_path / "none.keras")

@@ -21,8 +21,8 @@ N = 21
 
 
 class Case(NamedTuple):
-    """A model, its stimuli, what to record, and the activations to expect, one array a
-    recorded output.
+    """A model, its stimuli, what to record, and the activations to expect, one array
+    per recorded output.
     """
 
     model: Any
@@ -37,7 +37,7 @@ def _x(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def _tensors(model: Any, tensors: Any, x: Any) -> list[np.ndarray]:
-    """Activations by a model cut at those tensors, the textbook way."""
+    """Compute activations with a model that ends at those tensors."""
     outputs = keras.Model(model.inputs, tensors)(x, training=False)
     return [
         np.asarray(keras.ops.convert_to_numpy(output))
@@ -216,7 +216,7 @@ def transformer() -> Case:
 
 
 class Subclassed(keras.Model):
-    """Nothing but a call: a list of layers of one name, operations between them, no
+    """Only a call method: a list of layers of one name, operations between them, no
     training argument.
     """
 
@@ -474,8 +474,8 @@ def _compiled_part() -> Any:
 
 
 def test_a_layer_under_a_compiled_function_is_refused_or_heard_eagerly() -> None:
-    """A layer under @tf.function or jax.jit is refused by name, traced before or not,
-    and recorded with eager=True.
+    """A layer under @tf.function or jax.jit is refused by name, whether traced before or
+    not, and recorded with eager=True.
     """
     model, x = _compiled_part(), _x(4)
     with pytest.raises(
@@ -541,7 +541,7 @@ def test_a_rematerialized_layer_is_refused_or_recorded() -> None:
 
 
 class Transposing(keras.layers.Layer):
-    """Gives its output without the batch in front."""
+    """Returns its output without the batch as the first axis."""
 
     def call(self, x: Any) -> Any:
         return keras.ops.transpose(x)
@@ -549,8 +549,8 @@ class Transposing(keras.layers.Layer):
 
 @pytest.mark.parametrize("n", [4, 5], ids=["as long as the batch", "of another length"])
 def test_an_output_without_a_batch_axis_is_refused(n: int) -> None:
-    """An output whose first axis is not the batch is an error, also where it happens to
-    be as long as the batch.
+    """An output whose first axis is not the batch is an error, even if it happens to be
+    as long as the batch.
     """
     model = keras.Sequential(
         [
@@ -625,7 +625,7 @@ def test_the_pass_goes_no_deeper_than_the_deepest_recorded_layer() -> None:
 
 @pytest.mark.exhaustive
 def test_a_large_application_in_every_layer() -> None:
-    """All rectified layers of a DenseNet121 with random weights, against a model cut
+    """All ReLU layers of a DenseNet121 with random weights agree with a model that ends
     there.
     """
     keras.utils.set_random_seed(1)

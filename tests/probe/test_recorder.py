@@ -57,9 +57,7 @@ class Numbered(keras.utils.PyDataset):
 
 
 class Loader:
-    """What torch's DataLoader looks like from outside: lists of tensors with detach,
-    cpu and numpy.
-    """
+    """A stand-in for torch's DataLoader, which gives lists of tensors."""
 
     collate_fn = None
 
@@ -82,8 +80,8 @@ class Loader:
 
 
 class OnDisk:
-    """An array that is indexed piece by piece and never whole, with rows in ascending
-    order, as HDF5 wants them.
+    """An array that is never read whole, only rows in ascending order, as HDF5
+    requires.
     """
 
     shape, dtype = X.shape, X.dtype
@@ -253,8 +251,8 @@ def test_two_inputs_keep_their_samples_together() -> None:
 
 
 def test_labels_come_with_predictions(model: Any) -> None:
-    """Labels bring the model's own predictions, unless refused; words are kept as
-    labels without them.
+    """Integer labels add the model's predictions, unless refused; words are kept as
+    labels, without predictions.
     """
     shown = ann2neo.record(model, X, labels=Y[:, None], shuffle=False).presentations
     classes = keras.ops.convert_to_numpy(model(X)).argmax(axis=1)
@@ -274,7 +272,7 @@ def test_labels_come_with_predictions(model: Any) -> None:
 
 
 def test_a_single_sigmoid_is_a_class() -> None:
-    """One sigmoid names class 1 above a half; one linear output names none."""
+    """A single sigmoid predicts class 1 above 0.5; a linear output predicts none."""
     head = kl.Dense(1, "sigmoid")
     model = keras.Sequential([keras.Input((6,)), kl.Dense(4, "tanh"), head])
     shown = ann2neo.record(model, X, labels=Y > 0, shuffle=False).presentations
@@ -395,8 +393,8 @@ def test_thresholds(
 
 
 def test_thresholds_are_not_rounded() -> None:
-    """An activation a hair above a threshold that float32 does not have is a spike, one
-    a hair below is none.
+    """Next to a threshold that float32 cannot represent, an activation just above is a
+    spike and one just below is not.
     """
     model = keras.Sequential(
         [keras.Input((1,)), kl.Activation("linear", name="linear"), kl.Dense(1)]
@@ -422,8 +420,8 @@ def test_thresholds_are_not_rounded() -> None:
 
 
 def test_quantiles_of_too_many_units_come_from_a_sample(model: Any) -> None:
-    """Where not all activations fit, quantiles come from a seeded sample, near the true
-    ones and the same again.
+    """If not all activations fit into memory, quantiles come from a seeded sample, and
+    are close to the true ones and reproducible.
     """
     x = np.random.default_rng(3).normal(size=(4000, 6)).astype("float32")
     adapter = adapter_for(model, training=False, eager=False)
@@ -454,8 +452,8 @@ def test_quantiles_of_too_many_units_come_from_a_sample(model: Any) -> None:
 
 
 def test_silent_and_saturated_layers_are_warned_of(model: Any) -> None:
-    """More than half of the units silent or saturated is a warning at the user's line;
-    otherwise there is none.
+    """There is a warning at the user's line if more than half of the units are silent
+    or saturated, and none otherwise.
     """
     with pytest.warns(
         ann2neo.ActivityWarning,
@@ -523,8 +521,8 @@ IMAGES = np.random.default_rng(1).normal(size=(30, 6, 5, 1)).astype("float32")
 def test_chosen_units_are_those_of_the_whole_layer(
     units: Any, mask: Any, convolution: Any
 ) -> None:
-    """A choice of units records exactly these, with the coordinates, thresholds and
-    spikes they have in the whole.
+    """Chosen units are recorded with the coordinates, thresholds and spikes they have
+    in the whole layer.
     """
     limits = {"conv": np.linspace(-0.1, 0.1, 60), "hidden": 0.0}
     settings = {"layers": ["conv", "hidden"], "threshold": limits, "seed": 1}
@@ -644,8 +642,8 @@ def test_time_and_provenance(model: Any) -> None:
 
 
 def test_the_last_hidden_layer_is_found_behind_pooling_and_dropout() -> None:
-    """Without layers, what enters the last layer with weights is recorded, one output
-    of it, in any kind of model.
+    """Without layers, the one output that enters the last layer with weights is
+    recorded, in any kind of model.
     """
     body = keras.Sequential(
         [
@@ -705,7 +703,7 @@ def test_activations_of_other_frameworks_give_the_same_recording(model: Any) -> 
     parts: list[np.ndarray] = []
 
     class Module:
-        """What torch calls a module, as far as forward hooks go."""
+        """A stand-in for a module of torch that has forward hooks."""
 
         def __init__(self) -> None:
             self.hooks: list[Any] = []

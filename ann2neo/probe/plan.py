@@ -159,14 +159,14 @@ class RecordingPlan:
             digest.update(
                 leaf.tobytes() if leaf.dtype != object else repr(leaf.tolist()).encode()
             )
-        units = checked_units(self.layout.units, len(self.layout.units))
+        units = self.layout.units
         # Keras numbers the names of models within a process, so a resumed one differs.
         return {
             **{key: value for key, value in facts.items() if key != "model_name"},
             "first stimuli": digest.hexdigest(),
             "n_samples": str(self.stimuli.n_samples),
             "predictions": str(self.read_classes is not None),
-            "units": table_sha256(units),
+            "units": table_sha256(checked_units(units, len(units))),
         }
 
 

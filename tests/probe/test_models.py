@@ -474,8 +474,8 @@ def _compiled_part() -> Any:
 
 
 def test_a_layer_under_a_compiled_function_is_refused_or_heard_eagerly() -> None:
-    """A layer under @tf.function or jax.jit is refused by name, whether traced before or
-    not, and recorded with eager=True.
+    """A layer under @tf.function or jax.jit is refused by name, whether traced before
+    or not, and recorded with eager=True.
     """
     model, x = _compiled_part(), _x(4)
     with pytest.raises(

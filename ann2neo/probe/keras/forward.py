@@ -299,9 +299,10 @@ def _in_recurrence(model: Any, layer: Any) -> bool:
 
 def _reason(error: Exception) -> str:
     """Extract the cause from a Keras message, without the list of arguments."""
-    paragraphs = [part.strip() for part in str(error).split("\n\n") if part.strip()]
+    parts = map(str.strip, str(error).split("\n\n"))
+    paragraphs = [part for part in parts if part] or [type(error).__name__]
     wrapped = len(paragraphs) > 1 and paragraphs[0].startswith(CALL_ERROR)
-    text = paragraphs[1 if wrapped else 0] if paragraphs else type(error).__name__
+    text = paragraphs[1] if wrapped else paragraphs[0]
     # Keras colours its messages with terminal escape sequences.
     return re.sub("\x1b\\[[0-9;]*m", "", text)
 

@@ -1,5 +1,7 @@
-"""What an entry of the table of statistics is: columns, null hypothesis, validity,
-source, and the functions that compute it.
+"""Entries of the table of statistics, and the types of arrays that statistics take.
+
+An entry holds columns, null hypothesis, validity, source, and the functions that
+compute the columns.
 """
 
 from __future__ import annotations
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
 __all__ = [
     "BY_CONSTRUCTION",
     "BY_DESIGN",
+    "BoolArray",
     "Column",
+    "FloatArray",
+    "IntArray",
     "NetworkStatistic",
     "NetworkTest",
     "Statistic",
@@ -30,16 +35,20 @@ __all__ = [
     "text_column",
 ]
 
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
 BY_CONSTRUCTION = "true by construction: a rejection points to a fault in the pipeline"
-"""What a random order of the stimuli makes of a number about the order of the bins."""
+"""Meaning of a number about the order of the bins if stimuli came in random order."""
 
 BY_DESIGN = (
     "a number about the shuffle, not about the network, and it rejects by design"
 )
-"""The same where the null hypothesis is false for zeros and ones in any order."""
+"""The same if zeros and ones contradict the null hypothesis in any order."""
 
 Values = Mapping[str, npt.NDArray[Any]]
-UnitValues = Mapping[str, npt.NDArray[np.float64]]
+UnitValues = Mapping[str, FloatArray]
 """Columns of units, each of shape (n_units,), NaN where a unit has no value."""
 
 
@@ -56,10 +65,10 @@ class Column:
     unit : str
         Unit of the number, "1" if it has none, "" for words.
     dtype : {"float64", "int64", "bool", "str", ""}
-        Type of the column; where there is no number it holds NaN, -1 or "". "" where
-        the type is that of the recording's labels or stimuli.
+        Type of the column; "" for that of the recording's labels or stimuli. A missing
+        value is NaN, -1 or "".
     in_random_order : str
-        What a random order of the stimuli makes of the number: `BY_CONSTRUCTION`,
+        What the number means if stimuli came in random order: `BY_CONSTRUCTION`,
         `BY_DESIGN`, or "" if it does not depend on the order.
     """
 
@@ -71,7 +80,7 @@ class Column:
 
     @property
     def missing(self) -> Any:
-        """What stands where there is no value."""
+        """The value of a cell that has none."""
         return {"float64": np.nan, "int64": -1, "str": ""}[self.dtype]
 
 
@@ -96,18 +105,18 @@ class Statistic:
     columns : tuple of Column
         What it adds to a table.
     null : str
-        The null hypothesis of its p-value; "" if it has none.
+        Null hypothesis of its p-value; "" if it has none.
     null_in_short : str
-        The same in few words, for lines of text.
+        The same in a few words, for lines of text.
     validity : str
-        Where it is valid.
+        What a unit or a network needs to have a value.
     source : str
-        Who proposed it, and the library function it agrees with.
+        Publication, and the library function whose results it reproduces.
     pvalue : str
         Column with the p-value; "" if there is none.
     rejects_by_design : str
-        In few words, why zeros and ones reject the null whatever their order; "" if
-        they do not.
+        In a few words, why zeros and ones reject the null hypothesis in any order; ""
+        if they do not.
     """
 
     name: str
@@ -121,17 +130,17 @@ class Statistic:
 
     @property
     def tests_order(self) -> bool:
-        """Whether a random order of the stimuli settles what it says."""
+        """Whether a random order of the stimuli decides what it means."""
         return any(column.in_random_order for column in self.columns)
 
     def column(self, name: str) -> Column:
-        """Look a column up by its name."""
+        """Return the column of that name."""
         return next(column for column in self.columns if column.name == name)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class UnitStatistic(Statistic):
-    """A statistic of single units, for both engines.
+    """A statistic of single units, computed by either engine.
 
     Parameters
     ----------
@@ -139,8 +148,8 @@ class UnitStatistic(Statistic):
         Why each unit has no value: ndarray of str, shape (n_units,), "" where the
         statistic is valid.
     fast : function of Counts
-        Columns of a block of units, each of shape (n_units,); what it gives for invalid
-        units is not looked at.
+        Columns of a block of units, each of shape (n_units,); values of invalid units
+        are ignored.
     reference : function of Train
         Columns of one valid unit, from Elephant, SciPy and statsmodels.
     """
@@ -174,22 +183,22 @@ class NetworkStatistic(Statistic):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkTest(Statistic):
-    """A mean over units whose p-value comes from permuting the bins of all units alike.
+    """A mean over units, tested by permuting the bins of all units jointly.
 
     Parameters
     ----------
     fast : function of Counts
-        The number of each unit, shape (n_units,), NaN where there is none.
+        Value of each unit, shape (n_units,); NaN where there is none.
     two_sided : bool
-        Whether small values are unusual too.
+        Whether small values count as extreme too.
     """
 
-    fast: Callable[[Counts], npt.NDArray[np.float64]]
+    fast: Callable[[Counts], FloatArray]
     two_sided: bool = False
 
 
 def columns_of(statistics: Iterable[Statistic]) -> tuple[Column, ...]:
-    """Return the columns of statistics, in their order."""
+    """Return the columns of several statistics, in their order."""
     return tuple(column for entry in statistics for column in entry.columns)
 
 

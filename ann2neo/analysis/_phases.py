@@ -1,18 +1,22 @@
-"""Which phases of a recording an analysis is about."""
+"""The phases of a recording that an analysis is about."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
+
+import numpy.typing as npt
+import pandas as pd
 
 from ann2neo.errors import InputValueError
 from ann2neo.recording import checked_recording
 from ann2neo.recording.tables import Phase
 
-__all__ = ["one_phase", "phases_of"]
+__all__ = ["one_phase", "phase_named", "phases_of", "table_of_units"]
 
 
 def phases_of(recording: Any, caller: str) -> list[Phase]:
-    """Phases of a recording, in order of time.
+    """Return the phases of a recording, in order of time.
 
     Parameters
     ----------
@@ -29,21 +33,21 @@ def phases_of(recording: Any, caller: str) -> list[Phase]:
     Raises
     ------
     InputTypeError
-        If it is no Recording.
+        If `recording` is not a Recording.
     InputValueError
-        If there is nothing to analyse in it.
+        If it has no phase, or a phase without a time bin.
     """
     phases = list(checked_recording(recording, caller).iter_phases())
     if not phases or not all(phase.n_time_bins for phase in phases):
-        msg = f"{caller} needs a phase with at least one time bin, got "
         raise InputValueError(
-            msg + f"{recording}; give the recording a table of phases"
+            f"{caller} needs a phase with at least one time bin, got {recording}; give"
+            " the recording a table of phases"
         )
     return phases
 
 
 def one_phase(recording: Any, phase: str | None, caller: str) -> Phase:
-    """The phase asked for, or the only one there is.
+    """Return the phase asked for, or the only phase of a recording.
 
     Parameters
     ----------
@@ -62,15 +66,41 @@ def one_phase(recording: Any, phase: str | None, caller: str) -> Phase:
     InputTypeError, InputValueError
         As `phases_of`; also if `phase` is unknown, or None where there are several.
     """
-    phases = phases_of(recording, caller)
-    names = ", ".join(repr(row.phase) for row in phases)
-    if phase is None:
-        if len(phases) != 1:
-            raise InputValueError(
-                f"say which phase, as phase=...; this recording has {names}"
-            )
-        return phases[0]
-    for row in phases:
-        if row.phase == phase:
-            return row
-    raise InputValueError(f"unknown phase {phase!r}; this recording has {names}")
+    phases = {row.phase: row for row in phases_of(recording, caller)}
+    return phases[phase_named(phase, phases, "recording")]
+
+
+def phase_named(phase: str | None, phases: Collection[str], owner: str) -> str:
+    """Return the name of the phase asked for, or of the only one.
+
+    Parameters
+    ----------
+    phase : str, optional
+        The name asked for.
+    phases : collection of str
+        The names to choose from.
+    owner : str
+        What has these phases, for messages.
+
+    Raises
+    ------
+    InputValueError
+        If the name is unknown, or None where there are several.
+    """
+    names = ", ".join(map(repr, phases))
+    if phase is None and len(phases) != 1:
+        raise InputValueError(
+            f"say which phase, as phase=...; this {owner} has {names}"
+        )
+    name = next(iter(phases)) if phase is None else phase
+    if name not in phases:
+        raise InputValueError(f"unknown phase {name!r}; this {owner} has {names}")
+    return name
+
+
+def table_of_units(
+    table: pd.DataFrame, units: npt.ArrayLike, phase: Phase
+) -> pd.DataFrame:
+    """Return a table of units with the columns ``unit`` and ``phase`` in front."""
+    place = pd.DataFrame({"unit": units, "phase": [phase.phase] * len(table)})
+    return pd.concat([place.astype({"phase": "str"}), table], axis=1)

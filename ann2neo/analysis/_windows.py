@@ -8,11 +8,11 @@ from ann2neo._checks import whole_number
 
 __all__ = ["FewWindowsWarning", "window_for"]
 
-_FEWEST_WINDOWS = 10
+_MIN_WINDOWS = 10
 
 
 class FewWindowsWarning(UserWarning):
-    """A window was asked for that leaves fewer than ten windows."""
+    """The window asked for leaves fewer than ten windows."""
 
 
 def window_for(window: int | None, n_time_bins: int) -> int:
@@ -28,7 +28,7 @@ def window_for(window: int | None, n_time_bins: int) -> int:
     Returns
     -------
     int
-        The window asked for, honoured whatever it leaves.
+        The window asked for, however few windows it leaves.
 
     Raises
     ------
@@ -44,10 +44,10 @@ def window_for(window: int | None, n_time_bins: int) -> int:
         return min(100, max(2, n_time_bins // 10))
     length = whole_number(window, "window", noun="bins")
     n_windows = n_time_bins // length
-    if n_windows < _FEWEST_WINDOWS:
+    if n_windows < _MIN_WINDOWS:
         warnings.warn(
             f"a window of {length} bins leaves {n_windows} windows in {n_time_bins}"
-            f" bins; Fano factor and dispersion say little below {_FEWEST_WINDOWS}"
+            f" bins; Fano factor and dispersion say little below {_MIN_WINDOWS}"
             " windows: shorten the window, or leave it out",
             FewWindowsWarning,
             stacklevel=3,

@@ -8,13 +8,14 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from ann2neo._checks import seed_or_new, whole_number
 from ann2neo.analysis._entry import (
     BY_CONSTRUCTION,
     Column,
+    FloatArray,
+    IntArray,
     count_column,
     text_column,
 )
@@ -29,12 +30,9 @@ __all__ = [
     "change_points",
 ]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-
 MIN_EXPECTED_SPIKES = 150
-"""Spikes a window must be expected to hold: with fewer, the test rejects a constant
-rate too often (where 5 % are asked for, 9 % at 150 spikes, 11 % at 50, 33 % at 10).
+"""Minimum number of spikes expected in a window. With fewer the test rejects a constant
+rate too often: at a level of 5 %, 9 % with 150 spikes, 11 % with 50, 33 % with 10.
 """
 
 _STEPS_PER_WINDOW = 20
@@ -104,9 +102,9 @@ class ChangePoints:
     alpha : float
         Probability that a unit of constant rate has a change point.
     n_surrogates : int
-        Simulated limit processes behind each threshold.
+        Number of limit processes simulated for each threshold.
     seed : int
-        Seed of those.
+        Seed of the simulation.
 
     Examples
     --------
@@ -142,11 +140,11 @@ def change_points(
 ) -> ChangePoints:
     """Find where the firing rate of each unit changes.
 
-    Windows to the left and right of every time are compared; the largest normalised
-    difference over several lengths of window is held against its distribution for a
-    constant rate (Messer et al. 2014, Ann Appl Stat 8:2027). Results are those of
-    `elephant.change_point_detection.multiple_filter_test` for spike times counted in
-    bins.
+    The windows to the left and to the right of every point in time are compared. The
+    largest normalised difference over several lengths of window is tested against its
+    distribution for a constant rate (Messer et al. 2014, Ann Appl Stat 8:2027). Results
+    are those of `elephant.change_point_detection.multiple_filter_test` for spike times
+    counted in bins.
 
     Parameters
     ----------
@@ -160,8 +158,8 @@ def change_points(
         Probability of finding a change point where there is none; 0.05 is Elephant's
         ``alpha=5``, in percent there.
     step : int, optional
-        Bins between the times looked at, a divisor of every window; a twentieth of the
-        shortest window if not given.
+        Bins between the points in time that are tested, a divisor of every window; a
+        twentieth of the shortest window if not given.
     n_surrogates : int, default 1000
         Limit processes to simulate for the threshold.
     seed : int, default 0
@@ -170,20 +168,20 @@ def change_points(
     Returns
     -------
     ChangePoints
-        The points, what was found for each unit, and the settings.
+        The change points, a row per unit, and the settings.
 
     Raises
     ------
     InputTypeError, InputValueError
-        If an argument is not what it should be, or a window is longer than half of a
-        phase.
+        If an argument has the wrong type or is out of range, or a window is longer than
+        half of a phase.
 
     Notes
     -----
     In random order a constant rate is true by construction: a change point points to a
     fault in the pipeline. Units expected to spike less than `MIN_EXPECTED_SPIKES` times
-    in the shortest window are not tested, and say so. Where the intervals in a window
-    do not vary at all, no difference counts there.
+    in the shortest window are not tested, and the column ``reason`` says so. Windows
+    whose intervals do not vary at all are never significant.
 
     References
     ----------
@@ -204,9 +202,9 @@ def change_points(
     """
     checked_recording(recording, "change_points")
     if not 0 < alpha <= 0.5:
-        msg = f"alpha must lie between 0 and 0.5, got {alpha}"
         raise InputValueError(
-            msg + "; it is a probability, 0.05 where Elephant takes 5 percent"
+            f"alpha must lie between 0 and 0.5, got {alpha}; it is a probability, 0.05"
+            " where Elephant takes 5 percent"
         )
     n_surrogates = whole_number(n_surrogates, "n_surrogates", remedy="1000 is usual")
     seed = seed_or_new(seed)
@@ -214,39 +212,36 @@ def change_points(
     unit_rows: list[dict[str, Any]] = []
     for phase in recording.iter_phases():
         raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
-        counts = raster.spike_counts()
-        lengths, stride, why = _windows(windows, step, counts, raster.n_time_bins)
-        threshold, means, deviations = (
-            _null(raster.n_time_bins, lengths, stride, alpha, n_surrogates, seed)
-            if not why
-            else (np.nan, (), ())
-        )
-        for unit in range(raster.n_units):
-            expected = (
-                counts[unit] * lengths[0] / raster.n_time_bins if lengths else 0.0
+        n_bins, counts = raster.n_time_bins, raster.spike_counts()
+        lengths, stride, why_untested = _windows(windows, step, counts, n_bins)
+        threshold = float("nan")
+        if not why_untested:
+            threshold, means, deviations = _limit_distribution(
+                n_bins, lengths, stride, alpha, n_surrogates, seed
             )
-            reason = why
-            if not why and expected < MIN_EXPECTED_SPIKES:
+        for unit in range(raster.n_units):
+            reason, largest, points = why_untested, float("nan"), []
+            if lengths and counts[unit] * lengths[0] < MIN_EXPECTED_SPIKES * n_bins:
                 reason = (
-                    f"{expected:.0f} spikes expected in {lengths[0]} bins; needs"
-                    f" {MIN_EXPECTED_SPIKES}"
+                    f"{counts[unit] * lengths[0] / n_bins:.0f} spikes expected in"
+                    f" {lengths[0]} bins; needs {MIN_EXPECTED_SPIKES}"
                 )
-            largest, points = float("nan"), []
             if not reason:
                 processes = _filter_processes(
-                    raster.spike_bins(unit), raster.n_time_bins, lengths, stride
+                    raster.spike_bins(unit), n_bins, lengths, stride
                 )
                 scaled = [
-                    (p - m) / d
-                    for p, m, d in zip(processes, means, deviations, strict=True)
+                    (process - mean) / deviation
+                    for process, mean, deviation in zip(
+                        processes, means, deviations, strict=True
+                    )
                 ]
                 largest = max(float(process.max()) for process in scaled)
                 points = _points(scaled, threshold, lengths, stride)
+            place = {"unit": unit, "phase": phase.phase, "order": phase.order}
             unit_rows.append(
                 {
-                    "unit": unit,
-                    "phase": phase.phase,
-                    "order": phase.order,
+                    **place,
                     "n_change_points": -1 if reason else len(points),
                     "statistic": largest,
                     "threshold": threshold,
@@ -255,14 +250,12 @@ def change_points(
                 }
             )
             for time_bin, window in sorted(points):
-                place = phase.start_bin + time_bin
+                in_recording = phase.start_bin + time_bin
                 point_rows.append(
                     {
-                        "unit": unit,
-                        "phase": phase.phase,
-                        "order": phase.order,
-                        "time_bin": place,
-                        "time_s": recording.raster.bin_edge_seconds(place),
+                        **place,
+                        "time_bin": in_recording,
+                        "time_s": recording.raster.bin_edge_seconds(in_recording),
                         "window": window,
                     }
                 )
@@ -278,16 +271,14 @@ def change_points(
 def _windows(
     asked: Sequence[int] | None, step: int | None, n_spikes: IntArray, n_time_bins: int
 ) -> tuple[tuple[int, ...], int, str]:
-    """Lengths of the windows, the step, and why there are none."""
+    """Return the lengths of the windows, the step, and why there is no window."""
     if asked is not None:
         lengths = tuple(sorted({int(length) for length in asked}))
         if not lengths or lengths[0] < 1 or 2 * lengths[-1] >= n_time_bins:
-            msg = (
-                "windows must last at least one bin and less than half of each phase"
-                f" ({n_time_bins} bins), got "
-            )
             raise InputValueError(
-                msg + f"{list(asked)}; shorten them, or leave them out"
+                "windows must last at least one bin and less than half of each phase"
+                f" ({n_time_bins} bins), got {list(asked)}; shorten them, or leave them"
+                " out"
             )
     else:
         active = n_spikes[n_spikes > 0]
@@ -296,14 +287,11 @@ def _windows(
         shortest = MIN_EXPECTED_SPIKES * n_time_bins / float(np.median(active))
         first = _STEPS_PER_WINDOW * int(np.ceil(shortest / _STEPS_PER_WINDOW))
         if 4 * first > n_time_bins:
-            return (
-                (),
-                1,
-                (
-                    f"{n_time_bins} time bins are less than four windows of"
-                    f" {MIN_EXPECTED_SPIKES} spikes"
-                ),
+            reason = (
+                f"{n_time_bins} time bins are less than four windows of"
+                f" {MIN_EXPECTED_SPIKES} spikes"
             )
+            return (), 1, reason
         lengths = tuple(
             first * 2**power
             for power in range(32)
@@ -312,19 +300,20 @@ def _windows(
     stride = max(1, lengths[0] // _STEPS_PER_WINDOW) if step is None else step
     uneven = [length for length in lengths if stride < 1 or length % stride]
     if uneven:
-        msg = (
+        raise InputValueError(
             f"every window must be a multiple of the step, got a window of {uneven[0]}"
-            f" bins and a step of {stride}"
+            f" bins and a step of {stride}; pass step=, a common divisor of the windows"
         )
-        raise InputValueError(msg + "; pass step=, a common divisor of the windows")
     return lengths, stride, ""
 
 
 def _filter_processes(
     spike_bins: IntArray, n_time_bins: int, windows: Sequence[int], step: int
 ) -> list[FloatArray]:
-    """Absolute difference of the counts right and left of each time, over its standard
-    deviation, for each window.
+    """Return the normalised differences of neighbouring counts, for each window.
+
+    That is ``abs(right - left) / sd`` of the counts in the windows to the right and to
+    the left of each point in time.
     """
     steps = np.diff(spike_bins, prepend=spike_bins[:1])
     squares = np.concatenate([[0], np.cumsum(steps * steps)])
@@ -334,30 +323,31 @@ def _filter_processes(
         left, middle, right = (
             np.searchsorted(spike_bins, times + shift) for shift in (-window, 0, window)
         )
-        variance = _count_variance(spike_bins, squares, left, middle, window)
-        other = _count_variance(spike_bins, squares, middle, right, window)
+        before = _count_variance(spike_bins, squares, left, middle, window)
+        after = _count_variance(spike_bins, squares, middle, right, window)
         difference = np.abs((right - middle) - (middle - left))
-        both = (variance > 0) & (other > 0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            processes.append(
-                np.where(both, difference / np.sqrt(variance + other), 0.0)
-            )
+            scaled = difference / np.sqrt(before + after)
+        processes.append(np.where((before > 0) & (after > 0), scaled, 0.0))
     return processes
 
 
 def _count_variance(
     bins: IntArray, squares: IntArray, first: IntArray, stop: IntArray, window: int
 ) -> FloatArray:
-    """Variance of the spikes in a window of a renewal process with the intervals found
-    there; 0 if they do not vary.
+    """Return the variance of the counts of a renewal process, window by window.
+
+    Its intervals have mean and variance of those observed in the window; 0 if they do
+    not vary.
     """
     n_intervals = stop - first - 1
     enough = n_intervals >= 1
+    # Whole numbers up to here, so that a variance of 0 is exactly 0.
     begin, last = np.where(enough, first, 0), np.where(enough, stop - 1, 0)
     total = bins[last] - bins[begin]
     spread = n_intervals * (squares[last + 1] - squares[begin + 1]) - total * total
     with np.errstate(invalid="ignore", divide="ignore"):
-        # variance / mean^3 * window, with variance = spread / n^2 and mean = total / n
+        # variance / mean^3 * window, with variance = spread / n^2, mean = total / n.
         variance = spread * n_intervals / total.astype(np.float64) ** 3 * window
     return np.where(enough & (spread > 0), variance, 0.0)
 
@@ -365,22 +355,24 @@ def _count_variance(
 def _points(
     processes: Sequence[FloatArray], threshold: float, windows: Sequence[int], step: int
 ) -> list[tuple[int, int]]:
-    """Change points with the window that found them, shortest windows first."""
+    """Return change points and the windows that found them, shortest windows first."""
     points: list[tuple[int, int]] = []
     for process, window in zip(processes, windows, strict=True):
-        left, reach = process.copy(), window // step
-        before = [point for point, _ in points]
-        while left.max() > threshold:
-            index = int(np.argmax(left))
+        rest, reach = process.copy(), window // step
+        # Change points of shorter windows are kept; one of a longer window counts only
+        # at some distance from all of them.
+        shorter = [point for point, _ in points]
+        while rest.max() > threshold:
+            index = int(np.argmax(rest))
             point = index * step + window
-            left[max(0, index - reach + 1) : index + reach] = 0
-            if not any(other - window < point < other + window for other in before):
+            rest[max(0, index - reach + 1) : index + reach] = 0
+            if not any(abs(point - other) < window for other in shorter):
                 points.append((point, window))
     return points
 
 
 @lru_cache(maxsize=64)
-def _null(
+def _limit_distribution(
     n_time_bins: int,
     windows: tuple[int, ...],
     step: int,
@@ -388,11 +380,12 @@ def _null(
     n_surrogates: int,
     seed: int,
 ) -> tuple[float, tuple[float, ...], tuple[float, ...]]:
-    """Threshold, and means and standard deviations of the limit processes' maxima, from
-    simulated Brownian motion.
+    """Return the threshold, and mean and standard deviation of each maximum.
+
+    The maxima are those of limit processes, from simulated Brownian motion.
     """
-    # Elephant draws from this generator, seeded so by np.random.seed: with the same
-    # numbers comes the same threshold. It takes seeds of 32 bits.
+    # Elephant draws from this generator, seeded by np.random.seed: equal seeds give the
+    # same threshold. It takes seeds of 32 bits.
     if seed >= 2**32:
         seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
     rng = np.random.RandomState(seed)
@@ -404,9 +397,6 @@ def _null(
             bend = np.abs(motion[2 * lag :] + motion[: -2 * lag] - 2 * motion[lag:-lag])
             maxima[draw, index] = bend.max() / np.sqrt(2 * window)
     means, deviations = maxima.mean(axis=0), np.sqrt(maxima.var(axis=0))
-    threshold = float(
-        np.percentile(
-            ((maxima - means) / deviations).max(axis=1), 100.0 - 100.0 * alpha
-        )
-    )
+    largest = ((maxima - means) / deviations).max(axis=1)
+    threshold = float(np.percentile(largest, 100.0 - 100.0 * alpha))
     return threshold, tuple(means.tolist()), tuple(deviations.tolist())

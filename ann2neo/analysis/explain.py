@@ -1,4 +1,4 @@
-"""What a number of ours means, in one sentence."""
+"""The meaning of every column of our tables, in one sentence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["column_descriptions", "explain", "true_by_construction"]
 
 
 def explain(column: str, order: str | None = None, *, table: str | None = None) -> str:
-    """Say what a column of a table of results means.
+    """Explain what a column of a table of results means.
 
     Parameters
     ----------
@@ -21,18 +21,18 @@ def explain(column: str, order: str | None = None, *, table: str | None = None) 
         Name of a column of a table, of a statistic of `network_test`, of a field of
         `correlations` or of an entry of `single_stimulus_overlap`.
     order : {"random", "stored", "unknown"}, optional
-        Order of the stimuli: what a test of order means depends on it. The text says so
-        for a random order if not given.
+        Order of the stimuli, on which the meaning of a test of order depends. If not
+        given, the text says what a random order would mean.
     table : str, optional
         Function that returns the table, such as "compare", for a name that means
         different things in different tables. If not given, the statistics of
-        `network_test`, `analyze` and `summarize` come first.
+        `network_test`, `analyze` and `summarize` take precedence.
 
     Returns
     -------
     str
-        One sentence on the number, and where the order decides its meaning, one on
-        that.
+        One sentence about the number, and one about the order of the stimuli if its
+        meaning depends on that.
 
     Raises
     ------
@@ -73,18 +73,18 @@ def explain(column: str, order: str | None = None, *, table: str | None = None) 
 
 
 def column_descriptions(*tables: pd.DataFrame) -> dict[str, str]:
-    """Say what each column of tables of results means, for the files they go to.
+    """Describe each column of tables of results, for the files that hold them.
 
     Parameters
     ----------
     *tables : pandas.DataFrame
-        Tables that functions of ours return, such as `analyze` or `summarize`.
+        Tables returned by functions of this package, such as `analyze` or `summarize`.
 
     Returns
     -------
     dict of str to str
-        One sentence per column, with its unit; columns that somebody else gave a
-        recording are named as such. Where two tables share a name, the later one
+        One sentence per column, with its unit. A column that a user added to the
+        recording is described as such. If two tables share a name, the later one
         counts.
 
     Examples
@@ -114,8 +114,7 @@ def column_descriptions(*tables: pd.DataFrame) -> dict[str, str]:
 
 
 def true_by_construction(column: str) -> bool:
-    """Say whether the null of a column holds by construction when stimuli are shown in
-    random order.
+    """Tell whether a random order of the stimuli makes a null hypothesis true.
 
     Parameters
     ----------
@@ -125,9 +124,9 @@ def true_by_construction(column: str) -> bool:
     Returns
     -------
     bool
-        True for what measures or tests the order of the bins, except where a train of
-        zeros and ones rejects by design (the Poisson null of the Fano factor, the unit
-        root of the augmented Dickey-Fuller test).
+        True for columns that measure or test the order of the bins, except where a
+        train of zeros and ones rejects by design: Poisson counts (Fano factor) and the
+        unit root (augmented Dickey-Fuller test).
 
     Examples
     --------

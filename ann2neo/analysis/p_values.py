@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
+
+from ann2neo.analysis._entry import FloatArray
 
 __all__ = ["benjamini_hochberg"]
 
 
-def benjamini_hochberg(pvalues: Any) -> npt.NDArray[np.float64]:
+def benjamini_hochberg(pvalues: npt.ArrayLike) -> FloatArray:
     """Adjust p-values for the false discovery rate.
 
-    A test is rejected at a false discovery rate of alpha where its adjusted p-value is
-    at most alpha.
+    At a false discovery rate of alpha, tests with an adjusted p-value of at most alpha
+    reject.
 
     Parameters
     ----------
     pvalues : array_like of float, shape (n_tests,)
-        p-values; NaN where nothing was tested, which does not count as a test.
+        p-values; NaN does not count as a test.
 
     Returns
     -------

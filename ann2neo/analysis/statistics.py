@@ -1,7 +1,8 @@
 """The table of statistics: every number of a unit and of a network, listed once.
 
-An entry stands beside its function. Engines, tests, summaries, files, documentation and
-reports read these lists; `tables` has the columns of every table of results.
+Each entry is defined beside the functions that compute it. Engines, tests, summaries,
+files, documentation and reports read these lists; `tables` has the columns of every
+table of results.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from ann2neo._checks import one_of
 from ann2neo.analysis._entry import (
     Column,
+    FloatArray,
     NetworkStatistic,
     UnitStatistic,
     UnitValues,
@@ -60,7 +62,7 @@ STATISTICS: tuple[UnitStatistic, ...] = (
 """Every statistic of a unit, in the order of the columns."""
 
 TESTS: tuple[UnitStatistic, ...] = tuple(entry for entry in STATISTICS if entry.pvalue)
-"""The statistics of a unit that test something."""
+"""The statistics of a unit that have a p-value."""
 
 CONDITIONS: tuple[Column, ...] = (
     count_column("unit", "Index of the unit in the recording."),
@@ -116,7 +118,7 @@ NETWORK_COLUMNS = (*NETWORK_CONDITIONS, *columns_of(NETWORK_STATISTICS))
 def unit_columns(
     statistics: Iterable[UnitStatistic] = STATISTICS,
 ) -> tuple[Column, ...]:
-    """Return the columns of a table of units, with their descriptions.
+    """Return the columns of a table of units.
 
     Parameters
     ----------
@@ -139,7 +141,7 @@ def unit_columns(
 
 
 def chosen_statistics(names: Sequence[str] | None) -> tuple[UnitStatistic, ...]:
-    """Look statistics of units up by name.
+    """Return statistics of units by their names.
 
     Parameters
     ----------
@@ -166,15 +168,12 @@ def chosen_statistics(names: Sequence[str] | None) -> tuple[UnitStatistic, ...]:
         )
     valid = [entry.name for entry in STATISTICS]
     for name in names:
-        if name not in valid:
-            raise InputValueError(
-                f"unknown statistic {name!r}; the valid ones are {', '.join(valid)}"
-            )
+        one_of(name, valid, "a name in statistics")
     return tuple(entry for entry in STATISTICS if entry.name in names)
 
 
 def statistic_of(column: str) -> UnitStatistic:
-    """Return the statistic that a column of numbers of units belongs to.
+    """Return the statistic of units that has a column of numbers.
 
     Parameters
     ----------
@@ -206,7 +205,7 @@ def statistic_of(column: str) -> UnitStatistic:
     return numbers[column]
 
 
-def column_values(counts: Counts, column: str) -> npt.NDArray[np.float64]:
+def column_values(counts: Counts, column: str) -> FloatArray:
     """Compute one column of a block of units with the fast engine.
 
     Parameters

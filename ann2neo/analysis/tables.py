@@ -38,7 +38,7 @@ RECORDING_COLUMNS: tuple[Column, ...] = tuple(
     Column(name, UNIT_DESCRIPTIONS[name], "" if dtype == "str" else "1", dtype)
     for name, dtype in UNIT_TYPES.items()
 )
-"""What the recording of a network says of its units, beside their statistics."""
+"""What the recording of a network knows about its units, beside their statistics."""
 
 MONITORED_COLUMNS: tuple[Column, ...] = (
     *MEAN_FIRING_RATE.columns,
@@ -73,13 +73,13 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
         *MONITORED_COLUMNS,
     ),
 }
-"""Columns of each table; of `network_test` also the statistics that its rows name, of
-`correlations` the fields, of `single_stimulus_overlap` the entries.
+"""Columns of each table. `network_test` also lists the statistics that its rows name;
+`correlations` lists fields, and `single_stimulus_overlap` entries.
 """
 
 
 def column_named(name: str, table: str | None = None) -> Column:
-    """Look a column of a table of results up.
+    """Return the column of that name in a table of results.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def column_named(name: str, table: str | None = None) -> Column:
         one_of(table, TABLES, "table")
         columns = {column.name: column for column in TABLES[table]}
     else:
-        # What the rows of network_test are named after comes first.
+        # The statistics that rows of network_test are named after take precedence.
         tables = [columns_of(NETWORK_TESTS), *TABLES.values()]
         columns = {c.name: c for part in reversed(tables) for c in part}
     if name not in columns:
@@ -119,7 +119,7 @@ def column_named(name: str, table: str | None = None) -> Column:
 
 
 def table_of(names: Collection[str]) -> str:
-    """Return the function whose table has most of the columns given.
+    """Return the function whose table shares the most columns with those given.
 
     Examples
     --------

@@ -75,7 +75,7 @@ def test_the_threshold_is_elephants():
         quantile, parameters = empirical_parameters(
             WINDOWS * pq.s, N * pq.s, 5, 50, STEP * pq.s
         )
-    threshold, means, deviations = multiple_filter._null(
+    threshold, means, deviations = multiple_filter._limit_distribution(
         N, tuple(WINDOWS), STEP, 0.05, 50, 11
     )
     assert threshold == pytest.approx(quantile, rel=1e-12)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
+from ann2neo.analysis._entry import FloatArray
 from ann2neo.errors import InputValueError
 
 __all__ = ["both_below", "latent_correlations", "latent_factor"]
@@ -15,14 +14,14 @@ __all__ = ["both_below", "latent_correlations", "latent_factor"]
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 _PAIRS = 1 << 15
 
-FloatArray = npt.NDArray[np.float64]
-
 
 def latent_factor(
     rates: FloatArray, correlations: FloatArray, units: npt.NDArray[np.intp]
 ) -> FloatArray:
-    """A matrix A such that bits ``A z < ndtri(rates)`` of independent Gaussians z have
-    these rates and correlations.
+    """Return a matrix that turns independent Gaussians into correlated ones.
+
+    With it, called A, and independent standard Gaussians z, the bits ``A z <
+    ndtri(rates)`` have these rates and correlations.
 
     Parameters
     ----------
@@ -31,7 +30,7 @@ def latent_factor(
     correlations : ndarray of float64, shape (n_units, n_units)
         Correlations of the bits.
     units : ndarray of int, shape (n_units,)
-        What to call the units in messages.
+        Numbers of the units, for messages.
 
     Returns
     -------
@@ -41,13 +40,12 @@ def latent_factor(
     Raises
     ------
     InputValueError
-        If two such trains cannot have such a correlation, or all together cannot; the
-        message says what can.
+        If a pair of units, or all together, cannot have these correlations; the message
+        gives the possible range.
     """
     latent = latent_correlations(rates, correlations, units)
     values, vectors = np.linalg.eigh(latent)
-    # Rounding and 64-point integration leave errors of about 1e-9 in an eigenvalue of
-    # 0.
+    # Rounding and 64-point integration leave an eigenvalue of 0 within about 1e-9.
     if len(values) and values[0] < -1e-7 * len(values):
         raise InputValueError(
             "no dichotomized Gaussian has these correlations: each pair is possible,"
@@ -64,8 +62,7 @@ def latent_factor(
 def latent_correlations(
     rates: FloatArray, correlations: FloatArray, units: npt.NDArray[np.intp]
 ) -> FloatArray:
-    """Gaussian correlations that give bits with these rates these correlations, pair by
-    pair.
+    """Return the correlations of the Gaussians, pair by pair.
 
     Parameters
     ----------
@@ -95,41 +92,20 @@ def latent_correlations(
         lowest, highest = np.maximum(0.0, p + q - 1.0), np.minimum(p, q)
         outside = np.flatnonzero((wanted < lowest - 1e-9) | (wanted > highest + 1e-9))
         if outside.size:
+            pair = outside[0]
+            one, two = i[pair], j[pair]
+            low = (lowest[pair] - p[pair] * q[pair]) / scale[pair]
+            high = (highest[pair] - p[pair] * q[pair]) / scale[pair]
             raise InputValueError(
-                _impossible(
-                    outside[0], i, j, units, rates, correlations, lowest, highest, scale
-                )
+                f"units {units[one]} and {units[two]} with rates {p[pair]:.3g} and"
+                f" {q[pair]:.3g} cannot have the correlation"
+                f" {correlations[one, two]:.3g}: binary trains of these rates reach"
+                f" {low:.3g} to {high:.3g}; lower it, or bring the rates closer"
             )
-        solved = _solve(
-            limits[i], limits[j], np.clip(wanted, lowest, highest), lowest, highest
-        )
+        wanted = np.clip(wanted, lowest, highest)
+        solved = _solve(limits[i], limits[j], wanted, lowest, highest)
         latent[i, j] = latent[j, i] = solved
     return latent
-
-
-def _impossible(
-    pair: Any,
-    i: Any,
-    j: Any,
-    units: Any,
-    rates: Any,
-    r: Any,
-    lowest: Any,
-    highest: Any,
-    scale: Any,
-) -> str:
-    one, two = i[pair], j[pair]
-    product = rates[one] * rates[two]
-    low, high = (
-        (lowest[pair] - product) / scale[pair],
-        (highest[pair] - product) / scale[pair],
-    )
-    return (
-        f"units {units[one]} and {units[two]} with rates {rates[one]:.3g} and"
-        f" {rates[two]:.3g} cannot have the correlation {r[one, two]:.3g}: binary"
-        f" trains of these rates reach {low:.3g} to {high:.3g}; lower it, or bring the"
-        " rates closer"
-    )
 
 
 def _solve(
@@ -139,8 +115,10 @@ def _solve(
     lowest: FloatArray,
     highest: FloatArray,
 ) -> FloatArray:
-    """Angle by bisection and Newton's method: the probability rises with it, and its
-    slope is the density.
+    """Return the correlations that give both Gaussians the wanted probability.
+
+    Newton's method for the angle, inside an interval that bisection narrows: the
+    probability rises with the angle, and its slope is the density.
     """
     low, high = np.full(len(h), -np.pi / 2), np.full(len(h), np.pi / 2)
     angle = np.zeros(len(h))
@@ -154,11 +132,11 @@ def _solve(
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             newton = at - 2.0 * np.pi * error / _integrand(ho, ko, at)
         inside = np.isfinite(newton) & (newton > bottom) & (newton < top)
-        going = (np.abs(error) >= 1e-13) & (top - bottom >= 1e-13)
+        unsolved = (np.abs(error) >= 1e-13) & (top - bottom >= 1e-13)
         angle[open_pairs] = np.where(
-            going, np.where(inside, newton, 0.5 * (bottom + top)), at
+            unsolved, np.where(inside, newton, 0.5 * (bottom + top)), at
         )
-        open_pairs = open_pairs[going]
+        open_pairs = open_pairs[unsolved]
         if not open_pairs.size:
             break
     solved = np.sin(angle)
@@ -167,16 +145,12 @@ def _solve(
 
 
 def _integrand(h: FloatArray, k: FloatArray, angle: FloatArray) -> FloatArray:
-    square = np.maximum(np.cos(angle) ** 2, 1e-300)
-    value: FloatArray = np.exp(
-        -(h * h + k * k - 2.0 * h * k * np.sin(angle)) / (2.0 * square)
-    )
-    return value
+    square: FloatArray = np.maximum(np.cos(angle) ** 2, 1e-300)
+    return np.exp(-(h * h + k * k - 2.0 * h * k * np.sin(angle)) / (2.0 * square))
 
 
 def both_below(h: FloatArray, k: FloatArray, correlation: FloatArray) -> FloatArray:
-    """Probability that two standard Gaussians lie below h and k (Plackett 1954,
-    Biometrika 41).
+    """Return the probability that two standard Gaussians lie below h and k.
 
     Parameters
     ----------
@@ -187,7 +161,7 @@ def both_below(h: FloatArray, k: FloatArray, correlation: FloatArray) -> FloatAr
     -------
     ndarray of float64, shape (n,)
         ``Phi(h) Phi(k) + integral over a from 0 to asin(r) of exp(-(h^2 + k^2 - 2 h k
-        sin a) / (2 cos^2 a)) / 2 pi``.
+        sin a) / (2 cos^2 a)) / 2 pi`` (Plackett 1954, Biometrika 41).
 
     Examples
     --------
@@ -198,5 +172,4 @@ def both_below(h: FloatArray, k: FloatArray, correlation: FloatArray) -> FloatAr
     half = 0.5 * np.arcsin(correlation)[:, None]
     angles = half * (_NODES + 1.0)
     inner = _integrand(h[:, None], k[:, None], angles) @ _WEIGHTS
-    probability: FloatArray = ndtr(h) * ndtr(k) + half[:, 0] * inner / (2.0 * np.pi)
-    return probability
+    return ndtr(h) * ndtr(k) + half[:, 0] * inner / (2.0 * np.pi)

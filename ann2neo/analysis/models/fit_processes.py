@@ -1,6 +1,4 @@
-"""Stochastic processes fitted to every unit at once, each judged by the likelihood of
-the same bits.
-"""
+"""Stochastic processes fitted to all units, compared by the likelihood of the bits."""
 
 from __future__ import annotations
 
@@ -8,7 +6,6 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit, logit, xlog1py, xlogy
 from scipy.stats import chi2
@@ -16,13 +13,16 @@ from scipy.stats import chi2
 from ann2neo._checks import whole_number
 from ann2neo.analysis._entry import (
     BY_CONSTRUCTION,
+    BoolArray,
     Column,
+    FloatArray,
+    IntArray,
     Statistic,
     columns_of,
     count_column,
     text_column,
 )
-from ann2neo.analysis._phases import phases_of
+from ann2neo.analysis._phases import phases_of, table_of_units
 from ann2neo.analysis._windows import window_for
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
@@ -30,13 +30,13 @@ from ann2neo.recording import Recording
 __all__ = ["COLUMNS", "PROCESSES", "PROCESS_STATISTICS", "fit_processes"]
 
 PROCESSES = {"bernoulli": 1, "poisson": 1, "beta_binomial": 2, "markov": 2}
-"""The processes, with their numbers of parameters."""
+"""Number of parameters of each process."""
 
 
 def _process(
     name: str, words: str, parameters: tuple[Column, ...], source: str
 ) -> Statistic:
-    """Return the entry of one process: its parameters, its fit, and checks of it."""
+    """Return the entry of one process: parameters, fit, and checks of the fit."""
     prefixed = tuple(
         dataclasses.replace(column, name=f"{name}_{column.name}")
         for column in parameters
@@ -146,7 +146,7 @@ COLUMNS: tuple[Column, ...] = (
     *columns_of(PROCESS_STATISTICS),
     text_column(
         "best_process",
-        "Process of the lowest criterion, of equals the first: bernoulli, poisson,"
+        "Process of the lowest AIC, of equals the first: bernoulli, poisson,"
         " beta_binomial or markov.",
     ),
 )
@@ -157,16 +157,11 @@ _LARGEST_OVERDISPERSION = 1e6
 _MIN_EXPECTED = 5.0
 _MIN_WINDOWS = 50
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
-
 
 def fit_processes(
     recording: Recording, *, window: int | None = None, lags: int = 10
 ) -> pd.DataFrame:
-    """Fit four stochastic processes to each unit and compare them by Akaike's
-    information criterion.
+    """Fit four stochastic processes to each unit and compare their AIC.
 
     - ``bernoulli``: independent bits; geometric intervals. Parameter ``p``.
     - ``poisson``: a Poisson process of which only "some spike in this bin" is seen:
@@ -178,9 +173,10 @@ def fit_processes(
     - ``markov``: two states; the first bit from the stationary distribution. Parameters
       ``after_silence`` and ``after_spike``, probabilities of a spike.
 
-    Every likelihood is the probability of the same bit sequence, so that the criteria
-    can be compared. A density of intervals in milliseconds or a distribution of counts
-    could not: they are probabilities of other data.
+    Every likelihood is the probability of the same sequence of bits, so that Akaike's
+    information criteria (AIC) can be compared. Those of a density of intervals in
+    milliseconds or of a distribution of counts could not: they are probabilities of
+    other data.
 
     Parameters
     ----------
@@ -202,7 +198,7 @@ def fit_processes(
         the first.
 
         Checks of the residuals ``(x - P(spike | past)) / sd``, which are white noise if
-        the process is right: ``_ljung_box_pvalue`` over `lags`, and ``_dispersion`` of
+        the process is true: ``_ljung_box_pvalue`` over `lags`, and ``_dispersion`` of
         their sums over windows, expected 1, with ``_dispersion_pvalue`` (two-sided,
         chi-square; none for beta_binomial, which is fitted to it). A p-value is NaN
         where a lag has fewer than five expected pairs of spikes (or silences), or a
@@ -212,19 +208,19 @@ def fit_processes(
     Raises
     ------
     InputTypeError, InputValueError
-        If `recording` is no Recording, or `window` or `lags` is out of range.
+        If `recording` is not a Recording, or `window` or `lags` is out of range.
 
     Notes
     -----
-    Size of the checks under the right process, measured at a level of 0.05 over 1 500
+    Size of the checks under the true process, measured at a level of 0.05 over 1 500
     trains of 1 000 or 3 000 bins with rates from 0.05 to 0.9: Bernoulli 0.04 to 0.06;
-    Markov 0.04 to 0.06 for Ljung-Box, 0.02 to 0.05 for the dispersion, which the fit
-    has adapted to; beta-binomial Ljung-Box 0.03 to 0.06 with 50 windows (with 30 it
+    Markov 0.04 to 0.06 for Ljung-Box, 0.02 to 0.05 for the dispersion, to which the
+    fit adapts; beta-binomial Ljung-Box 0.03 to 0.06 with 50 windows (with 30 it
     would be up to 0.09).
 
     Observed in bins, a Poisson process *is* a Bernoulli process with ``p = 1 -
-    exp(-rate)``: their AIC are equal by construction, and neither can be preferred on
-    this data. ``poisson_clipped_share`` is the share of its spikes that a bin with one
+    exp(-rate)``: their AIC are equal by construction, and these data cannot prefer
+    either. ``poisson_clipped_share`` is the share of its spikes that a bin with one
     spike at most would hide. The overdispersion t gives alpha = mean / t, beta = (1 -
     mean) / t and the correlation t / (1 + t) between two bits of one window; 0 is the
     binomial distribution.
@@ -267,10 +263,9 @@ def fit_processes(
         raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
         length = window_for(None, raster.n_time_bins) if window is None else window
         for units, block in raster.unit_blocks(_BLOCK_BYTES):
-            table = _fit_block(block, length, lags)
-            table.insert(0, "unit", np.arange(units.start, units.stop))
-            table.insert(1, "phase", pd.array([phase.phase] * len(table), dtype="str"))
-            tables.append(table)
+            index = np.arange(units.start, units.stop)
+            fit = _fit_block(block, length, lags)
+            tables.append(table_of_units(fit, index, phase))
     if not tables:
         return pd.DataFrame(columns=["unit", "phase", "best_process"])
     return pd.concat(tables, ignore_index=True)
@@ -285,12 +280,10 @@ def _fit_block(raster: SpikeRaster, window: int, lags: int) -> pd.DataFrame:
     with np.errstate(divide="ignore"):
         rate = -np.log1p(-p)
     # -expm1(-rate) / rate: bins with a spike per spike of the process.
-    seen = np.where(
-        rate > 0, np.divide(p, rate, out=np.ones_like(p), where=rate > 0), 1.0
-    )
+    seen = np.divide(p, rate, out=np.ones_like(p), where=rate > 0)
     mean, over, counts_likelihood, counts_edge = fit_beta_binomial(raster, window)
     silence, spike, chain_likelihood, chain_edge = fit_markov(raster)
-    fitted: dict[str, tuple[dict[str, Any], FloatArray, BoolArray]] = {
+    fitted: dict[str, tuple[dict[str, Any], Any, BoolArray]] = {
         "bernoulli": ({"p": p}, bernoulli, edge),
         "poisson": (
             {
@@ -324,9 +317,8 @@ def _fit_block(raster: SpikeRaster, window: int, lags: int) -> pd.DataFrame:
         )
         for name, given_past in expected.items()
     }
-    # The overdispersion was fitted to these very windows, so their dispersion cannot
-    # test it; from few of them it is too rough an estimate for the residuals to be
-    # white.
+    # The overdispersion was fitted to these windows, so that their dispersion cannot
+    # test it; from few windows its estimate is too rough for white residuals.
     checks["beta_binomial"]["dispersion_pvalue"][:] = np.nan
     if raster.n_time_bins // window < _MIN_WINDOWS:
         checks["beta_binomial"]["ljung_box_pvalue"][:] = np.nan
@@ -338,9 +330,8 @@ def _fit_block(raster: SpikeRaster, window: int, lags: int) -> pd.DataFrame:
         columns[f"{name}_boundary"] = boundary
         columns |= {f"{name}_{key}": value for key, value in checks[name].items()}
     criteria = np.stack([columns[f"{name}_aic"] for name in PROCESSES])
-    columns["best_process"] = pd.array(
-        np.array(list(PROCESSES), object)[criteria.argmin(axis=0)], dtype="str"
-    )
+    best = np.array(list(PROCESSES), object)[criteria.argmin(axis=0)]
+    columns["best_process"] = pd.Series(best, dtype="str")
     return pd.DataFrame(columns, index=pd.RangeIndex(len(spikes)))
 
 
@@ -369,24 +360,21 @@ def fit_markov(
         Whether a probability is 0, 1 or unknown.
     """
     n, spikes = raster.n_time_bins, raster.spike_counts()
-    first, last = (
-        raster.head(1)[:, 0].astype(np.int64),
-        raster.tail(1)[:, 0].astype(np.int64),
-    )
+    first = raster.head(1)[:, 0].astype(np.int64)
+    last = raster.tail(1)[:, 0].astype(np.int64)
+    # n01 counts silences that a spike follows, and so on.
     n11 = raster.lag_counts(1)[:, 1]
     n10, n01 = spikes - last - n11, spikes - first - n11
     n00 = n - 1 - n11 - n10 - n01
-    # With a, b the probabilities of leaving silence and spiking, the stationary start
-    # adds ln a or ln b - ln(a + b).
+    # With a and b the probabilities of leaving silence and of leaving spiking, the
+    # stationary start adds ln a (or ln b) - ln(a + b).
     leave_silence, leave_spike = n01 + first, n10 + 1 - first
-    a, b = np.full(len(spikes), 0.5), np.full(len(spikes), 0.5)
+    a, b = np.full((2, len(spikes)), 0.5)
     for _ in range(100):
-        before = a, b
+        before = np.stack([a, b])
         a = _leaving(leave_silence, n00, b)
         b = _leaving(leave_spike, n11, a)
-        if np.allclose(a, before[0], rtol=0, atol=1e-15) and np.allclose(
-            b, before[1], rtol=0, atol=1e-15
-        ):
+        if np.allclose([a, b], before, rtol=0, atol=1e-15):
             break
     active = (spikes > 0) & (spikes < n)
     likelihood = (
@@ -402,34 +390,31 @@ def fit_markov(
 
 
 def _leaving(left: IntArray, stayed: IntArray, other: FloatArray) -> FloatArray:
-    """Maximum of ``left ln(q) + stayed ln(1 - q) - ln(q + other)`` in 0 .. 1: the
-    positive root of a quadratic.
+    """Return the q in 0 .. 1 that maximises the likelihood of leaving a state.
+
+    Its logarithm is ``left ln(q) + stayed ln(1 - q) - ln(q + other)``, whose slope is 0
+    at the positive root of a quadratic.
     """
-    square, linear, constant = (
-        left + stayed - 1.0,
-        1.0 - left + (left + stayed) * other,
-        left * other,
-    )
+    square = left + stayed - 1.0
+    linear = 1.0 - left + (left + stayed) * other
+    constant = left * other
     root = np.sqrt(np.maximum(0.0, linear**2 + 4.0 * square * constant))
+    # Of the two forms of the root, the one that does not cancel.
     falling = linear < 0
     numerator = np.where(falling, root - linear, 2.0 * constant)
     denominator = np.where(falling, 2.0 * square, linear + root)
     inside = np.divide(
         numerator, denominator, out=np.zeros_like(root), where=denominator > 0
     )
-    # The edges exactly, not up to rounding.
-    return np.where(
-        left == 0, 0.0, np.where(stayed == 0, 1.0, np.clip(inside, 0.0, 1.0))
-    )
+    # 0 and 1 are exact, not up to rounding.
+    return np.select([left == 0, stayed == 0], [0.0, 1.0], np.clip(inside, 0.0, 1.0))
 
 
 def _markov_expectation(
     dense: BoolArray, after_silence: FloatArray, after_spike: FloatArray
 ) -> FloatArray:
-    silence, spike = (
-        np.nan_to_num(after_silence, nan=1.0),
-        np.nan_to_num(after_spike, nan=0.0),
-    )
+    silence = np.nan_to_num(after_silence, nan=1.0)
+    spike = np.nan_to_num(after_spike, nan=0.0)
     expected = np.empty(dense.shape)
     expected[:, 1:] = np.where(dense[:, :-1], spike[:, None], silence[:, None])
     with np.errstate(invalid="ignore"):
@@ -451,16 +436,15 @@ def fit_beta_binomial(
     raster : SpikeRaster
         The bits.
     window : int
-        Length of a window, in bins; what is left over at the end is a shorter window of
-        its own.
+        Length of a window, in bins; bins left over at the end are a shorter window.
 
     Returns
     -------
     mean, overdispersion : ndarray of float64, shape (n_units,)
         Mean of a bit, and ``1 / (alpha + beta)``.
     log_likelihood : ndarray of float64, shape (n_units,)
-        Of the bits: the counts' probability divided by the number of arrangements of
-        each count.
+        Of the bits: the probability of the counts divided by the number of arrangements
+        of each count.
     boundary : ndarray of bool, shape (n_units,)
         Whether the overdispersion is 0 (binomial counts), beyond 1e6, or the train
         silent or saturated.
@@ -473,12 +457,9 @@ def fit_beta_binomial(
     active = (spikes > 0) & (spikes < n)
     mean, over, boundary = p.copy(), np.zeros_like(p), np.ones(len(p), np.bool_)
     q = np.where(active, p, 0.5)
-    rising = (order * (above / q[:, None] + below / (1.0 - q[:, None]) - present)).sum(
-        axis=1
-    )
-    # The likelihood falls from overdispersion 0 on: the binomial distribution is the
-    # best fit.
-    chosen = np.flatnonzero(active & (rising > 1e-9 * n))
+    slopes = order * (above / q[:, None] + below / (1.0 - q[:, None]) - present)
+    # Where the likelihood falls from overdispersion 0 on, binomial counts fit best.
+    chosen = np.flatnonzero(active & (slopes.sum(axis=1) > 1e-9 * n))
     if chosen.size:
         mean[chosen], over[chosen] = _maximise(
             above[chosen], below[chosen], present, p[chosen]
@@ -494,32 +475,25 @@ def fit_beta_binomial(
 def _tail_counts(
     raster: SpikeRaster, window: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """For i = 0 .. window - 1, the windows with more than i spikes, more than i
-    silences, more than i bins.
-    """
+    """Count the windows with more than i spikes, silences and bins, i < window."""
     counts = raster.window_counts(window)
     n_units, n_windows = counts.shape
     offset = (window + 1) * np.arange(n_units)[:, None]
+    # One histogram for all units, each with an offset of its own.
     histogram = np.bincount(
         (counts + offset).ravel(), minlength=n_units * (window + 1)
     ).reshape(n_units, window + 1)
-    above = n_windows - np.cumsum(histogram, axis=1)[:, :window]
-    below = np.cumsum(histogram, axis=1)[:, :window][:, ::-1]
+    at_most = np.cumsum(histogram, axis=1)[:, :window]
+    above, below = n_windows - at_most, at_most[:, ::-1]
     present = np.full(window, n_windows)
     rest = raster.n_time_bins - n_windows * window
     if rest:
         last = (raster.spike_counts() - counts.sum(axis=1))[:, None]
         order = np.arange(window)
-        above, below, present = (
-            above + (last > order),
-            below + (rest - last > order),
-            present + (rest > order),
-        )
-    return (
-        above.astype(np.float64),
-        below.astype(np.float64),
-        present.astype(np.float64),
-    )
+        above = above + (last > order)
+        below = below + (rest - last > order)
+        present = present + (rest > order)
+    return above.astype(float), below.astype(float), present.astype(float)
 
 
 def _likelihood(
@@ -530,9 +504,8 @@ def _likelihood(
     over: FloatArray,
 ) -> FloatArray:
     step = np.arange(len(present)) * over[:, None]
-    terms = xlogy(above, mean[:, None] + step) + xlogy(
-        below, 1.0 - mean[:, None] + step
-    )
+    spikes = xlogy(above, mean[:, None] + step)
+    terms = spikes + xlogy(below, 1.0 - mean[:, None] + step)
     total: FloatArray = (terms - present * np.log1p(step)).sum(axis=1)
     return total
 
@@ -540,8 +513,10 @@ def _likelihood(
 def _maximise(
     above: FloatArray, below: FloatArray, present: FloatArray, p: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Climb with Levenberg's damped Newton steps in (logit mean, log overdispersion),
-    all units at once.
+    """Return mean and overdispersion of the largest likelihood, all units at once.
+
+    Damped Newton steps (Levenberg) in x = logit(mean) and y = log(overdispersion), with
+    gradient (gx, gy) and Hessian ((hxx, hxy), (hxy, hyy)).
     """
     order = np.arange(len(present))
     x, y = logit(p), np.full(len(p), np.log(0.01))
@@ -551,11 +526,8 @@ def _maximise(
         mean, over = expit(x), np.exp(y)
         slope = mean * (1.0 - mean)
         step = order * over[:, None]
-        up, down, total = (
-            1.0 / (mean[:, None] + step),
-            1.0 / (1.0 - mean[:, None] + step),
-            1.0 / (1.0 + step),
-        )
+        up, down = 1.0 / (mean[:, None] + step), 1.0 / (1.0 - mean[:, None] + step)
+        total = 1.0 / (1.0 + step)
         gain, loss = above * up, below * down
         d_mean = (gain - loss).sum(axis=1)
         d_over = (order * (gain + loss - present * total)).sum(axis=1)
@@ -563,14 +535,11 @@ def _maximise(
         gx, gy = d_mean * slope, d_over * over
         hxx = -(gain + loss).sum(axis=1) * slope**2 + gx * (1.0 - 2.0 * mean)
         hxy = -(order * (gain - loss)).sum(axis=1) * slope * over
-        hyy = (
-            -(order**2 * (gain + loss - present * total**2)).sum(axis=1) * over**2 + gy
-        )
-        # Added to the diagonal, so that the step climbs wherever the surface is not
-        # concave.
-        ridge = damping * (np.abs(hxx) + np.abs(hyy) + 1e-12) + np.maximum(
-            0.0, np.maximum(hxx, hyy)
-        )
+        bend = (order**2 * (gain + loss - present * total**2)).sum(axis=1)
+        hyy = -bend * over**2 + gy
+        # Added to the diagonal, so that steps climb where the surface is not concave.
+        ridge = damping * (np.abs(hxx) + np.abs(hyy) + 1e-12)
+        ridge += np.maximum(0.0, np.maximum(hxx, hyy))
         axx, ayy = ridge - hxx, ridge - hyy
         determinant = axx * ayy - hxy**2
         safe = determinant > 1e-14 * axx * ayy
@@ -596,16 +565,13 @@ def _maximise(
 def _beta_binomial_expectation(
     dense: BoolArray, window: int, mean: FloatArray, over: FloatArray
 ) -> FloatArray:
-    """Chance of a spike in each bin, given the bins before it in the same window."""
+    """Return the probability of a spike given the bins before it in the same window."""
     n_units, n = dense.shape
     before = np.zeros((n_units, n + 1), np.int32)
     np.cumsum(dense, axis=1, out=before[:, 1:])
     place = np.arange(n) % window
     spikes = before[:, :-1] - before[:, np.arange(n) - place]
-    expected: FloatArray = (mean[:, None] + spikes * over[:, None]) / (
-        1.0 + place * over[:, None]
-    )
-    return expected
+    return (mean[:, None] + spikes * over[:, None]) / (1.0 + place * over[:, None])
 
 
 # -- residuals
@@ -626,11 +592,9 @@ def _residual_checks(
     residual = np.where(possible, dense - expected, 0.0)
     residual /= np.sqrt(np.where(possible, variance, 1.0))
     rare = np.minimum(spikes, n - spikes)
-    nothing = np.full(n_units, np.nan)
     checks = {
-        "ljung_box_pvalue": nothing,
-        "dispersion": nothing.copy(),
-        "dispersion_pvalue": nothing.copy(),
+        name: np.full(n_units, np.nan)
+        for name in ("ljung_box_pvalue", "dispersion", "dispersion_pvalue")
     }
     testable = (rare**2 / n >= _MIN_EXPECTED) & (n > 2 * lags)
     if testable.any():
@@ -645,20 +609,15 @@ def _residual_checks(
         )
     n_windows = n // window
     if n_windows >= 2:
-        sums = (
-            residual[:, : n_windows * window]
-            .reshape(n_units, n_windows, window)
-            .sum(axis=2)
-        )
-        # Deviations from the mean, so that fitting the rate costs the one degree of
-        # freedom it takes everywhere.
+        windows = residual[:, : n_windows * window].reshape(n_units, n_windows, window)
+        sums = windows.sum(axis=2)
+        # Deviations from the mean: the fit of the rate takes one degree of freedom.
         square = ((sums - sums.mean(axis=1, keepdims=True)) ** 2).sum(axis=1) / window
         active = rare > 0
         checks["dispersion"][active] = square[active] / (n_windows - 1)
         counted = active & (rare * window >= n)
-        tails = (
-            chi2.cdf(square[counted], n_windows - 1),
-            chi2.sf(square[counted], n_windows - 1),
-        )
-        checks["dispersion_pvalue"][counted] = np.minimum(1.0, 2.0 * np.minimum(*tails))
+        lower = chi2.cdf(square[counted], n_windows - 1)
+        upper = chi2.sf(square[counted], n_windows - 1)
+        smaller = np.minimum(lower, upper)
+        checks["dispersion_pvalue"][counted] = np.minimum(1.0, 2.0 * smaller)
     return checks

@@ -1,10 +1,8 @@
-"""Spikes from a model: fitted processes, given rates, or a whole layer with given rates
-and correlations.
-"""
+"""Simulated spikes: of fitted processes, or of given rates and correlations."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,9 +11,15 @@ import pandas as pd
 import quantities as pq
 from scipy.special import ndtri
 
-from ann2neo._checks import seed_or_new, whole_number
-from ann2neo.analysis._entry import Column, count_column, text_column
-from ann2neo.analysis._phases import one_phase
+from ann2neo._checks import one_of, seed_or_new, whole_number
+from ann2neo.analysis._entry import (
+    BoolArray,
+    Column,
+    FloatArray,
+    count_column,
+    text_column,
+)
+from ann2neo.analysis._phases import one_phase, phase_named
 from ann2neo.analysis.models.dichotomized_gaussian import latent_factor
 from ann2neo.analysis.models.fit_processes import PROCESSES, fit_processes
 from ann2neo.errors import InputValueError
@@ -34,7 +38,7 @@ COUNTING_COLUMNS: tuple[Column, ...] = (
     Column("upper", "Upper edge of that band.", "spikes"),
     Column(
         "mean_process",
-        "Mean over trains of one process with the mean rate of the units shown.",
+        "Mean over trains of one process with the mean rate of the units.",
         "spikes",
     ),
     Column("mean_process_lower", "Lower edge of the band of that process.", "spikes"),
@@ -47,8 +51,6 @@ COUNTING_COLUMNS: tuple[Column, ...] = (
 
 _BLOCK_CELLS = 1 << 22
 
-FloatArray = npt.NDArray[np.float64]
-
 
 def simulate(
     fit_or_rates: pd.DataFrame | npt.ArrayLike,
@@ -57,7 +59,7 @@ def simulate(
     process: str | None = None,
     correlations: float | npt.ArrayLike | None = None,
     phase: str | None = None,
-    sampling_period: Any = 1 * pq.ms,
+    sampling_period: pq.Quantity = 1 * pq.ms,
     seed: int | None = None,
 ) -> Recording:
     """Simulate spike trains.
@@ -65,23 +67,23 @@ def simulate(
     Parameters
     ----------
     fit_or_rates : pandas.DataFrame or array_like of float, shape (n_units,)
-        A table that `fit_processes` made, or firing rates in spikes per bin, from 0 to
-        1.
+        A table returned by `fit_processes`, or firing rates in spikes per bin, from 0
+        to 1.
     n_time_bins : int, optional
         Number of bins; that of the fit if not given.
     process : {"best", "bernoulli", "poisson", "beta_binomial", "markov"}, optional
-        For a fit: which of its processes to run, "best" (the default) the one of the
-        lowest AIC for each unit.
+        For a fit: the process to simulate; "best" (the default) is the one of the
+        lowest AIC, unit by unit.
     correlations : float or array_like, shape (n_units, n_units), optional
         For rates: correlation of every pair of units, one number for all or a matrix
-        such as `correlation_matrix` gives; rows of units that never vary are not looked
-        at. Units are independent if not given.
+        such as `correlation_matrix` returns; rows of units that never vary are ignored.
+        Units are independent if not given.
     phase : str, optional
         For a fit: the phase to simulate; not needed if there is only one.
     sampling_period : quantities.Quantity, time
         Length of a bin.
     seed : int, optional
-        Seed; one is drawn if not given. It is in the provenance of the result.
+        Seed; one is drawn if not given. The provenance of the result reports it.
 
     Returns
     -------
@@ -91,17 +93,16 @@ def simulate(
     Raises
     ------
     InputTypeError, InputValueError
-        If rates lie outside 0 .. 1, an argument is missing or does not apply, or no set
-        of binary trains of this kind has these correlations; the message names the pair
-        and its possible range.
+        If rates lie outside 0 .. 1, an argument is missing or does not apply, or no
+        dichotomized Gaussian has these correlations; the message names the pair and its
+        possible range.
 
     Notes
     -----
-    Given correlations are met by a dichotomized Gaussian: bits are the signs of a
-    Gaussian vector, independent from bin to bin, whose means and correlations are
-    chosen so that rates and pairwise correlations of the bits are exact. Of all binary
-    distributions with these moments it is one with little more structure than they ask
-    for.
+    Correlated units are a dichotomized Gaussian: bits are the signs of a Gaussian
+    vector, independent from bin to bin, whose means and correlations are chosen such
+    that rates and pairwise correlations of the bits are exact. Among the binary
+    distributions with these moments, it has little structure beyond them.
 
     References
     ----------
@@ -133,7 +134,7 @@ def simulate(
             )
         if n_time_bins is None:
             raise InputValueError(
-                "rates say nothing of the length; pass n_time_bins=..."
+                "rates do not say how many bins to simulate; pass n_time_bins=..."
             )
         rates = _checked_rates(fit_or_rates)
         n_time_bins = whole_number(n_time_bins, "n_time_bins", noun="bins")
@@ -166,32 +167,28 @@ def _from_rates(
     rates: FloatArray,
     n_time_bins: int,
     correlations: Any,
-    sampling_period: Any,
+    sampling_period: pq.Quantity,
     seed: int,
 ) -> SpikeRaster:
     rng = np.random.default_rng(seed)
     n_units = len(rates)
-    if correlations is None:
-        return _built(
-            n_units,
-            n_time_bins,
-            sampling_period,
-            lambda rows: rng.random((rows, n_units)) < rates,
-        )
     varying = np.flatnonzero((rates > 0) & (rates < 1))
-    factor = latent_factor(
-        rates[varying], _checked_correlations(correlations, varying, n_units), varying
-    )
-    limits = ndtri(rates)
-
-    def draw(rows: int) -> npt.NDArray[np.bool_]:
-        active = np.tile(rates >= 1, (rows, 1))
-        active[:, varying] = (
-            rng.standard_normal((rows, len(varying))) @ factor.T < limits[varying]
-        )
-        return active
-
-    return _built(n_units, n_time_bins, sampling_period, draw)
+    if correlations is not None:
+        matrix = _checked_correlations(correlations, varying, n_units)
+        factor = latent_factor(rates[varying], matrix, varying)
+    builder = RasterBuilder(n_units, n_time_bins)
+    # Blocks of whole bytes: the builder packs eight bins into one.
+    step = max(8, _BLOCK_CELLS // max(1, n_units) // 8 * 8)
+    for first in range(0, n_time_bins, step):
+        n_rows = min(step, n_time_bins - first)
+        if correlations is None:
+            bits = rng.random((n_rows, n_units)) < rates
+        else:
+            bits = np.tile(rates >= 1, (n_rows, 1))
+            latent = rng.standard_normal((n_rows, len(varying))) @ factor.T
+            bits[:, varying] = latent < ndtri(rates[varying])
+        builder.write(first, np.ascontiguousarray(bits))
+    return builder.build(sampling_period=sampling_period)
 
 
 def _checked_correlations(
@@ -202,36 +199,21 @@ def _checked_correlations(
         matrix = np.full((n_units, n_units), float(matrix))
         np.fill_diagonal(matrix, 1.0)
     if matrix.shape != (n_units, n_units):
-        msg = (
+        raise InputValueError(
             f"correlations must be one number or a matrix of shape ({n_units},"
             f" {n_units}), got shape {matrix.shape}"
         )
-        raise InputValueError(msg)
     matrix = matrix[np.ix_(varying, varying)]
     if not np.isfinite(matrix).all() or (np.abs(matrix) > 1 + 1e-9).any():
         raise InputValueError(
             "correlations must lie in -1 .. 1 for all units that vary; check for NaN"
         )
-    if not np.allclose(matrix, matrix.T, atol=1e-9) or not np.allclose(
-        np.diag(matrix), 1.0, atol=1e-9
-    ):
+    symmetric = np.allclose(matrix, matrix.T, atol=1e-9)
+    if not symmetric or not np.allclose(np.diag(matrix), 1.0, atol=1e-9):
         raise InputValueError(
             "a matrix of correlations must be symmetric with ones on the diagonal"
         )
     return matrix
-
-
-def _built(
-    n_units: int,
-    n_time_bins: int,
-    sampling_period: Any,
-    draw: Callable[[int], npt.NDArray[np.bool_]],
-) -> SpikeRaster:
-    builder = RasterBuilder(n_units, n_time_bins)
-    step = max(8, _BLOCK_CELLS // max(1, n_units) // 8 * 8)
-    for first in range(0, n_time_bins, step):
-        builder.write(first, np.ascontiguousarray(draw(min(step, n_time_bins - first))))
-    return builder.build(sampling_period=sampling_period)
 
 
 # -- from a fit
@@ -243,7 +225,7 @@ def _from_fit(
     n_time_bins: int | None,
     process: str,
     phase: str | None,
-    sampling_period: Any,
+    sampling_period: pq.Quantity,
     seed: int,
 ) -> tuple[SpikeRaster, dict[str, str]]:
     if "best_process" not in fit or "phase" not in fit:
@@ -251,30 +233,16 @@ def _from_fit(
             "a table to simulate from must come from fit_processes; it lacks"
             " 'best_process'"
         )
-    if process != "best" and process not in PROCESSES:
-        raise InputValueError(
-            f"unknown process {process!r}; the valid ones are best,"
-            f" {', '.join(PROCESSES)}"
-        )
-    phases = list(dict.fromkeys(fit["phase"]))
-    if phase is None and len(phases) != 1:
-        raise InputValueError(
-            "say which phase, as phase=...; this fit has"
-            f" {', '.join(map(repr, phases))}"
-        )
-    if phase is not None and phase not in phases:
-        raise InputValueError(
-            f"unknown phase {phase!r}; this fit has {', '.join(map(repr, phases))}"
-        )
-    rows = fit[fit["phase"] == (phases[0] if phase is None else phase)]
+    one_of(process, ("best", *PROCESSES), "process")
+    rows = fit[
+        fit["phase"] == phase_named(phase, list(dict.fromkeys(fit["phase"])), "fit")
+    ]
     if n_time_bins is None:
         n_time_bins = int(rows["n_time_bins"].iloc[0])
     length = whole_number(n_time_bins, "n_time_bins", noun="bins")
-    chosen = (
-        rows["best_process"].to_numpy()
-        if process == "best"
-        else np.full(len(rows), process)
-    )
+    chosen = np.full(len(rows), process, object)
+    if process == "best":
+        chosen = rows["best_process"].to_numpy()
     bits = np.zeros((len(rows), length), np.bool_)
     for name in PROCESSES:
         units = np.flatnonzero(chosen == name)
@@ -285,50 +253,29 @@ def _from_fit(
     return SpikeRaster.from_dense(bits, sampling_period=sampling_period), origin
 
 
-def _bernoulli_bits(
-    rows: pd.DataFrame, n: int, rng: np.random.Generator
-) -> npt.NDArray[np.bool_]:
-    return _below(rows["bernoulli_p"].to_numpy(), n, rng)
-
-
-def _poisson_bits(
-    rows: pd.DataFrame, n: int, rng: np.random.Generator
-) -> npt.NDArray[np.bool_]:
-    return _below(-np.expm1(-rows["poisson_rate"].to_numpy()), n, rng)
-
-
-def _below(p: FloatArray, n: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
-    below: npt.NDArray[np.bool_] = rng.random((len(p), n)) < p[:, None]
-    return below
+def _independent_bits(p: FloatArray, n: int, rng: np.random.Generator) -> BoolArray:
+    return rng.random((len(p), n)) < p[:, None]
 
 
 def _beta_binomial_bits(
     rows: pd.DataFrame, n: int, rng: np.random.Generator
-) -> npt.NDArray[np.bool_]:
-    """Bits with a rate of their own in each window, drawn from a beta distribution."""
-    mean, over = (
-        rows["beta_binomial_mean"].to_numpy(),
-        rows["beta_binomial_overdispersion"].to_numpy(),
-    )
+) -> BoolArray:
+    """Draw a rate for each window from a beta distribution, and bits of that rate."""
+    mean = rows["beta_binomial_mean"].to_numpy()
+    over = rows["beta_binomial_overdispersion"].to_numpy()
     window = int(rows["window"].iloc[0])
     n_windows = -(-n // window)
     spread = np.where((over > 0) & (mean > 0) & (mean < 1), over, np.nan)
-    alpha, beta = (
-        np.nan_to_num(mean / spread, nan=1.0),
-        np.nan_to_num((1.0 - mean) / spread, nan=1.0),
-    )
+    # Parameters of units without a beta distribution are placeholders.
+    alpha = np.nan_to_num(mean / spread, nan=1.0)
+    beta = np.nan_to_num((1.0 - mean) / spread, nan=1.0)
     rates = rng.beta(alpha[:, None], beta[:, None], (len(mean), n_windows))
     rates = np.where(np.isnan(spread)[:, None], mean[:, None], rates)
-    bits: npt.NDArray[np.bool_] = (
-        rng.random((len(mean), n)) < np.repeat(rates, window, axis=1)[:, :n]
-    )
-    return bits
+    return rng.random((len(mean), n)) < np.repeat(rates, window, axis=1)[:, :n]
 
 
-def _markov_bits(
-    rows: pd.DataFrame, n: int, rng: np.random.Generator
-) -> npt.NDArray[np.bool_]:
-    """Alternating runs of silence and spikes, of geometric lengths."""
+def _markov_bits(rows: pd.DataFrame, n: int, rng: np.random.Generator) -> BoolArray:
+    """Draw alternating runs of silence and spikes, of geometric lengths."""
     silence = np.nan_to_num(rows["markov_after_silence"].to_numpy(), nan=1.0)
     spike = np.nan_to_num(rows["markov_after_spike"].to_numpy(), nan=0.0)
     bits = np.zeros((len(rows), n), np.bool_)
@@ -336,26 +283,31 @@ def _markov_bits(
         spiking = bool(rng.random() < (a / (a + b) if a + b else 1.0))
         position = 0
         while position < n:
-            # Twice the runs that fit on average, again if they did not suffice.
+            # Twice as many runs as fit on average, and again if they do not suffice.
             leave = (b, a) if spiking else (a, b)
             mean_pair = sum(1.0 / q if q else np.inf for q in leave)
             n_runs = 2 * int(max(1, 2 * (n - position) / mean_pair))
             lengths = np.empty(n_runs, np.int64)
             for parity, q in enumerate(leave):
-                lengths[parity::2] = (
-                    np.minimum(rng.geometric(q, n_runs // 2), n) if q else n
-                )
-            state = np.repeat((np.arange(n_runs) % 2 == 0) == spiking, lengths)[
-                : n - position
-            ]
+                lengths[parity::2] = n
+                if q:
+                    lengths[parity::2] = np.minimum(rng.geometric(q, n_runs // 2), n)
+            runs = (np.arange(n_runs) % 2 == 0) == spiking
+            state = np.repeat(runs, lengths)[: n - position]
             bits[unit, position : position + len(state)] = state
             position += len(state)
     return bits
 
 
-_PROCESS_BITS = {
-    "bernoulli": _bernoulli_bits,
-    "poisson": _poisson_bits,
+_PROCESS_BITS: Mapping[
+    str, Callable[[pd.DataFrame, int, np.random.Generator], BoolArray]
+] = {
+    "bernoulli": lambda rows, n, rng: _independent_bits(
+        rows["bernoulli_p"].to_numpy(), n, rng
+    ),
+    "poisson": lambda rows, n, rng: _independent_bits(
+        -np.expm1(-rows["poisson_rate"].to_numpy()), n, rng
+    ),
     "beta_binomial": _beta_binomial_bits,
     "markov": _markov_bits,
 }
@@ -376,8 +328,7 @@ def counting_processes(
     level: float = 0.95,
     seed: int | None = None,
 ) -> pd.DataFrame:
-    """Spikes so far, over time: of observed units beside units simulated from their
-    fits (the paper's figure 2).
+    """Count the spikes so far, of observed units and of units simulated from fits.
 
     Parameters
     ----------
@@ -386,13 +337,13 @@ def counting_processes(
     phase : str, optional
         The phase; not needed if there is only one.
     units : array_like of int or bool, optional
-        Units to show; all if not given.
+        Units to count; all if not given.
     process : str, default "poisson"
         Process to simulate, as in `simulate`.
     n_simulations : int, default 100
         Simulated trains of each unit.
     n_points : int, default 100
-        Points of time at which to count.
+        Points in time at which to count.
     level : float, default 0.95
         Share of simulated trains between ``lower`` and ``upper``.
     seed : int, optional
@@ -401,17 +352,18 @@ def counting_processes(
     Returns
     -------
     pandas.DataFrame
-        One row per unit and point of time: ``unit, time_bin, observed`` (spikes before
+        One row per unit and point in time: ``unit, time_bin, observed`` (spikes before
         that bin), ``simulated`` (of the first simulated train), ``mean, lower, upper``
         (over all simulated trains of that unit), and ``mean_process,
-        mean_process_lower, mean_process_upper``: one process with the mean rate of the
-        shown units, the same in every unit's rows. Units leave that band where one rate
-        cannot describe the layer.
+        mean_process_lower, mean_process_upper``: one process with the mean rate of
+        these units, the same in the rows of every unit. Units outside that band show
+        that one rate cannot describe the layer.
 
     Raises
     ------
     InputTypeError, InputValueError
-        If the phase or process is not clear, or a number is out of range.
+        If the phase or the process is unknown or not given, or a number is out of
+        range.
 
     Examples
     --------
@@ -421,11 +373,10 @@ def counting_processes(
     [1000, ...]
     """
     if n_simulations < 2 or n_points < 1 or not 0 < level < 1:
-        msg = (
+        raise InputValueError(
             "counting processes need n_simulations >= 2, n_points >= 1 and 0 < level <"
-            " 1, got "
+            f" 1, got {n_simulations}, {n_points}, {level}"
         )
-        raise InputValueError(msg + f"{n_simulations}, {n_points}, {level}")
     chosen = one_phase(recording, phase, "counting_processes")
     seed = seed_or_new(seed)
     raster = recording.raster.slice(chosen.start_bin, chosen.stop_bin)
@@ -443,13 +394,11 @@ def counting_processes(
     tails = [(1 - level) / 2, (1 + level) / 2]
     drawn = np.empty((n_simulations, len(index), len(points)), np.int64)
     for turn in range(n_simulations):
-        drawn[turn] = simulate(
-            fit, process=process, seed=_nth(seed, turn)
-        ).raster.cumulative_counts(points)
+        simulated = simulate(fit, process=process, seed=_nth(seed, turn))
+        drawn[turn] = simulated.raster.cumulative_counts(points)
     rate = np.full(n_simulations, fit["bernoulli_p"].mean())
-    pooled = simulate(rate, n, seed=_nth(seed, n_simulations)).raster.cumulative_counts(
-        points
-    )
+    simulated = simulate(rate, n, seed=_nth(seed, n_simulations))
+    pooled = simulated.raster.cumulative_counts(points)
     lower, upper = np.quantile(drawn, tails, axis=0)
     pooled_lower, pooled_upper = np.quantile(pooled, tails, axis=0)
     columns = {

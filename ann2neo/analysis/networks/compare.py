@@ -1,4 +1,4 @@
-"""Comparing the firing rates of two or more recordings."""
+"""Comparison of the firing rates of two or more recordings."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from ann2neo.analysis._entry import Column, count_column, text_column
+from ann2neo.analysis._entry import Column, FloatArray, count_column, text_column
 from ann2neo.errors import InputValueError
 from ann2neo.recording import Recording, checked_recording
 
 __all__ = ["COLUMNS", "SamenessWarning", "compare"]
-
-FloatArray = npt.NDArray[np.float64]
 
 COLUMNS: tuple[Column, ...] = (
     text_column("first", "Name of the first recording."),
@@ -28,7 +25,7 @@ COLUMNS: tuple[Column, ...] = (
     text_column("null", "Null hypothesis of the test."),
     Column("statistic", "Statistic of the test."),
     Column("pvalue", "p-value of the null hypothesis in the column null."),
-    Column("effect", "How far the two recordings differ, as effect_is says."),
+    Column("effect", "Size of the difference, measured as effect_is says."),
     text_column("effect_is", "What the effect is."),
     Column("effect_low", "Lower end of the effect's 90 % confidence interval."),
     Column("effect_high", "Upper end of the effect's 90 % confidence interval."),
@@ -66,7 +63,7 @@ def compare(
         Two or more. Phases of the same name are compared; two recordings of one phase
         each are compared whatever the phases are called.
     names : sequence of str, optional
-        What to call the recordings in the table; "1", "2", .. if not given.
+        Names of the recordings in the table; "1", "2", .. if not given.
     margin : float, default 0.02
         Largest difference of mean firing rates, in spikes per bin, that counts as the
         same.
@@ -77,9 +74,9 @@ def compare(
         One row per pair, phase and test:
 
         kolmogorov_smirnov
-            The paper's test on the distributions of rates; the effect is the largest
-            distance of the two. It cannot show sameness: between two layers of 64 units
-            it needs a distance of 0.24 to reject at 5 %.
+            The paper's test of the distributions of rates; the effect is their largest
+            distance. It cannot show that two are the same: between two layers of 64
+            units it needs a distance of 0.24 to reject at 5 %.
         signed_rank
             Wilcoxon's paired test, unit by unit; the effect is the matched-pairs
             rank-biserial correlation.
@@ -95,7 +92,7 @@ def compare(
     ------
     InputTypeError, InputValueError
         If there are fewer than two recordings, an argument is not a Recording, no phase
-        can be paired, names do not fit, or `margin` is not positive.
+        can be paired, the number of names is wrong, or `margin` is out of range.
 
     Warns
     -----
@@ -130,17 +127,28 @@ def compare(
     1         signed_rank  rank-biserial correlation    0.92
     2         equivalence        difference of means    0.04
     """
-    _checked(recordings, margin)
-    labels = (
-        [str(i + 1) for i in range(len(recordings))] if names is None else list(names)
-    )
+    for recording in recordings:
+        checked_recording(recording, "compare")
+    if len(recordings) < 2:
+        raise InputValueError(
+            f"compare needs at least two recordings, got {len(recordings)}; pass"
+            " another one"
+        )
+    if not 0 < margin < 1:
+        raise InputValueError(
+            f"margin must lie between 0 and 1 spike per bin, got {margin}; the usual"
+            " one is 0.02"
+        )
+    labels = [str(number) for number in range(1, len(recordings) + 1)]
+    if names is not None:
+        labels = list(names)
     if len(labels) != len(recordings) or len(set(labels)) != len(labels):
         raise InputValueError(
             f"names must be {len(recordings)} different names, one per recording, got"
             f" {labels}"
         )
-    rows, undecided = [], []
-    columns = [column.name for column in COLUMNS]
+    rows: list[tuple[Any, ...]] = []
+    undecided = []
     for (name, first), (other, second) in combinations(
         zip(labels, recordings, strict=True), 2
     ):
@@ -154,18 +162,11 @@ def compare(
             )
             if outcomes[0].pvalue > 0.05:
                 undecided.append(f"{name} and {other} ({phase})")
-            for outcome in outcomes:
-                row = (
-                    name,
-                    other,
-                    phase,
-                    other_phase,
-                    *outcome[:-1],
-                    len(rates),
-                    len(other_rates),
-                    outcome.reason,
-                )
-                rows.append(dict(zip(columns, row, strict=True)))
+            place = (name, other, phase, other_phase)
+            sizes = (len(rates), len(other_rates))
+            rows += [
+                (*place, *outcome[:-1], *sizes, outcome.reason) for outcome in outcomes
+            ]
     if undecided:
         warnings.warn(
             f"the Kolmogorov-Smirnov test does not reject for {', '.join(undecided)};"
@@ -174,21 +175,7 @@ def compare(
             SamenessWarning,
             stacklevel=2,
         )
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _checked(recordings: Sequence[Any], margin: float) -> None:
-    for recording in recordings:
-        checked_recording(recording, "compare")
-    if len(recordings) < 2:
-        raise InputValueError(
-            f"compare needs at least two recordings, got {len(recordings)}"
-        )
-    if not 0 < margin < 1:
-        raise InputValueError(
-            f"margin must lie between 0 and 1 spike per bin, got {margin}; the usual"
-            " one is 0.02"
-        )
+    return pd.DataFrame(rows, columns=[column.name for column in COLUMNS])
 
 
 def _paired_phases(first: Recording, second: Recording) -> Iterator[tuple[str, str]]:
@@ -202,13 +189,10 @@ def _paired_phases(first: Recording, second: Recording) -> Iterator[tuple[str, s
     elif len(names) == len(others) == 1:
         yield names[0], others[0]
     else:
-        msg = (
-            f"the recordings share no phase: {', '.join(names) or 'none'} and"
-            f" {', '.join(others) or 'none'}"
-        )
         raise InputValueError(
-            msg + "; select one phase of each, or rename one with"
-            " recording.with_phase_names"
+            f"the recordings share no phase: {', '.join(names) or 'none'} and"
+            f" {', '.join(others) or 'none'}; select one phase of each, or rename one"
+            " with recording.with_phase_names"
         )
 
 
@@ -220,7 +204,7 @@ def _rates(recording: Recording, phase: str) -> FloatArray:
 def _why_unpaired(first: Recording, second: Recording) -> str:
     if first.n_units != second.n_units:
         return f"not the same units: {first.n_units} and {second.n_units}"
-    # Thresholds may differ between two networks; places in the layer may not.
+    # Two networks may differ in their thresholds, but not in the places of units.
     places = [
         name for name in first.units if name in second.units and name != "threshold"
     ]
@@ -236,11 +220,10 @@ def _kolmogorov_smirnov(rates: FloatArray, others: FloatArray) -> _Outcome:
     if not len(rates) or not len(others):
         return outcome._replace(reason="no unit")
     result = ks_2samp(rates, others)
-    statistic, pvalue = float(result.statistic), float(result.pvalue)
     return outcome._replace(
-        statistic=statistic,
-        pvalue=pvalue,
-        effect=statistic,
+        statistic=float(result.statistic),
+        pvalue=float(result.pvalue),
+        effect=float(result.statistic),
         effect_is="largest distance",
     )
 
@@ -257,11 +240,10 @@ def _signed_rank(rates: FloatArray, others: FloatArray, unpaired: str) -> _Outco
         return outcome._replace(reason="no unit's rate differs")
     result = wilcoxon(differences)
     ranks = rankdata(np.abs(differences))
-    effect = float((ranks * np.sign(differences)).sum() / ranks.sum())
     return outcome._replace(
         statistic=float(result.statistic),
         pvalue=float(result.pvalue),
-        effect=effect,
+        effect=float((ranks * np.sign(differences)).sum() / ranks.sum()),
         effect_is="rank-biserial correlation",
     )
 

@@ -1,6 +1,4 @@
-"""p-values of whole networks: bins are permuted for all units alike, since units depend
-on each other.
-"""
+"""p-values of whole networks, from permutations of the bins of all units jointly."""
 
 from __future__ import annotations
 
@@ -9,7 +7,6 @@ import itertools
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from ann2neo._checks import seed_or_new, whole_number
@@ -17,6 +14,8 @@ from ann2neo._parallel import map_blocks
 from ann2neo.analysis._entry import (
     BY_CONSTRUCTION,
     Column,
+    FloatArray,
+    IntArray,
     NetworkTest,
     count_column,
     text_column,
@@ -30,13 +29,12 @@ from ann2neo.recording import Recording, checked_recording
 
 __all__ = ["COLUMNS", "NETWORK_TESTS", "network_test"]
 
-FloatArray = npt.NDArray[np.float64]
-
 _NULL = (
     "every joint permutation of the bins is equally likely: their order does not matter"
 )
 
 
+@np.errstate(all="ignore")
 def _windowed_trend(counts: Counts) -> FloatArray:
     n, spikes = counts.n_windows, counts.windowed_spikes
     bins = n * counts.window
@@ -45,9 +43,8 @@ def _windowed_trend(counts: Counts) -> FloatArray:
         return np.full(counts.n_units, np.nan)
     line = (spikes / n)[:, np.newaxis] * np.arange(1, n + 1)
     steps = np.cumsum(counts.windows, axis=1) - line
-    drift = np.maximum(steps.max(axis=1, initial=0), -steps.min(axis=1, initial=0))
-    with np.errstate(all="ignore"):
-        return np.where(spread == 0, np.nan, drift * np.sqrt(bins / spread))
+    drift = np.abs(steps, out=steps).max(axis=1, initial=0)
+    return np.where(spread == 0, np.nan, drift * np.sqrt(bins / spread))
 
 
 NETWORK_TESTS: tuple[NetworkTest, ...] = (
@@ -104,7 +101,7 @@ NETWORK_TESTS: tuple[NetworkTest, ...] = (
         fast=_windowed_trend,
     ),
 )
-"""The tests of a network, each of the mean of a number of its units."""
+"""The tests of a network, each of the mean over units of a statistic."""
 
 COLUMNS: tuple[Column, ...] = (
     text_column("phase", "Phase that was tested."),
@@ -116,7 +113,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("null_mean", "Its mean over the joint permutations of the bins."),
     Column(
         "pvalue",
-        "p-value of an order of the bins that does not matter, from the permutations.",
+        "p-value of the null hypothesis that the order of the bins does not matter.",
         in_random_order=BY_CONSTRUCTION,
     ),
     count_column("n_units", "Units that have the statistic."),
@@ -137,14 +134,14 @@ def network_test(
 ) -> pd.DataFrame:
     """Test whether the order of the time bins matters to a network.
 
-    Tests of single units cannot be combined into one about the network, since units of
-    one layer are not independent. Here the bins of a phase are permuted for all units
-    alike, which keeps whatever units do together.
+    Tests of single units cannot be combined into one test of the network, since units
+    of one layer are not independent. Here the bins of a phase are permuted jointly for
+    all units, which keeps all dependence between units within a bin.
 
     Parameters
     ----------
     recording : Recording
-        What to test; phases are tested one by one, each permuted within itself.
+        What to test; each phase is permuted within itself and tested on its own.
     n_permutations : int, default 999
         Number of joint permutations; the smallest p-value is ``1 / (n_permutations +
         1)``, twice that two-sided.
@@ -164,13 +161,13 @@ def network_test(
     Raises
     ------
     InputTypeError, InputValueError
-        If an argument is not what it should be.
+        If an argument has the wrong type or is out of range.
 
     Notes
     -----
     ``p = (1 + draws at least as extreme) / (1 + n_permutations)``; ties count. Where
-    ``order`` is "random" the null holds by construction, and a rejection points to a
-    fault in the pipeline.
+    ``order`` is "random", the null hypothesis is true by construction, and a rejection
+    points to a fault in the pipeline.
 
     Examples
     --------
@@ -221,13 +218,12 @@ def _permuted_means(
     n_permutations: int,
     seed: tuple[int, int],
     block_units: int = 512,
-) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-    """Means over units, as observed (row 0) and under each permutation, and the number
-    of units behind row 0.
+) -> tuple[FloatArray, IntArray]:
+    """Return means over units, and the number of units of the observed means.
+
+    Row 0 of the means is as observed, every further row from one permutation.
     """
-    sums, n_units = (
-        np.zeros((n_permutations + 1, len(NETWORK_TESTS))) for _ in range(2)
-    )
+    sums, n_units = np.zeros((2, n_permutations + 1, len(NETWORK_TESTS)))
     for first in range(0, raster.n_units, block_units):
         units = range(first, min(first + block_units, raster.n_units))
         block = raster.take(units=units)
@@ -249,13 +245,13 @@ def _permuted_means(
 
 
 def _sums_of_order(
-    permuter: BinPermuter, window: int, lags: int, order: npt.NDArray[np.int64]
+    permuter: BinPermuter, window: int, lags: int, order: IntArray
 ) -> tuple[FloatArray, FloatArray]:
     return _sums(permuter.permuted(order), window, lags)
 
 
 def _sums(raster: SpikeRaster, window: int, lags: int) -> tuple[FloatArray, FloatArray]:
-    """Sums of the unit statistics over units, and over how many units."""
+    """Return sums over units of each statistic, and the numbers of units summed."""
     counts = Counts(raster, window, lags)
     values = np.array([test.fast(counts) for test in NETWORK_TESTS])
     return np.nansum(values, axis=1), np.isfinite(values).sum(axis=1).astype(np.float64)

@@ -1,6 +1,4 @@
-"""summarize: one row per network and phase, the paper's numbers and what they are where
-only the rates speak.
-"""
+"""summarize: one row per network and phase, beside what the rates alone would give."""
 
 from __future__ import annotations
 
@@ -10,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ann2neo.analysis._entry import UnitValues
 from ann2neo.analysis.statistics import (
     NETWORK_COLUMNS,
     NETWORK_CONDITIONS,
@@ -30,13 +27,12 @@ def summarize(
     Parameters
     ----------
     units : pandas.DataFrame
-        What `analyze` returned, or several of those tables in one, with columns that
-        tell them apart.
+        The table returned by `analyze`, or several of them concatenated, with columns
+        that tell them apart.
     by : sequence of str, default ("phase",)
         Columns that say which rows belong together, for example ``("layer", "phase")``.
     alpha : float, default 0.05
-        Share of false rejections among the rejections that Benjamini-Hochberg lets
-        through.
+        False discovery rate of the Benjamini-Hochberg procedure.
 
     Returns
     -------
@@ -78,22 +74,19 @@ def summarize(
     needed = ["unit", *by, "firing_rate"]
     missing = [name for name in needed if name not in units]
     if missing:
-        msg = (
-            f"the table of units lacks the column {missing[0]!r}; summarize needs"
-            f" {', '.join(needed)}"
-        )
         raise InputValueError(
-            msg + " (make it with analyze, statistics including 'firing_rate')"
+            f"the table of units lacks the column {missing[0]!r}; summarize needs"
+            f" {', '.join(needed)} (make it with analyze, statistics including"
+            " 'firing_rate')"
         )
-    rows = []
-    for key, group in units.groupby(list(by), sort=False, observed=True):
-        rows.append({**dict(zip(by, key, strict=True)), **_network_row(group, alpha)})
-    names = [*by, *(column.name for column in NETWORK_COLUMNS if column.name not in by)]
-    table = pd.DataFrame(rows, columns=names)
+    rows = [
+        {**dict(zip(by, key, strict=True)), **_network_row(group, alpha)}
+        for key, group in units.groupby(list(by), sort=False, observed=True)
+    ]
     types = {
         column.name: column.dtype for column in NETWORK_COLUMNS if column.name not in by
     }
-    return table.astype(types)
+    return pd.DataFrame(rows, columns=[*by, *types]).astype(types)
 
 
 def _network_row(units: pd.DataFrame, alpha: float) -> dict[str, Any]:
@@ -102,25 +95,16 @@ def _network_row(units: pd.DataFrame, alpha: float) -> dict[str, Any]:
         for column in NETWORK_CONDITIONS
     }
     row["n_units"] = len(units)
-    values = _unit_values(units)
+    numbers = [column.name for column in unit_columns() if column.dtype == "float64"]
+    # NaN where a statistic was not computed.
+    table = units.reindex(columns=numbers)
+    values = {name: table[name].to_numpy(np.float64) for name in numbers}
     for entry in NETWORK_STATISTICS:
         row.update(entry.fast(values, alpha))
     return row
 
 
-def _unit_values(units: pd.DataFrame) -> UnitValues:
-    """Numbers of the units, NaN where a statistic was not computed."""
-    missing = np.full(len(units), np.nan)
-    return {
-        column.name: (
-            units[column.name].to_numpy(np.float64) if column.name in units else missing
-        )
-        for column in unit_columns()
-        if column.dtype == "float64"
-    }
-
-
 def _shared(units: pd.DataFrame, name: str, missing: Any) -> Any:
-    """The value that all units share, else what stands for none."""
+    """Return the value that all units share, or the missing value if they do not."""
     values = units[name].to_numpy() if name in units else np.zeros(0)
     return values[0] if len(values) and (values == values[0]).all() else missing

@@ -1,9 +1,9 @@
-"""A summary of networks as text: every number beside what it must be held against."""
+"""A summary of networks as text: every number beside its reference value."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -35,18 +35,19 @@ def network_text(network: pd.DataFrame) -> str:
     Parameters
     ----------
     network : pandas.DataFrame
-        What `summarize` returned.
+        The table returned by `summarize`.
 
     Returns
     -------
     str
-        One paragraph per row, with what follows from the rate alone beside each number,
-        and marks on what a random order of the stimuli makes true by construction.
+        One paragraph per row. Beside each number stands what follows from the rate
+        alone; an asterisk marks what a random order of the stimuli makes true by
+        construction.
     """
     return "\n\n".join("\n".join(_lines(row)) for row in network.to_dict("records"))
 
 
-def _lines(row: dict[str, Any]) -> Iterator[str]:
+def _lines(row: Mapping[Any, Any]) -> Iterator[str]:
     order = _ORDERS.get(row["order"], "in several orders")
     units = "1 unit" if row["n_units"] == 1 else f"{row['n_units']:,} units"
     windows = f"{_count(row['n_windows'])} windows of {_count(row['window'])} bins"
@@ -54,29 +55,21 @@ def _lines(row: dict[str, Any]) -> Iterator[str]:
         f"{row['phase'] or 'all phases'}: {units}, {_count(row['n_time_bins'])} time"
         f" bins {order}, {windows}"
     )
-    yield _line(
-        "mean firing rate",
-        row["mean_firing_rate"],
-        f" per bin; {_percent(row, 'cv_firing_rate')} over units",
-    )
+    spread = row["cv_firing_rate_percent"]
+    varies = "no variation known" if math.isnan(spread) else f"varies by {spread:.0f} %"
+    words = f" per bin; {varies} over units"
+    yield _line("mean firing rate", row["mean_firing_rate"], words)
     yield _line("silent units", 100 * row["silent_share"], " %", digits=1)
     yield _line("saturated units", 100 * row["saturated_share"], " %", digits=1)
     rate_alone = row["mean_fano_factor_expected"]
     expected = f"; {rate_alone:.3f} follows from the rates alone"
     if math.isnan(rate_alone):
         expected = " no spike in a complete window"
-    yield _line(
-        "mean Fano factor",
-        row["mean_fano_factor"],
-        expected,
-        mark=_mark("mean_fano_factor"),
-    )
-    yield _line(
-        "mean dispersion",
-        row["mean_dispersion"],
-        "; 1 if spikes fall at random",
-        mark=_mark("mean_dispersion"),
-    )
+    mark = _mark("mean_fano_factor")
+    yield _line("mean Fano factor", row["mean_fano_factor"], expected, mark=mark)
+    random = "; 1 if spikes fall at random"
+    mark = _mark("mean_dispersion")
+    yield _line("mean dispersion", row["mean_dispersion"], random, mark=mark)
     yield f"  units that reject, after Benjamini-Hochberg at {100 * row['alpha']:g} %:"
     # Tests that zeros and ones reject whatever their order come last.
     for test in sorted(TESTS, key=lambda entry: bool(entry.rejects_by_design)):
@@ -104,11 +97,6 @@ def _line(
 
 def _mark(name: str) -> str:
     return "*" if true_by_construction(name) else " "
-
-
-def _percent(row: dict[str, Any], name: str) -> str:
-    value = row[f"{name}_percent"]
-    return "no variation known" if math.isnan(value) else f"varies by {value:.0f} %"
 
 
 def _count(value: int) -> str:

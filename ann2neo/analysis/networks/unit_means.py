@@ -1,15 +1,16 @@
-"""Statistics of a network that are computed from those of its units."""
+"""Statistics of a network, computed from those of its units."""
 
 from __future__ import annotations
 
 import warnings
 
 import numpy as np
-import numpy.typing as npt
 
 from ann2neo.analysis._entry import (
     BY_CONSTRUCTION,
+    BoolArray,
     Column,
+    FloatArray,
     NetworkStatistic,
     UnitStatistic,
     UnitValues,
@@ -28,11 +29,9 @@ __all__ = [
     "rejections",
 ]
 
-FloatArray = npt.NDArray[np.float64]
-
 _LARGEST_PVALUE = 1 - 0.5 / 10_000
-"""Pearson's method takes the logarithm of 1 - p, and a permutation p-value may be 1:
-half a draw short of it serves.
+"""Pearson's method takes the logarithm of 1 - p, but a permutation p-value may be 1:
+half a draw less replaces it.
 """
 
 
@@ -48,8 +47,8 @@ def _variation_percent(values: FloatArray) -> float:
     return float(100 * valid.std() / valid.mean())
 
 
-def _share(condition: npt.NDArray[np.bool_], values: FloatArray) -> float:
-    """Share of the units with a value that meet a condition."""
+def _share(condition: BoolArray, values: FloatArray) -> float:
+    """Return the share of units that meet a condition, of those with a value."""
     return _mean(np.where(np.isfinite(values), condition, np.nan))
 
 
@@ -190,8 +189,8 @@ FALSE_DISCOVERY_RATE = NetworkStatistic(
     columns=(
         Column(
             "alpha",
-            "Share of false rejections among the rejections that Benjamini-Hochberg"
-            " lets through.",
+            "False discovery rate of the Benjamini-Hochberg procedure: the expected"
+            " share of false rejections among the rejections.",
         ),
     ),
     validity="always",
@@ -228,11 +227,11 @@ def rejections(test: UnitStatistic) -> NetworkStatistic:
         columns=(
             Column(
                 share,
-                f"Share of the tested units that reject the null of {test.pvalue}"
-                f" ({test.null}) after Benjamini-Hochberg.",
+                "Share of the tested units that reject the null hypothesis of"
+                f" {test.pvalue} ({test.null}) after Benjamini-Hochberg.",
                 in_random_order=test.column(test.pvalue).in_random_order,
             ),
-            count_column(n_tested, f"Units with a {test.pvalue}."),
+            count_column(n_tested, f"Units that have {test.pvalue}."),
         ),
         validity=f"at least one unit with a {test.pvalue}",
         source=FALSE_DISCOVERY_RATE.source,

@@ -1,1 +1,1 @@
-"""What units do together, and what they are tuned to."""
+"""Statistics of populations: correlations between units, and their tuning."""

@@ -1,6 +1,4 @@
-"""How units fire together: pairwise correlations, complexity, dimensionality, all from
-counts of joint spikes.
-"""
+"""Correlations, complexity and dimensionality of units, from counts of joint spikes."""
 
 from __future__ import annotations
 
@@ -8,11 +6,12 @@ import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from ann2neo.analysis._entry import (
     Column,
+    FloatArray,
+    IntArray,
     Statistic,
     columns_of,
     count_column,
@@ -40,10 +39,6 @@ __all__ = [
 _BLOCK_UNITS = 1024
 _STRIP_UNITS = 32
 _HISTOGRAM_BINS = 400
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-
 
 _PAIRS = "at least two units that are neither silent nor saturated"
 
@@ -74,7 +69,7 @@ TUNING = Statistic(
     columns=(
         Column(
             "tuning_mean",
-            "Mean over pairs of the correlation that shared tuning to the labels makes"
+            "Mean over pairs of the correlation due to shared tuning to the labels"
             " alone.",
         ),
         Column(
@@ -137,10 +132,10 @@ CORRELATION_STATISTICS: tuple[Statistic, ...] = (
         source="definition",
     ),
 )
-"""How pairs of units correlate, in the order of the fields."""
+"""The statistics of pairs of units, in the order of the fields."""
 
 CORRELATION_COLUMNS: tuple[Column, ...] = (
-    text_column("phase", "Phase the numbers are about."),
+    text_column("phase", "Phase of the recording."),
     count_column("n_units", "Units of the recording."),
     count_column("n_silent", "Units without a spike in the phase."),
     count_column("n_saturated", "Units with a spike in every bin of the phase."),
@@ -151,7 +146,7 @@ CORRELATION_COLUMNS: tuple[Column, ...] = (
 """Fields of `Correlations`."""
 
 COMPLEXITY_COLUMNS: tuple[Column, ...] = (
-    text_column("phase", "Phase the row is about."),
+    text_column("phase", "Phase of the recording."),
     count_column("complexity", "Number of units that spike in the same time bin."),
     count_column("n_time_bins", "Time bins in which so many units spike."),
     Column("probability", "Share of the time bins in which so many units spike."),
@@ -167,15 +162,15 @@ COMPLEXITY_COLUMNS: tuple[Column, ...] = (
 class Correlations:
     """Pairwise correlations of the units in one phase, as a distribution over pairs.
 
-    Of a deterministic network these are signal correlations: two units answer the same
-    stimuli. Silent and saturated units have no correlation and are in no pair.
+    In a deterministic network these are signal correlations: two units respond to the
+    same stimuli. Silent and saturated units have no correlation and are in no pair.
 
     Parameters
     ----------
     phase : str
         The phase.
     n_units, n_silent, n_saturated, n_time_bins, n_pairs : int
-        Sizes; a pair counts once.
+        Sizes; each pair counts once.
     mean, std, mean_absolute : float
         Over pairs; NaN without a pair.
     null_std : float
@@ -185,10 +180,10 @@ class Correlations:
         Share of pairs further than 1.96 `null_std` from 0; 0.05 if all units were
         independent.
     tuning_mean : float
-        Mean over pairs of the correlation that shared tuning to the labels makes alone:
-        the expectation under the within-label permutation. NaN without labels.
+        Mean over pairs of the correlation due to shared tuning to the labels alone, its
+        expectation under the within-label permutation; NaN without labels.
     within_label_mean, within_label_std : float
-        Mean and standard deviation over pairs of what is left, the correlation of the
+        Mean and standard deviation over pairs of the remainder, the correlation of the
         deviations from the labels' means; NaN without labels.
     within_label_null_std : float
         Root mean square over pairs of its standard deviation under the within-label
@@ -241,8 +236,8 @@ class Correlations:
 def correlations(recording: Recording, *, phase: str | None = None) -> Correlations:
     """Correlate all pairs of units, block by block.
 
-    No matrix over all units is ever made, so that 21 632 units fit in memory; see
-    `correlation_matrix` for one.
+    The matrix of all pairs is never in memory, so that 21 632 units fit; see
+    `correlation_matrix` for that matrix.
 
     Parameters
     ----------
@@ -259,15 +254,15 @@ def correlations(recording: Recording, *, phase: str | None = None) -> Correlati
     Raises
     ------
     InputTypeError, InputValueError
-        If `recording` is no Recording or the phase is not clear.
+        If `recording` is not a Recording, or the phase is unknown or not given.
 
     Notes
     -----
     The correlation of two bits is ``(N n_ij - K_i K_j) / sqrt(K_i (N - K_i) K_j (N -
     K_j))`` with n_ij the bins in which both spike: integers up to the last division.
-    Permuting either train gives mean 0 and variance 1 / (N - 1) exactly. Within labels,
-    n_ij is compared with ``sum over c of n_ic n_jc / n_c`` instead of K_i K_j / N; bins
-    of no presentation are one more stratum.
+    If either train is permuted, its mean is exactly 0 and its variance 1 / (N - 1).
+    Within labels, n_ij is compared with ``sum over c of n_ic n_jc / n_c`` instead of
+    K_i K_j / N; bins outside presentations are one more stratum.
 
     References
     ----------
@@ -306,30 +301,25 @@ def _correlations(
     histogram = np.zeros(_HISTOGRAM_BINS, np.int64)
     unit_sum = np.zeros(raster.n_units)
     null_std = 1.0 / np.sqrt(n - 1) if n > 1 else np.nan
+    # Sums over pairs of r, r^2, abs(r), and of tuned and within-label correlations.
     total = square = absolute = tuned = within = within_square = within_null = 0.0
     joint_square, beyond, n_pairs = 0.0, 0, 0
     for rows, columns, joint in _joint_blocks(raster, block_units):
         r = _correlation(joint, counts, n, rows, columns)
         pair = active[rows, None] & active[None, columns]
+        # A block on the diagonal has every pair twice.
         if rows == columns:
             pair &= np.triu(np.ones_like(pair), 1)
         r = np.where(pair, r, 0.0)
         n_pairs += int(pair.sum())
-        total, square, absolute = (
-            total + r.sum(),
-            square + (r**2).sum(),
-            absolute + np.abs(r).sum(),
-        )
-        joint_square += float(
-            (
-                r**2 * variance[rows, None] * variance[None, columns].astype(np.float64)
-            ).sum()
-        )
+        total += r.sum()
+        square += (r**2).sum()
+        absolute += np.abs(r).sum()
+        sizes = variance[rows, None] * variance[None, columns].astype(np.float64)
+        joint_square += float((r**2 * sizes).sum())
         beyond += int((np.abs(r) > 1.96 * null_std).sum())
-        place = np.minimum(
-            ((r[pair] + 1.0) * (_HISTOGRAM_BINS / 2)).astype(np.int64),
-            _HISTOGRAM_BINS - 1,
-        )
+        place = ((r[pair] + 1.0) * (_HISTOGRAM_BINS / 2)).astype(np.int64)
+        place = np.minimum(place, _HISTOGRAM_BINS - 1)
         histogram += np.bincount(place, minlength=_HISTOGRAM_BINS)
         unit_sum[rows] += r.sum(axis=1)
         unit_sum[columns] += r.sum(axis=0)
@@ -342,8 +332,10 @@ def _correlations(
             within_square += (residual[pair] ** 2).sum()
             within_null += null_square[pair].sum()
     pairs = n_pairs or np.nan
+    # Without labels, what is divided by this is NaN.
+    labelled = pairs if strata else np.nan
     n_active = int(active.sum())
-    mean, left = total / pairs, within / pairs
+    mean, left = total / pairs, within / labelled
     sizes = variance[active].astype(np.float64)
     diagonal = float((sizes**2).sum())
     independent = diagonal + (float(sizes.sum()) ** 2 - diagonal) * null_std**2
@@ -356,24 +348,16 @@ def _correlations(
             n_time_bins=n,
             n_pairs=n_pairs,
             mean=float(mean),
-            std=(
-                float(np.sqrt(max(0.0, square / pairs - mean**2)))
-                if n_pairs
-                else np.nan
-            ),
+            std=float(np.sqrt(np.maximum(0.0, square / pairs - mean**2))),
             mean_absolute=float(absolute / pairs),
             null_std=float(null_std),
             share_beyond_null=float(beyond / pairs),
-            tuning_mean=float(tuned / pairs) if strata else np.nan,
-            within_label_mean=float(left) if strata else np.nan,
-            within_label_std=(
-                float(np.sqrt(max(0.0, within_square / pairs - left**2)))
-                if strata and n_pairs
-                else np.nan
+            tuning_mean=float(tuned / labelled),
+            within_label_mean=float(left),
+            within_label_std=float(
+                np.sqrt(np.maximum(0.0, within_square / labelled - left**2))
             ),
-            within_label_null_std=(
-                float(np.sqrt(within_null / pairs)) if strata else np.nan
-            ),
+            within_label_null_std=float(np.sqrt(within_null / labelled)),
             participation_ratio=float(
                 np.divide(sizes.sum() ** 2, diagonal + 2.0 * joint_square)
             ),
@@ -389,7 +373,7 @@ def _correlations(
 
 
 def correlation_matrix(recording: Recording, *, phase: str | None = None) -> FloatArray:
-    """Correlate all pairs of units into one matrix.
+    """Return the matrix of correlations of all pairs of units.
 
     Parameters
     ----------
@@ -402,13 +386,13 @@ def correlation_matrix(recording: Recording, *, phase: str | None = None) -> Flo
     -------
     ndarray of float64, shape (n_units, n_units)
         Pearson's correlation of the bits; NaN in the rows and columns of silent and
-        saturated units. Eight bytes a cell: 3.7 GB for 21 632 units, where
-        `correlations` needs none of it.
+        saturated units. It takes eight bytes per cell, 3.7 GB for 21 632 units;
+        `correlations` does without.
 
     Raises
     ------
     InputTypeError, InputValueError
-        If `recording` is no Recording or the phase is not clear.
+        If `recording` is not a Recording, or the phase is unknown or not given.
 
     Examples
     --------
@@ -418,10 +402,7 @@ def correlation_matrix(recording: Recording, *, phase: str | None = None) -> Flo
            [-1.,  1.]])
     """
     chosen = one_phase(recording, phase, "correlation_matrix")
-    return _matrix(recording.raster.slice(chosen.start_bin, chosen.stop_bin))
-
-
-def _matrix(raster: SpikeRaster) -> FloatArray:
+    raster = recording.raster.slice(chosen.start_bin, chosen.stop_bin)
     counts, n = raster.spike_counts(), raster.n_time_bins
     matrix = np.empty((raster.n_units, raster.n_units))
     for rows, columns, joint in _joint_blocks(raster):
@@ -437,7 +418,7 @@ def _matrix(raster: SpikeRaster) -> FloatArray:
 def _joint_blocks(
     raster: SpikeRaster, block_units: int = _BLOCK_UNITS
 ) -> Iterator[tuple[slice, slice, IntArray]]:
-    """Joint counts of every pair of blocks of units, on and above the diagonal."""
+    """Yield the joint counts of pairs of blocks of units, on and above the diagonal."""
     row_bytes = max(1, raster.nbytes // max(1, raster.n_units))
     blocks = list(raster.unit_blocks(block_units * row_bytes))
     for i, (rows, part) in enumerate(blocks):
@@ -456,7 +437,7 @@ def _correlation(
 ) -> FloatArray:
     variance = (counts * (n - counts)).astype(np.float64)
     r = np.empty(joint.shape) if out is None else out
-    # In strips that stay in cache.
+    # In strips of rows that stay in cache.
     for first in range(0, len(joint), _STRIP_UNITS):
         strip = slice(first, first + _STRIP_UNITS)
         scale = np.multiply.outer(variance[rows][strip], variance[columns])
@@ -469,49 +450,50 @@ def _correlation(
 
 
 class _Strata:
-    """Spikes of each unit under each label (and outside all presentations)."""
+    """Spikes of each unit during each label, and outside all presentations."""
 
     def __init__(self, raster: SpikeRaster, labels: Labels) -> None:
         counts = raster.joint_counts(labels.raster()).astype(np.float64)
         bins = labels.bins_of_each.astype(np.float64)
         rest = raster.n_time_bins - bins.sum()
         if rest:
-            counts = np.column_stack(
-                [counts, raster.spike_counts() - counts.sum(axis=1)]
-            )
+            outside = raster.spike_counts() - counts.sum(axis=1)
+            counts = np.column_stack([counts, outside])
             bins = np.append(bins, rest)
         self.spikes = counts.sum(axis=1)
         self.scaled = counts / np.sqrt(bins)
-        # Per label, n_c p (1 - p); its sum is what is left of a unit's variance.
+        # Per label n_c p (1 - p), whose sum is the variance of a unit within labels.
         spread = counts * (1.0 - counts / bins)
         self.variance = spread.sum(axis=1)
         self.spread = spread / np.sqrt(np.maximum(1.0, bins - 1.0))
 
+    @np.errstate(invalid="ignore", divide="ignore")
     def split(
         self, joint: IntArray, variance: IntArray, n: int, rows: slice, columns: slice
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Correlation within labels, correlation by tuning alone, variance of the
-        former under its null.
+        """Split correlations into a part within labels and a part due to tuning.
+
+        Returns
+        -------
+        within, tuned, null : ndarray of float64, shape (n_rows, n_columns)
+            Correlation within labels, correlation due to tuning alone, and the variance
+            of the former if bins of one label are permuted.
         """
         expected = self.scaled[rows] @ self.scaled[columns].T
         inside = np.outer(self.variance[rows], self.variance[columns])
         whole = np.sqrt(np.outer(variance[rows], variance[columns]).astype(np.float64))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            # A unit that its label determines entirely has nothing left to correlate.
-            left = np.where(inside > 1e-9, (joint - expected) / np.sqrt(inside), 0.0)
-            null = np.where(
-                inside > 1e-9,
-                (self.spread[rows] @ self.spread[columns].T) / inside,
-                0.0,
-            )
-            tuned = (
-                n * expected - np.outer(self.spikes[rows], self.spikes[columns])
-            ) / whole
-        return left, tuned, null
+        # A unit that its label determines entirely does not vary within labels.
+        varies = inside > 1e-9
+        within = np.where(varies, (joint - expected) / np.sqrt(inside), 0.0)
+        shared = self.spread[rows] @ self.spread[columns].T
+        null = np.where(varies, shared / inside, 0.0)
+        product = np.outer(self.spikes[rows], self.spikes[columns])
+        tuned = (n * expected - product) / whole
+        return within, tuned, null
 
 
 def participation_ratio(raster: SpikeRaster) -> float:
-    """Number of dimensions that the units span.
+    """Return the number of dimensions that the units span.
 
     Parameters
     ----------
@@ -522,7 +504,7 @@ def participation_ratio(raster: SpikeRaster) -> float:
     -------
     float
         ``tr(C)^2 / tr(C^2)`` of the covariance matrix C of the bits, from 1 (all units
-        do the same) to the number of units (independent, of equal variance); NaN if no
+        are alike) to the number of units (independent, of equal variance); NaN if no
         unit varies.
 
     References
@@ -539,16 +521,15 @@ def participation_ratio(raster: SpikeRaster) -> float:
     trace = float((counts * (n - counts)).sum())
     square = 0.0
     for rows, columns, joint in _joint_blocks(raster):
-        covariance = (n * joint - counts[rows, None] * counts[None, columns]).astype(
-            np.float64
-        )
-        square += (1.0 if rows == columns else 2.0) * float((covariance**2).sum())
+        covariance = n * joint - counts[rows, None] * counts[None, columns]
+        part = float(np.square(covariance.astype(np.float64)).sum())
+        # Blocks off the diagonal stand for their mirror images too.
+        square += part if rows == columns else 2.0 * part
     return trace**2 / square if square else np.nan
 
 
 def complexity(recording: Recording) -> pd.DataFrame:
-    """How many units fire together: the complexity distribution, beside that of
-    independent units.
+    """Count how many units spike together, beside the counts of independent units.
 
     Parameters
     ----------
@@ -566,7 +547,7 @@ def complexity(recording: Recording) -> pd.DataFrame:
     Raises
     ------
     InputTypeError
-        If `recording` is no Recording.
+        If `recording` is not a Recording.
 
     References
     ----------
@@ -586,6 +567,8 @@ def complexity(recording: Recording) -> pd.DataFrame:
         raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
         n_units, n = raster.shape
         observed = np.bincount(raster.bin_counts(), minlength=n_units + 1)
+        # Poisson-binomial, unit by unit:
+        #     P(k of i + 1) = P(k of i) (1 - p) + P(k - 1 of i) p
         independent = np.zeros(n_units + 1)
         independent[0] = 1.0
         for unit, rate in enumerate(raster.spike_counts() / max(1, n)):
@@ -593,7 +576,7 @@ def complexity(recording: Recording) -> pd.DataFrame:
             filled[1:] = filled[1:] * (1.0 - rate) + filled[:-1] * rate
             filled[0] *= 1.0 - rate
         table = {
-            "phase": pd.array([phase.phase] * (n_units + 1), dtype="str"),
+            "phase": pd.Series([phase.phase] * (n_units + 1), dtype="str"),
             "complexity": np.arange(n_units + 1),
             "n_time_bins": observed,
             "probability": observed / max(1, n),

@@ -1,4 +1,4 @@
-"""Labels of the presentations in one phase, as the analysis of tuning needs them."""
+"""Labels of the presentations in one phase, for the analysis of tuning."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ann2neo.analysis._entry import IntArray
 from ann2neo.errors import InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
@@ -15,13 +16,10 @@ from ann2neo.recording.tables import Phase
 
 __all__ = ["Labels", "has_labels", "labels_of"]
 
-IntArray = npt.NDArray[np.int64]
-
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
-    """Presentations of one phase and their labels; bins count from the start of the
-    phase.
+    """Presentations and labels of one phase, whose bins count from its start.
 
     Parameters
     ----------
@@ -32,7 +30,7 @@ class Labels:
     start_bin, stop_bin : ndarray of int64, shape (n_presentations,)
         Bins of each presentation, half-open.
     stimulus : ndarray, shape (n_presentations,)
-        Its stimulus_id; without one, its number in the phase.
+        stimulus_id of each presentation; without one, its number in the phase.
     n_time_bins : int
         Length of the phase.
     """
@@ -45,18 +43,6 @@ class Labels:
     n_time_bins: int
 
     @property
-    def one_bin_each(self) -> bool:
-        """Whether every presentation lasts one bin, as those of a feed-forward network
-        do.
-        """
-        return bool((self.stop_bin - self.start_bin == 1).all())
-
-    @property
-    def presentations_of_each(self) -> IntArray:
-        """Number of presentations of each label, shape (n_labels,)."""
-        return np.bincount(self.code, minlength=len(self.names)).astype(np.int64)
-
-    @property
     def bins_of_each(self) -> IntArray:
         """Number of bins of each label, shape (n_labels,)."""
         return np.bincount(
@@ -64,28 +50,31 @@ class Labels:
         ).astype(np.int64)
 
     def raster(self) -> SpikeRaster:
-        """When each label was shown: a raster of shape (n_labels, n_time_bins)."""
+        """Return the bins of each label as a raster, shape (n_labels, n_time_bins)."""
         return SpikeRaster.from_dense(
             self.code_of_bins() == np.arange(len(self.names))[:, None]
         )
 
     def code_of_bins(self) -> IntArray:
-        """Label shown in each bin, as an index into `names`, -1 where none was, shape
-        (n_time_bins,).
+        """Return the label of each bin, an index into `names`, shape (n_time_bins,).
+
+        -1 in bins without a label.
         """
         codes = np.full(self.n_time_bins, -1, np.int64)
-        length = self.stop_bin - self.start_bin
-        bins = np.repeat(
-            self.start_bin - np.cumsum(length) + length, length
-        ) + np.arange(length.sum())
-        codes[bins] = np.repeat(self.code, length)
+        codes[self.bins()] = np.repeat(self.code, self.stop_bin - self.start_bin)
         return codes
 
+    def bins(self) -> IntArray:
+        """Return the bins of all presentations, one presentation after the other."""
+        length = self.stop_bin - self.start_bin
+        # start, start + 1, .. of each: a running number, shifted at each presentation.
+        shift = self.start_bin - np.cumsum(length) + length
+        return np.repeat(shift, length) + np.arange(length.sum())
+
     def responses(self, raster: SpikeRaster) -> IntArray:
-        """Spikes of each unit in each presentation, shape (n_units,
-        n_presentations).
-        """
-        if self.one_bin_each:
+        """Count spikes per unit and presentation, shape (n_units, n_presentations)."""
+        # Presentations of one bin each, as of a feed-forward network, need no sum.
+        if (self.stop_bin - self.start_bin == 1).all():
             return raster.to_dense()[:, self.start_bin].astype(np.int64)
         before = raster.cumulative_counts(
             np.concatenate([self.start_bin, self.stop_bin])
@@ -94,13 +83,13 @@ class Labels:
 
 
 def has_labels(recording: Recording, phase: Phase) -> bool:
-    """Whether a phase has presentations, with labels."""
+    """Tell whether a phase has presentations with labels."""
     table = recording.presentations
     return "label" in table and bool((table["phase"] == phase.phase).any())
 
 
 def labels_of(recording: Recording, phase: Phase) -> Labels:
-    """Labels of the presentations in a phase.
+    """Return the labels of the presentations in a phase.
 
     Parameters
     ----------
@@ -133,14 +122,12 @@ def labels_of(recording: Recording, phase: Phase) -> Labels:
             " one; select another phase"
         )
     labels = table["label"].to_numpy()
-    values, code = np.unique(
-        labels.astype(str) if labels.dtype.kind == "O" else labels, return_inverse=True
-    )
-    stimulus = (
-        table["stimulus_id"].to_numpy()
-        if "stimulus_id" in table
-        else np.arange(len(table))
-    )
+    if labels.dtype.kind == "O":
+        labels = labels.astype(str)
+    values, code = np.unique(labels, return_inverse=True)
+    stimulus = np.arange(len(table))
+    if "stimulus_id" in table:
+        stimulus = table["stimulus_id"].to_numpy()
     return Labels(
         values,
         code.astype(np.int64),

@@ -1,6 +1,4 @@
-"""What each unit fires for: class selectivity, sparseness, information about the label,
-single-stimulus units.
-"""
+"""Tuning of units: class selectivity, sparseness, and information about the label."""
 
 from __future__ import annotations
 
@@ -14,15 +12,17 @@ from scipy.stats import random_table
 
 from ann2neo._checks import seed_or_new, whole_number
 from ann2neo.analysis._entry import (
+    BoolArray,
     Column,
+    FloatArray,
+    IntArray,
     Statistic,
     columns_of,
     count_column,
     text_column,
 )
-from ann2neo.analysis._phases import phases_of
+from ann2neo.analysis._phases import phase_named, phases_of, table_of_units
 from ann2neo.analysis.populations.labels import Labels, labels_of
-from ann2neo.errors import InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 
@@ -38,9 +38,6 @@ __all__ = [
 ]
 
 _BLOCK_BYTES = 1 << 20
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 SELECTIVITY_STATISTICS: tuple[Statistic, ...] = (
     Statistic(
@@ -106,8 +103,7 @@ SELECTIVITY_STATISTICS: tuple[Statistic, ...] = (
             ),
             Column(
                 "mutual_information_pvalue",
-                "p-value of a label that says nothing about the spike count, from"
-                " permuted labels.",
+                "p-value of independent spike count and label, from permuted labels.",
             ),
         ),
         null="spike count and label are independent: labels can be permuted",
@@ -137,11 +133,11 @@ SELECTIVITY_STATISTICS: tuple[Statistic, ...] = (
         source="definition",
     ),
 )
-"""What a unit is tuned to, in the order of the columns."""
+"""The statistics of tuning, in the order of the columns."""
 
 COLUMNS: tuple[Column, ...] = (
     count_column("unit", "Index of the unit in the recording."),
-    text_column("phase", "Phase the row is about."),
+    text_column("phase", "Phase of the recording."),
     count_column("n_labels", "Different labels in the phase."),
     count_column("n_presentations", "Presentations in the phase."),
     count_column(
@@ -169,7 +165,9 @@ OVERLAP_COLUMNS: tuple[Column, ...] = (
     count_column(
         "n_same_label", "Of n_both, those whose two stimuli have the same label."
     ),
-    count_column("n_same_stimulus", "Of n_both, those that fire for one stimulus."),
+    count_column(
+        "n_same_stimulus", "Of n_both, those that fire for the same stimulus."
+    ),
 )
 """Entries of the series that `single_stimulus_overlap` returns."""
 
@@ -177,15 +175,15 @@ OVERLAP_COLUMNS: tuple[Column, ...] = (
 def selectivity(
     recording: Recording, *, n_permutations: int = 999, seed: int | None = None
 ) -> pd.DataFrame:
-    """What every unit is tuned to, and how sharply, in every phase.
+    """Measure what every unit is tuned to, and how sharply, in every phase.
 
     Parameters
     ----------
     recording : Recording
         A recording whose presentations have labels.
     n_permutations : int, default 999
-        Permutations of the labels, for the expected index and the p-value of the
-        information.
+        Number of permutations of the labels, for the expected index and for the p-value
+        of the mutual information.
     seed : int, optional
         Seed of the permutations; one is drawn and reported in the column ``seed`` if
         not given.
@@ -218,16 +216,16 @@ def selectivity(
     Raises
     ------
     InputTypeError, InputValueError
-        If `recording` is no Recording, a phase has no labelled presentation, or
+        If `recording` is not a Recording, a phase has no labelled presentation, or
         `n_permutations` is not positive.
 
     Notes
     -----
-    Permuting labels is drawing a contingency table of counts and labels with the same
-    margins (Patefield 1981), which depends on the unit only through how often each
-    count occurs; units alike in that share their draws. Presentations of different
-    lengths are treated as exchangeable. On single bits, sparseness of the stimuli
-    equals the rate and says nothing new, so it is taken over labels.
+    To permute labels is to draw a contingency table of counts and labels with the same
+    margins (Patefield 1981). It depends on the unit only through how often each count
+    occurs, and units that agree in this share their draws. Presentations of different
+    lengths are treated as exchangeable. For single bits, sparseness over stimuli equals
+    the rate, so it is computed over labels.
 
     References
     ----------
@@ -255,16 +253,14 @@ def selectivity(
     n_permutations = whole_number(n_permutations, "n_permutations")
     seed = seed_or_new(seed)
     tables = []
-    for phase, labels in zip(
-        phases, [labels_of(recording, phase) for phase in phases], strict=True
-    ):
+    # All labels first: a phase without labels is an error before any work is done.
+    labels_of_phases = [labels_of(recording, phase) for phase in phases]
+    for phase, labels in zip(phases, labels_of_phases, strict=True):
         raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
         null = _Null(labels, n_permutations, seed)
         for units, block in raster.unit_blocks(_BLOCK_BYTES):
-            table = _block(block, labels, null)
-            table.insert(0, "unit", np.arange(units.start, units.stop))
-            table.insert(1, "phase", pd.array([phase.phase] * len(table), dtype="str"))
-            tables.append(table)
+            index = np.arange(units.start, units.stop)
+            tables.append(table_of_units(_block(block, labels, null), index, phase))
     result = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
     return result.assign(n_permutations=n_permutations, seed=seed)
 
@@ -275,41 +271,38 @@ def _block(raster: SpikeRaster, labels: Labels, null: _Null) -> pd.DataFrame:
     classes, bins = len(labels.names), labels.bins_of_each
     spikes = raster.joint_counts(labels.raster())
     rates = spikes / bins
-    information, pvalue, expected = (
-        np.zeros(n_units),
-        np.zeros(n_units),
-        np.full(n_units, np.nan),
-    )
+    information, pvalue, expected = np.zeros((3, n_units))
     for unit, row in enumerate(responses):
         values, code = np.unique(row, return_inverse=True)
         counts = np.bincount(
             code * classes + labels.code, minlength=len(values) * classes
         )
         plugin = float(_information(counts.reshape(1, -1, classes))[0])
-        drawn = null.draws(values, counts.reshape(-1, classes).sum(axis=1))
-        information[unit] = plugin - (len(values) - 1) * (classes - 1) / (
-            2 * n_presentations * np.log(2)
+        drawn, expected[unit] = null.draws(
+            values, counts.reshape(-1, classes).sum(axis=1)
         )
-        pvalue[unit] = (1 + drawn.reaching(plugin)) / (1 + null.n_draws)
-        expected[unit] = drawn.mean_index
+        # Miller and Madow: the plug-in estimate is too large by about that much.
+        degrees = (len(values) - 1) * (classes - 1)
+        information[unit] = plugin - degrees / (2 * n_presentations * np.log(2))
+        # Draws that differ from the value only by rounding are ties, which count.
+        smaller = np.searchsorted(drawn, plugin - 1e-12)
+        pvalue[unit] = (1 + len(drawn) - smaller) / (1 + len(drawn))
     silent = spikes.sum(axis=1) == 0
-    best = rates.argmax(axis=1)
-    preferred = labels.names[best]
-    fired = responses > 0
-    n_stimuli, only = _stimuli(fired, labels)
+    preferred = labels.names[rates.argmax(axis=1)]
+    active = responses > 0
+    n_stimuli, only = _n_stimuli(active, labels.stimulus), active.argmax(axis=1)
     single = n_stimuli == 1
-    activity = treves_rolls(rates)
     return pd.DataFrame(
         {
             "n_labels": np.full(n_units, classes),
             "n_presentations": np.full(n_units, n_presentations),
-            "n_active_presentations": fired.sum(axis=1),
+            "n_active_presentations": active.sum(axis=1),
             "mean_rate": spikes.sum(axis=1) / bins.sum(),
             "preferred_label": _with_missing(preferred, ~silent),
             "preferred_rate": rates.max(axis=1),
             "selectivity_index": selectivity_index(rates),
             "selectivity_index_expected": expected,
-            "treves_rolls": activity,
+            "treves_rolls": treves_rolls(rates),
             "lifetime_sparseness": lifetime_sparseness(rates),
             "mutual_information": information,
             "mutual_information_pvalue": pvalue,
@@ -321,45 +314,42 @@ def _block(raster: SpikeRaster, labels: Labels, null: _Null) -> pd.DataFrame:
     )
 
 
-def _stimuli(
-    fired: npt.NDArray[np.bool_], labels: Labels
-) -> tuple[IntArray, npt.NDArray[np.intp]]:
-    """Number of different stimuli each unit fired for, and the first presentation it
-    fired in.
-    """
-    order = np.argsort(labels.stimulus, kind="stable")
-    ordered = labels.stimulus[order]
-    first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    if len(first) == len(order):
-        return fired.sum(axis=1), fired.argmax(axis=1)
-    return np.logical_or.reduceat(fired[:, order], first, axis=1).sum(
-        axis=1
-    ), fired.argmax(axis=1)
+def _n_stimuli(active: BoolArray, stimulus: npt.NDArray[Any]) -> IntArray:
+    """Count the different stimuli that each unit spiked for, shape (n_units,)."""
+    order = np.argsort(stimulus, kind="stable")
+    _, first = np.unique(stimulus[order], return_index=True)
+    of_stimulus = np.logical_or.reduceat(active[:, order], first, axis=1)
+    return np.asarray(of_stimulus.sum(axis=1))
 
 
-def _with_missing(values: npt.NDArray[Any], known: npt.NDArray[np.bool_]) -> Any:
+def _with_missing(values: npt.NDArray[Any], present: BoolArray) -> pd.Series:
     if values.dtype.kind in "iub":
-        return np.where(known, values, -1).astype(np.int64)
-    return pd.array(np.where(known, values.astype(object), ""), dtype="str")
+        return pd.Series(np.where(present, values, -1), dtype="int64")
+    return pd.Series(np.where(present, values.astype(object), ""), dtype="str")
 
 
 class _Null:
-    """Permuted labels: tables of counts and labels with fixed margins, made once for
-    each margin.
-    """
+    """Permuted labels: random tables with fixed margins, drawn once per margin."""
 
     def __init__(self, labels: Labels, n_draws: int, seed: int) -> None:
         self.n_draws = n_draws
         self._seed = seed
-        self._sizes, self._bins = labels.presentations_of_each, labels.bins_of_each
-        self._made: dict[bytes, _Draws] = {}
+        self._sizes, self._bins = np.bincount(labels.code), labels.bins_of_each
+        self._drawn: dict[bytes, tuple[FloatArray, float]] = {}
 
-    def draws(self, values: IntArray, occurring: IntArray) -> _Draws:
+    def draws(self, values: IntArray, occurring: IntArray) -> tuple[FloatArray, float]:
+        """Return sorted information and mean selectivity index over the permutations.
+
+        Parameters
+        ----------
+        values, occurring : ndarray of int64, shape (n_values,)
+            Spike counts of a unit's presentations, and how often each occurs.
+        """
         key = values.tobytes() + occurring.tobytes()
-        if key not in self._made:
+        if key not in self._drawn:
             if 1 in (len(values), len(self._sizes)):
-                # One row or one column leaves nothing to draw (and SciPy's sampler errs
-                # for one column).
+                # One row or one column leaves nothing to draw, and SciPy's sampler is
+                # wrong for one column.
                 only = np.multiply.outer(occurring, self._sizes) // self._sizes.sum()
                 tables = np.broadcast_to(only, (self.n_draws, *only.shape))
             else:
@@ -368,29 +358,18 @@ class _Null:
                 tables = distribution.rvs(
                     self.n_draws, method="patefield", random_state=rng
                 )
-            rates = (
-                np.einsum("r,nrc->nc", values.astype(np.float64), tables) / self._bins
-            )
-            index = selectivity_index(rates)
+            spikes = np.einsum("r,nrc->nc", values.astype(np.float64), tables)
+            index = selectivity_index(spikes / self._bins)
             mean = float(index.mean()) if values.any() else np.nan
-            self._made[key] = _Draws(np.sort(_information(tables)), mean)
-        return self._made[key]
-
-
-class _Draws:
-    def __init__(self, information: FloatArray, mean_index: float) -> None:
-        self._information, self.mean_index = information, mean_index
-
-    def reaching(self, value: float) -> int:
-        """How many draws are as large, ties (up to rounding) included."""
-        return len(self._information) - int(
-            np.searchsorted(self._information, value - 1e-12)
-        )
+            self._drawn[key] = np.sort(_information(tables)), mean
+        return self._drawn[key]
 
 
 def _information(tables: npt.NDArray[Any]) -> FloatArray:
-    """Plug-in mutual information of rows and columns in bits, for tables of shape (n,
-    rows, columns).
+    """Return the plug-in mutual information of rows and columns, in bits.
+
+    For tables of shape (n_tables, n_rows, n_columns) with entries n, row sums r, column
+    sums c and total N: ``((sum n ln n - sum r ln r - sum c ln c) / N + ln N) / ln 2``.
     """
     counts = np.asarray(tables, np.float64)
     total = counts.sum(axis=(1, 2))
@@ -404,8 +383,9 @@ def _information(tables: npt.NDArray[Any]) -> FloatArray:
     return information
 
 
+@np.errstate(invalid="ignore", divide="ignore")
 def selectivity_index(rates: FloatArray) -> FloatArray:
-    """Class selectivity (Morcos et al. 2018) of rates over labels.
+    """Return the class selectivity (Morcos et al. 2018) of rates over labels.
 
     Parameters
     ----------
@@ -425,14 +405,14 @@ def selectivity_index(rates: FloatArray) -> FloatArray:
     array([0.5, 0. ])
     """
     best = rates.max(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        others = (rates.sum(axis=1) - best) / (rates.shape[1] - 1)
-        index: FloatArray = (best - others) / (best + others)
+    others = (rates.sum(axis=1) - best) / (rates.shape[1] - 1)
+    index: FloatArray = (best - others) / (best + others)
     return index
 
 
+@np.errstate(invalid="ignore", divide="ignore")
 def treves_rolls(rates: FloatArray) -> FloatArray:
-    """Treves-Rolls activity ``mean(r)^2 / mean(r^2)`` along the last axis.
+    """Return the Treves-Rolls activity ``mean(r)^2 / mean(r^2)`` along the last axis.
 
     Parameters
     ----------
@@ -450,14 +430,14 @@ def treves_rolls(rates: FloatArray) -> FloatArray:
     >>> treves_rolls(np.array([[1.0, 0.0, 0.0, 0.0], [0.3, 0.3, 0.3, 0.3]]))
     array([0.25, 1.  ])
     """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        activity: FloatArray = rates.mean(axis=-1) ** 2 / (rates**2).mean(axis=-1)
+    activity: FloatArray = rates.mean(axis=-1) ** 2 / (rates**2).mean(axis=-1)
     return activity
 
 
 def lifetime_sparseness(rates: FloatArray) -> FloatArray:
-    """Sparseness of Vinje and Gallant (2000), ``(1 - a) / (1 - 1/n)`` of the
-    Treves-Rolls activity a.
+    """Return the sparseness of Vinje and Gallant (2000) along the last axis.
+
+    That is ``(1 - a) / (1 - 1/n)`` of the Treves-Rolls activity a.
 
     Parameters
     ----------
@@ -484,7 +464,7 @@ def single_stimulus_overlap(
     Parameters
     ----------
     table : pandas.DataFrame
-        A table made by `selectivity`.
+        The table returned by `selectivity`.
     first, second : str
         Two of its phases.
 
@@ -494,10 +474,10 @@ def single_stimulus_overlap(
         ``n_units``; ``n_first, n_second, n_both``, units that fire for exactly one
         stimulus in one and in both phases; ``n_both_expected`` if the two were
         independent over units; ``n_first_silent_in_second``, of the first those that
-        never fire in the second phase (a unit that fires for one training sample and
-        nothing else); ``n_same_label`` and ``n_same_stimulus``, of `n_both` those whose
-        stimuli share label and stimulus_id (which means something only if both phases
-        number the same stimuli).
+        never fire in the second phase (such as units that fire for one training sample
+        and nothing else); ``n_same_label`` and ``n_same_stimulus``, of `n_both` those
+        whose two stimuli have the same label and the same stimulus_id (meaningful only
+        if both phases number the same stimuli).
 
     Raises
     ------
@@ -518,13 +498,10 @@ def single_stimulus_overlap(
     [3, 3, 3, 3]
     """
     phases = list(dict.fromkeys(table["phase"]))
-    for name in (first, second):
-        if name not in phases:
-            raise InputValueError(
-                f"unknown phase {name!r}; this table has {', '.join(map(repr, phases))}"
-            )
-    a = table[table["phase"] == first].set_index("unit")
-    b = table[table["phase"] == second].set_index("unit")
+    a, b = (
+        table[table["phase"] == phase_named(name, phases, "table")].set_index("unit")
+        for name in (first, second)
+    )
     once, again = a["n_stimuli"] == 1, b["n_stimuli"] == 1
     both = once & again
     return pd.Series(

@@ -1,4 +1,4 @@
-"""One row per phase: what a population of units does together."""
+"""summarize_populations: one row per phase with the statistics of a population."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _LABELS = "presentations with labels"
 
 
 def _renamed(entry: Statistic, names: dict[str, str]) -> Statistic:
-    """Columns of an entry under the names that they have in this table."""
+    """Return an entry with the names that its columns have in this table."""
     columns = [
         dataclasses.replace(entry.column(old), name=new) for old, new in names.items()
     ]
@@ -147,12 +147,10 @@ POPULATION_STATISTICS: tuple[Statistic, ...] = (
     *_JOINT_STATISTICS,
     *_TUNING_STATISTICS,
 )
-"""What a population does together, and what it is tuned to, in the order of the
-columns.
-"""
+"""The statistics of a population, in the order of the columns."""
 
 COLUMNS: tuple[Column, ...] = (
-    text_column("phase", "Phase the row is about."),
+    text_column("phase", "Phase of the recording."),
     count_column("n_units", "Units of the recording."),
     count_column("n_time_bins", "Time bins of the phase, N."),
     MEAN_FIRING_RATE.column("mean_firing_rate"),
@@ -167,7 +165,7 @@ COLUMNS: tuple[Column, ...] = (
 def summarize_populations(
     recording: Recording, *, n_permutations: int = 999, seed: int | None = None
 ) -> pd.DataFrame:
-    """Summarize how units fire together and for what, phase by phase.
+    """Summarize correlations and tuning of a population, phase by phase.
 
     Parameters
     ----------
@@ -186,26 +184,26 @@ def summarize_populations(
         - ``n_units, n_time_bins, mean_firing_rate, silent_share, saturated_share``;
         - ``mean_correlation, std_correlation, mean_absolute_correlation`` over pairs,
           ``correlation_null_std`` of independent units and ``share_correlated``, pairs
-          beyond 1.96 of it (0.05 if independent); ``tuning_correlation`` made by the
-          labels alone and ``within_label_correlation``, what is left of the mean;
-        - ``participation_ratio`` and ``participation_ratio_independent``, dimensions
-          spanned, and by independent units of the same rates;
+          beyond 1.96 of it (0.05 if independent); ``tuning_correlation``, due to the
+          labels alone, and ``within_label_correlation``, the remainder;
+        - ``participation_ratio`` and ``participation_ratio_independent``, the number of
+          dimensions spanned, and that of independent units of the same rates;
         - ``complexity_mean, complexity_variance_ratio``, mean of the number of units
           active in a bin, and its variance over that of independent units of the same
           rates;
-        - ``population_sparseness``, that of the units' rates for one label, mean over
+        - ``population_sparseness``, of the units' rates for one label, mean over
           labels; over units that fire, ``mean_lifetime_sparseness``,
           ``mean_selectivity_index`` and ``mean_selectivity_index_expected`` under
           permuted labels; over all units, ``mean_mutual_information`` in bits;
           ``informative_share`` of units whose information is significant at a false
           discovery rate of 0.05;
-        - ``n_single_stimulus_units``, that fire for exactly one stimulus;
+        - ``n_single_stimulus_units``, which fire for exactly one stimulus;
           ``n_permutations, seed``.
 
     Raises
     ------
     InputTypeError
-        If `recording` is no Recording.
+        If `recording` is not a Recording.
 
     References
     ----------
@@ -273,9 +271,9 @@ def _tuned(
     labels = labels_of(recording, phase)
     raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
     rates = raster.joint_counts(labels.raster()) / labels.bins_of_each
-    part = (
-        recording if len(recording.phases) == 1 else recording.select(phase=phase.phase)
-    )
+    part = recording
+    if len(recording.phases) > 1:
+        part = recording.select(phase=phase.phase)
     units = selectivity(part, n_permutations=n_permutations, seed=seed)
     adjusted = benjamini_hochberg(units["mutual_information_pvalue"])
     sparseness = lifetime_sparseness(rates.T)

@@ -1,1 +1,1 @@
-"""Surrogates, and tests against them."""
+"""Surrogates of recordings, and tests against them."""

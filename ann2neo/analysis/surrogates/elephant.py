@@ -1,6 +1,4 @@
-"""Elephant's surrogates by name: global generators seeded and restored, spikes put back
-on the grid.
-"""
+"""Elephant's surrogates by name, from one seed and with spikes put back on the grid."""
 
 from __future__ import annotations
 
@@ -29,44 +27,35 @@ DITHERED = (
 ELEPHANT_METHODS = (*DITHERED, "randomise_spikes", "shuffle_isis")
 
 _EDGE = 1e-6
-"""Share of a bin by which a time before a bin's edge still counts as on it: sums of
-intervals round.
-"""
+"""Tolerance at the left edge of a bin, as a share of it: sums of intervals round."""
 
 
 @contextmanager
-def _kept_globals() -> Iterator[None]:
-    """Restore NumPy's and Python's global generators, whatever happens."""
-    # Elephant draws from these two.
+def seeded_globals(seed: np.random.SeedSequence | None = None) -> Iterator[None]:
+    """Restore NumPy's and Python's global generators afterwards, whatever happens.
+
+    Parameters
+    ----------
+    seed : numpy.random.SeedSequence, optional
+        Source of seeds for both generators; they are not seeded if not given.
+    """
     numpy_state = np.random.get_state()  # noqa: NPY002
     python_state = random.getstate()
     try:
+        if seed is not None:
+            for_numpy, for_python = seed.generate_state(2).tolist()
+            np.random.seed(for_numpy)  # noqa: NPY002
+            random.seed(for_python)
         yield
     finally:
         np.random.set_state(numpy_state)  # noqa: NPY002
         random.setstate(python_state)
 
 
-@contextmanager
-def seeded_globals(seed: np.random.SeedSequence) -> Iterator[None]:
-    """Seed NumPy's and Python's global generators, and restore both, whatever happens.
-
-    Parameters
-    ----------
-    seed : numpy.random.SeedSequence
-        Where the two seeds come from.
-    """
-    words = [int(word) for word in seed.generate_state(2)]
-    with _kept_globals():
-        np.random.seed(words[0])  # noqa: NPY002
-        random.seed(words[1])
-        yield
-
-
 def elephant_drawer(
     raster: SpikeRaster, method: str, dither: float
 ) -> Callable[[np.random.SeedSequence], tuple[SpikeRaster, int]]:
-    """A function that draws surrogates of a raster with one of Elephant's methods.
+    """Return a function that draws surrogates with one of Elephant's methods.
 
     Parameters
     ----------
@@ -75,7 +64,7 @@ def elephant_drawer(
     method : str
         One of `ELEPHANT_METHODS`.
     dither : float
-        Time in seconds, for those of `DITHERED`.
+        Time in seconds, for methods in `DITHERED`.
 
     Returns
     -------
@@ -96,6 +85,7 @@ def elephant_drawer(
 
     def draw(seed: np.random.SeedSequence) -> tuple[SpikeRaster, int]:
         trains = []
+        # Elephant draws from both global generators.
         with seeded_globals(seed):
             for surrogate in surrogate_of:
                 seconds = surrogate().rescale("s").magnitude
@@ -112,14 +102,14 @@ def elephant_drawer(
 def _surrogate_of(
     train: Any, method: str, dither: float, raster: SpikeRaster
 ) -> Callable[[], Any]:
-    """Elephant's function of that name, called itself: its dispatcher drops
-    arguments.
-    """
-    with _kept_globals():  # from which importing Elephant draws, too
+    """Return a call of Elephant's function; its dispatcher would drop arguments."""
+    # Importing Elephant draws from the global generators, too.
+    with seeded_globals():
         import elephant.spike_train_surrogates as elephant
     if not len(train):
         return lambda: train
     by = dither * pq.s
+    # Its distribution of intervals is prepared once for all surrogates.
     if method in {"joint_isi_dithering", "isi_dithering"}:
         prepared = elephant.JointISI(
             train, dither=by, isi_dithering=method == "isi_dithering"
@@ -136,5 +126,4 @@ def _surrogate_of(
         "randomise_spikes": lambda: elephant.randomise_spikes(train),
         "shuffle_isis": lambda: elephant.shuffle_isis(train),
     }
-    call = calls[method]
-    return lambda: call()[0]
+    return lambda: calls[method]()[0]

@@ -1,4 +1,4 @@
-"""surrogate_test: how unusual is a statistic among surrogates of the same recording."""
+"""surrogate_test: a statistic compared with its values on surrogates."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import quantities as pq
 
 from ann2neo._checks import one_of, seed_or_new, whole_number
-from ann2neo.analysis._entry import Column, count_column, text_column
-from ann2neo.analysis._phases import phases_of
+from ann2neo.analysis._entry import Column, FloatArray, count_column, text_column
+from ann2neo.analysis._phases import phases_of, table_of_units
 from ann2neo.analysis._windows import window_for
 from ann2neo.analysis.p_values import benjamini_hochberg
 from ann2neo.analysis.statistics import STATISTICS, column_values, statistic_of
@@ -37,10 +38,6 @@ LEVELS = ("unit", "network")
 _TIE = 1e-9
 _WINDOWED = ("fano_factor", "fano_factor_unbiased", "dispersion")
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-
-
 COLUMNS: tuple[Column, ...] = (
     count_column("unit", "Index of the unit in the recording; -1 for the network."),
     text_column("phase", "Phase that was tested."),
@@ -52,8 +49,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("surrogate_std", "Its standard deviation over them."),
     Column(
         "pvalue",
-        "p-value of a recording that is like its surrogates, (k + 1) / (n + 1) with k"
-        " of n surrogates at least as extreme.",
+        "p-value of the null hypothesis that the recording is one of its surrogates,"
+        " (k + 1) / (n + 1) with k of n surrogates at least as extreme.",
     ),
     Column(
         "pvalue_bh",
@@ -64,16 +61,15 @@ COLUMNS: tuple[Column, ...] = (
     Column("share_lost", "Share of the spikes lost by putting surrogates on the grid."),
     text_column("reason", "Why there is no p-value; empty where there is one."),
     text_column("method", "How the surrogates were made."),
-    Column("joint", "Whether all units were permuted alike.", "", "bool"),
-    text_column("alternative", "Which values are unusual: two-sided, greater or less."),
+    Column("joint", "Whether all units were permuted jointly.", "", "bool"),
+    text_column("alternative", "Which values are extreme: two-sided, greater or less."),
     count_column("seed", "Seed of the surrogates."),
 )
 """Columns of the table of `surrogate_test`."""
 
 
 class SurrogateWarning(UserWarning):
-    """A surrogate test cannot say what it was asked: too few surrogates, or a statistic
-    without a value.
+    """A surrogate test has too few surrogates, or a statistic without a value.
 
     Examples
     --------
@@ -84,9 +80,7 @@ class SurrogateWarning(UserWarning):
     ... )
     >>> with warnings.catch_warnings(record=True) as caught:
     ...     warnings.simplefilter("always")
-    ...     result = surrogate_test(
-    ...         recording, "lv", n_surrogates=19, seed=0
-    ...     )  # 50 units ask for more
+    ...     result = surrogate_test(recording, "lv", n_surrogates=19, seed=0)
     >>> [warning.category.__name__ for warning in caught]
     ['SurrogateWarning']
     """
@@ -94,7 +88,7 @@ class SurrogateWarning(UserWarning):
 
 def surrogate_test(
     recording: Recording,
-    statistic: str | Callable[[SpikeRaster], Any],
+    statistic: str | Callable[[SpikeRaster], npt.ArrayLike],
     *,
     method: str = "bin_permutation",
     n_surrogates: int = 999,
@@ -104,7 +98,7 @@ def surrogate_test(
     alpha: float = 0.05,
     window: int | None = None,
     lags: int = 10,
-    dither: Any = None,
+    dither: pq.Quantity | None = None,
     seed: int | None = None,
 ) -> pd.DataFrame:
     """Compare a statistic with its values on surrogates.
@@ -119,19 +113,19 @@ def surrogate_test(
         returns one number for the network, or one per unit as an array of shape
         (n_units,).
     method : str, default "bin_permutation"
-        How to make surrogates, see `surrogates`.
+        Method of making surrogates, see `surrogates`.
     n_surrogates : int, default 999
         Number of surrogates.
     joint : bool, optional
-        Whether all units are permuted alike. If not given: yes for the network's mean
-        of a statistic of the table, since units of one layer are not independent; else
-        no.
+        Whether all units are permuted jointly. The default is True for the network's
+        mean of a statistic of the table, since units of one layer are not independent,
+        and False otherwise.
     level : {"unit", "network"}
         Test each unit, or the mean over units.
     alternative : {"two-sided", "greater", "less"}
-        Which values count as unusual; two-sided doubles the smaller tail.
+        Which values count as extreme; two-sided doubles the smaller tail.
     alpha : float, default 0.05
-        False discovery rate that the number of surrogates has to allow (see Warns).
+        False discovery rate for which there must be enough surrogates (see Warns).
     window, lags : int, optional
         Settings of the statistics of the table, as in `analyze`.
     dither : quantities.Quantity, time, optional
@@ -145,31 +139,30 @@ def surrogate_test(
         One row per phase and unit (unit -1 for the network): ``unit, phase, statistic,
         observed, surrogate_mean, surrogate_std, pvalue, pvalue_bh`` (Benjamini-Hochberg
         over the units of the phase), ``n_surrogates`` (draws with a value), ``n_nan``
-        (draws without, excluded), ``share_lost`` (of spikes, by putting surrogates on
-        the grid), ``method, joint, alternative, seed`` and ``reason``, why there is no
-        p-value.
+        (draws without a value, excluded), ``share_lost`` (spikes lost by putting
+        surrogates on the grid), ``method, joint, alternative, seed`` and ``reason``,
+        why there is no p-value.
 
     Raises
     ------
     InputTypeError, InputValueError
         If a name is unknown (the valid ones are listed), a number is out of range,
-        labels are needed and missing, or a function raises (the unit is named) or
-        returns something else.
+        labels are needed and missing, or a function raises an error (the message names
+        the unit) or returns neither a number nor one per unit.
 
     Warns
     -----
     SurrogateWarning
         If no p-value can be small enough for Benjamini-Hochberg at `alpha` over the
-        units tested, with the number of surrogates that is needed; or if a function
-        returns NaN for some units, which are named.
+        units tested (the message says how many surrogates are needed), or if a function
+        returns NaN for some units, which the message names.
 
     Notes
     -----
     p = (k + 1) / (n + 1), with k of n surrogates at least as extreme, ties included.
-    For Fano factor and dispersion of units under bin_permutation, spikes are placed
-    into the windows themselves: their counts are multivariate hypergeometric, and one
-    sweep through a random order of the bins gives the value for every number of spikes,
-    hence for every unit.
+    For Fano factor and dispersion of units under bin_permutation, only the counts in
+    windows are drawn, which are multivariate hypergeometric: one sweep through a random
+    order of the bins gives the value for every number of spikes, hence for every unit.
 
     References
     ----------
@@ -196,7 +189,9 @@ def surrogate_test(
     one_of(level, LEVELS, "level")
     n_surrogates = whole_number(n_surrogates, "n_surrogates")
     if not 0 < alpha < 1:
-        raise InputValueError(f"alpha must lie between 0 and 1, got {alpha}")
+        raise InputValueError(
+            f"alpha must lie between 0 and 1, got {alpha}; the usual choice is 0.05"
+        )
     column = None if callable(statistic) else _column_of(statistic)
     together = (level == "network" and column is not None) if joint is None else joint
     drawers = phase_drawers(recording, method, joint=together, dither=dither)
@@ -205,30 +200,26 @@ def surrogate_test(
     for number, (phase, draw) in enumerate(zip(phases, drawers, strict=True)):
         raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
         length = window_for(window, raster.n_time_bins)
-        measure = (
-            _of_table(column, length, lags)
-            if column is not None
-            else _of_user(statistic)
-        )
+        if column is None:
+            measure = _of_user(statistic)
+        else:
+            measure = _of_table(column, length, lags)
         observed = measure(raster, "")
         if level == "network" and observed.ndim:
             measure, observed = _mean_of(measure), _mean(observed)
         if column is None:
             _warn_of_missing(observed, phase.phase)
+        seeds = _seeds(seed, number, n_surrogates)
         if method == "bin_permutation" and column in _WINDOWED and level == "unit":
-            draws = window_draws(
-                raster, length, column, _seeds(seed, number, n_surrogates)
-            )
+            draws = window_draws(raster, length, column, seeds)
         else:
-            draws = _generic_draws(draw, measure, _seeds(seed, number, n_surrogates))
+            draws = _generic_draws(draw, measure, seeds)
         tally = _Tally(np.atleast_1d(observed))
         for values, lost in draws:
             tally.add(np.atleast_1d(values), lost)
         units = np.arange(len(observed)) if observed.ndim else np.array([-1])
         table = tally.table(alternative, int(raster.spike_counts().sum()))
-        table.insert(0, "unit", units)
-        table.insert(1, "phase", pd.array([phase.phase] * len(table), dtype="str"))
-        tables.append(table)
+        tables.append(table_of_units(table, units, phase))
         n_tested = max(n_tested, int(table["pvalue"].notna().sum()))
     _warn_of_few(n_surrogates, n_tested, alternative, alpha)
     result = pd.concat(tables, ignore_index=True)
@@ -241,7 +232,7 @@ def surrogate_test(
 
 
 def _seeds(seed: int, phase: int, n: int) -> Iterator[np.random.SeedSequence]:
-    # The same as in `surrogates`, so that its surrogate k is the k-th one tested here.
+    # The same as in `surrogates`, whose surrogate k is the k-th one tested here.
     return (np.random.SeedSequence([seed, turn, phase]) for turn in range(n))
 
 
@@ -249,16 +240,14 @@ def _seeds(seed: int, phase: int, n: int) -> Iterator[np.random.SeedSequence]:
 # --------------------------------------------------------------------------------------
 
 Measure = Callable[[SpikeRaster, str], FloatArray]
-"""Values of a raster, shape (n_units,) or (); the string says which surrogate it is,
-for messages.
-"""
+"""Values of a raster, shape (n_units,) or (); the string names it in messages."""
 
 
 def _column_of(name: Any) -> str:
     if not isinstance(name, str):
-        msg = f"a statistic is a name or a function of a SpikeRaster, got {name!r}"
         raise InputTypeError(
-            msg + "; see ann2neo.analysis.statistics.STATISTICS for the names"
+            f"a statistic is a name or a function of a SpikeRaster, got {name!r}; see"
+            " ann2neo.analysis.statistics.STATISTICS for the names"
         )
     for entry in STATISTICS:
         if entry.name == name:
@@ -268,11 +257,7 @@ def _column_of(name: Any) -> str:
 
 
 def _of_table(column: str, window: int, lags: int) -> Measure:
-    def measure(raster: SpikeRaster, which: str) -> FloatArray:
-        del which
-        return column_values(Counts(raster, window, lags), column)
-
-    return measure
+    return lambda raster, _: column_values(Counts(raster, window, lags), column)
 
 
 def _of_user(function: Any) -> Measure:
@@ -283,29 +268,23 @@ def _of_user(function: Any) -> Measure:
             values = np.asarray(function(raster))
         except Exception as error:
             place = which + _where_it_fails(function, raster)
-            msg = (
-                f"the statistic {name} raised {type(error).__name__}: {error}{place};"
-                " it must return a number (NaN "
-            )
             raise InputValueError(
-                msg + "where it has no value) for every unit"
+                f"the statistic {name} raised {type(error).__name__}: {error}{place};"
+                " it must return a number (NaN where it has no value) for every unit"
             ) from error
-        if values.dtype.kind not in "fiub" or values.shape not in {
-            (),
-            (raster.n_units,),
-        }:
-            msg = (
+        shapes = {(), (raster.n_units,)}
+        if values.dtype.kind not in "fiub" or values.shape not in shapes:
+            raise InputValueError(
                 f"the statistic {name} must return one number or an array of shape"
-                f" ({raster.n_units},), got "
+                f" ({raster.n_units},), got {values.dtype} of shape {values.shape}"
             )
-            raise InputValueError(msg + f"{values.dtype} of shape {values.shape}")
         return values.astype(np.float64)
 
     return measure
 
 
 def _where_it_fails(function: Any, raster: SpikeRaster) -> str:
-    """The first unit that makes a function fail on its own."""
+    """Return words about the first unit that makes a function fail on its own."""
     for unit in range(raster.n_units):
         try:
             function(raster.take(units=[unit]))
@@ -344,8 +323,7 @@ def window_draws(
     column: str,
     seeds: Iterator[np.random.SeedSequence],
 ) -> Iterator[tuple[FloatArray, int]]:
-    """Fano factor or dispersion of units whose spikes fall into random bins, without
-    making a train.
+    """Draw Fano factors or dispersions under random placement, without making trains.
 
     Parameters
     ----------
@@ -354,23 +332,24 @@ def window_draws(
     window : int
         Length of a window, in bins.
     column : {"fano_factor", "fano_factor_unbiased", "dispersion"}
-        What to draw.
+        Statistic to draw.
     seeds : iterator of SeedSequence
         One per draw.
 
     Yields
     ------
     values : ndarray of float64, shape (n_units,)
-        One draw for each unit; its distribution over draws is exact, while units of one
-        draw share the order of bins.
+        One draw for each unit, of exact distribution; the units of one draw share the
+        order of bins.
     lost : int
         0.
     """
     n_bins, spikes = raster.n_time_bins, raster.spike_counts()
     n = n_bins // window
     inside = n * window
-    # In the order of drawing, the j-th bin of a window that is drawn raises its squared
-    # count by 2 j + 1.
+    # Bins are filled in a random order. The j-th filled bin of a window (j = 0, 1, ..)
+    # raises its squared count by (j + 1)^2 - j^2 = 2 j + 1; cumulative sums over the
+    # order give the squares for every number of spikes.
     rises = np.tile(2 * np.arange(window, dtype=np.int64) + 1, n)
     rise = np.zeros(n_bins + 1, np.int64)
     hits = np.zeros(n_bins + 1, np.int64)
@@ -390,14 +369,13 @@ def window_draws(
 
 
 class _Tally:
-    """Counts surrogates above and below what was observed."""
+    """Numbers of surrogates above and below the observed values."""
 
     def __init__(self, observed: FloatArray) -> None:
         self._observed = observed
         self._margin = _TIE * np.maximum(1.0, np.abs(observed))
-        zeros = np.zeros(len(observed), np.int64)
-        self._above, self._below, self._valid = zeros, zeros.copy(), zeros.copy()
-        self._sum, self._squares = np.zeros(len(observed)), np.zeros(len(observed))
+        self._above, self._below, self._valid = np.zeros((3, len(observed)), np.int64)
+        self._sum, self._squares = np.zeros((2, len(observed)))
         self._draws = self._lost = 0
 
     def add(self, values: FloatArray, lost: int) -> None:
@@ -406,13 +384,8 @@ class _Tally:
         with np.errstate(invalid="ignore"):
             self._above += values >= self._observed - self._margin
             self._below += values <= self._observed + self._margin
-        # Summed as deviations from what was observed, so that a small spread is not
-        # lost.
-        deviation = np.where(
-            valid & ~np.isnan(self._observed),
-            values - np.nan_to_num(self._observed),
-            0.0,
-        )
+        # Deviations from the observed value, so that a small spread is not lost.
+        deviation = np.nan_to_num(values - self._observed)
         self._sum += deviation
         self._squares += deviation**2
         self._draws += 1
@@ -421,23 +394,18 @@ class _Tally:
     def table(self, alternative: str, n_spikes: int) -> pd.DataFrame:
         observed = ~np.isnan(self._observed)
         tested = observed & (self._valid > 0)
-        upper, lower = (
-            (self._above + 1) / (self._valid + 1),
-            (self._below + 1) / (self._valid + 1),
-        )
+        upper = (self._above + 1) / (self._valid + 1)
+        lower = (self._below + 1) / (self._valid + 1)
         both = np.minimum(1.0, 2.0 * np.minimum(upper, lower))
-        pvalue = np.where(
-            tested,
-            {"two-sided": both, "greater": upper, "less": lower}[alternative],
-            np.nan,
-        )
+        tails = {"two-sided": both, "greater": upper, "less": lower}
+        pvalue = np.where(tested, tails[alternative], np.nan)
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = np.where(tested, self._sum / self._valid, np.nan)
             variance = np.where(tested, self._squares / self._valid, np.nan) - mean**2
-        reason = np.where(
-            observed,
-            np.where(tested, "", "no surrogate has a value"),
-            "the observed value is NaN",
+        reason = np.select(
+            [~observed, ~tested],
+            ["the observed value is NaN", "no surrogate has a value"],
+            "",
         )
         return pd.DataFrame(
             {
@@ -449,7 +417,7 @@ class _Tally:
                 "n_surrogates": self._valid,
                 "n_nan": self._draws - self._valid,
                 "share_lost": self._lost / max(1, n_spikes * self._draws),
-                "reason": pd.array(reason.tolist(), dtype="str"),
+                "reason": pd.Series(reason.tolist(), dtype="str"),
             }
         )
 
@@ -461,14 +429,12 @@ class _Tally:
 def _warn_of_missing(observed: FloatArray, phase: str) -> None:
     units = np.flatnonzero(np.isnan(np.atleast_1d(observed)))
     if units.size:
-        named = ", ".join(map(str, units[:10])) + (
-            " and more" if units.size > 10 else ""
-        )
-        where = (
-            f"for units {named} ({units.size} of {observed.size})"
-            if observed.ndim
-            else "for the network"
-        )
+        named = ", ".join(map(str, units[:10]))
+        if units.size > 10:
+            named += " and more"
+        where = "for the network"
+        if observed.ndim:
+            where = f"for units {named} ({units.size} of {observed.size})"
         warnings.warn(
             f"the statistic is NaN in phase {phase!r} {where}; they get no p-value:"
             " leave them out with recording.select(units=...), or return a number",

@@ -1,17 +1,16 @@
-"""Surrogates: recordings in which some structure is kept and the rest is destroyed, by
-chance and from a seed.
-"""
+"""Surrogates: random recordings that keep some structure and destroy the rest."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from typing import Any
+from functools import partial
 
 import numpy as np
-import numpy.typing as npt
+import quantities as pq
 
-from ann2neo._checks import seconds, seed_or_new, whole_number
+from ann2neo._checks import one_of, seconds, seed_or_new, whole_number
+from ann2neo.analysis._entry import BoolArray, IntArray
 from ann2neo.analysis._phases import phases_of
 from ann2neo.analysis.populations.labels import Labels, labels_of
 from ann2neo.analysis.surrogates.elephant import (
@@ -26,9 +25,7 @@ from ann2neo.recording import Recording
 __all__ = ["GRID_METHODS", "METHODS", "Drawer", "phase_drawers", "surrogates"]
 
 Drawer = Callable[[np.random.SeedSequence], tuple[SpikeRaster, int]]
-"""Draws a surrogate of one phase: its raster, and how many spikes were lost in putting
-it on the grid.
-"""
+"""Draws a surrogate of one phase: its raster, and the number of spikes lost."""
 
 _BLOCK_BYTES = 1 << 22
 _DEFAULT_DITHER = 0.015
@@ -40,21 +37,21 @@ def surrogates(
     *,
     n_surrogates: int = 100,
     joint: bool = False,
-    dither: Any = None,
+    dither: pq.Quantity | None = None,
     seed: int | None = None,
 ) -> Iterator[Recording]:
     """Draw surrogates of a recording, one by one.
 
     - ``bin_permutation`` keeps the spike count. It destroys all order and tuning; with
-      ``joint`` not what units do together in a bin.
-    - ``circular_shift`` keeps all of a train but its place. It destroys relations to
-      stimuli; with ``joint`` not those between units.
+      ``joint`` it also keeps the patterns of spikes in one bin.
+    - ``circular_shift`` keeps a train up to a rotation. It destroys relations to
+      stimuli; with ``joint`` it also keeps those between units.
     - ``isi_shuffle`` keeps the intervals, from t_start on. It destroys their order.
-    - ``within_label`` keeps class tuning. It destroys what units share beyond it; with
-      ``joint`` only the order of the presentations of a label.
+    - ``within_label`` keeps tuning to the labels. It destroys correlations beyond that;
+      with ``joint``, only the order of the presentations of a label.
 
-    Further methods are Elephant's functions of the same name, each spike put back into
-    its time bin: dither_spikes, dither_spike_train, jitter_spikes, bin_shuffling,
+    Further methods are Elephant's functions of the same names, with each spike put back
+    into its time bin: dither_spikes, dither_spike_train, jitter_spikes, bin_shuffling,
     joint_isi_dithering, isi_dithering, randomise_spikes and shuffle_isis.
 
     Phases are treated one by one; bins in no phase stay as they are.
@@ -68,15 +65,15 @@ def surrogates(
     n_surrogates : int, default 100
         Number of surrogates.
     joint : bool, default False
-        Whether all units are permuted, or shifted, alike; for bin_permutation,
+        Whether all units are permuted, or shifted, jointly; for bin_permutation,
         circular_shift and within_label.
     dither : quantities.Quantity, time, optional
-        For the dithering methods of Elephant: how far a spike (or a train) is moved, or
-        the length of the bins within which spikes are moved (jitter_spikes); 15 ms if
-        not given.
+        For the dithering methods of Elephant: the largest shift of a spike (or of a
+        train), or the length of the bins within which spikes are moved (jitter_spikes);
+        15 ms if not given.
     seed : int, optional
-        Seed; one is drawn if not given. Surrogate number k of a seed is the same
-        however many are drawn.
+        Seed; one is drawn if not given. Surrogate number k of a seed does not depend on
+        how many are drawn.
 
     Yields
     ------
@@ -84,8 +81,8 @@ def surrogates(
         The same units, presentations and phases with other spikes. Its provenance adds
         ``surrogate_method``, ``surrogate_joint``, ``surrogate_seed``,
         ``surrogate_number`` and ``surrogate_share_lost``: the share of spikes that left
-        the phase or fell into an occupied bin, which Elephant's methods in continuous
-        time cannot avoid.
+        the phase or fell into an occupied bin, as Elephant's methods work in continuous
+        time.
 
     Raises
     ------
@@ -95,8 +92,7 @@ def surrogates(
 
     Notes
     -----
-    NumPy's and Python's global generators, from which Elephant draws, are left as they
-    were found.
+    NumPy's and Python's global generators, from which Elephant draws, keep their state.
 
     References
     ----------
@@ -115,7 +111,7 @@ def surrogates(
     """
     n_surrogates = whole_number(n_surrogates, "n_surrogates")
     seed = seed_or_new(seed)
-    # What is wrong is said here, not when the first surrogate is asked for.
+    # Errors are raised here, not when the first surrogate is drawn.
     drawers = phase_drawers(recording, method, joint=joint, dither=dither)
     return _recordings(recording, drawers, method, n_surrogates, joint, seed)
 
@@ -130,9 +126,7 @@ def _recordings(
 ) -> Iterator[Recording]:
     phases = list(recording.iter_phases())
     n_spikes = sum(
-        int(
-            recording.raster.slice(phase.start_bin, phase.stop_bin).spike_counts().sum()
-        )
+        int(recording.phase_raster(phase.phase).spike_counts().sum())
         for phase in phases
     )
     for turn in range(n_surrogates):
@@ -140,12 +134,13 @@ def _recordings(
         for number, (phase, draw) in enumerate(zip(phases, drawers, strict=True)):
             if phase.start_bin > position:
                 parts.append(recording.raster.slice(position, phase.start_bin))
-            raster, gone = draw(np.random.SeedSequence([seed, turn, number]))
+            raster, n_lost = draw(np.random.SeedSequence([seed, turn, number]))
             parts.append(raster)
-            lost += gone
+            lost += n_lost
             position = phase.stop_bin
         parts.append(recording.raster.slice(position, recording.n_time_bins))
         joined = SpikeRaster.concatenate(parts)
+        name = f"{recording.identifier} {method} {joint} {seed} {turn}"
         yield Recording(
             SpikeRaster(
                 joined.bits,
@@ -164,26 +159,27 @@ def _recordings(
                 "surrogate_number": str(turn),
                 "surrogate_share_lost": f"{lost / max(1, n_spikes):.6g}",
             },
-            str(
-                uuid.uuid5(
-                    uuid.NAMESPACE_OID,
-                    f"{recording.identifier} {method} {joint} {seed} {turn}",
-                )
-            ),
+            str(uuid.uuid5(uuid.NAMESPACE_OID, name)),
             recording.session_start_time,
         )
 
 
 def phase_drawers(
-    recording: Recording, method: str, *, joint: bool, dither: Any
+    recording: Recording, method: str, *, joint: bool, dither: pq.Quantity | None
 ) -> list[Drawer]:
-    """One function per phase that draws surrogates of it; arguments as in `surrogates`,
-    refused as there.
+    """Return a function per phase that draws surrogates of it.
+
+    Parameters
+    ----------
+    recording, method, joint, dither
+        As in `surrogates`.
+
+    Raises
+    ------
+    InputTypeError, InputValueError
+        As in `surrogates`.
     """
-    if method not in METHODS:
-        raise InputValueError(
-            f"unknown method {method!r}; the valid ones are {', '.join(METHODS)}"
-        )
+    one_of(method, METHODS, "method")
     if joint and method not in _JOINT:
         raise InputValueError(
             f"joint applies to {', '.join(_JOINT)}, not to {method}; drop it"
@@ -198,30 +194,24 @@ def phase_drawers(
     drawers: list[Drawer] = []
     for phase in phases_of(recording, "surrogates"):
         raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
-        if method in GRID_METHODS:
-            labels = labels_of(recording, phase) if method == "within_label" else None
-            drawers.append(_grid_drawer(raster, labels, method, joint))
-        else:
+        if method in ELEPHANT_METHODS:
             drawers.append(elephant_drawer(raster, method, by))
+        elif method == "within_label":
+            groups = _exchangeable(labels_of(recording, phase))
+            change = partial(_within_label, groups)
+            drawers.append(partial(_draw_on_grid, change, raster, joint))
+        else:
+            drawers.append(partial(_draw_on_grid, _GRID[method], raster, joint))
     return drawers
 
 
-def _grid_drawer(
-    raster: SpikeRaster, labels: Labels | None, method: str, joint: bool
-) -> Drawer:
-    if labels is not None:
-        groups = _exchangeable(labels)
-
-        def draw_within(seed: np.random.SeedSequence) -> tuple[SpikeRaster, int]:
-            return _within_label(raster, groups, joint, np.random.default_rng(seed)), 0
-
-        return draw_within
-    make = _GRID[method]
-
-    def draw(seed: np.random.SeedSequence) -> tuple[SpikeRaster, int]:
-        return make(raster, joint, np.random.default_rng(seed)), 0
-
-    return draw
+def _draw_on_grid(
+    change: Callable[[SpikeRaster, bool, np.random.Generator], SpikeRaster],
+    raster: SpikeRaster,
+    joint: bool,
+    seed: np.random.SeedSequence,
+) -> tuple[SpikeRaster, int]:
+    return change(raster, joint, np.random.default_rng(seed)), 0
 
 
 def _bin_permutation(
@@ -267,7 +257,7 @@ _GRID: dict[str, Callable[[SpikeRaster, bool, np.random.Generator], SpikeRaster]
     "isi_shuffle": _isi_shuffle,
 }
 GRID_METHODS = (*_GRID, "within_label")
-"""Methods that move spikes from bin to bin and lose none."""
+"""Methods that move spikes from bin to bin, without losing any."""
 METHODS = (*GRID_METHODS, *ELEPHANT_METHODS)
 """All methods."""
 _JOINT = ("bin_permutation", "circular_shift", "within_label")
@@ -275,9 +265,9 @@ _JOINT = ("bin_permutation", "circular_shift", "within_label")
 
 def _blockwise(
     raster: SpikeRaster,
-    change: Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.bool_]],
+    change: Callable[[BoolArray], BoolArray],
 ) -> SpikeRaster:
-    """Change dense rows, some units at a time."""
+    """Change dense rows of a raster, some units at a time."""
     parts = [
         SpikeRaster.from_dense(
             change(block.to_dense()),
@@ -289,38 +279,33 @@ def _blockwise(
     return SpikeRaster.stack(parts) if parts else raster
 
 
-def _exchangeable(labels: Labels) -> list[npt.NDArray[np.int64]]:
-    """Bins of the presentations that may change places: same label, same length; each
-    of shape (n, length).
+def _exchangeable(labels: Labels) -> list[IntArray]:
+    """Return groups of presentations that can be exchanged, as bins.
+
+    The presentations of a group have the same label and the same length; each group has
+    shape (n_presentations, length).
     """
     length = labels.stop_bin - labels.start_bin
-    covered = np.bincount(
-        np.repeat(labels.start_bin - np.cumsum(length) + length, length)
-        + np.arange(length.sum()),
-        minlength=labels.n_time_bins,
-    )
-    if covered.max(initial=0) > 1:
+    if np.bincount(labels.bins()).max(initial=0) > 1:
         raise InputValueError(
             "presentations overlap in time, so they cannot be exchanged; select others"
         )
     groups = []
-    for code, bins in {
-        (int(c), int(n)) for c, n in zip(labels.code, length, strict=True)
-    }:
-        start = labels.start_bin[(labels.code == code) & (length == bins)]
+    for code, n_bins in set(zip(labels.code.tolist(), length.tolist(), strict=True)):
+        start = labels.start_bin[(labels.code == code) & (length == n_bins)]
         if len(start) > 1:
-            groups.append(start[:, None] + np.arange(bins))
+            groups.append(start[:, None] + np.arange(n_bins))
     if not groups:
         raise InputValueError(
-            "no label was presented twice for the same time, so within_label permutes"
-            " nothing; use bin_permutation"
+            "no label was presented twice for the same number of bins, so within_label"
+            " permutes nothing; use bin_permutation"
         )
     return sorted(groups, key=lambda group: int(group[0, 0]))
 
 
 def _within_label(
+    groups: list[IntArray],
     raster: SpikeRaster,
-    groups: list[npt.NDArray[np.int64]],
     joint: bool,
     rng: np.random.Generator,
 ) -> SpikeRaster:
@@ -330,17 +315,15 @@ def _within_label(
             order[bins] = bins[rng.permutation(len(bins))]
         return raster.take(bins=order)
 
-    def change(dense: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    def change(dense: BoolArray) -> BoolArray:
         for bins in groups:
             if bins.shape[1] == 1:
                 dense[:, bins[:, 0]] = rng.permuted(dense[:, bins[:, 0]], axis=1)
             else:
-                order = rng.permuted(
-                    np.tile(np.arange(len(bins)), (len(dense), 1)), axis=1
-                )
-                dense[:, bins] = np.take_along_axis(
-                    dense[:, bins], order[:, :, None], axis=1
-                )
+                # Whole presentations change places, in an order of each unit's own.
+                orders = np.tile(np.arange(len(bins)), (len(dense), 1))
+                order = rng.permuted(orders, axis=1)[:, :, None]
+                dense[:, bins] = np.take_along_axis(dense[:, bins], order, axis=1)
         return dense
 
     return _blockwise(raster, change)

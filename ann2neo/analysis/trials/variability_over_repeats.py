@@ -1,4 +1,4 @@
-"""Repeats: how much a unit's response to one and the same stimulus varies."""
+"""Variability of a unit's responses to repeats of the same stimulus."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REPEAT_STATISTICS: tuple[Statistic, ...] = (
         columns=(
             Column(
                 "mean_count",
-                "Spikes per presentation, stimuli weighing alike.",
+                "Spikes per presentation, mean over stimuli.",
                 "spikes",
             ),
             Column(
@@ -29,14 +29,14 @@ REPEAT_STATISTICS: tuple[Statistic, ...] = (
             ),
             Column(
                 "varying_share",
-                "Share of the stimuli to which the unit did not always respond alike.",
+                "Share of the stimuli whose repeats gave different spike counts.",
             ),
         ),
         validity="stimuli shown twice or more, and at least one spike",
         source="Churchland et al. (2010), Nature Neuroscience 13:369",
     ),
 )
-"""How the response to one stimulus varies."""
+"""The statistics of responses to one stimulus."""
 
 COLUMNS: tuple[Column, ...] = (
     count_column("unit", "Index of the unit in the recording."),
@@ -50,29 +50,30 @@ _BLOCK_BYTES = 1 << 22
 
 
 def variability_over_repeats(recording: Recording) -> pd.DataFrame:
-    """Fano factor over repeats of a stimulus, as neuroscientists usually mean it.
+    """Compute the Fano factor over repeats of a stimulus.
 
-    For each stimulus s shown r_s >= 2 times, let m_s and v_s be mean and variance (r_s
-    - 1 in the denominator) of a unit's spikes per presentation. The Fano factor is
-    sum(v_s) / sum(m_s): one number per unit, in which stimuli without a spike weigh
-    nothing. It is 0 for a deterministic network, however much its rate differs between
-    stimuli; a Poisson process gives 1. With at most one spike a presentation, m_s =
-    p_s, and its expectation is sum(p_s (1 - p_s)) / sum(p_s).
+    This is what neuroscientists usually call the Fano factor. For each stimulus s shown
+    r_s >= 2 times, let m_s and v_s be mean and variance (r_s - 1 in the denominator) of
+    a unit's spikes per presentation. The Fano factor is sum(v_s) / sum(m_s): one number
+    per unit, to which stimuli without a spike contribute nothing. It is 0 for a
+    deterministic network, however much its rate differs between stimuli, and 1 for a
+    Poisson process. With at most one spike per presentation, m_s = p_s, and its
+    expectation is sum(p_s (1 - p_s)) / sum(p_s).
 
     Parameters
     ----------
     recording : Recording
-        With a ``stimulus_id``, and stimuli shown more than once: a recording with
+        A recording with a ``stimulus_id`` and stimuli shown more than once: made with
         ``training=True, n_repeats=k``, or trials of a real session.
 
     Returns
     -------
     pandas.DataFrame
         One row per unit: ``unit``, ``n_stimuli`` and ``n_presentations`` that were
-        used, ``mean_count`` (spikes per presentation, stimuli weighing alike),
+        used, ``mean_count`` (spikes per presentation, mean over stimuli),
         ``fano_factor_over_repeats`` (NaN where the unit never spiked), and
-        ``varying_share``, the share of the stimuli to which the unit did not always
-        respond alike.
+        ``varying_share``, the share of the stimuli whose repeats gave different
+        spike counts.
 
     Raises
     ------
@@ -96,24 +97,25 @@ def variability_over_repeats(recording: Recording) -> pd.DataFrame:
     presentations = recording.presentations
     if "stimulus_id" not in presentations:
         raise InputValueError(
-            "variability over repeats needs to know what was shown: the recording has"
-            " no stimulus_id"
+            "variability over repeats needs to know what was shown, and the recording"
+            " has no stimulus_id; add that column to its presentations"
         )
     _, stimulus, times = np.unique(
         presentations["stimulus_id"].to_numpy(), return_inverse=True, return_counts=True
     )
     repeated = np.flatnonzero(times >= 2)
     if not len(repeated):
-        msg = (
+        raise InputValueError(
             "variability over repeats needs stimuli shown twice or more, and all"
-            f" {len(times)} were shown once"
+            f" {len(times)} were shown once; record with training=True and, say,"
+            " n_repeats=10"
         )
-        raise InputValueError(f"{msg}; record with training=True and n_repeats=10, say")
     order = np.argsort(stimulus, kind="stable")
+    # Presentations in the order of stimuli, so that each stimulus is one stretch.
     firsts = np.concatenate([[0], np.cumsum(times)[:-1]])
     starts = presentations["start_bin"].to_numpy()[order]
     stops = presentations["stop_bin"].to_numpy()[order]
-    rows = []
+    blocks = []
     for _, block in recording.raster.unit_blocks(_BLOCK_BYTES):
         counts = block.cumulative_counts(stops) - block.cumulative_counts(starts)
         total = np.add.reduceat(counts, firsts, axis=1)[:, repeated]
@@ -122,14 +124,13 @@ def variability_over_repeats(recording: Recording) -> pd.DataFrame:
         mean = total / times[repeated]
         with np.errstate(invalid="ignore"):
             fano = variance.sum(axis=1) / mean.sum(axis=1)
-        rows.append(
+        blocks.append(
             np.column_stack([mean.mean(axis=1), fano, (variance > 0).mean(axis=1)])
         )
     table = pd.DataFrame(
-        np.concatenate(rows),
+        np.concatenate(blocks),
         columns=["mean_count", "fano_factor_over_repeats", "varying_share"],
     )
-    table.insert(0, "unit", np.arange(len(table)))
-    table.insert(1, "n_stimuli", len(repeated))
-    table.insert(2, "n_presentations", int(times[repeated].sum()))
-    return table
+    sizes = {"n_stimuli": len(repeated), "n_presentations": int(times[repeated].sum())}
+    table = table.assign(unit=np.arange(len(table)), **sizes)
+    return table[[column.name for column in COLUMNS]]

@@ -1,9 +1,9 @@
 """The augmented Dickey-Fuller test of all units at once, from integer counts.
 
-Every regression of the test lives on one Gram matrix of level, lagged differences and
-the difference to explain. For a train of zeros and ones that matrix is made of
-integers, which lagged counts and the bits at both ends give exactly. One Cholesky
-decomposition then holds the residual sums of all nested regressions.
+Every regression of the test needs one Gram matrix of the level, the lagged differences
+and the difference to explain. For a train of zeros and ones its entries are integers,
+given exactly by lagged counts and the bits at both ends. One Cholesky decomposition
+then holds the residual sums of squares of all nested regressions.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,8 @@ from scipy.linalg import lapack
 from ann2neo.analysis._entry import (
     BY_DESIGN,
     Column,
+    FloatArray,
+    IntArray,
     UnitStatistic,
     Values,
     count_column,
@@ -32,8 +35,8 @@ __all__ = ["ADF", "max_adf_lag"]
 
 _AIC_TIE = 1e-9
 _LEAST_PIVOT = 1e-6
-"""Share of a regressor's variance that must be left after the regressors before it;
-below, integers decide.
+"""Share of a regressor's variance that the regressors before it must leave unexplained;
+with less, integers decide.
 """
 
 _DEPENDENT = (
@@ -41,19 +44,9 @@ _DEPENDENT = (
 )
 _NO_RESIDUAL = "the regression leaves no residual (the past determines every bin)"
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
-
-
-class _Fit(NamedTuple):
-    """Outcome of one unit."""
-
-    statistic: float
-    lag: int
-
 
 def max_adf_lag(n_time_bins: int) -> int:
-    """Largest lag considered, as statsmodels has it for a regression with constant.
+    """Return the largest lag that statsmodels considers for a regression with constant.
 
     Parameters
     ----------
@@ -76,8 +69,7 @@ def max_adf_lag(n_time_bins: int) -> int:
 
 
 def _gram(counts: Counts, units: npt.NDArray[np.intp], lag: int) -> IntArray:
-    """Gram matrix of the regression with `lag` lagged differences, centred and times
-    the number of observations.
+    """Return the centred Gram matrices, times the number of observations.
 
     Returns
     -------
@@ -91,8 +83,8 @@ def _gram(counts: Counts, units: npt.NDArray[np.intp], lag: int) -> IntArray:
     pairs = counts.lag_counts(max_adf_lag(n_time_bins) + 1)[units]
     flat = np.empty((len(units), n_levels * n_levels), np.int64)
     for apart in range(n_levels):
-        # x(t-i) x(t-i-apart) summed over all t, less the pairs that the first and the
-        # last bins would add.
+        # The sum of x(t-i) x(t-i-apart) over the regression's t is the sum over all t,
+        # less the pairs in the first and in the last bins.
         n_pairs = n_levels - apart
         inside = np.repeat(pairs[:, apart : apart + 1], n_pairs, axis=1)
         before = np.cumsum(
@@ -103,6 +95,8 @@ def _gram(counts: Counts, units: npt.NDArray[np.intp], lag: int) -> IntArray:
             tail[:, apart:] & tail[:, : start - apart], axis=1, dtype=np.int64
         )
         inside[:, 1:] -= after
+        # The diagonal at that distance, above and below the main one:
+        #     flat index of (i, i + apart) = apart + i (n_levels + 1)
         flat[:, apart :: n_levels + 1][:, :n_pairs] = inside
         flat[:, apart * n_levels :: n_levels + 1] = inside
     products = flat.reshape(-1, n_levels, n_levels)
@@ -123,30 +117,25 @@ def _gram(counts: Counts, units: npt.NDArray[np.intp], lag: int) -> IntArray:
 
 
 def _residual_sums(gram: IntArray) -> FloatArray | str:
-    """Residual sums of the nested regressions with 0, 1, .. lags, or why there are
-    none.
-    """
-    pivots, last = _decomposed(gram)
-    if pivots is not None:
-        return np.cumsum(np.square(last[1:])[::-1])[::-1][: len(last) - 1]
-    return _exact_residual_sums(gram)
+    """Return the residual sums of squares with 0, 1, .. lags, or why there are none."""
+    last = _last_row(gram)
+    if last is None:
+        return _exact_residual_sums(gram)
+    return np.cumsum(np.square(last[1:])[::-1])[::-1][: len(last) - 1]
 
 
-def _decomposed(gram: IntArray) -> tuple[FloatArray | None, FloatArray]:
-    """Pivots and last row of the Cholesky factor; no pivots where rounding could be
-    felt.
-    """
-    scale = np.diagonal(gram)
+def _last_row(gram: IntArray) -> FloatArray | None:
+    """Return the last row of the Cholesky factor; None where rounding could matter."""
     factor, info = lapack.dpotrf(gram.astype(np.float64).T, lower=1, overwrite_a=1)
-    last = factor[-1]
-    if info:
-        return None, last
     pivots = np.square(np.diagonal(factor))
-    return (pivots if (pivots > _LEAST_PIVOT * scale).all() else None), last
+    if info or not (pivots > _LEAST_PIVOT * np.diagonal(gram)).all():
+        return None
+    last: FloatArray = factor[-1]
+    return last
 
 
 def _exact_residual_sums(gram: IntArray) -> FloatArray | str:
-    """The same from integers alone (fraction-free elimination, Bareiss 1968)."""
+    """Return the same from integers alone (fraction-free elimination, Bareiss 1968)."""
     matrix = gram.astype(object)
     size = len(matrix)
     previous = 1
@@ -175,13 +164,11 @@ def _eliminated(
 
 
 def _tvalue(gram: IntArray, degrees: int) -> float:
-    """T value of the level in the regression whose variables are ordered level, lags,
-    difference.
-    """
+    """Return the t value of the level, from the Gram matrix of one regression."""
     order = [*range(1, len(gram) - 1), 0, len(gram) - 1]
     gram = gram[np.ix_(order, order)]
-    pivots, last = _decomposed(gram)
-    if pivots is not None:
+    last = _last_row(gram)
+    if last is not None:
         return float(last[-2] / math.sqrt(last[-1] ** 2 / degrees))
     matrix, previous = gram.astype(object), 1
     for column in range(len(matrix) - 2):
@@ -192,60 +179,53 @@ def _tvalue(gram: IntArray, degrees: int) -> float:
     return math.copysign(math.sqrt(squared), both)
 
 
-def _smallest_aic(residual_sums: FloatArray, n_observations: int) -> int:
-    criterion = n_observations * np.log(residual_sums) + 2.0 * np.arange(
-        len(residual_sums)
-    )
-    return int(np.argmax(criterion <= criterion.min() + _AIC_TIE))
-
-
-def _fitted(counts: Counts) -> list[_Fit | str]:
-    """Statistic and lag of each unit, or why there is none."""
+# Reasons and values of a block are asked for one after the other.
+@lru_cache(maxsize=1)
+def _fitted(counts: Counts) -> tuple[npt.NDArray[Any], FloatArray, IntArray]:
+    """Return why each unit has no statistic, its statistic, and its lag."""
     n_time_bins = counts.n_time_bins
     largest = max_adf_lag(n_time_bins)
-    constant = reasons(
+    reason = reasons(
         counts,
+        (largest < 0, f"{n_time_bins} time bins; needs {MIN_TIME_BINS}"),
         (counts.n_spikes == 0, "silent"),
         (counts.n_spikes == n_time_bins, "saturated"),
     )
-    outcome: list[_Fit | str] = constant.tolist()
-    if largest < 0:
-        return [f"{n_time_bins} time bins; needs {MIN_TIME_BINS}"] * counts.n_units
-    chosen: dict[int, list[int]] = {}
-    active = np.flatnonzero(constant == "")
+    statistic = np.full(counts.n_units, np.nan)
+    lags = np.full(counts.n_units, -1, np.int64)
+    active = np.flatnonzero(reason == "")
+    if not len(active):
+        return reason, statistic, lags
+    units_of_lag: dict[int, list[int]] = {}
     for unit, gram in zip(active.tolist(), _gram(counts, active, largest), strict=True):
         sums = _residual_sums(gram)
         if isinstance(sums, str):
-            outcome[unit] = sums
+            reason[unit] = sums
         else:
-            chosen.setdefault(
-                _smallest_aic(sums, n_time_bins - largest - 1), []
-            ).append(unit)
-    for lag, units in chosen.items():
+            n_lags = np.arange(len(sums))
+            aic = (n_time_bins - largest - 1) * np.log(sums) + 2.0 * n_lags
+            lag = int(np.argmax(aic <= aic.min() + _AIC_TIE))
+            units_of_lag.setdefault(lag, []).append(unit)
+    # Units of the same lag share one regression with more observations.
+    for lag, units in units_of_lag.items():
         degrees = n_time_bins - lag - 1 - (lag + 2)
-        for unit, gram in zip(units, _gram(counts, np.array(units), lag), strict=True):
-            outcome[unit] = _Fit(_tvalue(gram, degrees), lag)
-    return outcome
-
-
-def _reason(counts: Counts) -> npt.NDArray[Any]:
-    fits = counts.made_once("adf", _fitted)
-    return np.array([fit if isinstance(fit, str) else "" for fit in fits], dtype=object)
+        lags[units] = lag
+        statistic[units] = [
+            _tvalue(gram, degrees) for gram in _gram(counts, np.array(units), lag)
+        ]
+    return reason, statistic, lags
 
 
 def _fast(counts: Counts) -> Values:
     from statsmodels.tsa.adfvalues import mackinnonp
 
-    fits = [
-        fit if isinstance(fit, _Fit) else _Fit(math.nan, -1)
-        for fit in counts.made_once("adf", _fitted)
-    ]
-    lags = np.array([fit.lag for fit in fits], np.int64)
+    _, statistic, lags = _fitted(counts)
+    pvalue = np.full(counts.n_units, np.nan)
+    for unit in np.flatnonzero(lags >= 0):
+        pvalue[unit] = mackinnonp(float(statistic[unit]))
     return {
-        "adf_statistic": np.array([fit.statistic for fit in fits]),
-        "adf_pvalue": np.array(
-            [mackinnonp(fit.statistic) if fit.lag >= 0 else math.nan for fit in fits]
-        ),
+        "adf_statistic": statistic,
+        "adf_pvalue": pvalue,
         "adf_lag": lags,
         "adf_nobs": np.where(lags >= 0, counts.n_time_bins - lags - 1, -1),
     }
@@ -268,7 +248,7 @@ ADF = UnitStatistic(
     columns=(
         Column(
             "adf_statistic",
-            "Augmented Dickey-Fuller statistic (constant, lag by AIC): how firmly a"
+            "Augmented Dickey-Fuller statistic (constant, lag by AIC): how strongly a"
             " train returns to its mean.",
             in_random_order=BY_DESIGN,
         ),
@@ -295,7 +275,7 @@ ADF = UnitStatistic(
         " p-value of MacKinnon (1994), J Bus Econ Stat 12:167;"
         " `statsmodels.tsa.stattools.adfuller`"
     ),
-    reason=_reason,
+    reason=lambda counts: _fitted(counts)[0],
     fast=_fast,
     reference=_reference,
     pvalue="adf_pvalue",

@@ -24,9 +24,7 @@ from ann2neo.recording.tables import Phase
 __all__ = ["ENGINES", "analyze"]
 
 ENGINES = ("fast", "reference")
-"""Ways to compute: all units from the bits, or Elephant, SciPy and statsmodels unit by
-unit.
-"""
+"""Compute all units from the bits, or each with Elephant, SciPy and statsmodels."""
 
 _BLOCK_BYTES = 1 << 21
 _BLOCK_UNITS = 256
@@ -44,15 +42,15 @@ def analyze(
     Parameters
     ----------
     recording : Recording
-        What to analyse. Statistics never run across the edge of a phase; bins in no
-        phase are not seen.
+        What to analyse. Statistics never run across the border of two phases, and bins
+        in no phase are ignored.
     window : int, optional
-        Length of the counting windows, in bins; ``min(100, max(2, N // 10))`` of the
-        phase's N bins if not given.
+        Length of the counting windows, in bins; ``min(100, max(2, N // 10))`` if not
+        given, with N the bins of the phase.
     lags : int, default 10
         Number of lags of the Ljung-Box test.
     engine : {"fast", "reference"}
-        "fast" works on all units from the bits; "reference" calls Elephant, SciPy and
+        "fast" computes all units from the bits; "reference" calls Elephant, SciPy and
         statsmodels unit by unit, with the same results.
     statistics : sequence of str, optional
         Names of statistics (see `STATISTICS`); all if not given.
@@ -60,9 +58,9 @@ def analyze(
     Returns
     -------
     pandas.DataFrame
-        One row per unit and phase: what the row is about, what the recording knows of
-        the unit, then the statistics. Where a statistic is not valid its columns hold
-        NaN (-1 for integers) and ``<statistic>_reason`` says why. `explain` says what a
+        One row per unit and phase: the conditions, what the recording knows about the
+        unit, then the statistics. Where a statistic is not valid, its columns hold NaN
+        (-1 for integers) and ``<statistic>_reason`` says why. `explain` says what a
         column means.
 
     Raises
@@ -78,9 +76,9 @@ def analyze(
 
     Notes
     -----
-    The Fano factor is that of counts in consecutive windows. Neuroscientists also call
-    so the variability over repeats of one stimulus, which is 0 for a deterministic
-    network.
+    The Fano factor is that of counts in consecutive windows. The name is also used for
+    the variability over repeats of one stimulus, which a deterministic network does not
+    have.
 
     Where ``order`` is "random", every test of order is true by construction: it tests
     the shuffle, not the network.
@@ -102,8 +100,8 @@ def analyze(
     chosen = chosen_statistics(statistics)
     lags = whole_number(lags, "lags", noun="lags")
     phases, windows = list(recording.iter_phases()), []
-    # Not in a comprehension, which is a frame of its own up to Python 3.11: the warning
-    # names the caller's line.
+    # Not in a comprehension, which has a frame of its own in Python 3.11: the warning
+    # shall name the caller's line.
     for phase in phases:
         windows.append(window_for(window, phase.n_time_bins))  # noqa: PERF401
     identity = _identity(recording, {column.name for column in unit_columns(chosen)})
@@ -122,16 +120,13 @@ def analyze(
 
 
 def _block_bytes(raster: SpikeRaster) -> int:
-    # Gram matrices grow with the number of units, bits with units and bins: bound both.
-    return max(
-        1, min(_BLOCK_BYTES, _BLOCK_UNITS * raster.nbytes // max(1, raster.n_units))
-    )
+    # Gram matrices grow with the units, bits with units and bins: both are bounded.
+    unit_bytes = raster.nbytes // max(1, raster.n_units)
+    return max(1, min(_BLOCK_BYTES, _BLOCK_UNITS * unit_bytes))
 
 
 def _identity(recording: Recording, taken: set[str]) -> pd.DataFrame:
-    """What the recording knows of its units, without columns in which there is
-    nothing.
-    """
+    """Return the recording's table of units, without columns of missing values."""
     units = recording.units
     names = [
         name
@@ -150,18 +145,21 @@ def _rows(
     statistics: tuple[UnitStatistic, ...],
     first_unit: int,
 ) -> dict[str, npt.NDArray[Any]]:
-    n = counts.n_units
-    columns: dict[str, Any] = {
-        "unit": np.arange(first_unit, first_unit + n),
-        "phase": np.full(n, phase.phase, dtype=object),
-        "order": np.full(n, phase.order, dtype=object),
-        "n_time_bins": np.full(n, counts.n_time_bins),
+    conditions: dict[str, Any] = {
+        "unit": np.arange(first_unit, first_unit + counts.n_units),
+        "phase": np.array(phase.phase, dtype=object),
+        "order": np.array(phase.order, dtype=object),
+        "n_time_bins": counts.n_time_bins,
         "n_spikes": counts.n_spikes,
-        "window": np.full(n, counts.window),
-        "n_windows": np.full(n, counts.n_windows),
-        "lags": np.full(n, counts.lags),
-        "engine": np.full(n, engine, dtype=object),
+        "window": counts.window,
+        "n_windows": counts.n_windows,
+        "lags": counts.lags,
+        "engine": np.array(engine, dtype=object),
         "status": status(counts),
+    }
+    columns = {
+        name: np.broadcast_to(value, counts.n_units)
+        for name, value in conditions.items()
     }
     reasons = {entry: entry.reason(counts) for entry in statistics}
     values_of = _fast_values if engine == "fast" else _reference_values
@@ -178,8 +176,7 @@ def _rows(
 def _fast_values(
     counts: Counts, reasons: dict[UnitStatistic, npt.NDArray[Any]]
 ) -> Values:
-    # Invalid units divide by zero on the way; what comes of it is replaced by the
-    # missing value.
+    # Invalid units divide by zero; the missing value replaces the result.
     with np.errstate(all="ignore"):
         return {
             name: values
@@ -201,8 +198,7 @@ def _reference_values(
             Counts(counts.raster.take(units=[unit]), counts.window, counts.lags)
         )
         with warnings.catch_warnings():
-            # The libraries warn of small samples and of p-values at the edge of their
-            # tables.
+            # The libraries warn of small samples and of p-values beyond their tables.
             warnings.simplefilter("ignore")
             for entry, reason in reasons.items():
                 if not reason[unit]:
@@ -216,17 +212,11 @@ def _joined(
     identity: pd.DataFrame,
     statistics: tuple[UnitStatistic, ...],
 ) -> pd.DataFrame:
-    columns = {
-        column.name: pd.array(
-            (
-                np.concatenate([block[column.name] for block in blocks])
-                if blocks
-                else np.zeros(0, object)
-            ),
-            dtype=column.dtype,
-        )
-        for column in unit_columns(statistics)
-    }
+    columns = {}
+    for column in unit_columns(statistics):
+        # Without units there is no block.
+        values = [block[column.name] for block in blocks] or [np.zeros(0, object)]
+        columns[column.name] = pd.Series(np.concatenate(values), dtype=column.dtype)
     table = pd.DataFrame(columns)
     own = identity.iloc[table["unit"].to_numpy()].reset_index(drop=True)
     return pd.concat([table[["unit"]], own, table.drop(columns="unit")], axis=1)

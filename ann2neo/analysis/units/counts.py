@@ -1,33 +1,28 @@
-"""Counts: all that the fast engine needs of a block of units, each made once and only
-when asked for.
-"""
+"""Counts of a block of units for the fast engine, each computed once and on demand."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from ann2neo.analysis._entry import FloatArray, IntArray
 from ann2neo.raster import SpikeRaster
 from ann2neo.raster.spiketrains import to_spiketrains
 
 __all__ = ["Counts", "Intervals", "Train"]
 
-Made = TypeVar("Made")
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
-
 
 class Intervals(NamedTuple):
-    """Sums over the inter-spike intervals I of each unit, shape (n_units,), intervals
-    in bins.
+    """Sums over the inter-spike intervals of each unit, in bins, shape (n_units,).
 
-    ``drift`` is the largest ``abs(N S_k - k K)`` over k, with S_k the spikes in the
-    first k bins: an integer, so that ties are ties.
+    With I_i the intervals: ``total`` is the sum of I_i, ``squares`` that of I_i^2,
+    ``contrast`` that of ``abs(r_i)`` and ``squared_contrast`` that of r_i^2, with
+    ``r_i = (I_(i+1) - I_i) / (I_(i+1) + I_i)``. ``drift`` is the largest ``abs(N S_k -
+    k K)`` over k, with S_k the spikes in the first k bins: an integer, so that ties are
+    exact.
     """
 
     total: IntArray
@@ -53,14 +48,6 @@ class Counts:
     def __init__(self, raster: SpikeRaster, window: int, lags: int) -> None:
         self.raster, self.window, self.lags = raster, window, lags
         self._lag_counts: IntArray = np.zeros((raster.n_units, 0), np.int64)
-        self._made: dict[str, Any] = {}
-
-    def made_once(self, name: str, make: Callable[[Counts], Made]) -> Made:
-        """What `make` gives for these counts, made at the first call for `name`."""
-        if name not in self._made:
-            self._made[name] = make(self)
-        made: Made = self._made[name]
-        return made
 
     @property
     def n_units(self) -> int:
@@ -109,12 +96,8 @@ class Counts:
     def intervals(self) -> Intervals:
         """Sums over the inter-spike intervals."""
         n = self.n_units
-        total, squares, drift = (
-            np.zeros(n, np.int64),
-            np.zeros(n, np.int64),
-            np.zeros(n, np.int64),
-        )
-        contrast, squared = np.zeros(n), np.zeros(n)
+        total, squares, drift = np.zeros((3, n), np.int64)
+        contrast, squared = np.zeros((2, n))
         n_bins = self.n_time_bins
         rank = np.arange(n_bins + 1, dtype=np.int64) * n_bins
         for unit in range(n):
@@ -122,8 +105,8 @@ class Counts:
             n_spikes = len(bins)
             if not n_spikes:
                 continue
-            # S_k - k p jumps up at a spike and falls between spikes, so its extremes
-            # lie right before and after one.
+            # N S_k - k K jumps up at a spike and falls between spikes, so its extremes
+            # lie right before and right after spikes.
             before = rank[:n_spikes] - bins * n_spikes
             drift[unit] = max(-int(before.min()), int(before.max()) + n_bins - n_spikes)
             steps = np.diff(bins)
@@ -137,12 +120,12 @@ class Counts:
 
 
 class Train:
-    """One unit in one phase, as the reference engine's libraries take it.
+    """One unit in one phase, for the libraries of the reference engine.
 
     Parameters
     ----------
     counts : Counts
-        Counts of this one unit; settings are taken from there.
+        Counts of this one unit, with the settings.
     """
 
     def __init__(self, counts: Counts) -> None:

@@ -1,4 +1,4 @@
-"""How spike counts vary between windows: Fano factor and dispersion."""
+"""Variability of spike counts between windows: Fano factor and dispersion."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ann2neo.analysis._entry import (
     BY_CONSTRUCTION,
     BY_DESIGN,
     Column,
+    FloatArray,
     UnitStatistic,
     Values,
     reasons,
@@ -30,19 +31,18 @@ __all__ = [
     "unbiased_variance",
 ]
 
-FloatArray = npt.NDArray[np.float64]
-
 MIN_CHI_SQUARE = 200
-"""Above this many spikes (and this many empty bins) the chi-square distribution serves;
-below, Monte Carlo.
+"""With more spikes, and more empty bins, p-values are from the chi-square distribution,
+else Monte Carlo.
 """
 
 MIN_WINDOWS = 10
-"""Minimum number of windows for chi-square; with two or three it rejects 6 to 9 % where
-5 % are asked for.
+"""Minimum number of windows for the chi-square distribution; with two or three windows
+it rejects 6 to 9 % at a level of 5 %.
 """
 
 
+@np.errstate(invalid="ignore")
 def unbiased_variance(squares: Any, total: Any, n: Any) -> Any:
     """Return the variance (n - 1 in the denominator) of n counts.
 
@@ -59,10 +59,10 @@ def unbiased_variance(squares: Any, total: Any, n: Any) -> Any:
         Whole numbers are divided once, so that equal counts have a variance of
         exactly 0; NaN for fewer than two counts.
     """
-    with np.errstate(invalid="ignore"):
-        return (n * squares - total * total) / (n * (n - 1))
+    return (n * squares - total * total) / (n * (n - 1))
 
 
+@np.errstate(invalid="ignore")
 def unbiased_fano_values(squares: Any, spikes: Any, n_windows: int) -> FloatArray:
     """Return the unbiased Fano factor of window counts.
 
@@ -78,18 +78,18 @@ def unbiased_fano_values(squares: Any, spikes: Any, n_windows: int) -> FloatArra
     ndarray of float, shape (n_units,)
         Variance (n - 1) over mean; NaN without a spike, and for fewer than two windows.
     """
-    with np.errstate(invalid="ignore"):
-        mean = spikes / n_windows
-        values: FloatArray = unbiased_variance(squares, spikes, n_windows) / mean
+    variance = unbiased_variance(squares, spikes, n_windows)
+    values: FloatArray = variance / (spikes / n_windows)
     return values
 
 
 def _chi_square(squares: Any, spikes: Any, n_windows: int, window: int) -> Any:
-    """X2, the sum over windows of (c - w p')^2 / (w p' (1 - p'))."""
+    """Return X2, the sum over windows of (c - w p')^2 / (w p' (1 - p'))."""
     bins = n_windows * window
     return (n_windows * squares - spikes**2) / (spikes * (bins - spikes)) * bins
 
 
+@np.errstate(all="ignore")
 def dispersion_values(
     squares: Any, spikes: Any, n_windows: int, window: int
 ) -> FloatArray:
@@ -112,9 +112,8 @@ def dispersion_values(
     if min(n_windows, window) < 2:
         return np.full(len(spikes), np.nan)
     bins = n_windows * window
-    with np.errstate(all="ignore"):
-        statistic = _chi_square(squares, spikes, n_windows, window)
-        values: FloatArray = statistic / (n_windows - 1) * (bins - 1) / bins
+    statistic = _chi_square(squares, spikes, n_windows, window)
+    values: FloatArray = statistic / (n_windows - 1) * (bins - 1) / bins
     return values
 
 
@@ -144,10 +143,8 @@ def _fano_fast(counts: Counts) -> Values:
     n = counts.n_windows
     unbiased = unbiased_fano_values(counts.window_squares, counts.windowed_spikes, n)
     shape = (n - 1) / 2
-    lower, upper = (
-        special.gammainc(shape, unbiased * shape),
-        special.gammaincc(shape, unbiased * shape),
-    )
+    lower = special.gammainc(shape, unbiased * shape)
+    upper = special.gammaincc(shape, unbiased * shape)
     expected, unbiased_expected = _fano_expected(
         counts.windowed_spikes, n, counts.window
     )
@@ -207,8 +204,8 @@ FANO = UnitStatistic(
         Column(
             "fano_pvalue",
             "Two-sided p-value against Poisson counts (gamma distribution, Eden and"
-            " Kramer 2010); a train of zeros and ones is no Poisson process and rejects"
-            " by design, so read dispersion_pvalue instead.",
+            " Kramer 2010); a train of zeros and ones is not a Poisson process and"
+            " rejects by design, so read dispersion_pvalue instead.",
             in_random_order=BY_DESIGN,
         ),
     ),
@@ -242,28 +239,26 @@ def _dispersion_reason(counts: Counts) -> npt.NDArray[Any]:
 def _pvalues(
     squares: int, spikes: int, n: int, window: int, statistic: float
 ) -> tuple[float, float, str]:
-    """Two-sided and upper p-value, and which null gave them."""
+    """Return two-sided and upper p-value, and the null distribution they are from."""
     bins = n * window
     rarer = min(spikes, bins - spikes)
-    few_windows = n < MIN_WINDOWS
-    if rarer > MIN_CHI_SQUARE and not few_windows:
-        upper, lower = (
-            float(special.chdtrc(n - 1, statistic)),
-            float(special.chdtr(n - 1, statistic)),
-        )
-        return min(1.0, 2 * min(lower, upper)), upper, "chi-square"
-    null = (
-        few_windows_null(n, window, rarer)
-        if few_windows
-        else window_null(n, window).squares(rarer)
-    )
-    # Empty bins disperse as spikes do, so the rarer of the two is counted.
-    value = (
-        squares if rarer == spikes else n * window**2 - 2 * window * spikes + squares
-    )
-    upper = upper_tail(null, value)
-    lower = (1 + int(np.searchsorted(null, value, side="right"))) / (1 + len(null))
-    return min(1.0, 2 * min(lower, upper)), upper, "Monte Carlo"
+    if rarer > MIN_CHI_SQUARE and n >= MIN_WINDOWS:
+        method = "chi-square"
+        upper = float(special.chdtrc(n - 1, statistic))
+        lower = float(special.chdtr(n - 1, statistic))
+    else:
+        method = "Monte Carlo"
+        if n < MIN_WINDOWS:
+            null = few_windows_null(n, window, rarer)
+        else:
+            null = window_null(n, window).squares(rarer)
+        # Empty bins disperse as spikes do, so the rarer of the two are counted:
+        # sum of (w - c)^2 = n w^2 - 2 w K' + S.
+        if rarer < spikes:
+            squares += n * window**2 - 2 * window * spikes
+        upper = upper_tail(null, squares)
+        lower = (1 + np.searchsorted(null, squares, side="right")) / (1 + len(null))
+    return min(1.0, 2 * float(min(lower, upper))), upper, method
 
 
 def _dispersion_fast(counts: Counts) -> Values:
@@ -271,7 +266,7 @@ def _dispersion_fast(counts: Counts) -> Values:
     spikes, bins = counts.windowed_spikes, n * window
     statistic = _chi_square(counts.window_squares, spikes, n, window)
     valid = (spikes > 0) & (spikes < bins) & (n > 1)
-    two_sided, upper = np.full(counts.n_units, np.nan), np.full(counts.n_units, np.nan)
+    two_sided, upper = np.full((2, counts.n_units), np.nan)
     method = np.full(counts.n_units, "", dtype=object)
     for unit in np.flatnonzero(valid):
         two_sided[unit], upper[unit], method[unit] = _pvalues(
@@ -295,8 +290,7 @@ def _dispersion_reference(train: Train) -> Mapping[str, Any]:
     n, window = train.counts.n_windows, train.window
     counts = np.array([len(part) for part in train.window_spiketrains])
     spikes, bins = int(counts.sum()), n * window
-    # SciPy's statistic has the Poisson variance w p'; ours the binomial one, w p' (1 -
-    # p').
+    # SciPy's statistic has the Poisson variance w p', ours the binomial w p' (1 - p').
     statistic = float(chisquare(counts).statistic) / (1 - spikes / bins)
     two_sided, upper, method = _pvalues(
         int((counts**2).sum()), spikes, n, window, statistic
@@ -334,7 +328,7 @@ DISPERSION = UnitStatistic(
         ),
         text_column(
             "dispersion_method",
-            "Null of the dispersion test: chi-square, or Monte Carlo up to"
+            "Null distribution of the dispersion test: chi-square, or Monte Carlo up to"
             f" {MIN_CHI_SQUARE} spikes or empty bins and below {MIN_WINDOWS} windows.",
         ),
     ),

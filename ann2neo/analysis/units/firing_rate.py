@@ -1,4 +1,4 @@
-"""How often a unit spikes."""
+"""Firing rate and activity of a unit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ann2neo.analysis.units.counts import Counts, Train
 __all__ = ["FIRING_RATE", "MIN_TIME_BINS", "status"]
 
 MIN_TIME_BINS = 4
-"""Fewest bins in which any statistic of order exists: two windows of two bins."""
+"""Minimum number of bins for a statistic of order: two windows of two bins."""
 
 
 def status(counts: Counts) -> npt.NDArray[Any]:
@@ -32,10 +32,6 @@ def status(counts: Counts) -> npt.NDArray[Any]:
         (counts.n_spikes == counts.n_time_bins, "saturated"),
         (True, "active"),
     )
-
-
-def _reason(counts: Counts) -> npt.NDArray[Any]:
-    return reasons(counts, (counts.n_time_bins == 0, "no time bin"))
 
 
 def _fast(counts: Counts) -> Values:
@@ -73,7 +69,7 @@ FIRING_RATE = UnitStatistic(
     null="",
     validity="at least one time bin",
     source="definition; `elephant.statistics.mean_firing_rate`",
-    reason=_reason,
+    reason=lambda counts: reasons(counts, (counts.n_time_bins == 0, "no time bin")),
     fast=_fast,
     reference=_reference,
 )

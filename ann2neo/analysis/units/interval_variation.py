@@ -1,6 +1,4 @@
-"""How inter-spike intervals vary: CV, CV2 and LV, beside what geometric
-intervals give.
-"""
+"""Variability of inter-spike intervals: CV, CV2 and LV, and their expected values."""
 
 from __future__ import annotations
 
@@ -10,16 +8,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ann2neo.analysis._entry import Column, UnitStatistic, Values, reasons
+from ann2neo.analysis._entry import (
+    Column,
+    FloatArray,
+    UnitStatistic,
+    Values,
+    reasons,
+)
 from ann2neo.analysis.units.counts import Counts, Train
 
 __all__ = ["CV2", "CV_ISI", "LV", "cv2_expected", "cv_isi_expected", "lv_expected"]
 
-FloatArray = npt.NDArray[np.float64]
-
 
 def cv_isi_expected(firing_rate: npt.ArrayLike) -> FloatArray:
-    """CV of geometric intervals, ``sqrt(1 - p)``.
+    """Return the CV of geometric intervals, ``sqrt(1 - p)``.
 
     Parameters
     ----------
@@ -34,10 +36,11 @@ def cv_isi_expected(firing_rate: npt.ArrayLike) -> FloatArray:
     return np.sqrt(1.0 - np.asarray(firing_rate, np.float64))
 
 
+@np.errstate(divide="ignore", invalid="ignore")
 def cv2_expected(firing_rate: npt.ArrayLike) -> FloatArray:
-    """CV2 of independent geometric intervals.
+    """Return the CV2 of independent geometric intervals.
 
-    Given the sum s of two intervals the first is uniform on 1 .. s - 1; summing ``2
+    Given the sum s of two intervals, the first is uniform on 1 .. s - 1. Summing ``2
     abs(2 a - s) / s`` over a and s gives ``2 p^2 (q (q + 1) / (1 - q^2)^2 - q / (2 (1 -
     q^2)) + (artanh(q) - q) / (2 q^2))`` with ``q = 1 - p``.
 
@@ -59,16 +62,17 @@ def cv2_expected(firing_rate: npt.ArrayLike) -> FloatArray:
     p = np.asarray(firing_rate, np.float64)
     q = 1.0 - p
     rest = p * (1.0 + q)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        far = (np.arctanh(q) - q) / (2 * q * q)
+    far = (np.arctanh(q) - q) / (2 * q * q)
+    # Near q = 0 the closed form cancels; its series is exact there.
     far = np.where(q < 1e-3, q / 6 + q**3 / 10, far)
-    expected: FloatArray = 2 * p * p * (q * (q + 1) / rest**2 - q / (2 * rest) + far)
-    return expected
+    return 2 * p * p * (q * (q + 1) / rest**2 - q / (2 * rest) + far)
 
 
+@np.errstate(divide="ignore", invalid="ignore")
 def lv_expected(firing_rate: npt.ArrayLike) -> FloatArray:
-    """LV of independent geometric intervals, ``q - p + 2 p^2 (-ln p - q) / q^2`` with
-    ``q = 1 - p``.
+    """Return the LV of independent geometric intervals.
+
+    That is ``q - p + 2 p^2 (-ln p - q) / q^2`` with ``q = 1 - p``.
 
     Parameters
     ----------
@@ -87,12 +91,10 @@ def lv_expected(firing_rate: npt.ArrayLike) -> FloatArray:
     """
     p = np.asarray(firing_rate, np.float64)
     q = 1.0 - p
-    with np.errstate(divide="ignore", invalid="ignore"):
-        far = (-np.log(p) - q) / (q * q)
+    far = (-np.log(p) - q) / (q * q)
     # Near q = 0 the closed form cancels; q - p + p^2 = q^2 there is exact.
     near = q * q + 2 * p * p * (q / 3 + q * q / 4 + q**3 / 5)
-    expected: FloatArray = np.where(q < 1e-3, near, q - p + 2 * p * p * far)
-    return expected
+    return np.where(q < 1e-3, near, q - p + 2 * p * p * far)
 
 
 def _fewer_than(spikes: int) -> Callable[[Counts], npt.NDArray[Any]]:
@@ -115,26 +117,10 @@ def _cv_fast(counts: Counts) -> Values:
     }
 
 
-def _cv2_fast(counts: Counts) -> Values:
-    pairs = counts.n_spikes - 2
-    return {
-        "cv2": 2 * counts.intervals.contrast / pairs,
-        "cv2_expected": cv2_expected(_rate(counts)),
-    }
-
-
-def _lv_fast(counts: Counts) -> Values:
-    pairs = counts.n_spikes - 2
-    return {
-        "lv": 3 * counts.intervals.squared_contrast / pairs,
-        "lv_expected": lv_expected(_rate(counts)),
-    }
-
-
 def _reference_of(
     name: str, expected: Callable[[float], FloatArray], function: str
 ) -> Callable[[Train], Mapping[str, Any]]:
-    """Return the reference engine of a column: Elephant's function of the intervals."""
+    """Return the reference engine of a column, a function of Elephant's."""
 
     def reference(train: Train) -> Mapping[str, Any]:
         from elephant import statistics
@@ -191,7 +177,10 @@ CV2 = UnitStatistic(
     validity="at least three spikes",
     source="Holt et al. (1996), J Neurophysiol 75:1806; `elephant.statistics.cv2`",
     reason=_fewer_than(3),
-    fast=_cv2_fast,
+    fast=lambda counts: {
+        "cv2": 2 * counts.intervals.contrast / (counts.n_spikes - 2),
+        "cv2_expected": cv2_expected(_rate(counts)),
+    },
     reference=_reference_of("cv2", cv2_expected, "cv2"),
 )
 
@@ -215,6 +204,9 @@ LV = UnitStatistic(
         " `elephant.statistics.lv`"
     ),
     reason=_fewer_than(3),
-    fast=_lv_fast,
+    fast=lambda counts: {
+        "lv": 3 * counts.intervals.squared_contrast / (counts.n_spikes - 2),
+        "lv_expected": lv_expected(_rate(counts)),
+    },
     reference=_reference_of("lv", lv_expected, "lv"),
 )

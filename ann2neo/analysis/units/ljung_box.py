@@ -1,4 +1,4 @@
-"""Serial dependence: the Ljung-Box test, with a permutation null for sparse trains."""
+"""Serial dependence: the Ljung-Box test, by permutation where spikes are sparse."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from scipy import special
 from ann2neo.analysis._entry import (
     BY_CONSTRUCTION,
     Column,
+    FloatArray,
     UnitStatistic,
     Values,
     reasons,
@@ -23,29 +24,24 @@ from ann2neo.analysis.units.nulls import ljung_box_null, ljung_box_statistic, up
 __all__ = ["LJUNG_BOX", "MIN_ASYMPTOTIC", "ljung_box_values"]
 
 MIN_ASYMPTOTIC = 500
-"""Minimum number of spikes, and of empty bins, for asymptotic nulls; below it,
-permutations.
+"""Minimum number of spikes, and of empty bins, for asymptotic null distributions; with
+fewer, permutations.
 """
 
 
 def _reason(counts: Counts) -> npt.NDArray[Any]:
-    n_time_bins = counts.n_time_bins
+    n_time_bins, lags = counts.n_time_bins, counts.lags
+    too_short = f"{lags} lags need more than {lags} time bins, got {n_time_bins}"
     return reasons(
         counts,
-        (
-            n_time_bins <= counts.lags,
-            (
-                f"{counts.lags} lags need more than {counts.lags} time bins, got"
-                f" {n_time_bins}"
-            ),
-        ),
+        (n_time_bins <= lags, too_short),
         (counts.n_spikes == 0, "silent"),
         (counts.n_spikes == n_time_bins, "saturated"),
     )
 
 
-def ljung_box_values(counts: Counts) -> npt.NDArray[np.float64]:
-    """Ljung-Box statistics of a block of units, without p-values.
+def ljung_box_values(counts: Counts) -> FloatArray:
+    """Return the Ljung-Box statistics of a block of units, without p-values.
 
     Parameters
     ----------
@@ -120,7 +116,7 @@ LJUNG_BOX = UnitStatistic(
         ),
         text_column(
             "ljung_box_method",
-            "Null of the Ljung-Box test: chi-square, or permutation below"
+            "Null distribution of the Ljung-Box test: chi-square, or permutation below"
             f" {MIN_ASYMPTOTIC} spikes or empty bins.",
         ),
     ),

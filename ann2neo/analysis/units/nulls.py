@@ -1,8 +1,8 @@
 """Null distributions of sparse trains: time bins drawn without replacement.
 
-The spikes of a sample are drawn one after another, so one sweep serves every number of
-spikes up to the largest asked for. Sweeps are seeded by the sizes alone: engines and
-machines agree, and no p-value depends on the other units.
+The spikes of a sample are drawn one after another, so that one sweep gives the
+distribution for every number of spikes up to the largest asked for. Sweeps are seeded
+by the sizes alone: engines and machines agree, and no p-value depends on other units.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from ann2neo.analysis._entry import FloatArray, IntArray
 
 __all__ = [
     "N_DRAWS",
@@ -25,18 +27,15 @@ __all__ = [
 ]
 
 N_DRAWS = 9_999
-"""Draws of a Monte Carlo null."""
+"""Number of draws of a Monte Carlo null distribution."""
 
 _TIE = 1e-9
 _STRIP = 1 << 17
 _BLOCK_BYTES = 1 << 26
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
-
 
 class _Draws:
-    """Cells drawn out of `n_cells` without replacement, for `N_DRAWS` samples at once.
+    """Cells drawn without replacement, for `N_DRAWS` samples at once.
 
     Parameters
     ----------
@@ -56,13 +55,8 @@ class _Draws:
         self._cells: npt.NDArray[Any] = np.empty((16, N_DRAWS), self._type)
 
     def draw(self) -> npt.NDArray[Any]:
-        """Draw the next cell of every sample, one that was not drawn before, shape
-        (N_DRAWS,).
-        """
-        new: npt.NDArray[Any] = self._rng.integers(
-            0, self.n_cells, N_DRAWS, dtype=self._type
-        )
-        again = self._taken(new, np.arange(N_DRAWS))
+        """Draw a cell of every sample that was not drawn before, shape (N_DRAWS,)."""
+        new, again = np.zeros(N_DRAWS, self._type), np.arange(N_DRAWS)
         while len(again):
             new[again] = self._rng.integers(
                 0, self.n_cells, len(again), dtype=self._type
@@ -83,18 +77,23 @@ class _Draws:
         return self._cells[: self.n_drawn]
 
     def _taken(self, new: npt.NDArray[Any], samples: IntArray) -> IntArray:
-        """Those of `samples` whose new cell was drawn before."""
+        """Return those of `samples` whose new cell was drawn before."""
         cells = self.cells if len(samples) == N_DRAWS else self.cells[:, samples]
         taken: IntArray = samples[(cells == new[samples]).any(axis=0)]
         return taken
 
     def neighbours(self, new: npt.NDArray[Any]) -> IntArray:
-        """Cells drawn before at each distance 0 .. reach from a new one, shape (reach +
-        1, N_DRAWS).
+        """Count the cells drawn before at each distance from a new one.
+
+        Returns
+        -------
+        ndarray of int64, shape (reach + 1, N_DRAWS)
+            Cells at distance 0 .. reach.
         """
         counts = np.zeros((self.reach + 1) * N_DRAWS, np.int64)
+        # As unsigned numbers negative distances are huge, so that one comparison finds
+        # both sides: 0 <= x <= 2 reach. In strips that stay in cache.
         unsigned = np.dtype(f"u{self._cells.dtype.itemsize}")
-        # In strips that stay in cache.
         rows = max(1, _STRIP // N_DRAWS)
         for first in range(0, self.n_drawn, rows):
             shifted = self.cells[first : first + rows] - (new - self.reach)
@@ -107,8 +106,7 @@ class _Draws:
 
 
 class _BlockDraws(_Draws):
-    """The same draws, with a byte for every cell of every sample: quicker where that
-    block fits in memory.
+    """The same draws with a byte per cell: faster, where all bytes fit in memory.
 
     A sample's cells start at its offset, with `reach` empty cells on either side::
 
@@ -132,17 +130,14 @@ class _BlockDraws(_Draws):
         return taken
 
     def neighbours(self, new: npt.NDArray[Any]) -> IntArray:
-        around = self._block[
-            (self._offset + new)[:, np.newaxis] + np.arange(-self.reach, self.reach + 1)
-        ]
-        counts: IntArray = (
-            around[:, self.reach :] + around[:, self.reach :: -1]
-        ).T.astype(np.int64)
-        return counts
+        distances = np.arange(-self.reach, self.reach + 1)
+        around = self._block[(self._offset + new)[:, np.newaxis] + distances]
+        counts = around[:, self.reach :] + around[:, self.reach :: -1]
+        return np.asarray(counts.T, np.int64)
 
 
 class WindowNull:
-    """Sums of squared window counts under the multivariate hypergeometric null.
+    """Sums of squared window counts if all placements of the spikes are equally likely.
 
     Parameters
     ----------
@@ -157,12 +152,12 @@ class WindowNull:
         self._sorted: list[IntArray] = [np.zeros(N_DRAWS, np.int64)]
 
     def squares(self, n_spikes: int) -> IntArray:
-        """Sorted sums of squared counts of `n_spikes` spikes, shape (N_DRAWS,)."""
+        """Return sorted sums of squares for `n_spikes` spikes, shape (N_DRAWS,)."""
         while len(self._sorted) <= n_spikes:
             new = self._draws.draw()
-            together = (self._draws.cells // self._window == new // self._window).sum(
-                axis=0
-            )
+            same_window = self._draws.cells // self._window == new // self._window
+            # (c + 1)^2 = c^2 + 2 c + 1
+            together = same_window.sum(axis=0)
             self._squares += 2 * together + 1
             self._draws.keep(new)
             self._sorted.append(np.sort(self._squares))
@@ -171,26 +166,24 @@ class WindowNull:
 
 @lru_cache(maxsize=1024)
 def few_windows_null(n_windows: int, window: int, n_spikes: int) -> IntArray:
-    """Sorted sums of squared counts of any number of spikes in a few windows, shape
-    (N_DRAWS,), drawn at once.
+    """Return sorted sums of squared counts in a few windows, drawn at once.
 
     Parameters
     ----------
     n_windows, window, n_spikes : int
-        Number of windows, their length in bins, and spikes in all of them; they seed
-        the draws.
+        Number of windows, their length in bins, and spikes in all of them; they also
+        seed the draws.
 
     Returns
     -------
     ndarray of int, shape (N_DRAWS,)
-        Draws under the multivariate hypergeometric null.
+        Draws from the multivariate hypergeometric distribution.
     """
     rng = np.random.default_rng(np.random.SeedSequence([n_windows, window, n_spikes]))
     counts = rng.multivariate_hypergeometric(
         [window] * n_windows, n_spikes, N_DRAWS, method="marginals"
     )
-    squares: IntArray = np.sort(np.square(counts).sum(axis=1))
-    return squares
+    return np.sort(np.square(counts).sum(axis=1))
 
 
 class LjungBoxNull:
@@ -201,7 +194,7 @@ class LjungBoxNull:
     n_time_bins, lags : int
         Number of bins and of lags.
     block_bytes : int, optional
-        Memory for a byte per cell; where more would be needed, lists of spikes serve.
+        Largest block with a byte per cell; lists of spikes replace a larger one.
     """
 
     def __init__(
@@ -216,7 +209,7 @@ class LjungBoxNull:
         self._sorted: list[FloatArray] = [np.zeros(N_DRAWS)]
 
     def statistics(self, n_spikes: int) -> FloatArray:
-        """Sorted Ljung-Box statistics of `n_spikes` spikes, shape (N_DRAWS,)."""
+        """Return sorted Ljung-Box statistics of `n_spikes` spikes, shape (N_DRAWS,)."""
         n_time_bins, lags = self._draws.n_cells, self._lags
         lag = np.arange(lags + 1)[:, np.newaxis]
         while len(self._sorted) <= n_spikes:
@@ -235,7 +228,7 @@ class LjungBoxNull:
 def ljung_box_statistic(
     pairs: IntArray, ends: IntArray, n_spikes: IntArray, n_time_bins: int
 ) -> FloatArray:
-    """Ljung-Box statistic from counts.
+    """Return the Ljung-Box statistic of each unit, from counts.
 
     Parameters
     ----------
@@ -256,36 +249,32 @@ def ljung_box_statistic(
     """
     total: FloatArray = np.zeros(len(n_spikes))
     spread = n_spikes * (n_time_bins - n_spikes)
-    # Lag by lag, so that the rounding does not depend on how many units are counted
-    # together.
+    # Lag by lag, so that rounding does not depend on the number of units.
     for lag in range(1, pairs.shape[1]):
-        covariance = n_time_bins * pairs[:, lag] - n_spikes * (
-            2 * n_spikes - ends[:, lag]
-        )
-        correlation = (
-            covariance + n_spikes * n_spikes * ((n_time_bins - lag) / n_time_bins)
-        ) / spread
+        inside = 2 * n_spikes - ends[:, lag]
+        covariance = n_time_bins * pairs[:, lag] - n_spikes * inside
+        covariance = covariance + n_spikes**2 * ((n_time_bins - lag) / n_time_bins)
+        correlation = covariance / spread
         total += correlation * correlation / (n_time_bins - lag)
     return total * (n_time_bins * (n_time_bins + 2.0))
 
 
 def upper_tail(null: npt.NDArray[Any], value: float) -> float:
-    """Monte Carlo p-value ``(1 + draws >= value) / (1 + draws)``; values equal but for
-    rounding are ties.
+    """Return the Monte Carlo p-value ``(1 + draws >= value) / (1 + draws)``.
+
+    `null` is sorted; values that differ only by rounding are ties.
     """
-    reached = value - _TIE * max(1.0, abs(value))
-    return float(
-        (1 + len(null) - np.searchsorted(null, reached, side="left")) / (1 + len(null))
-    )
+    smaller = np.searchsorted(null, value - _TIE * max(1.0, abs(value)), side="left")
+    return float((1 + len(null) - smaller) / (1 + len(null)))
 
 
 @lru_cache(maxsize=16)
 def window_null(n_windows: int, window: int) -> WindowNull:
-    """The null of window counts, made once."""
+    """Return the null distribution of window counts, drawn once."""
     return WindowNull(n_windows, window)
 
 
 @lru_cache(maxsize=4)
 def ljung_box_null(n_time_bins: int, lags: int) -> LjungBoxNull:
-    """The null of the Ljung-Box statistic, made once."""
+    """Return the null distribution of the Ljung-Box statistic, drawn once."""
     return LjungBoxNull(n_time_bins, lags)

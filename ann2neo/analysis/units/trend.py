@@ -1,6 +1,4 @@
-"""Is the firing rate the same throughout? The largest excursion of the cumulative spike
-count.
-"""
+"""A test for a constant firing rate: the largest excursion of the cumulative count."""
 
 from __future__ import annotations
 
@@ -25,11 +23,11 @@ from ann2neo.analysis.units.ljung_box import MIN_ASYMPTOTIC
 __all__ = ["TREND", "excursion_pvalue"]
 
 _SMALLEST = 1e-12
-"""Smallest exact p-value told apart from 0: it is one minus a sum that rounds."""
+"""Smallest exact p-value, which is one minus a sum that rounds."""
 
 
 def excursion_pvalue(n_spikes: int, n_time_bins: int, excursion: int) -> float:
-    """Chance that spikes in random order stray at least that far from a straight line.
+    """Return the probability of an excursion at least that large in random order.
 
     Parameters
     ----------
@@ -41,8 +39,8 @@ def excursion_pvalue(n_spikes: int, n_time_bins: int, excursion: int) -> float:
     Returns
     -------
     float
-        Share of all placements of the spikes whose excursion is at least as large: what
-        drawing permutations would approach, exactly (at least 1e-12). The same as the
+        Share of all placements of the spikes whose excursion is at least as large, the
+        limit of drawing ever more permutations; at least 1e-12. It equals that of the
         exact two-sample Kolmogorov-Smirnov test between bins with and without a spike
         (Hodges 1958, Arkiv för Matematik 3:469).
 
@@ -54,9 +52,10 @@ def excursion_pvalue(n_spikes: int, n_time_bins: int, excursion: int) -> float:
     0.5
     """
     rare, common = sorted((n_spikes, n_time_bins - n_spikes))
-    # A placement is a lattice path of `rare` steps up and `common` steps right; paths
-    # that stay inside the band are counted row by row, each row scaled so that an
-    # unrestricted path would end at 1.
+    # A placement is a lattice path of `rare` steps up and `common` steps right. Paths
+    # that stay inside a band around the diagonal are counted row by row:
+    #     paths(up, right) = paths(up, right - 1) + paths(up - 1, right)
+    # is a cumulative sum, scaled so that all paths together would end at 1.
     first, last = 0, min(common, -(-excursion // rare) - 1)
     paths = np.ones(last - first + 1)
     for up in range(1, rare + 1):
@@ -73,12 +72,11 @@ def excursion_pvalue(n_spikes: int, n_time_bins: int, excursion: int) -> float:
 
 
 def _reason(counts: Counts) -> npt.NDArray[Any]:
-    silent, saturated = counts.n_spikes == 0, counts.n_spikes == counts.n_time_bins
     return reasons(
         counts,
         (counts.n_time_bins == 0, "no time bin"),
-        (silent, "silent"),
-        (saturated, "saturated"),
+        (counts.n_spikes == 0, "silent"),
+        (counts.n_spikes == counts.n_time_bins, "saturated"),
     )
 
 
@@ -130,13 +128,13 @@ TREND = UnitStatistic(
         ),
         Column(
             "trend_pvalue",
-            "p-value of a firing rate that is the same throughout.",
+            "p-value of a constant firing rate.",
             in_random_order=BY_CONSTRUCTION,
         ),
         text_column(
             "trend_method",
-            "Null of the trend test: Kolmogorov, or exact permutation below"
-            f" {MIN_ASYMPTOTIC} spikes or empty bins.",
+            "Null distribution of the trend test: Kolmogorov, or exact permutation"
+            f" below {MIN_ASYMPTOTIC} spikes or empty bins.",
         ),
     ),
     null="the same firing rate throughout",

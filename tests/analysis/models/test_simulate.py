@@ -193,7 +193,7 @@ FIT = fit_processes(make_recording([[1, 0, 0, 1, 1, 0]]))
         (
             lambda: simulate([0.5]),
             InputValueError,
-            "rates say nothing of the length; pass n_time_bins",
+            "rates do not say how many bins to simulate; pass n_time_bins",
         ),
         (
             lambda: simulate([0.5], 0),
@@ -224,8 +224,8 @@ FIT = fit_processes(make_recording([[1, 0, 0, 1, 1, 0]]))
             lambda: simulate(FIT, process="renewal"),
             InputValueError,
             (
-                "unknown process 'renewal'; the valid ones are best, bernoulli,"
-                " poisson, beta_binomial, markov"
+                "process must be one of best, bernoulli, poisson, beta_binomial,"
+                " markov, got 'renewal'"
             ),
         ),
         (

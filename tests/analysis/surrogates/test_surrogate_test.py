@@ -329,7 +329,7 @@ RECORDING = make_recording([[1, 0, 0, 0], [0, 1, 0, 0], [1, 1, 1, 0]])
         (
             lambda: surrogate_test(RECORDING, "fano", method="magic"),
             InputValueError,
-            "unknown method 'magic'; the valid ones are bin_permutation",
+            "method must be one of bin_permutation, .*got 'magic'",
         ),
         (
             lambda: surrogate_test(RECORDING, "fano", method="within_label"),

@@ -296,8 +296,8 @@ NO_LABELS = make_recording([[1, 0, 1]])
             lambda: surrogates(NO_LABELS, "shuffle"),
             InputValueError,
             (
-                "unknown method 'shuffle'; the valid ones are bin_permutation,"
-                " circular_shift, .* shuffle_isis"
+                "method must be one of bin_permutation, circular_shift, .*"
+                " shuffle_isis, got 'shuffle'"
             ),
         ),
         (

@@ -278,7 +278,7 @@ def test_one_presentation_gives_a_table(engine):
         (
             {"statistics": ["fanofactor"]},
             InputValueError,
-            "unknown statistic 'fanofactor'; the valid ones are firing_",
+            "a name in statistics must be one of firing_.*got 'fanofactor'",
         ),
         (
             {"statistics": "fano"},

@@ -1,9 +1,10 @@
-"""Figures and pages: the only place that imports matplotlib (``pip install
-'ann2neo[report]'``).
+"""Figures and pages, which need matplotlib.
+
+Install it with ``pip install 'ann2neo[report]'``.
 
 Every figure is a function of a recording, of a table of units, or of a table of
 networks, and returns Axes: show them with ``ax.figure``, save them with
-``ax.figure.savefig(path)``, or hand in axes of your own.
+``ax.figure.savefig(path)``, or pass axes of your own.
 """
 
 from ann2neo.report.page import render_report, write_report

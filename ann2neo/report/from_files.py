@@ -1,4 +1,4 @@
-"""From NWB files to a page, as the command line does it."""
+"""Reports on NWB files, for the command line."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def report_files(
     Parameters
     ----------
     paths : sequence of Path
-        NWB files, ours or of real sessions. Chapters are called by file names; by paths
-        where names repeat.
+        NWB files, of ann2neo or of real sessions. Chapters are named after the files,
+        or after their paths where names repeat.
     out : Path
         The HTML file to write.
     bin_size_ms : float, optional
@@ -54,7 +54,7 @@ def report_files(
     InputValueError
         If there is no file, or one is given twice.
     OutputExistsError
-        If the page exists already; nothing is read then.
+        If the page exists already; then no file is read.
     """
     if not paths:
         raise InputValueError("a report needs at least one NWB file, got none")

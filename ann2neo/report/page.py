@@ -15,6 +15,7 @@ from ann2neo._files import complete_text, output_path
 from ann2neo.analysis.explain import column_descriptions
 from ann2neo.analysis.networks.compare import SamenessWarning, compare
 from ann2neo.analysis.networks.summarize import summarize
+from ann2neo.analysis.statistics import STATISTICS
 from ann2neo.analysis.units.analyze import analyze
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.recording import Recording, checked_recording
@@ -24,10 +25,10 @@ from ann2neo.report.raster_figures import plot_raster
 from ann2neo.report.rate_figures import plot_fano_factors, plot_firing_rates
 from ann2neo.report.rendering import PageFigure, PageTable, page_table, rendered
 from ann2neo.report.study_figures import plot_place
-from ann2neo.report.style import grouped
+from ann2neo.report.style import Axes, grouped
 from ann2neo.report.svg import inline_svg
 from ann2neo.report.train_figures import plot_autocorrelation, plot_intervals
-from ann2neo.report.words import phase_title, phase_words, recording_facts, test_rows
+from ann2neo.report.words import phase_words, recording_facts, test_rows
 
 __all__ = ["render_report", "write_report"]
 
@@ -80,7 +81,7 @@ def write_report(
     Parameters
     ----------
     recordings : mapping of str to Recording
-        The recordings under the names they shall have in the page.
+        The recordings by the names that the page gives them.
     path : path
         The HTML file to write. It appears under its name when it is complete.
     title : str, optional
@@ -126,7 +127,7 @@ def render_report(
     title: str | None = None,
     study: pd.DataFrame | None = None,
 ) -> str:
-    """As `write_report`, but return the page as text.
+    """Return the page of `write_report` as text.
 
     Examples
     --------
@@ -146,27 +147,19 @@ def render_report(
         unit_tables[name] = units
         networks.append(network.assign(recording=name))
         chapters.append(_chapter(name, f"r{number}", recording, units, network, study))
-    only = next(iter(recordings))
-    shown = [
-        column
-        for column in _UNIT_COLUMNS
-        if any(column in units for units in unit_tables.values())
-    ]
-    known = column_descriptions(pd.concat(list(unit_tables.values())).head(0))
+    heading, overview = f"Recording {next(iter(recordings))}", None
+    if len(recordings) > 1:
+        heading = f"{len(recordings)} recordings"
+        overview = _overview(recordings, unit_tables, pd.concat(networks))
+    all_columns = pd.concat(list(unit_tables.values())).head(0)
+    descriptions = column_descriptions(all_columns)
     return rendered(
-        title
-        or (
-            f"Recording {only}"
-            if len(recordings) == 1
-            else f"{len(recordings)} recordings"
-        ),
+        title or heading,
         chapters,
-        overview=(
-            _overview(recordings, unit_tables, pd.concat(networks))
-            if len(recordings) > 1
-            else None
-        ),
-        glossary=[(name, known[name]) for name in shown if name in known],
+        overview=overview,
+        glossary=[
+            (name, descriptions[name]) for name in _UNIT_COLUMNS if name in descriptions
+        ],
     )
 
 
@@ -181,12 +174,10 @@ def _checked(recordings: Mapping[str, Recording]) -> None:
     for name, recording in recordings.items():
         checked_recording(recording, f"the report of {name!r}")
         if not recording.n_units or not len(recording.phases):
-            msg = (
-                f"{name!r} has {recording.n_units} units and {len(recording.phases)}"
-                " phases, so there is nothing"
-            )
             raise InputValueError(
-                msg + " to report; record or select at least one of each"
+                f"{name!r} has {recording.n_units} units and {len(recording.phases)}"
+                " phases, so there is nothing to report; record or select at least one"
+                " of each"
             )
 
 
@@ -201,14 +192,15 @@ def _chapter(
     parts = []
     for number, phase in enumerate(recording.iter_phases(), start=1):
         of_phase = units[units["phase"] == phase.phase]
-        row = network[network["phase"] == phase.phase].iloc[0].to_dict()
+        first_row = network[network["phase"] == phase.phase].iloc[0]
+        row = {str(name): value for name, value in first_row.items()}
         tests = pd.DataFrame(test_rows(row, phase.order))
         figures = _phase_figures(f"{key}p{number}", recording, phase, of_phase)
         if study is not None:
             figures.append(_place(f"{key}p{number}-place", phase, row, study))
         parts.append(
             {
-                "title": phase_title(phase),
+                "title": f"Phase {phase.phase}",
                 "phase": phase.phase,
                 "words": phase_words(recording, phase, of_phase, row),
                 "tests": page_table(tests, {}) if len(tests) else None,
@@ -230,7 +222,7 @@ def _chapter(
 def _phase_figures(
     key: str, recording: Recording, phase: Phase, units: pd.DataFrame
 ) -> list[PageFigure]:
-    """Every figure that the phase has the data for."""
+    """Draw every figure that the phase has the data for."""
     name, n_units, n_bins = phase.phase, grouped(len(units)), grouped(phase.n_time_bins)
     spikes = units["n_spikes"].to_numpy()
     n_varying = int(((spikes > 0) & (spikes < phase.n_time_bins)).sum())
@@ -238,70 +230,75 @@ def _phase_figures(
     n_labels = _n_labels(recording, name)
     figures = []
 
-    def add(kind: str, heading: str, caption: str, ax: Any) -> None:
-        svg = inline_svg(
-            ax.figure, f"{key}-{kind}", f"{heading}, phase {name}. {caption}"
-        )
+    def add(kind: str, heading: str, ax: Axes, caption: str) -> None:
+        alt = f"{heading}, phase {name}. {caption}"
+        svg = inline_svg(ax.figure, f"{key}-{kind}", alt)
         figures.append(PageFigure(f"{key}-{kind}", heading, caption, svg))
 
-    sort = "label" if n_labels > 1 and phase.order != "stored" else "time"
-    caption = f"All {n_units} units over {n_bins} bins, "
-    caption += "stimuli grouped by label." if sort == "label" else "in time."
-    add("raster", "Raster", caption, plot_raster(recording, phase=name, sort=sort))
+    # A stored order describes the data set, so it is drawn as it is.
+    sort, order = "time", "in time"
+    if n_labels > 1 and phase.order != "stored":
+        sort, order = "label", "stimuli grouped by label"
+    add(
+        "raster",
+        "Raster",
+        plot_raster(recording, phase=name, sort=sort),
+        f"All {n_units} units over {n_bins} bins, {order}.",
+    )
     if phase.n_time_bins > 2 * _FIRST_BINS:
         first = _first_bins(recording, phase)
-        caption = f"The first {grouped(first.n_time_bins)} bins, as they were recorded."
-        add("first", "The first stretch", caption, plot_raster(first, phase=name))
-    rate = units["firing_rate"]
-    caption = (
-        f"{n_units} units: median {rate.median():.3f}, {rate.min():.3f} to"
-        f" {rate.max():.3f} spikes per bin."
-    )
-    add("rates", "Firing rates", caption, plot_firing_rates(units))
-    if n_fano:
-        caption = (
-            f"{grouped(n_fano)} units; dashed, what the rate alone gives when bins come"
-            " in random order."
+        add(
+            "first",
+            "The first stretch",
+            plot_raster(first, phase=name),
+            f"The first {grouped(first.n_time_bins)} bins, as they were recorded.",
         )
-        add("fano", "Fano factor against rate", caption, plot_fano_factors(units))
+    rate = units["firing_rate"]
+    add(
+        "rates",
+        "Firing rates",
+        plot_firing_rates(units),
+        f"{n_units} units: median {rate.median():.3f}, {rate.min():.3f} to"
+        f" {rate.max():.3f} spikes per bin.",
+    )
+    if n_fano:
+        add(
+            "fano",
+            "Fano factor against rate",
+            plot_fano_factors(units),
+            f"{grouped(n_fano)} units; dashed, what the rate alone gives when bins come"
+            " in random order.",
+        )
     if (spikes >= 2).any():
-        caption = "All units pooled, with the distribution that their rates alone give."
         add(
             "intervals",
             "Inter-spike intervals",
-            caption,
             plot_intervals(recording, phase=name),
+            "All units pooled, with the distribution that their rates alone give.",
         )
     lags = min(20, phase.n_time_bins // 5)
     if n_varying and lags:
-        caption = (
-            f"Median and middle 90 % of {grouped(n_varying)} units, up to {lags} bins"
-            " apart."
-        )
         add(
             "autocorrelation",
             "Autocorrelation",
-            caption,
             plot_autocorrelation(recording, lags=lags, phase=name),
+            f"Median and middle 90 % of {grouped(n_varying)} units, up to {lags} bins"
+            " apart.",
         )
     if n_varying > 1:
-        caption = (
-            f"Between {grouped(n_varying)} units that vary: blue for together, orange"
-            " for apart."
-        )
         add(
             "correlations",
             "Correlations",
-            caption,
             plot_correlations(recording, phase=name),
+            f"Between {grouped(n_varying)} units that vary: blue for together, orange"
+            " for apart.",
         )
     if n_labels > 1:
-        caption = f"Firing rate of every unit for each of {n_labels} labels."
         add(
             "selectivity",
             "What units fire for",
-            caption,
             plot_selectivity(recording, phase=name),
+            f"Firing rate of every unit for each of {n_labels} labels.",
         )
     return figures
 
@@ -330,24 +327,20 @@ def _place(
 
 def _first_bins(recording: Recording, phase: Phase) -> Recording:
     part = recording.select(phase=phase.phase)
-    shown = part.presentations
-    short = shown[shown["stop_bin"] <= _FIRST_BINS]
-    covered = (
-        len(short)
-        and (short["stop_bin"] - short["start_bin"]).sum() == short["stop_bin"].max()
-    )
-    if covered:
-        return part.select(presentations=short.index.to_numpy())
+    presentations = part.presentations
+    first = presentations[presentations["stop_bin"] <= _FIRST_BINS]
+    n_covered = (first["stop_bin"] - first["start_bin"]).sum()
+    # Presentations without gaps between them keep their labels.
+    if len(first) and n_covered == first["stop_bin"].max():
+        return part.select(presentations=first.index.to_numpy())
     return Recording.from_raster(part.raster.slice(0, _FIRST_BINS), phase=phase.phase)
 
 
 def _n_labels(recording: Recording, phase: str) -> int:
     table = recording.presentations
-    return (
-        int(table.loc[table["phase"] == phase, "label"].nunique())
-        if "label" in table
-        else 0
-    )
+    if "label" not in table:
+        return 0
+    return int(table.loc[table["phase"] == phase, "label"].nunique())
 
 
 def _overview(
@@ -358,25 +351,17 @@ def _overview(
     tables = []
     for name, units in unit_tables.items():
         several = len(set(units["phase"])) > 1
-        tables.append(
-            units.assign(
-                group=[
-                    f"{name}, {phase}" if several else name for phase in units["phase"]
-                ]
-            )
-        )
+        group = f"{name}, " + units["phase"] if several else name
+        tables.append(units.assign(group=group))
     together = pd.concat(tables, ignore_index=True)
     ax = plot_firing_rates(together, by="group")
-    caption = (
-        f"One raincloud per recording and phase, {together['group'].nunique()} in all."
-    )
-    svg = inline_svg(
-        ax.figure, "overview-rates", f"Firing rates of all recordings. {caption}"
-    )
+    n_groups = together["group"].nunique()
+    caption = f"One raincloud per recording and phase, {n_groups} in all."
+    alt = f"Firing rates of all recordings. {caption}"
+    svg = inline_svg(ax.figure, "overview-rates", alt)
+    columns = [column for column in _NETWORK_COLUMNS if column in networks]
     return {
-        "networks": page_table(
-            networks[[column for column in _NETWORK_COLUMNS if column in networks]], {}
-        ),
+        "networks": page_table(networks[columns], {}),
         "figures": [
             PageFigure("overview-rates", "Firing rates side by side", caption, svg)
         ],
@@ -385,13 +370,11 @@ def _overview(
 
 
 def _comparisons(recordings: Mapping[str, Recording]) -> PageTable | None:
-    """Every pair compared, where recordings have phases to compare; none of more than
-    four recordings.
-    """
+    """Compare every pair; None for many recordings, or without a shared phase."""
     if len(recordings) > _MAX_COMPARED:
         return None
     with warnings.catch_warnings():
-        # What it warns of is said below the table.
+        # The note below the table says what the warning would.
         warnings.simplefilter("ignore", SamenessWarning)
         try:
             table = compare(*recordings.values(), names=list(recordings))
@@ -413,34 +396,20 @@ def _comparisons(recordings: Mapping[str, Recording]) -> PageTable | None:
         " are the same; the equivalence test can. Units of one network depend on each"
         " other: to compare ways of training, compare several networks."
     )
-    return page_table(
-        table[[column for column in columns if column in table]], {}, note
-    )
+    return page_table(table[columns], {}, note)
 
 
 def _unit_table(units: pd.DataFrame) -> PageTable:
     columns = [column for column in _UNIT_COLUMNS if column in units]
-    shown, note = units, ""
+    listed, note = units, ""
     if len(units) > _MAX_UNIT_ROWS:
-        shown = units.iloc[
-            np.unique(np.linspace(0, len(units) - 1, _MAX_UNIT_ROWS).astype(np.int64))
-        ]
-        note = f"{grouped(len(shown))} rows, evenly spaced, of {grouped(len(units))}. "
+        rows = np.linspace(0, len(units) - 1, _MAX_UNIT_ROWS).astype(np.int64)
+        listed = units.iloc[rows]
+        note = f"{grouped(len(listed))} rows, evenly spaced, of {grouped(len(units))}. "
     note += "All columns of all units: ann2neo analyze FILE.nwb."
     reasons = {
-        column: shown[reason].to_list()
-        for column in columns
-        if (reason := _reason_column(column, shown)) is not None
+        column.name: listed[entry.reason_column.name].to_list()
+        for entry in STATISTICS
+        for column in entry.columns
     }
-    return page_table(shown[columns], column_descriptions(units), note, reasons)
-
-
-def _reason_column(column: str, units: pd.DataFrame) -> str | None:
-    stems = [
-        name.removesuffix("_reason") for name in units if str(name).endswith("_reason")
-    ]
-    stem = next(
-        (stem for stem in stems if column == stem or column.startswith(f"{stem}_")),
-        None,
-    )
-    return f"{stem}_reason" if stem else None
+    return page_table(listed[columns], column_descriptions(units), note, reasons)

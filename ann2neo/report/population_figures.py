@@ -1,17 +1,14 @@
-"""Figures of units together: correlations between them, and what they are selective
-for.
-"""
+"""Figures of populations: correlations between units, and their selectivity."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.ticker import MaxNLocator
 from scipy.cluster import hierarchy
 
+from ann2neo.analysis._entry import FloatArray
 from ann2neo.analysis.populations.correlations import correlation_matrix
 from ann2neo.analysis.populations.labels import Labels, labels_of
 from ann2neo.analysis.populations.selectivity import selectivity_index
@@ -24,6 +21,8 @@ from ann2neo.report.style import (
     BLUE,
     CORRELATION,
     VERMILLION,
+    Axes,
+    add_colorbar,
     add_note,
     axes_or_new,
     grouped,
@@ -35,10 +34,9 @@ _MAX_UNITS = 300
 
 
 def plot_correlations(
-    recording: Recording, *, phase: str | None = None, ax: Any | None = None
-) -> Any:
-    """Draw the correlations between units, alike units side by side, with the
-    distribution of all of them.
+    recording: Recording, *, phase: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draw the correlations between units, similar units side by side.
 
     Parameters
     ----------
@@ -63,9 +61,9 @@ def plot_correlations(
 
     Notes
     -----
-    Of a deterministic network these are signal correlations: units that answer to the
-    same stimuli. Units that never vary have none and are left out; of more than 300,
-    300 evenly spaced are drawn.
+    In a deterministic network these are signal correlations: units respond to the same
+    stimuli. Units that never vary have none and are left out; of more than 300 units,
+    300 evenly spaced ones are drawn.
 
     Examples
     --------
@@ -87,18 +85,21 @@ def plot_correlations(
     if len(varies) > _MAX_UNITS:
         chosen = varies[np.linspace(0, len(varies) - 1, _MAX_UNITS).astype(np.int64)]
     matrix = correlation_matrix(Recording.from_raster(raster.take(units=chosen)))
-    distance = np.clip(1 - matrix[np.triu_indices(len(chosen), 1)], 0, None)
-    order = hierarchy.leaves_list(
-        hierarchy.linkage(distance, "average", optimal_ordering=len(chosen) <= 100)
-    )
     pairs = matrix[np.triu_indices(len(chosen), 1)]
+    tree = hierarchy.linkage(
+        np.clip(1 - pairs, 0, None), "average", optimal_ordering=len(chosen) <= 100
+    )
+    order = hierarchy.leaves_list(tree)
+    # Standard deviation of the correlation of two independent units.
     noise = 1 / np.sqrt(raster.n_time_bins - 1)
+    # Colours end at the 99 % quantile, so that few strong pairs do not hide the rest.
     limit = min(1.0, max(float(np.quantile(np.abs(pairs), 0.99)), 3 * noise))
-    shown = matrix[np.ix_(order, order)]
-    np.fill_diagonal(shown, np.nan)
+    ordered = matrix[np.ix_(order, order)]
+    # A unit's correlation with itself says nothing and would dominate the colours.
+    np.fill_diagonal(ordered, np.nan)
     with axes_or_new(ax, 4.6, 3.2, (0.13, 0.24, 0.46, 0.68)) as axes:
         image = axes.imshow(
-            shown,
+            ordered,
             cmap=CORRELATION,
             vmin=-limit,
             vmax=limit,
@@ -108,16 +109,15 @@ def plot_correlations(
         axes.set(xlabel="Unit, alike units side by side", ylabel="Unit")
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-        bar = axes.inset_axes([1.27, 0, 0.05, 1])
-        axes.figure.colorbar(image, cax=bar, ticklocation="left").outline.set_visible(
-            False
-        )
+        bar = axes.inset_axes((1.27, 0, 0.05, 1))
+        scale = axes.figure.colorbar(image, cax=bar, ticklocation="left")
+        scale.outline.set_visible(False)
         bar.tick_params(labelsize=7)
-        beside = axes.inset_axes([1.35, 0, 0.42, 1])
+        beside = axes.inset_axes((1.35, 0, 0.42, 1))
         edges = np.linspace(-limit, limit, 41)
         beside.hist(
             np.clip(pairs, edges[0], edges[-1]),
-            edges,
+            edges.tolist(),
             orientation="horizontal",
             density=True,
             color=BLUE,
@@ -136,23 +136,21 @@ def plot_correlations(
         beside.tick_params(labelsize=7, labelleft=False, left=False)
         beside.spines["left"].set_visible(False)
         beside.xaxis.set_major_locator(MaxNLocator(2))
-        said = f"{grouped(len(chosen))} units"
+        note = f"{grouped(len(chosen))} units"
         if len(chosen) < len(varies):
-            said += f", evenly spaced, of {grouped(len(varies))}"
-        said += "; dashed: pairs of independent units"
-        if len(varies) < raster.n_units:
-            said += (
-                f"; {grouped(raster.n_units - len(varies))} that never vary left out"
-            )
-        add_note(axes, said)
+            note += f", evenly spaced, of {grouped(len(varies))}"
+        note += "; dashed: pairs of independent units"
+        n_constant = raster.n_units - len(varies)
+        if n_constant:
+            note += f"; {grouped(n_constant)} that never vary left out"
+        add_note(axes, note)
     return axes
 
 
 def plot_selectivity(
-    recording: Recording, *, phase: str | None = None, ax: Any | None = None
-) -> Any:
-    """Draw the firing rate of every unit for every label, units with the same favourite
-    side by side.
+    recording: Recording, *, phase: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draw the firing rate of every unit for every label, by preferred label.
 
     Parameters
     ----------
@@ -166,9 +164,9 @@ def plot_selectivity(
     Returns
     -------
     matplotlib.axes.Axes
-        Spikes per bin, units against labels; beside it each unit's selectivity (best -
-        mean of the others) / (best + mean of the others), between 0 and 1, and its
-        median if labels are shuffled: chance alone lifts it above 0.
+        Spikes per bin, units against labels; beside it, each unit's selectivity (best -
+        mean of the others) / (best + mean of the others), between 0 and 1, and the
+        median if labels are shuffled, which chance alone lifts above 0.
 
     Raises
     ------
@@ -185,41 +183,38 @@ def plot_selectivity(
     >>> [text.get_text() for text in ax.get_xticklabels()]
     ['a', 'b']
     """
-    found, raster = only_phase(recording, phase)
-    given = labels_of(recording, found)
+    chosen, raster = only_phase(recording, phase)
+    given = labels_of(recording, chosen)
     if len(given.names) < 2:
-        msg = (
+        raise InputValueError(
             "selectivity needs presentations with two labels or more, this phase has"
-            f" {len(given.names)}"
+            f" {len(given.names)}; record it with labels="
         )
-        raise InputValueError(msg + "; record it with labels=")
     labels = [str(name) for name in given.names]
     rates = _label_rates(raster, given)
     best = rates.argmax(axis=1)
     # A silent unit prefers nothing.
     index = np.nan_to_num(selectivity_index(rates))
-    shuffled = dataclasses.replace(
-        given, code=np.random.default_rng(0).permutation(given.code)
-    )
-    chance = float(
-        np.median(np.nan_to_num(selectivity_index(_label_rates(raster, shuffled))))
-    )
+    code = np.random.default_rng(0).permutation(given.code)
+    by_chance = _label_rates(raster, dataclasses.replace(given, code=code))
+    chance = float(np.median(np.nan_to_num(selectivity_index(by_chance))))
+    # By preferred label, the most selective first; silent units come last.
     order = np.lexsort((-index, best))
     active = raster.spike_counts()[order] > 0
     order = np.concatenate([order[active], order[~active]])
+    # Rows of `size` neighbouring units, rounded up.
     size = -(-raster.n_units // _MAX_UNITS)
     starts = np.arange(0, raster.n_units, size)
-    n_rows = np.diff(np.append(starts, raster.n_units))
-    shown = np.add.reduceat(rates[order], starts, axis=0) / n_rows[:, None]
+    edges = np.append(starts, raster.n_units)
+    mean_rates = np.add.reduceat(rates[order], starts, axis=0) / np.diff(edges)[:, None]
     with axes_or_new(ax, 4.6, 3.4, (0.15, 0.22, 0.5, 0.72)) as axes:
-        edges = np.append(starts, raster.n_units)
         image = axes.pcolormesh(
             np.arange(len(labels) + 1),
             edges,
-            shown,
+            mean_rates,
             cmap=ACTIVITY,
             vmin=0,
-            vmax=max(float(shown.max()), 1e-9),
+            vmax=max(float(mean_rates.max()), 1e-9),
             rasterized=True,
         )
         axes.set(
@@ -231,12 +226,9 @@ def plot_selectivity(
             (np.arange(len(labels)) + 0.5)[::every],
             [text[:10] for text in labels[::every]],
         )
-        axes.tick_params(
-            axis="x",
-            length=0,
-            rotation=45 if max(map(len, labels)) > 3 and len(labels) > 4 else 0,
-        )
-        beside = axes.inset_axes([1.04, 0, 0.2, 1], sharey=axes)
+        crowded = len(labels) > 4 and max(map(len, labels)) > 3
+        axes.tick_params(axis="x", length=0, rotation=45 if crowded else 0)
+        beside = axes.inset_axes((1.04, 0, 0.2, 1), sharey=axes)
         beside.plot(
             index[order],
             np.arange(raster.n_units) + 0.5,
@@ -248,21 +240,17 @@ def plot_selectivity(
         beside.set(xlim=(0, 1))
         beside.set_xlabel("Selectivity", fontsize=7.5)
         beside.axvline(chance, color=VERMILLION, lw=1, ls="--")
-        bar = axes.inset_axes([1.31, 0, 0.04, 1])
-        axes.figure.colorbar(image, cax=bar).outline.set_visible(False)
-        bar.set_ylabel("Firing rate (spikes per bin)", fontsize=7.5)
-        bar.tick_params(labelsize=7)
-        said = (
+        add_colorbar(axes, image, 1.31, "Firing rate (spikes per bin)")
+        note = (
             f"{grouped(raster.n_units)} units; median selectivity"
-            f" {np.median(index):.2f}"
+            f" {np.median(index):.2f}, if labels are shuffled {chance:.2f} (dashed)"
         )
-        said += f", if labels are shuffled {chance:.2f} (dashed)"
         if size > 1:
-            said += f"; each row: mean of {size} units"
-        add_note(axes, said)
+            note += f"; each row: mean of {size} units"
+        add_note(axes, note)
     return axes
 
 
-def _label_rates(raster: SpikeRaster, shown: Labels) -> npt.NDArray[np.float64]:
-    """Firing rate of each unit while each label is shown, shape (n_units, n_labels)."""
-    return np.asarray(raster.joint_counts(shown.raster()) / shown.bins_of_each)
+def _label_rates(raster: SpikeRaster, labels: Labels) -> FloatArray:
+    """Return the rate of each unit during each label, shape (n_units, n_labels)."""
+    return np.asarray(raster.joint_counts(labels.raster()) / labels.bins_of_each)

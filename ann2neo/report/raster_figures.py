@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from ann2neo._checks import one_of
+from ann2neo.analysis._entry import FloatArray, IntArray
 from ann2neo.analysis._phases import one_phase
 from ann2neo.analysis.populations.labels import has_labels, labels_of
 from ann2neo.errors import InputValueError
@@ -27,6 +28,8 @@ from ann2neo.report.style import (
     MUTED,
     STYLE,
     VERMILLION,
+    Axes,
+    add_colorbar,
     add_note,
     axes_or_new,
     grouped,
@@ -35,9 +38,7 @@ from ann2neo.report.style import (
 __all__ = ["only_phase", "plot_observed_and_simulated", "plot_raster"]
 
 _MAX_ROWS, _MAX_COLUMNS = 250, 500
-"""More units or bins than this are averaged into cells: a figure has no more pixels to
-show them.
-"""
+"""More units or bins are averaged into cells, as a figure has no more pixels."""
 _MAX_SORTED_COLUMNS = 120
 _MAX_TICKS = 30_000
 _MAX_VECTOR_TICKS = 2_000
@@ -46,7 +47,7 @@ _BLOCK_BYTES = 1 << 24
 
 
 def only_phase(recording: Recording, phase: str | None) -> tuple[Phase, SpikeRaster]:
-    """Place and raster of the phase asked for, or of the only one there is.
+    """Return the phase asked for, or the only one, and its raster.
 
     Raises
     ------
@@ -55,8 +56,8 @@ def only_phase(recording: Recording, phase: str | None) -> tuple[Phase, SpikeRas
     InputValueError
         If there is no such phase, or several and none was named.
     """
-    found = one_phase(recording, phase, "a figure")
-    return found, recording.raster.slice(found.start_bin, found.stop_bin)
+    chosen = one_phase(recording, phase, "a figure")
+    return chosen, recording.raster.slice(chosen.start_bin, chosen.stop_bin)
 
 
 def plot_raster(
@@ -64,10 +65,9 @@ def plot_raster(
     *,
     phase: str | None = None,
     sort: str = "time",
-    ax: Any | None = None,
-) -> Any:
-    """Draw which unit spiked when, with the labels shown and the rates along both
-    edges.
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the spikes of units in time, with labels, and rates along both edges.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def plot_raster(
     Returns
     -------
     matplotlib.axes.Axes
-        The raster; its marginals are its child axes.
+        The raster; the axes of its marginals are its children.
 
     Raises
     ------
@@ -94,8 +94,8 @@ def plot_raster(
 
     Notes
     -----
-    More than 250 units or 500 bins are averaged into cells, and a line below the figure
-    says so.
+    More than 250 units or 500 bins are averaged into cells, as a note below the figure
+    says.
 
     Examples
     --------
@@ -105,13 +105,16 @@ def plot_raster(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Time (ms)', 'Unit')
     """
-    found, raster = only_phase(recording, phase)
+    chosen, raster = only_phase(recording, phase)
     one_of(sort, ("time", "label"), "sort")
     if not raster.n_units:
-        raise InputValueError(f"nothing to draw: phase {found.phase!r} has no unit")
-    shown = labels_of(recording, found) if has_labels(recording, found) else None
-    labels = None if shown is None else shown.code_of_bins()
-    label_names = [] if shown is None else [str(name) for name in shown.names]
+        raise InputValueError(
+            f"nothing to draw: phase {chosen.phase!r} has no unit; select at least one"
+        )
+    labels, label_names = None, []
+    if has_labels(recording, chosen):
+        given = labels_of(recording, chosen)
+        labels, label_names = given.code_of_bins(), [str(name) for name in given.names]
     scale, unit = _time_scale(raster)
     start = raster.t_start_seconds / raster.sampling_period_seconds * scale
     if sort == "label":
@@ -120,71 +123,68 @@ def plot_raster(
                 "this recording has no labels to sort by; record it with labels=, or"
                 " use sort='time'"
             )
+        # Stable, so that presentations of one label stay in order of time.
         order = np.argsort(labels, kind="stable")
         order = order[labels[order] >= 0]
         labels, scale, start = labels[order], 1.0, 0.0
     n_bins = raster.n_time_bins if sort == "time" else len(order)
     rows = _cell_edges(raster.n_units, _MAX_ROWS)
     columns = _cell_edges(n_bins, _MAX_COLUMNS)
+    # Sorted bins are averaged by joint counts with every column, so that fewer columns
+    # are drawn.
     if sort == "label" and len(columns) - 1 < n_bins:
         columns = _cell_edges(n_bins, _MAX_SORTED_COLUMNS)
         cells = _sorted_cell_rates(raster, rows, columns, order)
     else:
-        raster = raster if sort == "time" else raster.take(bins=order)
+        if sort == "label":
+            raster = raster.take(bins=order)
         cells = _cell_rates(raster, rows, columns)
     unit_rates = raster.spike_counts() / raster.n_time_bins
     aggregated = cells.shape != (raster.n_units, n_bins)
-    said = [f"{grouped(raster.n_units)} units x {grouped(n_bins)} bins"]
+    notes = [f"{grouped(raster.n_units)} units x {grouped(n_bins)} bins"]
     if aggregated:
-        said.append(
-            f"each cell: mean of {_cell_words(rows, 'unit')} x"
-            f" {_cell_words(columns, 'bin')}"
-        )
+        size = f"{_cell_words(rows, 'unit')} x {_cell_words(columns, 'bin')}"
+        notes.append(f"each cell: mean of {size}")
     with axes_or_new(ax, 4.6, 3.9, (0.15, 0.22, 0.55, 0.54)) as axes:
         edges = start + columns * scale
         if aggregated or unit_rates.sum() * raster.n_time_bins > _MAX_TICKS:
-            top_rate = max(float(cells.max()), 1e-9)
             image = axes.pcolormesh(
                 edges,
                 rows,
                 cells,
                 cmap=ACTIVITY,
                 vmin=0,
-                vmax=top_rate,
+                vmax=max(float(cells.max()), 1e-9),
                 rasterized=True,
             )
-            _small_colorbar(
-                axes, image, "Share of cell active" if aggregated else "Spike"
-            )
+            label = "Share of cell active" if aggregated else "Spike"
+            bar = add_colorbar(axes, image, 1.27, label)
+            bar.yaxis.set_major_locator(MaxNLocator(4))
         else:
             _draw_ticks(axes, raster, start, scale)
-        axes.set(xlim=(edges[0], edges[-1]), ylim=(raster.n_units, 0), ylabel="Unit")
-        axes.set_xlabel(
-            f"Time ({unit})" if sort == "time" else "Presentations, grouped by label"
-        )
+        xlabels = {"time": f"Time ({unit})", "label": "Presentations, grouped by label"}
+        axes.set(xlim=(edges[0], edges[-1]), xlabel=xlabels[sort])
+        axes.set(ylim=(raster.n_units, 0), ylabel="Unit")
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.xaxis.set_major_locator(MaxNLocator(5))
         if labels is not None and sort == "label":
             _name_groups(axes, labels, label_names)
         elif labels is not None and not aggregated:
-            said.append(_draw_label_strip(axes, labels, label_names, edges))
-        weights = np.diff(rows)[:, None]
-        top = axes.inset_axes([0, 1.1, 1, 0.17], sharex=axes)
-        top.stairs(
-            (cells * weights).sum(axis=0) / raster.n_units, edges, color=BLUE, lw=0.8
-        )
+            notes.append(_draw_label_strip(axes, labels, label_names, edges))
+        top = axes.inset_axes((0, 1.1, 1, 0.17), sharex=axes)
+        share_active = (cells * np.diff(rows)[:, None]).sum(axis=0) / raster.n_units
+        top.stairs(share_active, edges, color=BLUE, lw=0.8)
         top.tick_params(labelbottom=False, bottom=False, labelsize=7)
         top.set_title("Share of units active", fontsize=7.5, fontweight="normal", pad=2)
         top.set_ylim(0, None)
         top.yaxis.set_major_locator(MaxNLocator(2))
-        side = axes.inset_axes([1.03, 0, 0.17, 1], sharey=axes)
-        marker = "." if raster.n_units <= 100 else ""
+        side = axes.inset_axes((1.03, 0, 0.17, 1), sharey=axes)
         side.plot(
             unit_rates,
             np.arange(raster.n_units) + 0.5,
             color=BLUE,
             lw=0.8,
-            marker=marker,
+            marker="." if raster.n_units <= 100 else "",
             ms=3,
             rasterized=True,
         )
@@ -193,101 +193,75 @@ def plot_raster(
         side.set_xlim(0, None)
         side.xaxis.set_major_locator(MaxNLocator(2, prune="lower"))
         side.xaxis.set_major_formatter("{x:g}")
-        add_note(axes, "; ".join(said))
+        add_note(axes, "; ".join(notes))
     return axes
 
 
 def _time_scale(raster: SpikeRaster) -> tuple[float, str]:
-    """Length of a bin in the unit that suits the recording, and that unit."""
+    """Return the length of a bin in seconds or milliseconds, and that unit."""
     period = raster.sampling_period_seconds
     return (period, "s") if period * raster.n_time_bins > 10 else (period * 1000, "ms")
 
 
-def _cell_edges(length: int, most: int) -> npt.NDArray[np.int64]:
-    """Edges of equal cells, at most `most`; the last may be shorter."""
+def _cell_edges(length: int, most: int) -> IntArray:
+    """Return the edges of at most `most` equal cells; the last may be shorter."""
     return np.append(np.arange(0, length, -(-length // most)), length)
 
 
-def _cell_words(edges: npt.NDArray[np.int64], noun: str) -> str:
+def _cell_words(edges: IntArray, noun: str) -> str:
     size = int(edges[1] - edges[0])
-    return f"{grouped(size)} {noun}{'s' * (size != 1)}"
+    return f"1 {noun}" if size == 1 else f"{grouped(size)} {noun}s"
 
 
-def _cell_rates(
-    raster: SpikeRaster, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
-    """Share of active unit-bins in each cell, shape (n_rows, n_columns)."""
+def _cell_rates(raster: SpikeRaster, rows: IntArray, columns: IntArray) -> FloatArray:
+    """Return the share of active unit-bins in each cell, shape (n_rows, n_columns)."""
     cells = np.zeros((len(rows) - 1, len(columns) - 1))
     for units, block in raster.unit_blocks(_BLOCK_BYTES):
         counts = np.diff(block.cumulative_counts(columns), axis=1)
-        row = (
-            np.searchsorted(rows, np.arange(units.start, units.stop), side="right") - 1
-        )
+        index = np.arange(units.start, units.stop)
+        row = np.searchsorted(rows, index, side="right") - 1
+        # First unit of each row in this block; a row may run on into the next block.
         first = np.flatnonzero(np.diff(row, prepend=-1))
         cells[row[first]] += np.add.reduceat(counts, first, axis=0)
-    return _per_cell(cells, rows, columns)
+    return cells / _cell_sizes(rows, columns)
 
 
 def _sorted_cell_rates(
     raster: SpikeRaster,
-    rows: npt.NDArray[np.int64],
-    columns: npt.NDArray[np.int64],
-    order: npt.NDArray[np.int64],
-) -> npt.NDArray[np.float64]:
-    """As `_cell_rates`, of the bins in another order, without unpacking a
-    single one.
-    """
-    chosen = [order[first:last] for first, last in itertools.pairwise(columns)]
-    counts = raster.joint_counts(
-        SpikeRaster.from_spike_bins(chosen, raster.n_time_bins)
-    )
-    cells: npt.NDArray[np.float64] = np.add.reduceat(counts, rows[:-1], axis=0)
-    return _per_cell(cells, rows, columns)
+    rows: IntArray,
+    columns: IntArray,
+    order: IntArray,
+) -> FloatArray:
+    """Return the same for bins in another order, without unpacking their bits."""
+    bins = [order[first:last] for first, last in itertools.pairwise(columns)]
+    # Each column of cells as a train that spikes in its bins: joint counts are sums.
+    trains = SpikeRaster.from_spike_bins(bins, raster.n_time_bins)
+    counts = np.add.reduceat(raster.joint_counts(trains), rows[:-1], axis=0)
+    return np.asarray(counts / _cell_sizes(rows, columns))
 
 
-def _per_cell(
-    counts: npt.NDArray[np.float64],
-    rows: npt.NDArray[np.int64],
-    columns: npt.NDArray[np.int64],
-) -> npt.NDArray[np.float64]:
-    rates: npt.NDArray[np.float64] = counts / (
-        np.diff(rows)[:, None] * np.diff(columns)[None, :]
-    )
-    return rates
+def _cell_sizes(rows: IntArray, columns: IntArray) -> IntArray:
+    return np.diff(rows)[:, None] * np.diff(columns)
 
 
-def _draw_ticks(axes: Any, raster: SpikeRaster, start: float, scale: float) -> None:
+def _draw_ticks(axes: Axes, raster: SpikeRaster, start: float, scale: float) -> None:
     unit, time_bin = np.nonzero(raster.to_dense())
     x = start + (time_bin + 0.5) * scale
     lines: Any = np.stack(
         [np.column_stack([x, unit + 0.1]), np.column_stack([x, unit + 0.9])], axis=1
     )
-    width = float(np.clip(300 / max(raster.n_time_bins, 1), 0.5, 2.0))
-    axes.add_collection(
-        LineCollection(
-            lines,
-            colors=BLUE,
-            linewidths=width,
-            rasterized=len(lines) > _MAX_VECTOR_TICKS,
-            label="spikes",
-        )
+    ticks = LineCollection(
+        lines,
+        colors=BLUE,
+        linewidths=float(np.clip(300 / max(raster.n_time_bins, 1), 0.5, 2.0)),
+        rasterized=len(lines) > _MAX_VECTOR_TICKS,
+        label="spikes",
     )
+    axes.add_collection(ticks)
 
 
-def _small_colorbar(axes: Any, image: Any, label: str) -> None:
-    bar = axes.inset_axes([1.27, 0, 0.035, 1])
-    axes.figure.colorbar(image, cax=bar).outline.set_visible(False)
-    bar.set_ylabel(label, fontsize=7.5)
-    bar.tick_params(labelsize=7)
-    bar.yaxis.set_major_locator(MaxNLocator(4))
-
-
-def _name_groups(
-    axes: Any, labels: npt.NDArray[np.int64], names: Sequence[str]
-) -> None:
-    """Write each label below its stretch of bins, and part the stretches with thin
-    lines.
-    """
+def _name_groups(axes: Axes, labels: IntArray, names: Sequence[str]) -> None:
+    """Write each label below its stretch of bins, and draw lines between stretches."""
     starts = np.flatnonzero(np.diff(labels, prepend=-1))
     stops = np.append(starts[1:], len(labels))
     every = -(-len(starts) // _MAX_LABELS)
@@ -301,26 +275,25 @@ def _name_groups(
 
 
 def _draw_label_strip(
-    axes: Any,
-    labels: npt.NDArray[np.int64],
+    axes: Axes,
+    labels: IntArray,
     names: Sequence[str],
     edges: npt.NDArray[Any],
 ) -> str:
-    """Colour each bin by its label, above the raster; written out where there
-    is room.
-    """
-    strip = axes.inset_axes([0, 1.015, 1, 0.05], sharex=axes)
-    shown = np.ma.masked_less(labels, 0)[None, :]
+    """Colour each bin by its label above the raster, with names where they fit."""
+    strip = axes.inset_axes((0, 1.015, 1, 0.05), sharex=axes)
     strip.pcolormesh(
         edges,
         [0, 1],
-        shown,
+        # Bins without a label stay empty.
+        np.ma.masked_less(labels, 0)[None, :],
         cmap="cividis",
         vmin=0,
         vmax=max(len(names) - 1, 1),
         rasterized=True,
     )
     strip.set_axis_off()
+    # First bin of each run of equal labels; -2 differs from every label and from none.
     runs = np.flatnonzero(np.diff(labels, prepend=-2))
     if len(runs) <= _MAX_LABELS:
         for first, last in zip(runs, np.append(runs[1:], len(labels)), strict=True):
@@ -344,17 +317,16 @@ def plot_observed_and_simulated(
     simulated: Recording,
     *,
     phase: str | None = None,
-    axes: Sequence[Any] | None = None,
+    axes: Sequence[Axes] | None = None,
 ) -> npt.NDArray[Any]:
-    """Draw observed spike trains beside simulated ones, and how far the units of each
-    have come.
+    """Draw observed beside simulated spike trains, and the spikes so far of each.
 
     Parameters
     ----------
     observed : Recording
-        What a network or a brain did.
+        Spikes of a network or a brain.
     simulated : Recording
-        What a model of it does: as many units, at least as many bins.
+        Spikes of a model of it: as many units, at least as many bins.
     phase : str, optional
         Phase of `observed` to draw; may be left out where there is only one.
     axes : sequence of three matplotlib.axes.Axes, optional
@@ -374,9 +346,9 @@ def plot_observed_and_simulated(
 
     Notes
     -----
-    The grey band is where 95 % of the units would be if all had the mean rate: a
-    network whose units differ in rate leaves it, a simulation of every unit by its own
-    rate leaves it too. Drawn are the first 40 units and 200 bins.
+    The grey band is where 95 % of the units would be if all had the mean rate. Units
+    leave it where they differ in rate, and so do simulations of every unit with its own
+    rate. The trains drawn are those of the first 40 units in the first 200 bins.
 
     Examples
     --------
@@ -392,24 +364,21 @@ def plot_observed_and_simulated(
     _, left = only_phase(observed, phase)
     _, right = only_phase(simulated, None)
     if left.n_units != right.n_units or right.n_time_bins < left.n_time_bins:
-        msg = (
+        raise InputValueError(
             "observed and simulated must have the same units and time bins, got"
-            f" {left.shape} and {right.shape}"
+            f" {left.shape} and {right.shape}; simulate as many"
         )
-        raise InputValueError(msg + "; simulate as many")
     right = right.slice(0, left.n_time_bins)
     with mpl.rc_context({} if axes is not None else dict(STYLE)):
         if axes is None:
-            panels: Any = Figure(
-                figsize=(4.6, 4.4), layout="constrained"
-            ).subplot_mosaic([["a", "b"], ["c", "c"]])
+            figure = Figure(figsize=(4.6, 4.4), layout="constrained")
+            panels: dict[str, Axes] = figure.subplot_mosaic([["a", "b"], ["c", "c"]])
             axes = [panels[key] for key in "abc"]
         for panel, raster, title in zip(
             axes, (left, right), ("Observed", "Simulated"), strict=False
         ):
-            part = raster.take(units=np.arange(min(40, raster.n_units))).slice(
-                0, min(200, raster.n_time_bins)
-            )
+            part = raster.slice(0, min(200, raster.n_time_bins))
+            part = part.take(units=np.arange(min(40, raster.n_units)))
             _draw_ticks(panel, part, 0.5, 1.0)
             panel.set(
                 xlim=(0.5, part.n_time_bins + 0.5),
@@ -425,10 +394,10 @@ def plot_observed_and_simulated(
     return np.array(axes, dtype=object)
 
 
-def _draw_progress(axes: Any, observed: SpikeRaster, simulated: SpikeRaster) -> None:
+def _draw_progress(axes: Axes, observed: SpikeRaster, simulated: SpikeRaster) -> None:
     bins = np.unique(np.linspace(0, observed.n_time_bins, 200).astype(np.int64))
     rate = observed.spike_counts().mean() / max(observed.n_time_bins, 1)
-    low, high = stats.binom.ppf([[0.025], [0.975]], bins[1:], rate)
+    low, high = (stats.binom.ppf(level, bins[1:], rate) for level in (0.025, 0.975))
     axes.fill_between(
         bins[1:],
         low,

@@ -1,23 +1,21 @@
-"""Figures of firing rates: rainclouds per group, and the Fano factor against the rate
-it follows from.
-"""
+"""Figures of firing rates, as rainclouds, and of Fano factors against rates."""
 
 from __future__ import annotations
 
 import textwrap
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from ann2neo.analysis._entry import FloatArray
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.report.style import (
     BLUE,
     INK,
     MUTED,
     VERMILLION,
+    Axes,
     add_note,
     axes_or_new,
     group_styles,
@@ -35,16 +33,15 @@ def plot_firing_rates(
     by: str = "phase",
     *,
     column: str = "firing_rate",
-    ax: Any | None = None,
-) -> Any:
-    """Draw how a number differs between units, one raincloud per group: density,
-    quartiles, single units.
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the distribution of a number over units, one raincloud per group.
 
     Parameters
     ----------
     units : pandas.DataFrame
-        One row per unit, as `analyze` gives it; tables of several recordings set one
-        below another.
+        One row per unit, as `analyze` returns it; tables of several recordings can be
+        concatenated.
     by : str, default "phase"
         Column that names the groups, such as ``phase``, ``layer`` or ``condition``.
     column : str, default "firing_rate"
@@ -55,7 +52,7 @@ def plot_firing_rates(
     Returns
     -------
     matplotlib.axes.Axes
-        One raincloud a group, the first on top.
+        One raincloud per group, the first on top: density, quartiles, single units.
 
     Raises
     ------
@@ -80,12 +77,11 @@ def plot_firing_rates(
     ['train (3 units)', 'test (3 units)']
     """
     checked_table(units, [by, column])
+    finite = units[np.isfinite(units[column].to_numpy(float))]
     groups = {
         str(name): part[column].to_numpy(float)
-        for name, part in units.groupby(by, sort=False)
+        for name, part in finite.groupby(by, sort=False)
     }
-    groups = {name: values[np.isfinite(values)] for name, values in groups.items()}
-    groups = {name: values for name, values in groups.items() if len(values)}
     if not groups:
         raise InputValueError(
             f"nothing to draw: column {column!r} holds no finite number"
@@ -102,7 +98,12 @@ def plot_firing_rates(
                 axes, position, values, colour, (0.0, 1.0) if is_rate else None
             )
         labels = [
-            _wrapped(f"{name} ({grouped(len(values))} units)")
+            textwrap.fill(
+                f"{name} ({grouped(len(values))} units)",
+                22,
+                max_lines=3,
+                placeholder="...",
+            )
             for name, values in groups.items()
         ]
         axes.set_yticks(range(len(groups)), labels)
@@ -113,21 +114,17 @@ def plot_firing_rates(
         axes.grid(visible=True, axis="x")
         if is_rate:
             axes.set_xlim(-0.02 * axes.get_xlim()[1], None)
-        said = "box: quartiles and median"
+        note = "box: quartiles and median"
         if max(map(len, groups.values())) > _MAX_DROPS:
-            said += f"; dots: {_MAX_DROPS} units of each group, at even ranks"
-        add_note(axes, said)
+            note += f"; dots: {_MAX_DROPS} units of each group, at even ranks"
+        add_note(axes, note)
     return axes
 
 
-def _wrapped(name: str) -> str:
-    return textwrap.fill(name, 22, max_lines=3, placeholder="...")
-
-
 def _draw_raincloud(
-    axes: Any,
+    axes: Axes,
     position: int,
-    values: npt.NDArray[np.float64],
+    values: FloatArray,
     colour: str,
     limits: tuple[float, float] | None,
 ) -> None:
@@ -140,10 +137,11 @@ def _draw_raincloud(
         grid = np.linspace(low, high, 256)
         density = stats.gaussian_kde(ordered)(grid)
         cloud = 0.42 * density / density.max()
-        shown = cloud > 2e-3
+        # Tails that would be thinner than a line are left out.
+        visible = cloud > 2e-3
         axes.fill_between(
-            grid[shown],
-            position - 0.1 - cloud[shown],
+            grid[visible],
+            position - 0.1 - cloud[visible],
             position - 0.1,
             color=colour,
             alpha=0.55,
@@ -161,7 +159,7 @@ def _draw_raincloud(
     axes.plot([median], [position], marker="|", color=INK, ms=9, mew=1.8)
     if len(ordered) > _MAX_DROPS:
         ordered = ordered[np.linspace(0, len(ordered) - 1, _MAX_DROPS).astype(int)]
-    # Van der Corput's sequence: even spacing that needs no randomness.
+    # Van der Corput's sequence (bits of i in reverse): even spacing without randomness.
     jitter = np.array([int(f"{i:010b}"[::-1], 2) / 1024 for i in range(len(ordered))])
     axes.scatter(
         ordered,
@@ -175,10 +173,9 @@ def _draw_raincloud(
 
 
 def plot_fano_factors(
-    units: pd.DataFrame, *, unbiased: bool = True, ax: Any | None = None
-) -> Any:
-    """Draw the Fano factor of every unit against its firing rate, with the line it
-    follows when the order is random.
+    units: pd.DataFrame, *, unbiased: bool = True, ax: Axes | None = None
+) -> Axes:
+    """Draw Fano factors against firing rates, and the line of a random order.
 
     Parameters
     ----------
@@ -194,7 +191,7 @@ def plot_fano_factors(
     Returns
     -------
     matplotlib.axes.Axes
-        One point a unit; hexagons where there are more than 3 000.
+        One point per unit; hexagons where there are more than 3 000.
 
     Raises
     ------
@@ -229,7 +226,8 @@ def plot_fano_factors(
         line = np.linspace(0, 1, 101)
         n_windows = int(valid["n_windows"].median()) if len(valid) else 0
         if n_windows > 1:
-            low, high = stats.chi2.ppf([0.025, 0.975], n_windows - 1) / (n_windows - 1)
+            degrees = n_windows - 1
+            low, high = (stats.chi2.ppf(q, degrees) / degrees for q in (0.025, 0.975))
             axes.fill_between(
                 line,
                 low * (1 - line),
@@ -248,7 +246,7 @@ def plot_fano_factors(
             label="1 \u2212 rate: bins in random order",
         )
         axes.axhline(1, color=MUTED, lw=0.8, ls=":", label="Poisson process")
-        said = f"{grouped(len(valid))} units, {grouped(n_windows)} windows each"
+        note = f"{grouped(len(valid))} units, {grouped(n_windows)} windows each"
         if len(valid) > _MAX_POINTS:
             axes.hexbin(
                 rate,
@@ -261,25 +259,24 @@ def plot_fano_factors(
                 rasterized=True,
                 zorder=3,
             )
-            said += "; darker hexagons hold more units (log scale)"
+            note += "; darker hexagons hold more units (log scale)"
         else:
             axes.scatter(
                 rate, fano, s=12, color=BLUE, alpha=0.7, lw=0, zorder=3, label="unit"
             )
         if len(valid) < len(units):
-            said += (
-                f"; {grouped(len(units) - len(valid))} without a Fano factor not drawn"
-            )
+            n_missing = grouped(len(units) - len(valid))
+            note += f"; {n_missing} without a Fano factor not drawn"
         top = max(1.15, float(fano.max(initial=0)) * 1.05)
         axes.set(xlim=(0, 1), ylim=(0, top), xlabel="Firing rate (spikes per bin)")
         axes.set_ylabel("Fano factor (unbiased)" if unbiased else "Fano factor")
         axes.legend(loc="lower left")
-        add_note(axes, said)
+        add_note(axes, note)
     return axes
 
 
 def checked_table(table: pd.DataFrame, columns: list[str], name: str = "units") -> None:
-    """Raise unless `table` is one and has the columns."""
+    """Raise unless `table` is a DataFrame with these columns."""
     if not isinstance(table, pd.DataFrame):
         hint = ", as analyze() gives it" if name == "units" else ""
         raise InputTypeError(

@@ -1,6 +1,4 @@
-"""Tables, figures and chapters as HTML: the template, what it needs, and numbers as
-readers want them.
-"""
+"""Tables, figures and chapters as HTML, with numbers rounded for readers."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ __all__ = ["PageFigure", "PageTable", "page_table", "rendered"]
 
 
 class PageColumn(NamedTuple):
-    """Head of a column: its name, whether it holds numbers, and what it means."""
+    """Head of a column: its name, whether it holds numbers, and its description."""
 
     name: str
     numeric: bool
@@ -27,7 +25,7 @@ class PageColumn(NamedTuple):
 
 
 class PageCell(NamedTuple):
-    """A cell: what is read, the number to sort by, and why it is missing."""
+    """A cell: its text, the number to sort by, and why the value is missing."""
 
     text: str
     value: str | None
@@ -57,22 +55,25 @@ def page_table(
     note: str = "",
     reasons: Mapping[str, Sequence[str]] | None = None,
 ) -> PageTable:
-    """Turn a table into one of the page's; `words` describe columns, `reasons` say why
-    cells are missing.
+    """Turn a table into one for the page.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The table.
+    words : mapping of str to str
+        Descriptions of columns.
+    note : str
+        What to write below it.
+    reasons : mapping of str to sequence of str, optional
+        For columns with missing values, why the value of each row is missing.
     """
-    columns = [
-        PageColumn(str(name), table[name].dtype.kind in "iuf", words.get(name, ""))
-        for name in table
-    ]
-    cells = []
-    for name in table:
-        why = (reasons or {}).get(name, [""] * len(table))
-        cells.append(
-            [
-                _cell(value, reason)
-                for value, reason in zip(table[name].to_list(), why, strict=True)
-            ]
-        )
+    columns, cells = [], []
+    for name, values in table.items():
+        key = str(name)
+        columns.append(PageColumn(key, values.dtype.kind in "iuf", words.get(key, "")))
+        why = (reasons or {}).get(key, [""] * len(table))
+        cells.append(list(map(_cell, values.to_list(), why)))
     return PageTable(columns, [list(row) for row in zip(*cells, strict=True)], note)
 
 
@@ -83,14 +84,10 @@ def _cell(value: Any, reason: str) -> PageCell:
         return PageCell("\u2013", "nan", reason)
     if isinstance(value, int):
         return PageCell(str(value), str(value), "")
-    text = (
-        f"{value:.1e}"
-        if 0 < abs(value) < 5e-4
-        else f"{value:.3f}"
-        if abs(value) < 100
-        else f"{value:.0f}"
-    )
-    return PageCell(text, repr(value), "")
+    style = ".3f" if abs(value) < 100 else ".0f"
+    if 0 < abs(value) < 5e-4:
+        style = ".1e"
+    return PageCell(f"{value:{style}}", repr(value), "")
 
 
 def rendered(
@@ -100,9 +97,7 @@ def rendered(
     overview: Any = None,
     glossary: Any = (),
 ) -> str:
-    """The whole page: a heading, what stands side by side, a chapter each, and what the
-    columns mean.
-    """
+    """Return the page: heading, overview, chapters, and the meaning of the columns."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )

@@ -1,8 +1,7 @@
-"""The look that all figures share: colours that colour-blind readers tell apart, one
-set of fonts, notes in the figure.
+"""The style of all figures: colours for colour-blind readers, fonts, and notes.
 
 Colours are those of Okabe and Ito (2008), "Color universal design". Groups differ in
-colour and in marker, so that they need not be told apart by colour alone.
+colour and in marker, so that colour alone never carries meaning.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ from ann2neo.errors import MissingExtraError
 try:
     import matplotlib as mpl
     from cycler import cycler
+    from matplotlib.axes import Axes
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
 except ImportError as error:  # pragma: no cover - the tests install it
-    msg = (
+    raise MissingExtraError(
         "figures and reports need matplotlib and jinja2, which are not installed; pip"
         " install 'ann2neo[report]'"
-    )
-    raise MissingExtraError(msg) from error
+    ) from error
 
 __all__ = [
     "ACTIVITY",
@@ -35,6 +34,8 @@ __all__ = [
     "INK",
     "MUTED",
     "STYLE",
+    "Axes",
+    "add_colorbar",
     "add_note",
     "axes_or_new",
     "group_styles",
@@ -42,9 +43,7 @@ __all__ = [
 ]
 
 INK, MUTED, GRID = "#1f2430", "#667085", "#d5d9e0"
-"""Text and axes, secondary text and reference lines, grid: a page swaps these between
-light and dark.
-"""
+"""Text and axes; secondary text and reference lines; grid. Pages replace all three."""
 
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = (
     "#0072b2",
@@ -59,9 +58,7 @@ CYCLE = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY)
 ACTIVITY = LinearSegmentedColormap.from_list(
     "ann2neo_activity", [(0.0, 0.45, 0.70, 0.0), (0.0, 0.45, 0.70, 1.0)]
 )
-"""Share of active cells, 0 to 1. Zero is transparent, so that it is the page's own
-background.
-"""
+"""Share of active cells, 0 to 1; 0 is transparent and shows the page's background."""
 
 CORRELATION = LinearSegmentedColormap.from_list(
     "ann2neo_correlation",
@@ -72,7 +69,7 @@ CORRELATION = LinearSegmentedColormap.from_list(
         (0.0, 0.45, 0.70, 1.0),
     ],
 )
-"""Minus one to one: vermillion, nothing, blue."""
+"""Correlation, -1 to 1: vermillion, transparent at 0, blue."""
 
 STYLE: Mapping[str, Any] = {
     "axes.axisbelow": True,
@@ -106,25 +103,21 @@ STYLE: Mapping[str, Any] = {
     "ytick.labelcolor": INK,
     "ytick.labelsize": 8,
 }
-"""Settings of the figures that ann2neo makes itself; axes that a caller brings keep the
-caller's settings.
-"""
+"""Settings of ann2neo's own figures; axes of a caller keep the caller's settings."""
 
 
 BOX = (0.15, 0.24, 0.81, 0.7)
-"""Where the axes of a figure lie in it, as left, bottom, width and height: room for
-labels and a note.
-"""
+"""Left, bottom, width and height of axes in a figure: room for labels and a note."""
 
 
 @contextlib.contextmanager
 def axes_or_new(
-    ax: Any | None,
+    ax: Axes | None,
     width: float = 4.6,
     height: float = 3.4,
     box: tuple[float, float, float, float] = BOX,
-) -> Iterator[Any]:
-    """Give the axes to draw on: the caller's, or new ones in the package's style.
+) -> Iterator[Axes]:
+    """Yield the axes to draw on: the caller's, or new ones in the package's style.
 
     Parameters
     ----------
@@ -138,21 +131,29 @@ def axes_or_new(
     Yields
     ------
     matplotlib.axes.Axes
-        Where to draw. New axes belong to a figure of their own, outside pyplot's list:
-        nothing has to be closed and no display is needed. ``ax.figure`` shows it in a
-        notebook, ``ax.figure.savefig(path)`` saves it.
+        Where to draw. New axes belong to a figure of their own that pyplot does not
+        keep: nothing has to be closed, and no display is needed. ``ax.figure`` shows it
+        in a notebook, ``ax.figure.savefig(path)`` saves it.
     """
     if ax is not None:
         yield ax
         return
+    # The style must hold while the caller draws, as ticks and labels read it late.
     with mpl.rc_context(dict(STYLE)):
         yield Figure(figsize=(width, height)).add_axes(box)
 
 
-def add_note(ax: Any, text: str) -> None:
-    """Say below the axes what a reader must know: what was aggregated, sampled or left
-    out.
-    """
+def add_colorbar(axes: Axes, image: Any, left: float, label: str) -> Axes:
+    """Draw a narrow colour bar beside axes, at `left` times their width."""
+    bar = axes.inset_axes((left, 0, 0.04, 1))
+    axes.figure.colorbar(image, cax=bar).outline.set_visible(False)
+    bar.set_ylabel(label, fontsize=7.5)
+    bar.tick_params(labelsize=7)
+    return bar
+
+
+def add_note(ax: Axes, text: str) -> None:
+    """Note below the axes what was aggregated, sampled or left out."""
     ax.annotate(
         textwrap.fill(text, 66),
         (0, 0),
@@ -169,7 +170,7 @@ def add_note(ax: Any, text: str) -> None:
 
 
 def group_styles(names: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Colour and marker of each group, by its place in the alphabet.
+    """Return colour and marker of each group, by its place in the alphabet.
 
     The order of rows does not matter, so the same groups look the same in every figure.
 
@@ -183,5 +184,5 @@ def group_styles(names: Iterable[str]) -> dict[str, tuple[str, str]]:
 
 
 def grouped(number: int) -> str:
-    """Write a count with thin gaps between thousands, as in ``60 000``."""
+    """Write a count with thin spaces between thousands, as in ``60 000``."""
     return f"{number:,}".replace(",", "\u2009")

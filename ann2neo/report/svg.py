@@ -1,6 +1,4 @@
-"""Figures as inline SVG that follows the page: its colours by day and by night, its
-width, its alt text.
-"""
+"""Figures as inline SVG, with the colours and the width of the page, and alt text."""
 
 from __future__ import annotations
 
@@ -34,7 +32,7 @@ def inline_svg(figure: Any, name: str, alt: str) -> Markup:
     figure : matplotlib.figure.Figure
         The figure.
     name : str
-        Its name in the page; ids are made from it, so that two figures of a page never
+        Its name in the page, the source of its ids, so that two figures of a page never
         share one.
     alt : str
         What the figure shows, for those who cannot see it.
@@ -54,14 +52,15 @@ def inline_svg(figure: Any, name: str, alt: str) -> Markup:
     >>> "1 &lt; 2" in svg, 'aria-label="A &lt;small&gt; figure"' in svg
     (True, True)
     """
+    # Ids must not start with a digit.
     prefix = "f" + hashlib.sha256(name.encode()).hexdigest()[:8]
-    buffer = io.StringIO()
     settings = {
         "svg.fonttype": "none",
         "svg.hashsalt": prefix,
         "savefig.facecolor": "none",
         "savefig.dpi": _DPI,
     }
+    buffer = io.StringIO()
     with mpl.rc_context(settings):
         figure.savefig(
             buffer,
@@ -71,12 +70,13 @@ def inline_svg(figure: Any, name: str, alt: str) -> Markup:
             transparent=True,
             metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
         )
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    # The page says how lines join and which font is used; a style element in here would
-    # speak for the whole page.
+    text = buffer.getvalue()
+    # The page sets line joins and fonts; a style element here would hold for all of it.
     svg = re.sub(
-        r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL
+        r"<metadata>.*?</metadata>|<style.*?</style>",
+        "",
+        text[text.index("<svg") :],
+        flags=re.DOTALL,
     )
     svg = re.sub(r"font-family: [^;\"]+;", "", svg)
     box = re.search(r'viewBox="([^"]+)"', svg)
@@ -89,7 +89,7 @@ def inline_svg(figure: Any, name: str, alt: str) -> Markup:
         svg,
         count=1,
     )
-    # Only attributes of tags: words inside the figure stay as they are.
+    # Only attributes of tags change, never the text in the figure.
     svg = re.sub(
         r"<[^>]+>", lambda tag: _page_colours(_own_ids(tag.group(), prefix)), svg
     )

@@ -1,6 +1,4 @@
-"""What a page says in words: only what follows from the recording, and for every test
-what it can and cannot show.
-"""
+"""The sentences of a page: what a recording shows, and what each test can show."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from ann2neo.recording import Recording
 from ann2neo.recording.tables import Phase
 from ann2neo.report.style import grouped
 
-__all__ = ["phase_title", "phase_words", "recording_facts", "test_rows"]
+__all__ = ["phase_words", "recording_facts", "test_rows"]
 
 _ORDER = {
     "random": "in a random order",
@@ -26,53 +24,30 @@ _ORDER = {
 
 
 def recording_facts(recording: Recording) -> list[tuple[str, str]]:
-    """Name and value of what a reader asks first."""
-    shown, units = recording.presentations, recording.units
+    """Return names and values of the facts that a reader asks for first."""
+    presentations, units = recording.presentations, recording.units
+    bin_ms = recording.sampling_period.magnitude
     facts = [
         ("Units", grouped(recording.n_units)),
-        (
-            "Time bins",
-            (
-                f"{grouped(recording.n_time_bins)} of"
-                f" {recording.sampling_period.magnitude:g} ms"
-            ),
-        ),
+        ("Time bins", f"{grouped(recording.n_time_bins)} of {bin_ms:g} ms"),
         ("Phases", ", ".join(recording.phases["phase"]) or "none"),
-        ("Presentations", grouped(len(shown))),
+        ("Presentations", grouped(len(presentations))),
         ("Spikes", grouped(int(recording.raster.spike_counts().sum()))),
     ]
     if "layer" in units:
-        layers = units["layer"].value_counts(sort=False)
-        facts.append(
-            (
-                "Layers",
-                ", ".join(
-                    f"{name} ({grouped(int(number))} units)"
-                    for name, number in layers.items()
-                ),
-            )
-        )
-    if "label" in shown and len(shown):
-        facts.append(("Labels", grouped(shown["label"].nunique())))
-    facts += [
-        (
-            "Recorded",
-            recording.session_start_time.strftime("%Y-%m-%d %H:%M %Z").strip(),
-        ),
-        ("Identifier", recording.identifier),
-    ]
-    return facts
-
-
-def phase_title(phase: Phase) -> str:
-    """Heading of the part about one phase."""
-    return f"Phase {phase.phase}"
+        layers = units["layer"].value_counts(sort=False).items()
+        listed = [f"{name} ({grouped(int(number))} units)" for name, number in layers]
+        facts.append(("Layers", ", ".join(listed)))
+    if "label" in presentations and len(presentations):
+        facts.append(("Labels", grouped(presentations["label"].nunique())))
+    start = recording.session_start_time.strftime("%Y-%m-%d %H:%M %Z").strip()
+    return [*facts, ("Recorded", start), ("Identifier", recording.identifier)]
 
 
 def phase_words(
     recording: Recording, phase: Phase, units: pd.DataFrame, network: Mapping[str, Any]
 ) -> list[str]:
-    """Say what one phase of a recording shows.
+    """Describe one phase of a recording.
 
     Parameters
     ----------
@@ -88,8 +63,8 @@ def phase_words(
     Returns
     -------
     list of str
-        Sentences, a paragraph each: what was recorded, how active the units were, what
-        their variability adds to that, and what was not looked at.
+        Paragraphs: what was recorded, how active the units were, what their variability
+        adds to that, and what was not analysed.
     """
     return [
         _what_was_recorded(recording, phase, len(units)),
@@ -104,31 +79,26 @@ def phase_words(
 
 
 def _what_was_recorded(recording: Recording, phase: Phase, n_units: int) -> str:
-    shown = recording.presentations
-    shown = shown[shown["phase"] == phase.phase]
+    presentations = recording.presentations
+    presentations = presentations[presentations["phase"] == phase.phase]
+    n_shown = len(presentations)
     text = f"{grouped(n_units)} units over {grouped(phase.n_time_bins)} time bins"
-    if len(shown):
-        length = (shown["stop_bin"] - shown["start_bin"]).to_numpy()
-        each = (
-            "one time bin each"
-            if (length == 1).all()
-            else f"{length.min()} to {length.max()} time bins each"
-        )
-        each = (
-            f"{length[0]} time bins each"
-            if len(set(length)) == 1 and length[0] > 1
-            else each
-        )
-        text += (
-            f"; {grouped(len(shown))} stimuli were shown {_ORDER[phase.order]}, {each}."
-        )
+    if n_shown:
+        length = (presentations["stop_bin"] - presentations["start_bin"]).to_numpy()
+        each = "one time bin"
+        if length.min() < length.max():
+            each = f"{length.min()} to {length.max()} time bins"
+        elif length[0] > 1:
+            each = f"{length[0]} time bins"
+        text += f"; {grouped(n_shown)} stimuli were shown {_ORDER[phase.order]},"
+        text += f" {each} each."
     else:
         text += "; no stimuli are on record."
-    if "is_correct" in shown and len(shown):
-        right = int(shown["is_correct"].sum())
+    if "is_correct" in presentations and n_shown:
+        right = int(presentations["is_correct"].sum())
         text += (
             f" The network named {grouped(right)} of them correctly"
-            f" ({100 * right / len(shown):.1f} %)."
+            f" ({100 * right / n_shown:.1f} %)."
         )
     return text
 
@@ -143,9 +113,8 @@ def _how_active(units: pd.DataFrame, network: Mapping[str, Any]) -> str:
             f"; units differ, with a coefficient of variation of {spread:.0f} % and"
             f" nine in ten between {100 * low:.1f} and {100 * high:.1f} %"
         )
-    n_silent, n_saturated = (
-        int((units["status"] == name).sum()) for name in ("silent", "saturated")
-    )
+    n_silent = int((units["status"] == "silent").sum())
+    n_saturated = int((units["status"] == "saturated").sum())
     text += (
         f". {_number(n_silent)} never spiked and {_number(n_saturated).lower()} spiked"
         " in every bin."
@@ -161,56 +130,48 @@ def _how_active(units: pd.DataFrame, network: Mapping[str, Any]) -> str:
 def _what_variability_adds(
     phase: Phase, units: pd.DataFrame, network: Mapping[str, Any]
 ) -> str:
-    fano, expected = (
-        float(network["mean_fano_factor"]),
-        float(network["mean_fano_factor_expected"]),
-    )
+    fano = float(network["mean_fano_factor"])
+    expected = float(network["mean_fano_factor_expected"])
     if not np.isfinite(fano):
         return (
             "No unit has a Fano factor: the phase is too short for two counting"
             " windows, or no unit spiked in one."
         )
-    window = int(units["window"].iloc[0])
     text = (
-        f"The mean Fano factor of spike counts in windows of {window} bins is"
-        f" {fano:.3f}; "
+        "The mean Fano factor of spike counts in windows of"
+        f" {int(units['window'].iloc[0])} bins is {fano:.3f}; the firing rates alone"
+        f" give {expected:.3f} when bins come in a random order."
     )
-    text += (
-        f"the firing rates alone give {expected:.3f} when bins come in a random order."
+    difference = (
+        f" The difference is {fano - expected:+.3f}; the dispersion test below says for"
+        " how many units it is more than chance."
     )
-    if phase.order == "random":
-        return (
-            text
-            + " They did, so the Fano factor restates the rates and says nothing more"
+    readings = {
+        "random": (
+            " They did, so the Fano factor restates the rates and says nothing more"
             " about the network, and the tests of order below are true by"
             " construction: they test the shuffle, not the network."
-        )
-    text += (
-        f" The difference is {fano - expected:+.3f}; the dispersion test below says for"
-        " how many units it is more than"
-    )
-    text += " chance."
-    if phase.order == "stored":
-        return (
-            text
-            + " The stimuli came in stored order, so this and the tests of order below"
-            " describe the data set as the network sees it: runs of alike stimuli"
-            " make counts vary more."
-        )
-    return (
-        text
-        + " The tests below ask whether the order of the spikes matters; they mean what"
-        " they always mean if nobody shuffled the stimuli."
-    )
+        ),
+        "stored": (
+            f"{difference} The stimuli came in stored order, so this and the tests of"
+            " order below describe the data set as the network sees it: runs of similar"
+            " stimuli make counts vary more."
+        ),
+        "unknown": (
+            f"{difference} The tests below ask whether the order of the spikes matters;"
+            " they mean what they always mean if nobody shuffled the stimuli."
+        ),
+    }
+    return text + readings[phase.order]
 
 
 def _number(count: int) -> str:
-    return f"{grouped(count)} unit{'s' * (count != 1)}" if count else "No unit"
+    words = {0: "No unit", 1: "1 unit"}
+    return words.get(count, f"{grouped(count)} units")
 
 
 def test_rows(network: Mapping[str, Any], order: str) -> list[dict[str, Any]]:
-    """Return one row per test of single units: its null, how many units were tested,
-    how many reject, what that means here.
+    """Return one row per test of single units, with its result and what it means.
 
     Parameters
     ----------
@@ -225,19 +186,13 @@ def test_rows(network: Mapping[str, Any], order: str) -> list[dict[str, Any]]:
         In the order of the table of statistics; shares are after Benjamini-Hochberg at
         5 %.
     """
-    rows = []
-    for statistic in TESTS:
-        n_tested, share = (
-            int(network[f"{statistic.name}_n_tested"]),
-            float(network[f"{statistic.name}_rejected_share"]),
-        )
-        rows.append(
-            {
-                "test": statistic.name.replace("_", " "),
-                "null hypothesis": statistic.null,
-                "units tested": n_tested,
-                "share rejecting": share,
-                "what it means here": explain(statistic.pvalue, order),
-            }
-        )
-    return rows
+    return [
+        {
+            "test": test.name.replace("_", " "),
+            "null hypothesis": test.null,
+            "units tested": int(network[f"{test.name}_n_tested"]),
+            "share rejecting": float(network[f"{test.name}_rejected_share"]),
+            "what it means here": explain(test.pvalue, order),
+        }
+        for test in TESTS
+    ]

@@ -1,8 +1,7 @@
-"""The pages of the site that are made from the code: the reference, the command line,
-the tables, the notebooks.
+"""Pages of the site made from the code: reference, command line, tables, notebooks.
 
-Each ``..._page`` function returns text; `write_pages` puts all of them where Sphinx
-finds them. What is written does not go under version control.
+Each function returns the text of a page or of a part; `write_pages` writes all of them
+to where Sphinx reads them. The written files are not under version control.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 EXECUTED = ROOT / "executed"
-"""Where the README's line puts the notebooks it has run."""
+"""Folder of the notebooks that the command in the README executes."""
 
 IMPORTS = """\
 import numpy as np
@@ -28,16 +27,16 @@ import pandas as pd
 import quantities as pq
 from ann2neo import *
 from ann2neo.report import *"""
-"""What every example in a docstring may take for granted."""
+"""Imports that every example in a docstring may assume."""
 
 SECTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Record a network", "From a Keras network to a recording.", ("probe", "monitor")),
     (
         "Recordings",
-        "The data: one bit a unit and time bin, with what was shown when.",
+        "The data: one bit per unit and time bin, and what was shown when.",
         ("raster", "recording"),
     ),
-    ("Neo and NWB", "There and back, and what others need to use a file.", ("io",)),
+    ("Neo and NWB", "Read and write both, with all that others need.", ("io",)),
     (
         "Statistics of units and networks",
         "One row per unit, one row per network; [all columns](statistics.md).",
@@ -49,23 +48,23 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "What units do together, and for what",
+        "Populations and tuning",
         "Correlations, complexity, selectivity and information.",
         ("analysis.populations", "analysis.trials"),
     ),
     (
         "Surrogates, processes, simulation",
-        "What a number would be if only some of the structure were there.",
+        "Values of a statistic if only some of the structure were present.",
         ("analysis.surrogates", "analysis.models"),
     ),
-    ("Data sets", "Arrays with the same sum everywhere.", ("datasets",)),
-    ("Errors", "Each says the value, the rule and the remedy.", ("errors",)),
+    ("Data sets", "Arrays with the same checksum everywhere.", ("datasets",)),
+    ("Errors", "Each states the value, the rule and the remedy.", ("errors",)),
 )
-"""Heading, sentence and modules of each part of the reference."""
+"""Heading, summary and modules of each part of the reference."""
 
 
 def public_names() -> dict[str, str]:
-    """Module of every public name, as the stub of the package lists them."""
+    """Return the module of every public name, from the stub of the package."""
     stub = ROOT / "ann2neo" / "__init__.pyi"
     return {
         alias.asname or alias.name: node.module or ""
@@ -76,15 +75,19 @@ def public_names() -> dict[str, str]:
 
 
 def figure_names() -> list[str]:
-    """Public names of ``ann2neo.report``."""
+    """Return the public names of ``ann2neo.report``."""
     import ann2neo.report
 
     return list(ann2neo.report.__all__)
 
 
 def reference_page() -> str:
-    """The reference: every public name in its part; a name whose module is in no part
-    is an error.
+    """Return the reference: every public name in its part.
+
+    Raises
+    ------
+    ValueError
+        If the module of a public name is in no part.
     """
     left = {name: module for name, module in public_names().items() if module}
     about = (
@@ -105,10 +108,8 @@ def reference_page() -> str:
         "Figures return Axes; pages are files. They need `pip install"
         " 'ann2neo[report]'`."
     )
-    parts.append(
-        "## Figures and"
-        f" pages\n\n{about}\n\n{_summary('ann2neo.report', figure_names())}"
-    )
+    figures = _summary("ann2neo.report", figure_names())
+    parts.append(f"## Figures and pages\n\n{about}\n\n{figures}")
     return "\n".join(parts)
 
 
@@ -119,14 +120,15 @@ def _is_of(module: str, modules: Iterable[str]) -> bool:
 def _summary(module: str, names: Sequence[str]) -> str:
     listed = "\n".join(f"   {name}" for name in names)
     directive = (
-        f".. currentmodule:: {module}\n\n.. autosummary::\n   :toctree: api\n  "
-        f" :nosignatures:\n\n{listed}"
+        f".. currentmodule:: {module}\n\n"
+        ".. autosummary::\n   :toctree: api\n   :nosignatures:\n\n"
+        f"{listed}"
     )
     return f"```{{eval-rst}}\n{directive}\n```\n"
 
 
 def commands_page() -> str:
-    """What the command line offers, as its own help says it."""
+    """Return the help of the command line."""
     import typer
     from typer.cli import get_docs_for_click
 
@@ -142,7 +144,7 @@ def commands_page() -> str:
                 f"* `{sub.name}`: {sub.get_short_help_str()}\n",
                 f"* `{sub.name}`: {sub.help}\n",
             )
-    # Typer's own switches for shells are not ours to document.
+    # Typer's own options for shells are not documented here.
     return (
         "\n".join(line for line in text.splitlines() if "-completion`" not in line)
         + "\n"
@@ -150,7 +152,7 @@ def commands_page() -> str:
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Rows as a Markdown table."""
+    """Return rows as a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return (
         "\n".join(
@@ -162,9 +164,7 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def unit_statistics() -> str:
-    """The table of statistics, a heading per entry: null, validity, source and
-    columns.
-    """
+    """Return the table of statistics, one heading per entry."""
     from ann2neo.analysis.statistics import STATISTICS
 
     parts = []
@@ -206,27 +206,28 @@ def _meaning_of_order(entry: Statistic) -> str:
 
 
 def condition_columns() -> str:
-    """What says which unit, phase and setting a row is about."""
+    """Return the columns with the unit, the phase and the settings of a row."""
     from ann2neo.analysis.statistics import CONDITIONS
 
     return column_table(CONDITIONS)
 
 
 def network_columns() -> str:
-    """Columns of `summarize`, and the statistics of `network_test`."""
+    """Return the columns of `summarize`, and the statistics of `network_test`."""
     from ann2neo.analysis.statistics import NETWORK_COLUMNS, NETWORK_TESTS
 
-    tested = [(f"`{t.name}`", t.column(t.name).description) for t in NETWORK_TESTS]
+    rows = [(f"`{t.name}`", t.column(t.name).description) for t in NETWORK_TESTS]
     return (
-        f"{column_table(NETWORK_COLUMNS)}\n### Tests of a whole"
-        " network\n\nUnits of one layer are not independent, so"
-        " {py:obj}`ann2neo.network_test` permutes the time bins for all units"
-        f" alike.\n\n{markdown_table(('statistic', 'what it is sensitive to'), tested)}"
+        f"{column_table(NETWORK_COLUMNS)}\n"
+        "### Tests of a whole network\n\n"
+        "Units of one layer are not independent, so {py:obj}`ann2neo.network_test`"
+        " permutes the time bins jointly for all units.\n\n"
+        f"{markdown_table(('statistic', 'what it is sensitive to'), rows)}"
     )
 
 
 def further_tables() -> str:
-    """Columns of the tables of the other functions, a heading each."""
+    """Return the columns of all other tables, one heading per function."""
     from ann2neo.analysis.tables import TABLES
 
     return "\n".join(
@@ -237,15 +238,13 @@ def further_tables() -> str:
 
 
 def column_table(columns: Iterable[Column]) -> str:
-    """Name, meaning and unit of columns."""
+    """Return a table with name, meaning and unit of columns."""
     rows = [(f"`{c.name}`", c.description, _unit(c.unit)) for c in columns]
     return markdown_table(("column", "meaning", "unit"), rows)
 
 
 def function_statistics() -> str:
-    """Functions of the parts on populations and processes: what each does, and its
-    references.
-    """
+    """Return a table of functions on populations and processes, with references."""
     import ann2neo
 
     of_tables = (
@@ -281,9 +280,7 @@ def function_statistics() -> str:
 
 
 def nwb_columns() -> str:
-    """Columns of units and presentations, with the descriptions that stand in
-    the file.
-    """
+    """Return the columns of units and presentations, as described in the file."""
     from ann2neo.io.nwb.layout import DESCRIPTIONS, stored_name
 
     rows = [
@@ -294,10 +291,10 @@ def nwb_columns() -> str:
 
 
 def write_pages(docs: Path) -> None:
-    """Write every page that is made from the code, and the notebooks."""
+    """Write all pages made from the code, and the notebooks."""
     names = {*public_names(), *figure_names()}
     notebooks = {path.name for path in stored_notebooks()}
-    made = {
+    pages = {
         "reference.md": reference_page(),
         "commands.md": commands_page(),
         "generated/unit_statistics.md": unit_statistics(),
@@ -307,10 +304,10 @@ def write_pages(docs: Path) -> None:
         "generated/function_statistics.md": function_statistics(),
         "generated/nwb_columns.md": nwb_columns(),
     }
-    for name, text in made.items():
+    for name, text in pages.items():
         _write(docs / name, text)
     for left in [*(docs / "api").glob("*"), *(docs / "notebooks").glob("*")]:
-        # Of a name or a notebook that is no more; Sphinx would show it.
+        # Sphinx would show pages of names and notebooks that no longer exist.
         if left.stem.rpartition(".")[2] not in names and left.name not in notebooks:
             left.unlink()
     executed = {path.name: path for path in executed_notebooks()}
@@ -322,14 +319,12 @@ def write_pages(docs: Path) -> None:
 
 
 def stored_notebooks() -> list[Path]:
-    """The notebooks, in reading order."""
+    """Return the paths of the notebooks, in reading order."""
     return sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def executed_notebooks() -> list[Path]:
-    """Notebooks that the README's line has run and whose cells are still those of the
-    stored ones.
-    """
+    """Return the executed copies of notebooks whose cells have not changed since."""
     copies = [EXECUTED / path.name for path in stored_notebooks()]
     return [
         copy
@@ -344,9 +339,7 @@ def _cells(notebook: Path) -> list[tuple[str, str]]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a page unless it is there already: Sphinx reads a page again when its file
-    is new.
-    """
+    """Write a page if its text is new, as Sphinx reads every new file again."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")

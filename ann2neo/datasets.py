@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import platformdirs
 
-from ann2neo._dataset_sources import SOURCES, Arrays, Source, SourceError
+from ann2neo._downloads import SOURCES, Arrays, Source, SourceError
 from ann2neo._files import complete_file, make_folder
 from ann2neo.errors import (
     DataSetUnavailableError,

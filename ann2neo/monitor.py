@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 
 from ann2neo._checks import one_of
+from ann2neo.analysis.columns import MONITORED_COLUMNS, TABLES
 from ann2neo.analysis.networks.unit_means import (
     DEAD_UNITS,
     MEAN_FANO_FACTOR,
     MEAN_FIRING_RATE,
     UNBIASED_FANO_FACTOR,
 )
-from ann2neo.analysis.statistics import unit_values
-from ann2neo.analysis.tables import MONITORED_COLUMNS, TABLES
+from ann2neo.analysis.table_of_statistics import unit_values
 from ann2neo.analysis.units.counts import Counts
 from ann2neo.analysis.units.dispersion import FANO
 from ann2neo.analysis.units.firing_rate import FIRING_RATE

@@ -165,7 +165,7 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def unit_statistics() -> str:
     """Return the table of statistics, one heading per entry."""
-    from ann2neo.analysis.statistics import STATISTICS
+    from ann2neo.analysis.table_of_statistics import STATISTICS
 
     parts = []
     for entry in STATISTICS:
@@ -207,14 +207,14 @@ def _meaning_of_order(entry: Statistic) -> str:
 
 def condition_columns() -> str:
     """Return the columns with the unit, the phase and the settings of a row."""
-    from ann2neo.analysis.statistics import CONDITIONS
+    from ann2neo.analysis.table_of_statistics import CONDITIONS
 
     return column_table(CONDITIONS)
 
 
 def network_columns() -> str:
     """Return the columns of `summarize`, and the statistics of `network_test`."""
-    from ann2neo.analysis.statistics import NETWORK_COLUMNS, NETWORK_TESTS
+    from ann2neo.analysis.table_of_statistics import NETWORK_COLUMNS, NETWORK_TESTS
 
     rows = [(f"`{t.name}`", t.column(t.name).description) for t in NETWORK_TESTS]
     return (
@@ -228,7 +228,7 @@ def network_columns() -> str:
 
 def further_tables() -> str:
     """Return the columns of all other tables, one heading per function."""
-    from ann2neo.analysis.tables import TABLES
+    from ann2neo.analysis.columns import TABLES
 
     return "\n".join(
         f"### {{py:obj}}`ann2neo.{name}`\n\n{column_table(columns)}"

@@ -19,7 +19,7 @@ from platformdirs.macos import MacOS
 from platformdirs.unix import Unix
 
 import ann2neo
-from ann2neo import _dataset_sources as sources
+from ann2neo import _downloads as sources
 from ann2neo import datasets
 from ann2neo.errors import (
     Ann2NeoError,

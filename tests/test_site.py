@@ -20,8 +20,8 @@ import typer
 
 import ann2neo
 import ann2neo.report
-from ann2neo.analysis.statistics import CONDITIONS, NETWORK_COLUMNS, STATISTICS
-from ann2neo.analysis.tables import TABLES
+from ann2neo.analysis.columns import TABLES
+from ann2neo.analysis.table_of_statistics import CONDITIONS, NETWORK_COLUMNS, STATISTICS
 from ann2neo.cli import app
 from ann2neo.io.nwb.layout import DESCRIPTIONS, stored_name
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from ann2neo._checks import one_of
 from ann2neo.analysis._entry import BY_CONSTRUCTION
-from ann2neo.analysis.tables import RECORDING_COLUMNS, TABLES, column_named, table_of
+from ann2neo.analysis.columns import RECORDING_COLUMNS, TABLES, column_named, table_of
 from ann2neo.recording.tables import ORDERS
 
 __all__ = ["column_descriptions", "explain", "true_by_construction"]

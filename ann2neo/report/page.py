@@ -15,7 +15,7 @@ from ann2neo._files import complete_text, output_path
 from ann2neo.analysis.explain import column_descriptions
 from ann2neo.analysis.networks.compare import SamenessWarning, compare
 from ann2neo.analysis.networks.summarize import summarize
-from ann2neo.analysis.statistics import STATISTICS
+from ann2neo.analysis.table_of_statistics import STATISTICS
 from ann2neo.analysis.units.analyze import analyze
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.recording import Recording, checked_recording

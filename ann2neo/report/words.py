@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ann2neo.analysis.explain import explain
-from ann2neo.analysis.statistics import TESTS
+from ann2neo.analysis.table_of_statistics import TESTS
 from ann2neo.recording import Recording
 from ann2neo.recording.tables import Phase
 from ann2neo.report.style import grouped

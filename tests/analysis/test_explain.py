@@ -13,10 +13,10 @@ from trains import KINDS, recording_of, train
 
 import ann2neo
 from ann2neo import Recording
+from ann2neo.analysis.columns import RECORDING_COLUMNS, TABLES
 from ann2neo.analysis.explain import column_descriptions, true_by_construction
 from ann2neo.analysis.networks.summary_text import network_text
-from ann2neo.analysis.statistics import NETWORK_TESTS, TESTS
-from ann2neo.analysis.tables import RECORDING_COLUMNS, TABLES
+from ann2neo.analysis.table_of_statistics import NETWORK_TESTS, TESTS
 from ann2neo.errors import InputValueError
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ann2neo.analysis.statistics import (
+from ann2neo.analysis.table_of_statistics import (
     NETWORK_COLUMNS,
     NETWORK_CONDITIONS,
     NETWORK_STATISTICS,

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ann2neo.analysis._entry import BY_CONSTRUCTION
 from ann2neo.analysis.explain import true_by_construction
-from ann2neo.analysis.statistics import TESTS
+from ann2neo.analysis.table_of_statistics import TESTS
 
 __all__ = ["network_text"]
 

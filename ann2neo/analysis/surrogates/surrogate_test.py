@@ -17,8 +17,8 @@ from ann2neo.analysis._entry import Column, FloatArray, count_column, text_colum
 from ann2neo.analysis._phases import phases_of, table_of_units
 from ann2neo.analysis._windows import window_for
 from ann2neo.analysis.p_values import benjamini_hochberg
-from ann2neo.analysis.statistics import STATISTICS, column_values, statistic_of
 from ann2neo.analysis.surrogates.surrogates import Drawer, phase_drawers
+from ann2neo.analysis.table_of_statistics import STATISTICS, column_values, statistic_of
 from ann2neo.analysis.units.counts import Counts
 from ann2neo.analysis.units.dispersion import dispersion_values, unbiased_fano_values
 from ann2neo.errors import InputTypeError, InputValueError
@@ -247,7 +247,7 @@ def _column_of(name: Any) -> str:
     if not isinstance(name, str):
         raise InputTypeError(
             f"a statistic is a name or a function of a SpikeRaster, got {name!r}; see"
-            " ann2neo.analysis.statistics.STATISTICS for the names"
+            " ann2neo.analysis.table_of_statistics.STATISTICS for the names"
         )
     for entry in STATISTICS:
         if entry.name == name:

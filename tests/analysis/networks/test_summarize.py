@@ -12,7 +12,7 @@ import ann2neo
 from ann2neo import Recording
 from ann2neo.analysis.networks.network_test import _permuted_means
 from ann2neo.analysis.p_values import benjamini_hochberg
-from ann2neo.analysis.statistics import NETWORK_COLUMNS, NETWORK_TESTS, TESTS
+from ann2neo.analysis.table_of_statistics import NETWORK_COLUMNS, NETWORK_TESTS, TESTS
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.testing import make_recording
 

@@ -9,13 +9,13 @@ from scipy.stats import binomtest, ks_2samp
 
 from ann2neo import InputTypeError, InputValueError, Recording, SpikeRaster
 from ann2neo.analysis.populations.correlations import participation_ratio
-from ann2neo.analysis.statistics import STATISTICS, column_values
 from ann2neo.analysis.surrogates.surrogate_test import (
     SurrogateWarning,
     surrogate_test,
     window_draws,
 )
 from ann2neo.analysis.surrogates.surrogates import surrogates
+from ann2neo.analysis.table_of_statistics import STATISTICS, column_values
 from ann2neo.analysis.units.counts import Counts
 from ann2neo.testing import make_recording
 

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from trains import KINDS, recording_of, train
 
 import ann2neo
-from ann2neo.analysis.statistics import unit_columns
+from ann2neo.analysis.table_of_statistics import unit_columns
 
 RATES = (0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999)
 # A few lengths, so that the permutation nulls, made once per length, are shared.

@@ -20,8 +20,12 @@ from ann2neo.analysis.populations import (
     selectivity,
     summarize_populations,
 )
-from ann2neo.analysis.statistics import NETWORK_COLUMNS, NETWORK_TESTS, unit_columns
 from ann2neo.analysis.surrogates import surrogate_test
+from ann2neo.analysis.table_of_statistics import (
+    NETWORK_COLUMNS,
+    NETWORK_TESTS,
+    unit_columns,
+)
 from ann2neo.analysis.trials import variability_over_repeats
 from ann2neo.errors import InputValueError
 from ann2neo.recording.tables import UNIT_DESCRIPTIONS, UNIT_TYPES

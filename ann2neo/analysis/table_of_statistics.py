@@ -1,7 +1,7 @@
 """The table of statistics: every number of a unit and of a network, listed once.
 
 Each entry is defined beside the functions that compute it. Engines, tests, summaries,
-files, documentation and reports read these lists; `tables` has the columns of every
+files, documentation and reports read these lists; `columns` has those of every
 table of results.
 """
 

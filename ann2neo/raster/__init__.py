@@ -1,8 +1,8 @@
-"""Rasters: which unit spiked in which time bin, at one bit a cell.
+"""Rasters: which unit spiked in which time bin, at one bit per cell.
 
-The one place that knows how bits are packed: along time, first bin in the lowest bit,
-every row zero-padded to whole 64-bit words, so that counting is a matter of AND, shift
-and popcount.
+Only this package knows how bits are packed: along time, first bin in the lowest bit,
+every row zero-padded to whole 64-bit words, so that counting spikes needs nothing but
+AND, shift and popcount.
 """
 
 from ann2neo.raster.builder import RasterBuilder

@@ -1,4 +1,4 @@
-"""Spike times into time bins, and what that loses."""
+"""Binning of spike times, and how many spikes it loses."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from ann2neo.raster.spike_raster import SpikeRaster
 __all__ = ["BinnedSpikes", "Observed", "bin_spike_times", "nearest_edges"]
 
 _EDGE = 1e-6
-"""How close to a bin edge, in bins, a time counts as lying on it: clocks round, and
-0.3 s / 0.1 s is 2.9999999999.
+"""Maximum distance, in bins, at which a time counts as lying on a bin edge.
+
+Clocks round, and in floating point 0.3 / 0.1 is 2.9999999999999996.
 """
 
 
@@ -40,9 +41,9 @@ class BinnedSpikes(NamedTuple):
     observed : list of (str, int, int)
         Name, first bin and bin after the last of each observed stretch.
     n_spikes : int
-        Number of spike times in the extent.
+        Number of spike times between ``t_start`` and ``t_stop``.
     n_lost : int
-        Those of them that share their bin with an earlier one, or lie in the partial
+        Number of those that share their bin with an earlier one, or lie in the partial
         last bin, on ``t_stop`` or in no observed stretch.
     """
 
@@ -71,18 +72,18 @@ def bin_spike_times(
     bin_size : float
         Length of a bin, in s.
     t_start, t_stop : float, optional
-        Extent, in s; that of `observed` if not given.
+        Time to cover, in s; that of `observed` if not given.
 
     Returns
     -------
     BinnedSpikes
-        The raster and what was lost.
+        The raster and the number of spikes lost.
 
     Raises
     ------
     InputValueError
-        If the extent holds no whole bin, stretches overlap, or a spike time is not a
-        number.
+        If no whole bin fits between start and stop, stretches overlap, or a spike time
+        is NaN or infinite.
 
     Examples
     --------
@@ -102,7 +103,8 @@ def bin_spike_times(
             )
     if stop <= start:
         raise InputValueError(
-            f"t_stop must lie after t_start, got t_start={start} s, t_stop={stop} s"
+            f"t_stop must lie after t_start, got t_start={start} s, t_stop={stop} s;"
+            " choose a later t_stop"
         )
     n_bins = math.floor((stop - start) / bin_size + _EDGE)
     if n_bins < 1:
@@ -134,6 +136,7 @@ def bin_spike_times(
     raster = SpikeRaster.from_spike_bins(
         spike_bins, n_bins, sampling_period=bin_size * pq.s, t_start=start * pq.s
     )
+    # Two spikes in one bin set one bit, so the bits that are set are the spikes kept.
     n_kept = int(raster.spike_counts().sum())
     return BinnedSpikes(raster, stretches, n_spikes, n_spikes - n_kept)
 
@@ -141,6 +144,9 @@ def bin_spike_times(
 def nearest_edges(
     times: npt.NDArray[np.float64], raster: SpikeRaster
 ) -> npt.NDArray[np.int64]:
-    """Bins of a raster whose left edges are nearest to times in s, also beyond it."""
+    """Return the bins whose left edges are nearest to `times` in s.
+
+    Times before or after the raster give bins outside it.
+    """
     bins = (times - raster.t_start_seconds) / raster.sampling_period_seconds
     return np.rint(bins).astype(np.int64)

@@ -1,5 +1,13 @@
-"""Bits in words: packed along time, first bin in the lowest bit, rows zero-padded to
-whole words of 64 bits.
+"""Bits packed along time into 64-bit words, on which all counting is done.
+
+Bin t of a unit is bit t % 64 of word t // 64 of its row, lowest bit first::
+
+    bin      0 1 2 ... 63 | 64 65 ... n-1  padding
+    word     0            |  1
+    value    2^0 ... 2^63 | 2^0 ...        0 0 0
+
+Rows are zero-padded to whole words. In memory words are little-endian, so that the same
+bits seen as bytes hold bins 0 .. 7, 8 .. 15 and so on.
 """
 
 from __future__ import annotations
@@ -23,20 +31,22 @@ __all__ = [
 
 WORD_BITS = 64
 UINT16_WORDS = 1023
-"""The most words whose set bits a uint16 can count, which sums six times faster than
-int64.
+"""Words whose set bits always fit a uint16: 1023 * 64 = 65472 < 2^16.
+
+Sums in uint16 are six times faster than in int64.
 """
 DENSE_BYTES = 1 << 26
-"""Most bytes of unpacked cells to hold at once."""
+"""Maximum number of bytes of unpacked cells held at once."""
 
 
 def row_bytes(n_time_bins: int) -> int:
-    """Bytes of a row of bits, whole words."""
+    """Number of bytes of a row of bits, padded to whole words."""
+    # -(-a // b) is a / b rounded up, in integers.
     return -(-n_time_bins // WORD_BITS) * 8
 
 
 def clear_padding(bits: npt.NDArray[np.uint8], n_time_bins: int) -> None:
-    """Zero the bits beyond the last bin, in place."""
+    """Set the bits after the last bin to zero, in place."""
     full, rest = divmod(n_time_bins, 8)
     if rest:
         bits[:, full] &= (1 << rest) - 1
@@ -45,7 +55,12 @@ def clear_padding(bits: npt.NDArray[np.uint8], n_time_bins: int) -> None:
 
 
 def shifted_down(words: npt.NDArray[np.uint64], bins: int) -> npt.NDArray[np.uint64]:
-    """Rows moved `bins` bins towards the start; the words that fall off are dropped."""
+    """Move rows `bins` bins towards their start; bins before it are dropped."""
+    # Dropping whole words moves by a multiple of 64. For the rest, each word loses its
+    # lowest bits and takes as many from the word after it:
+    #
+    #     before   | 0 ... rest-1 , rest ... 63 | 64 ... 64+rest-1 , ...
+    #     after    | rest ... 63 , 64 ... 64+rest-1 | ...
     whole, rest = divmod(bins, WORD_BITS)
     if not rest:
         return words[:, whole:].copy()
@@ -57,9 +72,12 @@ def shifted_down(words: npt.NDArray[np.uint64], bins: int) -> npt.NDArray[np.uin
 def or_words_at(
     out: npt.NDArray[np.uint64], words: npt.NDArray[np.uint64], position: int
 ) -> None:
-    """OR rows of words into `out`, `position` bins from its start; what lies beyond
-    `out` is padding.
+    """OR rows of words into `out`, starting at the bin `position`.
+
+    Words beyond the end of `out` must be padding; they are left out.
     """
+    # Each word falls on two: its low bits go to the top of one, its high bits to the
+    # bottom of the next.
     first, shift = divmod(position, WORD_BITS)
     room = out.shape[1] - first
     n = min(words.shape[1], room)
@@ -75,8 +93,9 @@ def pack_rows(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Pack every eight rows of 0/1 bytes into one row, first row in the lowest bit."""
     n_rows, n_columns = rows.shape
     groups = rows.reshape(n_rows // 8, 8, n_columns)
-    # Bytes hold 0 or 1, so shifting whole 64-bit lanes by up to seven never carries
-    # into a neighbour.
+    # Byte j of the result is the sum of rows[i, j] << i for i = 0 .. 7. Eight columns
+    # are shifted at once as one 64-bit lane: bytes hold 0 or 1, so a shift by up to
+    # seven never carries into the neighbouring byte.
     lanes: npt.NDArray[Any] = (
         groups.view(np.uint64) if n_columns % 8 == 0 and n_columns else groups
     )
@@ -89,9 +108,14 @@ def pack_rows(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def transposed_bits(blocks: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Transpose 8 x 8 bits held in each word, in place (Warren 2012, Hacker's Delight,
-    section 7-3).
+    """Transpose the 8 x 8 bits of each word, in place.
+
+    Source: Warren (2012), Hacker's Delight, 2nd edition, section 7-3.
     """
+    # Byte i of a word is row i. Each round swaps the two off-diagonal blocks of every
+    # square: of 2 x 2 bits, then of 4 x 4, then of 8 x 8. `mask` selects the upper
+    # right block, `shift` is its distance from the lower left one, and three XORs swap
+    # them without a second array.
     for shift, mask in (
         (7, 0x00AA00AA00AA00AA),
         (14, 0x0000CCCC0000CCCC),

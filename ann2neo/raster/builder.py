@@ -1,8 +1,6 @@
-"""RasterBuilder: a raster filled batch by batch."""
+"""RasterBuilder, which fills a raster batch by batch."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,16 +14,20 @@ __all__ = ["RasterBuilder"]
 
 
 class RasterBuilder:
-    """Fills a raster batch by batch from activity whose axes are (time_bin, unit), as
-    networks give it.
+    """Fill a raster batch by batch from arrays with the axes (time_bin, unit).
 
     Parameters
     ----------
     n_units, n_time_bins : int
         Shape of the raster to fill.
     bits : ndarray of uint8, optional
-        Where to keep the bits, for example a memory map, of the shape `bits_shape`
-        gives; zeros if not given.
+        Array that receives the bits, for example a memory map, of the shape returned
+        by `bits_shape`; new zeros if not given.
+
+    Raises
+    ------
+    InputValueError
+        If `bits` has another type or shape.
 
     Examples
     --------
@@ -42,18 +44,12 @@ class RasterBuilder:
         self, n_units: int, n_time_bins: int, bits: npt.NDArray[np.uint8] | None = None
     ) -> None:
         self.n_units, self.n_time_bins = n_units, n_time_bins
-        self._bits = (
-            np.zeros(self.bits_shape(n_units, n_time_bins), np.uint8)
-            if bits is None
-            else bits
-        )
-        if (
-            self._bits.shape != self.bits_shape(n_units, n_time_bins)
-            or self._bits.dtype != np.uint8
-        ):
+        shape = self.bits_shape(n_units, n_time_bins)
+        self._bits = np.zeros(shape, np.uint8) if bits is None else bits
+        if self._bits.shape != shape or self._bits.dtype != np.uint8:
             raise InputValueError(
-                f"bits must be uint8 of shape {self.bits_shape(n_units, n_time_bins)},"
-                f" got {self._bits.dtype} of shape {self._bits.shape}"
+                f"bits must be uint8 of shape {shape}, got {self._bits.dtype} of shape"
+                f" {self._bits.shape}; allocate them with the shape from bits_shape"
             )
 
     @staticmethod
@@ -64,12 +60,12 @@ class RasterBuilder:
     def write(
         self, first_bin: int, active: npt.NDArray[np.bool_], first_unit: int = 0
     ) -> None:
-        """Set a block of cells, which must not have been set before.
+        """Write a block of cells, each of which may be written only once.
 
         Parameters
         ----------
         first_bin : int
-            Time bin of the first row of `active`; fastest at a multiple of 8.
+            Time bin of the first row of `active`; multiples of 8 are fastest.
         active : ndarray of bool, shape (n_bins, n_units_of_block), C order
             True where a unit spiked.
         first_unit : int, default 0
@@ -94,16 +90,15 @@ class RasterBuilder:
         n_bins: int,
         first_unit: int = 0,
     ) -> None:
-        """Set a block of cells, which must not have been set before, from bits packed
-        along time.
+        """Write a block of cells, as `write` does, from bits packed along time.
 
         Parameters
         ----------
         first_bin : int
-            Time bin of the first bit; fastest at a multiple of 8.
+            Time bin of the first bit; multiples of 8 are fastest.
         packed : ndarray of uint8, shape (ceil(n_bins / 8), n_units_of_block)
-            Eight bins a byte, first bin in the lowest bit; bits beyond `n_bins` must be
-            0.
+            Eight bins per byte, first bin in the lowest bit; bits beyond `n_bins` must
+            be 0.
         n_bins : int
             Number of bins.
         first_unit : int, default 0
@@ -123,46 +118,48 @@ class RasterBuilder:
             raise InputValueError(
                 f"a block of {n_units} units x {n_bins} bins at ({first_unit},"
                 f" {first_bin}) does not fit a raster of {self.n_units} x"
-                f" {self.n_time_bins}"
+                f" {self.n_time_bins}; call extend first, or write less"
             )
         byte, skipped = divmod(first_bin, 8)
         n_bytes = -(-(skipped + n_bins) // 8)
         target = self._bits[first_unit : first_unit + n_units, byte : byte + n_bytes]
         if skipped:
+            # A block that starts inside a byte: its bits move up by `skipped`, the high
+            # bits of each byte go over into the next, and what the first byte held
+            # before stays.
             moved = np.zeros((n_bytes, n_units), np.uint8)
             moved[: len(packed)] = packed << skipped
             moved[1:] |= packed[: n_bytes - 1] >> (8 - skipped)
             moved[0] |= target[:, 0]
             packed = moved
-        # Transposing in narrow strips keeps source and target in cache.
+        # `packed` has one column per unit, the raster one row. Transposing in narrow
+        # strips keeps source and target in cache.
         for first in range(0, n_units, 256):
             target[first : first + 256] = packed[:, first : first + 256].T
 
     def extend(self, n_time_bins: int) -> None:
-        """Make room for at least this many bins, for sources whose length shows only at
-        their end.
+        """Make room for at least `n_time_bins` bins.
 
-        Room is doubled when it runs out, so that growing bin by bin costs two copies of
-        the raster at most.
+        For sources whose length is known only at their end. The room at least doubles
+        each time it runs out, so that even growth bin by bin copies at most twice as
+        many cells as the raster has in the end.
         """
         self.n_time_bins = max(self.n_time_bins, n_time_bins)
         if row_bytes(self.n_time_bins) > self._bits.shape[1]:
-            grown = np.zeros(
-                (self.n_units, max(row_bytes(n_time_bins), 2 * self._bits.shape[1])),
-                np.uint8,
-            )
+            n_bytes = max(row_bytes(n_time_bins), 2 * self._bits.shape[1])
+            grown = np.zeros((self.n_units, n_bytes), np.uint8)
             grown[:, : self._bits.shape[1]] = self._bits
             self._bits = grown
 
     def build(
-        self, *, sampling_period: Any = 1 * pq.ms, t_start: Any = None
+        self,
+        *,
+        sampling_period: pq.Quantity = 1 * pq.ms,
+        t_start: pq.Quantity | None = None,
     ) -> SpikeRaster:
-        """Return the raster; it shares the builder's bits, which must not be written
-        any more.
-        """
-        bits = self._bits[:, : row_bytes(self.n_time_bins)]
+        """Return the raster, which shares the builder's bits: write no more of them."""
         return SpikeRaster(
-            bits,
+            self._bits[:, : row_bytes(self.n_time_bins)],
             self.n_units,
             self.n_time_bins,
             sampling_period=sampling_period,

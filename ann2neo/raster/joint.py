@@ -1,6 +1,4 @@
-"""Joint counts: in how many bins two units both spiked, for all pairs of rows
-of bits.
-"""
+"""Joint counts of rows of bits: in how many bins two units both spiked."""
 
 from __future__ import annotations
 
@@ -29,21 +27,21 @@ def joint_counts(
     *,
     use_numkong: bool = numkong is not None,
 ) -> npt.NDArray[np.int64]:
-    """Count the bits that rows share.
+    """Count the bits that are set in both rows, for all pairs of rows.
 
     Parameters
     ----------
     ours : ndarray of uint64, shape (n_units, n_words)
         Rows of bits.
     theirs : ndarray of uint64, shape (n_others, n_words), or None
-        Rows to pair them with; None pairs `ours` with themselves.
+        Rows to pair them with; None pairs the rows of `ours` with each other.
     use_numkong : bool
         Count with NumKong instead of NumPy; by default where it is installed.
 
     Returns
     -------
     ndarray of int64, shape (n_units, n_others)
-        Number of bits set in both rows; symmetric without `theirs`.
+        Popcount of ``ours[i] AND theirs[j]``; symmetric if `theirs` is None.
     """
     right = ours if theirs is None else theirs
     counts = np.empty((len(ours), len(right)), np.int64)
@@ -55,12 +53,14 @@ def joint_counts(
         if theirs is not None:
             counts[:, columns] = shared_bits(ours, theirs[columns])
             return
-        # Of a symmetric matrix, what lies below the diagonal is known from above.
+        # A symmetric matrix: only the tiles on and above the diagonal are counted, and
+        # mirrored below it.
         tile = shared_bits(ours[: columns.stop], ours[columns])
         counts[: columns.stop, columns] = tile
         counts[columns, :first] = tile[:first].T
 
-    # Long tiles first, so that no thread is left alone with one in the end.
+    # Tiles on the right are the tallest. They come first, so that in the end no thread
+    # works on a tall tile alone.
     for _ in map_blocks(fill, reversed(range(0, len(right), _TILE_UNITS))):
         pass
     return counts
@@ -69,6 +69,7 @@ def joint_counts(
 def _by_numkong(
     left: npt.NDArray[np.uint64], right: npt.NDArray[np.uint64]
 ) -> npt.NDArray[Any]:
+    # The dot product of rows of zeros and ones is the number of ones they share.
     packed = numkong.dots_pack(right.view(np.uint8), dtype="uint1")
     return np.asarray(numkong.dots_packed(left.view(np.uint8), packed))
 
@@ -77,6 +78,7 @@ def _by_numpy(
     left: npt.NDArray[np.uint64], right: npt.NDArray[np.uint64]
 ) -> npt.NDArray[Any]:
     counts = np.zeros((len(left), len(right)), np.int64)
+    # In blocks of words, each of which stays in cache for all rows of `left`.
     for word in range(0, left.shape[1], UINT16_WORDS):
         block = np.ascontiguousarray(right[:, word : word + UINT16_WORDS])
         both = np.empty_like(block)

@@ -1,4 +1,4 @@
-"""BinPermuter: the bins of a raster in one random order after another."""
+"""BinPermuter, which puts the bins of a raster into one random order after another."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ __all__ = ["BinPermuter"]
 
 
 class BinPermuter:
-    """Reorders the time bins of all units alike, again and again: many times faster
-    than `SpikeRaster.take`.
+    """Reorder the time bins of all units alike, again and again.
 
-    The bits are kept bin by bin, so that a new order copies whole bins of all units,
-    and turned back unit by unit.
+    Many times faster than `SpikeRaster.take`: the bits are kept in the order (bin,
+    unit), so that a new order copies whole bins, and are transposed back at the end.
 
     Parameters
     ----------
@@ -38,6 +37,7 @@ class BinPermuter:
         self._raster = raster
         n_units, n_time_bins = raster.shape
         self._bins = np.zeros((n_time_bins, -(-n_units // 8)), np.uint8)
+        # Multiples of eight units, which fill whole bytes of a bin.
         rows = 8 * max(1, DENSE_BYTES // (8 * max(1, n_time_bins)))
         for first in range(0, n_units, rows):
             dense = raster.take(
@@ -47,12 +47,12 @@ class BinPermuter:
             self._bins[:, first // 8 : first // 8 + packed.shape[1]] = packed
 
     def permuted(self, order: npt.ArrayLike) -> SpikeRaster:
-        """The raster with its bins in another order.
+        """Return the raster with its bins in another order.
 
         Parameters
         ----------
         order : array_like of int, shape (n_time_bins,)
-            Which bin comes at each place; a permutation.
+            The bin that comes at each place; a permutation.
 
         Returns
         -------
@@ -62,8 +62,8 @@ class BinPermuter:
         Raises
         ------
         InputValueError
-            If `order` does not name as many bins as there are, or bins outside the
-            raster.
+            If the length of `order` is not the number of bins, or a bin lies outside
+            the raster.
         """
         n_units, n_time_bins = self._raster.shape
         index = as_index(order, n_time_bins, "bins")
@@ -78,7 +78,14 @@ class BinPermuter:
         bins = np.zeros((n_bytes * 8, width), np.uint8)
         np.take(self._bins, index, axis=0, out=bins[:n_time_bins])
         out = np.empty((width, 8, n_bytes), np.uint8)
-        # In strips, so that a strip stays in cache while its bits are turned.
+        # Eight bins of eight units are 64 bits: one word, which `transposed_bits` turns
+        # from (bin, unit) to (unit, bin).
+        #
+        #     bins   (8 * n_bytes, width)          bit u of byte [t, b]: unit 8 b + u
+        #     strip  (width, bytes of time, 8)     one word per eight bins
+        #     out    (width, 8, n_bytes)           unit 8 b + u is the row [b, u]
+        #
+        # In strips of time, so that a strip stays in cache while its bits are turned.
         for first in range(0, n_bytes, 512):
             strip = (
                 bins[8 * first : 8 * (first + 512)]

@@ -1,4 +1,4 @@
-"""SpikeRaster: which unit spiked in which time bin, at one bit a cell."""
+"""SpikeRaster: which unit spiked in which time bin, at one bit per cell."""
 
 from __future__ import annotations
 
@@ -27,23 +27,24 @@ from ann2neo.raster.spike_times import SPIKE_POSITION
 __all__ = ["SpikeRaster", "as_index"]
 
 _CACHE_BYTES = 1 << 18
+"""Bytes of bits that fit a core's cache together with their shifted copy."""
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 
 class SpikeRaster:
-    """Spikes of units in time bins: an immutable binary matrix, axes (unit, time_bin),
-    one bit a cell.
+    """Spikes of units in time bins: an immutable binary matrix, one bit per cell.
 
-    Build one with `from_dense`, `from_packed`, `from_spike_bins` or a `RasterBuilder`.
+    The axes are (unit, time_bin). Build one with `from_dense`, `from_packed`,
+    `from_spike_bins` or a `RasterBuilder`.
 
     Parameters
     ----------
-    bits : ndarray of uint8, shape (n_units, n_bytes), or a function that returns it
-        Bits packed along time, first bin lowest, rows zero-padded to a multiple of
-        eight bytes. An array or a memory map; a function is called when the bits are
-        first needed.
+    bits : ndarray of uint8, shape (n_units, n_bytes), or function that returns it
+        Bits packed along time, first bin in the lowest bit, rows zero-padded to a
+        multiple of eight bytes. May be a memory map. A function is called once, when
+        the bits are first needed.
     n_units, n_time_bins : int
         Shape of the raster.
     sampling_period : quantities.Quantity, time
@@ -54,7 +55,8 @@ class SpikeRaster:
     Raises
     ------
     InputTypeError, InputValueError
-        If a time is not a time, the period is not positive, or the shape does not fit.
+        If `sampling_period` or `t_start` is not a time, the period is not positive, or
+        the shape does not fit.
 
     Examples
     --------
@@ -66,7 +68,7 @@ class SpikeRaster:
     array(3.) * ms
     """
 
-    __slots__ = ("_bits", "_load", "_n_time_bins", "_n_units", "_period", "_start")
+    __slots__ = ("_n_time_bins", "_n_units", "_period", "_source", "_start")
 
     def __init__(
         self,
@@ -74,22 +76,19 @@ class SpikeRaster:
         n_units: int,
         n_time_bins: int,
         *,
-        sampling_period: Any = 1 * pq.ms,
-        t_start: Any = None,
+        sampling_period: pq.Quantity = 1 * pq.ms,
+        t_start: pq.Quantity | None = None,
     ) -> None:
         self._period = seconds(sampling_period, "sampling_period", positive=True)
         self._start = 0.0 if t_start is None else seconds(t_start, "t_start")
         if n_units < 0 or n_time_bins < 0:
             raise InputValueError(
-                f"a raster needs a shape of two counts, got ({n_units}, {n_time_bins})"
+                "n_units and n_time_bins must be 0 or more, got"
+                f" ({n_units}, {n_time_bins}); pass the shape of the raster"
             )
         self._n_units, self._n_time_bins = int(n_units), int(n_time_bins)
-        self._bits: npt.NDArray[np.uint8] | None = None
-        self._load: Callable[[], npt.NDArray[np.uint8]] = _nothing_to_load
-        if callable(bits):
-            self._load = bits
-        else:
-            self._bits = self._checked(bits)
+        # The bits, or the function that loads them.
+        self._source = bits if callable(bits) else self._checked(bits)
 
     def _checked(self, bits: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         expected = (self._n_units, row_bytes(self._n_time_bins))
@@ -111,15 +110,15 @@ class SpikeRaster:
         cls,
         dense: npt.ArrayLike,
         *,
-        sampling_period: Any = 1 * pq.ms,
-        t_start: Any = None,
+        sampling_period: pq.Quantity = 1 * pq.ms,
+        t_start: pq.Quantity | None = None,
     ) -> Self:
         """Pack a matrix of zeros and ones.
 
         Parameters
         ----------
         dense : array_like of bool or 0/1, shape (n_units, n_time_bins)
-            The raster, True where a unit spiked.
+            True where a unit spiked.
         sampling_period, t_start : quantities.Quantity, time
             As in `SpikeRaster`.
 
@@ -147,15 +146,15 @@ class SpikeRaster:
         if array.dtype != np.bool_:
             if array.size and not np.isin(array, (0, 1)).all():
                 raise InputValueError(
-                    "a raster holds only 0 and 1 (at most one spike a bin); threshold"
+                    "a raster holds only 0 and 1 (at most one spike per bin); threshold"
                     " activations first, for example with Recording.from_activations"
                 )
             array = array.astype(np.bool_)
-        n_units, n_time_bins = array.shape
-        bits = np.zeros((n_units, row_bytes(n_time_bins)), np.uint8)
-        bits[:, : -(-n_time_bins // 8)] = np.packbits(array, axis=1, bitorder="little")
-        return cls(
-            bits, n_units, n_time_bins, sampling_period=sampling_period, t_start=t_start
+        return cls.from_packed(
+            np.packbits(array, axis=1, bitorder="little"),
+            array.shape[1],
+            sampling_period=sampling_period,
+            t_start=t_start,
         )
 
     @classmethod
@@ -164,16 +163,15 @@ class SpikeRaster:
         packed: npt.NDArray[np.uint8],
         n_time_bins: int,
         *,
-        sampling_period: Any = 1 * pq.ms,
-        t_start: Any = None,
+        sampling_period: pq.Quantity = 1 * pq.ms,
+        t_start: pq.Quantity | None = None,
     ) -> Self:
-        """Take over bits packed as ``np.packbits(dense, axis=1, bitorder="little")``
-        does.
+        """Build a raster from rows packed along time.
 
         Parameters
         ----------
         packed : ndarray of uint8, shape (n_units, ceil(n_time_bins / 8))
-            Rows of packed bits.
+            Rows as ``np.packbits(dense, axis=1, bitorder="little")`` returns them.
         n_time_bins : int
             Number of bins; bits beyond it are ignored.
         sampling_period, t_start : quantities.Quantity, time
@@ -182,12 +180,12 @@ class SpikeRaster:
         Returns
         -------
         SpikeRaster
-            A raster of a copy of the bits.
+            The raster, which holds a copy of the bits.
 
         Raises
         ------
         InputValueError
-            If the rows are not of the length that `n_time_bins` asks for.
+            If the length of the rows does not fit `n_time_bins`.
         """
         packed = np.asarray(packed)
         n_bytes = -(-n_time_bins // 8)
@@ -214,8 +212,8 @@ class SpikeRaster:
         spike_bins: Sequence[npt.ArrayLike],
         n_time_bins: int,
         *,
-        sampling_period: Any = 1 * pq.ms,
-        t_start: Any = None,
+        sampling_period: pq.Quantity = 1 * pq.ms,
+        t_start: pq.Quantity | None = None,
     ) -> Self:
         """Build a raster from the bins in which each unit spiked.
 
@@ -244,6 +242,7 @@ class SpikeRaster:
         array([2, 0])
         """
         bits = np.zeros((len(spike_bins), row_bytes(n_time_bins)), np.uint8)
+        # One unpacked row at a time, so that the matrix is never in memory unpacked.
         row = np.empty(n_time_bins, np.bool_)
         for unit, bins in enumerate(spike_bins):
             index = np.asarray(bins, np.int64)
@@ -271,16 +270,13 @@ class SpikeRaster:
         n_time_bins: int,
         t_start: float | None = None,
     ) -> SpikeRaster:
-        """A raster of other bits on the same time base, whose times need no checking
-        again.
-        """
+        """Return a raster of other bits on the same time base."""
+        # Without __init__, which would convert and check the times again.
         raster = object.__new__(SpikeRaster)
-        raster._period, raster._start = (
-            self._period,
-            (self._start if t_start is None else t_start),
-        )
+        raster._period = self._period
+        raster._start = self._start if t_start is None else t_start
         raster._n_units, raster._n_time_bins = len(bits), n_time_bins
-        raster._bits, raster._load = raster._checked(bits), _nothing_to_load
+        raster._source = raster._checked(bits)
         return raster
 
     # -- shape and time
@@ -302,17 +298,17 @@ class SpikeRaster:
         return self._n_units, self._n_time_bins
 
     @property
-    def sampling_period(self) -> Any:
+    def sampling_period(self) -> pq.Quantity:
         """Length of a time bin, in ms."""
         return fifteen_digits(self._period * 1000) * pq.ms
 
     @property
-    def t_start(self) -> Any:
+    def t_start(self) -> pq.Quantity:
         """Left edge of the first bin, in ms."""
         return fifteen_digits(self._start * 1000) * pq.ms
 
     @property
-    def t_stop(self) -> Any:
+    def t_stop(self) -> pq.Quantity:
         """Right edge of the last bin, in ms."""
         return fifteen_digits(self.bin_edge_seconds(self._n_time_bins) * 1000) * pq.ms
 
@@ -328,19 +324,15 @@ class SpikeRaster:
 
     @property
     def nbytes(self) -> int:
-        """Memory of the bits, in bytes."""
+        """Size of the bits, in bytes."""
         return self._n_units * row_bytes(self._n_time_bins)
 
     def bin_edge_seconds(self, time_bin: Any) -> Any:
-        """Left edge of a bin in seconds, ``t_start + time_bin * sampling_period``;
-        scalars or arrays.
-        """
+        """Left edge of a bin (scalar or array) in s: ``t_start + bin * period``."""
         return self._start + time_bin * self._period
 
     def spike_time_seconds(self, time_bin: Any) -> Any:
-        """Time of a spike in a bin in seconds, a quarter of the way through it; scalars
-        or arrays.
-        """
+        """Time of a spike in a bin (scalar or array) in s, at a quarter of the bin."""
         return self._start + (time_bin + SPIKE_POSITION) * self._period
 
     def __repr__(self) -> str:
@@ -355,13 +347,10 @@ class SpikeRaster:
 
     @property
     def bits(self) -> npt.NDArray[np.uint8]:
-        """Packed bits, read-only, shape (n_units, n_bytes), rows zero-padded to a
-        multiple of eight bytes.
-        """
-        if self._bits is None:
-            self._bits = self._checked(self._load())
-            self._load = _nothing_to_load
-        return self._bits
+        """Packed bits, read-only, shape (n_units, n_bytes), padded to whole words."""
+        if callable(self._source):
+            self._source = self._checked(self._source())
+        return self._source
 
     @property
     def _words(self) -> npt.NDArray[np.uint64]:
@@ -373,12 +362,13 @@ class SpikeRaster:
         Returns
         -------
         ndarray of bool, shape (n_units, n_time_bins)
-            True where a unit spiked; one byte a cell.
+            True where a unit spiked; one byte per cell.
         """
         return self._unpack(self.bits, 0, self._n_time_bins)
 
     @staticmethod
     def _unpack(bits: npt.NDArray[np.uint8], start: int, stop: int) -> BoolArray:
+        # From the byte that holds the bin `start`, whose bits before it are cut off.
         first = start // 8
         dense = np.unpackbits(bits[:, first : -(-stop // 8)], axis=1, bitorder="little")
         return dense[:, start - 8 * first : stop - 8 * first].view(np.bool_)
@@ -405,19 +395,26 @@ class SpikeRaster:
         Parameters
         ----------
         time_bins : array_like of int, shape (n,)
-            Bins from 0 to n_time_bins, both included.
+            Bins from 0 to n_time_bins, both inclusive.
 
         Returns
         -------
         ndarray of int64, shape (n_units, n)
-            Spikes in the bins before each given one.
+            Spikes in the bins ``0 .. time_bins[k] - 1``.
+
+        Raises
+        ------
+        InputValueError
+            If a bin does not lie in 0 .. n_time_bins.
         """
         edges = np.asarray(time_bins, np.int64)
         if edges.size and (edges.min() < 0 or edges.max() > self._n_time_bins):
             raise InputValueError(
                 f"bins must lie in 0 .. {self._n_time_bins}, got {edges.min()} .."
-                f" {edges.max()}"
+                f" {edges.max()}; leave out bins beyond the raster"
             )
+        # Spikes before bin e = 64 w + b: the popcounts of the words before w, summed
+        # once for all edges, and the popcount of the b lowest bits of word w.
         words = self._words
         before = np.zeros((self._n_units, words.shape[1] + 1), np.int64)
         np.cumsum(np.bitwise_count(words), axis=1, dtype=np.int64, out=before[:, 1:])
@@ -430,13 +427,12 @@ class SpikeRaster:
         return counts
 
     def window_counts(self, window: int) -> IntArray:
-        """Count spikes in consecutive windows; bins after the last complete window are
-        left out.
+        """Count the spikes of each unit in consecutive windows.
 
         Parameters
         ----------
         window : int
-            Length of a window, in bins.
+            Length of a window, in bins. Bins after the last whole window are left out.
 
         Returns
         -------
@@ -449,13 +445,15 @@ class SpikeRaster:
             If `window` is not positive.
         """
         if window < 1:
-            raise InputValueError(f"window must be at least 1 bin, got {window}")
+            raise InputValueError(
+                f"window must be at least 1 bin, got {window}; pass a positive length"
+            )
         n_windows = self._n_time_bins // window
         before = self.cumulative_counts(np.arange(n_windows + 1) * window)
         return before[:, 1:] - before[:, :-1]
 
     def lag_counts(self, max_lag: int) -> IntArray:
-        """Count, for each lag, the pairs of spikes that far apart.
+        """Count the pairs of spikes of each unit at each distance in time.
 
         Parameters
         ----------
@@ -473,10 +471,15 @@ class SpikeRaster:
             If `max_lag` is negative.
         """
         if max_lag < 0:
-            raise InputValueError(f"max_lag must be 0 or more bins, got {max_lag}")
+            raise InputValueError(
+                f"max_lag must be 0 or more bins, got {max_lag}; pass 0 for lag 0 only"
+            )
         counts = np.zeros((self._n_units, max_lag + 1), np.int64)
         words = self._words
         n_words = words.shape[1]
+        # x(t) x(t + lag) summed over t is the popcount of the bits AND the bits moved
+        # by `lag`: 64 products per word. In blocks of units that stay in cache for all
+        # lags.
         rows = max(1, _CACHE_BYTES // max(1, 8 * n_words))
         for first in range(0, self._n_units, rows):
             block = np.ascontiguousarray(words[first : first + rows])
@@ -497,7 +500,7 @@ class SpikeRaster:
             Number of active units.
         """
         counts = np.zeros(self._n_time_bins, np.int64)
-        # At most 255 rows at a time, so that a byte holds their sum.
+        # At most 255 rows at a time, whose sum fits a byte.
         rows = max(1, min(255, DENSE_BYTES // max(1, self._n_time_bins)))
         for first in range(0, self._n_units, rows):
             dense = self._unpack(self.bits[first : first + rows], 0, self._n_time_bins)
@@ -505,13 +508,12 @@ class SpikeRaster:
         return counts
 
     def joint_counts(self, other: SpikeRaster | None = None) -> IntArray:
-        """Count the time bins in which a unit of this raster and a unit of another both
-        spiked.
+        """Count the time bins in which two units both spiked, for all pairs of units.
 
         Parameters
         ----------
         other : SpikeRaster, optional
-            Units to pair with, on the same time bins; this raster itself if not given.
+            Raster of the second units, on the same time bins; this one if not given.
 
         Returns
         -------
@@ -539,21 +541,15 @@ class SpikeRaster:
         return joint_counts(self._words, None if other is None else right._words)
 
     def head(self, k: int) -> BoolArray:
-        """First `k` bins (or all, if fewer), unpacked: ndarray of bool, shape (n_units,
-        min(k, n_time_bins)).
-        """
+        """Unpack the first `k` bins, or all: bool, shape (n_units, up to k)."""
         return self._unpack(self.bits, 0, min(k, self._n_time_bins))
 
     def tail(self, k: int) -> BoolArray:
-        """Last `k` bins (or all, if fewer), unpacked: ndarray of bool, shape (n_units,
-        min(k, n_time_bins)).
-        """
+        """Unpack the last `k` bins, or all: bool, shape (n_units, up to k)."""
         return self._unpack(self.bits, max(0, self._n_time_bins - k), self._n_time_bins)
 
     def spike_bins(self, unit: int) -> IntArray:
-        """Bins in which one unit spiked, ascending: ndarray of int64, shape
-        (n_spikes,).
-        """
+        """Return the bins in which a unit spiked, ascending: int64, (n_spikes,)."""
         row = np.unpackbits(self.bits[unit], bitorder="little", count=self._n_time_bins)
         return np.flatnonzero(row.view(np.bool_))
 
@@ -563,13 +559,12 @@ class SpikeRaster:
         Parameters
         ----------
         max_bytes : int
-            Most memory that the bits of a block may take (a block has at least one
-            unit).
+            Maximum size of the bits of a block; a block has at least one unit.
 
         Yields
         ------
         units : slice
-            Which units the block holds.
+            The units in the block.
         raster : SpikeRaster
             Those units, all bins; shares the bits.
         """
@@ -600,19 +595,19 @@ class SpikeRaster:
         InputValueError
             If the bins do not lie in the raster.
         """
+        n_time_bins = stop - start
         if not 0 <= start <= stop <= self._n_time_bins:
             raise InputValueError(
                 f"bins must satisfy 0 <= start <= stop <= {self._n_time_bins}, got"
-                f" {start}, {stop}"
+                f" start={start}, stop={stop}; choose bins inside the raster"
             )
-        if (start, stop) == (0, self._n_time_bins):
+        if n_time_bins == self._n_time_bins:
             return self
-        n_time_bins = stop - start
         n_words = -(-n_time_bins // WORD_BITS)
         first, shift = divmod(start, WORD_BITS)
-        words = shifted_down(
-            self._words[:, first : first + n_words + (shift > 0)], shift
-        )[:, :n_words]
+        # One word more where bins start inside a word: its low bits move into the last.
+        words = self._words[:, first : first + n_words + (shift > 0)]
+        words = shifted_down(words, shift)[:, :n_words]
         bits = np.ascontiguousarray(words).view(np.uint8)
         clear_padding(bits, n_time_bins)
         return self._like(
@@ -629,7 +624,7 @@ class SpikeRaster:
         units : array_like of int or bool, optional
             Units to keep; all if not given.
         bins : array_like of int or bool, optional
-            Bins to keep, set side by side; all if not given. `t_start` stays.
+            Bins to keep, set side by side; all if not given. `t_start` stays the same.
 
         Returns
         -------
@@ -647,6 +642,7 @@ class SpikeRaster:
         if bins is None:
             return self._like(bits, self._n_time_bins)
         index = as_index(bins, self._n_time_bins, "bins")
+        # Any bins in any order: unpack, index and pack again, some rows at a time.
         out = np.zeros((len(bits), row_bytes(len(index))), np.uint8)
         n_bytes = -(-len(index) // 8)
         rows = max(1, DENSE_BYTES // max(1, self._n_time_bins))
@@ -677,15 +673,7 @@ class SpikeRaster:
         InputValueError
             If there is none, or units or periods differ.
         """
-        if not rasters:
-            raise InputValueError("concatenate needs at least one raster, got none")
-        first = rasters[0]
-        for other in rasters[1:]:
-            if other._n_units != first._n_units or other._period != first._period:
-                raise InputValueError(
-                    "rasters to concatenate need the same units and sampling period,"
-                    f" got {first} and {other}"
-                )
+        first = _first_of_alike(rasters, "concatenate", "_n_units", "units")
         n_time_bins = sum(raster._n_time_bins for raster in rasters)
         out = np.zeros((first._n_units, row_bytes(n_time_bins) // 8), "<u8")
         position = 0
@@ -696,7 +684,7 @@ class SpikeRaster:
 
     @classmethod
     def stack(cls, rasters: Sequence[SpikeRaster]) -> SpikeRaster:
-        """Put the units of several rasters of the same time bins below one another.
+        """Join the units of several rasters of the same time bins.
 
         Parameters
         ----------
@@ -714,18 +702,7 @@ class SpikeRaster:
         InputValueError
             If there is none, or bins or periods differ.
         """
-        if not rasters:
-            raise InputValueError("stack needs at least one raster, got none")
-        first = rasters[0]
-        for other in rasters[1:]:
-            if (
-                other._n_time_bins != first._n_time_bins
-                or other._period != first._period
-            ):
-                raise InputValueError(
-                    "rasters to stack need the same time bins and sampling period, got"
-                    f" {first} and {other}"
-                )
+        first = _first_of_alike(rasters, "stack", "_n_time_bins", "time bins")
         bits = np.concatenate([raster.bits for raster in rasters])
         return first._like(bits, first._n_time_bins)
 
@@ -733,7 +710,7 @@ class SpikeRaster:
     # ----------------------------------------------------------------------------------
 
     def equals(self, other: object) -> bool:
-        """Whether `other` is a raster with the same spikes, shape and time base."""
+        """Return whether `other` is a raster of the same spikes, shape and times."""
         return (
             isinstance(other, SpikeRaster)
             and self.shape == other.shape
@@ -743,7 +720,7 @@ class SpikeRaster:
         )
 
     def sha256(self) -> str:
-        """Checksum of shape and spikes, independent of how the bits are held.
+        """Return a checksum of shape and spikes, however the bits are stored.
 
         Returns
         -------
@@ -755,23 +732,52 @@ class SpikeRaster:
         digest = hashlib.sha256(np.array(self.shape, "<i8").tobytes())
         n_bytes = -(-self._n_time_bins // 8)
         for _, block in self.unit_blocks(DENSE_BYTES):
-            digest.update(np.ascontiguousarray(block.bits[:, :n_bytes]))
+            # Without the padding to words, which is no part of the spikes.
+            digest.update(np.ascontiguousarray(block.bits[:, :n_bytes]).data)
         return digest.hexdigest()
 
 
-def _nothing_to_load() -> npt.NDArray[np.uint8]:
-    raise InputValueError("this raster holds its bits already")
+def _first_of_alike(
+    rasters: Sequence[SpikeRaster], function: str, count: str, noun: str
+) -> SpikeRaster:
+    """Return the first of rasters that agree in a count and the sampling period."""
+    if not rasters:
+        raise InputValueError(f"{function} needs at least one raster, got none")
+    first = rasters[0]
+    for other in rasters[1:]:
+        if getattr(other, count) != getattr(first, count) or (
+            other._period != first._period
+        ):
+            raise InputValueError(
+                f"rasters to {function} need the same {noun} and sampling period, got"
+                f" {first} and {other}; select the {noun} that they share"
+            )
+    return first
 
 
 def as_index(chosen: npt.ArrayLike, length: int, name: str) -> IntArray:
-    """A list of places or a mask of shape (length,) as places from 0 on, or an error
-    that calls them `name`.
+    """Convert a list of indices or a mask into indices from 0 to length - 1.
+
+    Parameters
+    ----------
+    chosen : array_like of int or bool
+        Indices, negative ones counted from the end, or a mask of shape (length,).
+    length : int
+        Number of things to choose from.
+    name : str
+        Their name, for messages.
+
+    Raises
+    ------
+    InputTypeError, InputValueError
+        If `chosen` is neither, or an index is out of range.
     """
     index = np.asarray(chosen)
     if index.dtype == np.bool_:
         if index.shape != (length,):
             raise InputValueError(
-                f"a mask of {name} needs shape ({length},), got {index.shape}"
+                f"a mask of {name} needs shape ({length},), got {index.shape}; pass one"
+                " value for each, or indices"
             )
         return np.flatnonzero(index)
     if index.size == 0:
@@ -779,11 +785,12 @@ def as_index(chosen: npt.ArrayLike, length: int, name: str) -> IntArray:
     if index.dtype.kind not in "iu" or index.ndim != 1:
         raise InputTypeError(
             f"{name} must be a list of integers or a mask, got {index.dtype} of shape"
-            f" {index.shape}"
+            f" {index.shape}; pass indices, for example [0, 2]"
         )
     if index.min() < -length or index.max() >= length:
         raise InputValueError(
-            f"{name} run from {index.min()} to {index.max()}, outside 0 .. {length - 1}"
+            f"{name} run from {index.min()} to {index.max()}, outside 0 .."
+            f" {length - 1}; drop those that do not exist"
         )
     index = index.astype(np.int64)
     return np.where(index < 0, index + length, index)

@@ -1,8 +1,10 @@
-"""Where in its time bin a spike lies."""
+"""The position of a spike in its time bin."""
 
 __all__ = ["SPIKE_POSITION"]
 
 SPIKE_POSITION = 0.25
-"""Where in its bin a spike lies, in bins: the one place that Elephant, Neo,
-SpikeInterface and the NWB Inspector all read exactly.
+"""Position of a spike in its bin, in bins.
+
+A quarter of a bin is the one position that Elephant, Neo, SpikeInterface and the NWB
+Inspector all read exactly.
 """

@@ -1,4 +1,4 @@
-"""Bits to and from neo.SpikeTrain lists, for files and for the reference engine."""
+"""Rasters to and from neo.SpikeTrain, for files and for the reference engine."""
 
 from __future__ import annotations
 
@@ -16,22 +16,25 @@ from ann2neo.raster import SPIKE_POSITION, SpikeRaster
 __all__ = ["spike_bins", "to_spiketrains"]
 
 _TOLERANCE = 1e-3
-"""How far from its place in the bin, in bins, a spike may lie after changes of unit."""
+"""Maximum distance of a spike from its position in the bin, in bins.
+
+Units of time are converted in floating point, which moves spikes a little.
+"""
 
 
 def to_spiketrains(
     raster: SpikeRaster,
     units: Sequence[int] | None = None,
     annotations: Sequence[dict[str, Any]] | None = None,
-) -> list[Any]:
-    """Turn rows of a raster into spike trains.
+) -> list[neo.SpikeTrain]:
+    """Convert rows of a raster into spike trains.
 
     Parameters
     ----------
     raster : SpikeRaster
         The spikes.
     units : sequence of int, optional
-        Units to turn; all if not given.
+        Units to convert; all if not given.
     annotations : sequence of dict, one per chosen unit, optional
         Annotations of each train.
 
@@ -48,18 +51,14 @@ def to_spiketrains(
     array([0.25, 2.25]) * ms
     """
     chosen = range(raster.n_units) if units is None else units
-    t_start, t_stop = (
-        raster.t_start_seconds,
-        raster.bin_edge_seconds(raster.n_time_bins),
-    )
+    t_stop = raster.bin_edge_seconds(raster.n_time_bins)
     sampling_rate = (1.0 / raster.sampling_period_seconds) * pq.Hz
     trains = []
     for position, unit in enumerate(chosen):
-        times = raster.spike_time_seconds(raster.spike_bins(unit))
         train = neo.SpikeTrain(
-            times,
+            raster.spike_time_seconds(raster.spike_bins(unit)),
             units="s",
-            t_start=t_start,
+            t_start=raster.t_start_seconds,
             t_stop=t_stop,
             sampling_rate=sampling_rate,
         )
@@ -70,7 +69,7 @@ def to_spiketrains(
 
 
 def spike_bins(
-    train: Any, raster: SpikeRaster, start: int, stop: int
+    train: neo.SpikeTrain, raster: SpikeRaster, start: int, stop: int
 ) -> npt.NDArray[np.int64]:
     """Find the time bins of a spike train that `to_spiketrains` made.
 
@@ -79,9 +78,9 @@ def spike_bins(
     train : neo.SpikeTrain
         Spikes a quarter of the way through their bins.
     raster : SpikeRaster
-        Gives ``t_start`` and ``sampling_period`` of the bins.
+        Its ``t_start`` and ``sampling_period`` define the bins.
     start, stop : int
-        The bins it may lie in, ``start .. stop - 1``.
+        Bins in which spikes may lie, ``start .. stop - 1``.
 
     Returns
     -------
@@ -91,7 +90,7 @@ def spike_bins(
     Raises
     ------
     FileFormatError
-        If a spike lies elsewhere in its bin or outside `start` and `stop`.
+        If a spike lies elsewhere in its bin, or not in ``start .. stop - 1``.
 
     Examples
     --------

@@ -1,6 +1,4 @@
-"""Recordings: spikes with their units, presentations and phases, in memory or in a
-folder.
-"""
+"""Recordings: spikes with their units, presentations and phases."""
 
 from ann2neo.recording.recording import Recording, checked_recording
 

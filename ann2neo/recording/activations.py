@@ -1,4 +1,4 @@
-"""Checks of activations and thresholds that were computed elsewhere."""
+"""Checks of activations and thresholds that the user computed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,25 @@ __all__ = ["checked_activations", "checked_threshold"]
 
 
 def checked_activations(activations: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Activations with the axes (presentation, unit), all finite, or an error."""
+    """Return activations with the axes (presentation, unit), or raise.
+
+    Parameters
+    ----------
+    activations : array_like, shape (n_presentations, ...)
+        Axes after the first are flattened into units, in C order.
+
+    Raises
+    ------
+    InputTypeError, InputValueError
+        If they are not numbers, or have no presentation or no axis of units.
+    ActivationError
+        If one is NaN or infinite.
+    """
     values = np.asarray(activations)
     if values.ndim == 0 or values.dtype.kind not in "fiub":
         raise InputTypeError(
             "activations must be numbers of shape (n_presentations, n_units), got"
-            f" {values.dtype} of shape {values.shape}"
+            f" {values.dtype} of shape {values.shape}; pass one row per presentation"
         )
     if values.ndim == 1:
         raise InputValueError(
@@ -44,11 +57,11 @@ def checked_activations(activations: npt.ArrayLike) -> npt.NDArray[Any]:
 def checked_threshold(
     threshold: npt.ArrayLike, n_units: int
 ) -> npt.NDArray[np.float64]:
-    """A threshold for all units, or one for each, or an error."""
+    """Return a threshold, shape () or (n_units,), or raise InputValueError."""
     limits = np.asarray(threshold, np.float64)
     if limits.shape not in {(), (n_units,)}:
         raise InputValueError(
             f"threshold must be a number or one per unit, shape ({n_units},), got shape"
-            f" {limits.shape}"
+            f" {limits.shape}; pass one for each unit"
         )
     return limits

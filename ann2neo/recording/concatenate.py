@@ -1,4 +1,4 @@
-"""Recordings of the same units, one after another in time."""
+"""Concatenation of recordings of the same units in time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ __all__ = ["concatenated"]
 def concatenated(
     parts: Sequence[Recording],
 ) -> tuple[SpikeRaster, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, str]]:
-    """Raster, units, presentations, phases and provenance of recordings in turn.
+    """Return raster, tables and provenance of recordings one after another.
+
+    Returns
+    -------
+    raster, units, presentations, phases, provenance
+        The first arguments of a `Recording`.
 
     Raises
     ------
@@ -66,7 +71,7 @@ def concatenated(
 
 
 def _joined_provenance(parts: Sequence[Recording]) -> dict[str, str]:
-    """What all agree on under its key, the rest once per part as ``key [phase]``."""
+    """Join provenance: equal values under their key, others as ``key [phase]``."""
     joined = {}
     for key in dict.fromkeys(key for part in parts for key in part.provenance):
         values = [part.provenance.get(key) for part in parts]

@@ -1,4 +1,4 @@
-"""Spike times of real neurons as a recording."""
+"""Recordings of real neurons, from spike times."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ _LOST_SHARE = 0.01
 
 
 class SpikesLostWarning(UserWarning):
-    """Binning lost more than one spike in a hundred; a smaller `bin_size` loses
-    fewer.
-    """
+    """Binning lost more than 1 % of the spikes; a smaller `bin_size` loses fewer."""
 
 
 def recording_from_spike_times(
@@ -39,7 +37,7 @@ def recording_from_spike_times(
     identifier: str | None = None,
     session_start_time: datetime | None = None,
 ) -> Recording:
-    """Bin spike times and what was shown.
+    """Make a recording by binning spike times and presentations.
 
     Parameters
     ----------
@@ -48,14 +46,20 @@ def recording_from_spike_times(
     units : pandas.DataFrame
         One row per unit.
     presentations : pandas.DataFrame
-        Intervals in seconds, columns ``start_time``, ``stop_time`` and others.
+        Columns ``start_time`` and ``stop_time`` in s, and others. Kept are those that
+        lie in one phase and last a bin or more.
     provenance, identifier, session_start_time
-        As in `Recording`; the provenance is completed with what binning lost.
+        As in `Recording`; what binning lost is added to the provenance.
 
     Returns
     -------
     Recording
-        The recording; `SpikesLostWarning` where it lost more than 1 % of the spikes.
+        The recording.
+
+    Warns
+    -----
+    SpikesLostWarning
+        If binning lost more than 1 % of the spikes.
 
     Raises
     ------
@@ -69,7 +73,7 @@ def recording_from_spike_times(
     if lost > _LOST_SHARE:
         warnings.warn(
             f"{100 * lost:.1f} % of {binned.n_spikes} spikes were lost: at most one"
-            f" spike a bin of {bin_size * 1000:g} ms is kept, inside the observed"
+            f" spike per bin of {bin_size * 1000:g} ms is kept, inside the observed"
             " stretches; a smaller bin_size loses fewer",
             SpikesLostWarning,
             stacklevel=4,
@@ -98,7 +102,7 @@ def recording_from_spike_times(
 def _in_bins(
     presentations: pd.DataFrame, phases: Sequence[Phase], raster: SpikeRaster
 ) -> pd.DataFrame:
-    """Intervals in bins: those that lie in one phase and last a bin or more."""
+    """Convert intervals to bins; keep those inside one phase of a bin or more."""
     table = presentations.drop(columns=["start_time", "stop_time"])
     start, stop = presentations["start_time"], presentations["stop_time"]
     is_finite = np.isfinite(start) & np.isfinite(stop)

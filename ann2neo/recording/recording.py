@@ -1,6 +1,4 @@
-"""Recording: one raster, its units, its presentations and phases, and where it came
-from.
-"""
+"""Recording: a raster with its units, presentations, phases and provenance."""
 
 from __future__ import annotations
 
@@ -29,10 +27,12 @@ from ann2neo.recording.select import (
     select_units,
 )
 from ann2neo.recording.tables import (
+    PRESENTATION_TYPES,
     Phase,
     checked_phases,
     checked_presentations,
     checked_units,
+    empty_table,
     phase_table,
     presentation_table,
     same_table,
@@ -55,17 +55,17 @@ class Recording:
     presentations : pandas.DataFrame
         One row per interval in which one stimulus was shown: ``start_bin``,
         ``stop_bin`` (half-open), ``phase``, and where known ``stimulus_id``, ``label``,
-        ``prediction``, ``is_correct`` and columns of the user's.
+        ``prediction``, ``is_correct`` and columns of your own.
     phases : pandas.DataFrame
         One row per stretch of bins that belong together: ``phase``, ``start_bin``,
         ``stop_bin``, ``order`` (one of `ORDERS`). Bins in no phase are unobserved: no
-        statistic sees them.
+        statistic uses them.
     provenance : mapping of str to str, optional
         Where the recording came from: versions, seed, hash of the weights, data set.
     identifier : str, optional
-        Identifies the recording; a new UUID if not given.
+        Unique name of the recording; a new UUID if not given.
     session_start_time : datetime, optional
-        When it was recorded, with time zone; now if not given.
+        When it was recorded, with a time zone; now if not given.
 
     Raises
     ------
@@ -76,8 +76,8 @@ class Recording:
     Notes
     -----
     Column types are fixed, so that a round trip through a file can be exact: string,
-    bool, int64 with -1 where there is none, float64; label and prediction are int32 or
-    string. Tables are handed out as copies.
+    bool, int64 with -1 for missing values, float64; label and prediction are int32 or
+    string. Properties return copies of the tables.
 
     Examples
     --------
@@ -109,11 +109,7 @@ class Recording:
         identifier: str | None = None,
         session_start_time: datetime | None = None,
     ) -> None:
-        start = (
-            datetime.now().astimezone()
-            if session_start_time is None
-            else session_start_time
-        )
+        start = session_start_time or datetime.now().astimezone()
         if start.tzinfo is None:
             raise InputValueError(
                 f"session_start_time must carry a time zone, got {start}; use"
@@ -131,6 +127,7 @@ class Recording:
             "identifier": str(uuid.uuid4()) if identifier is None else identifier,
             "session_start_time": start,
         }
+        # A frozen dataclass assigns no attributes by itself.
         for name, value in fields.items():
             object.__setattr__(self, name, value)
 
@@ -148,7 +145,7 @@ class Recording:
         order: str = "unknown",
         provenance: Mapping[str, str] | None = None,
     ) -> Self:
-        """Wrap any spikes at all.
+        """Wrap a raster of any origin.
 
         Parameters
         ----------
@@ -157,8 +154,8 @@ class Recording:
         units : pandas.DataFrame, optional
             One row per unit.
         presentations : pandas.DataFrame, optional
-            ``start_bin``, ``stop_bin`` and what is known of the stimuli; none if not
-            given.
+            ``start_bin``, ``stop_bin`` and what is known about the stimuli; empty if
+            not given.
         phase : str, default "recording"
             Name of the one phase, which spans all bins.
         order : {"unknown", "random", "stored"}
@@ -179,15 +176,10 @@ class Recording:
         >>> recording.n_units, recording.n_time_bins
         (2, 3)
         """
-        units = (
-            pd.DataFrame(index=pd.RangeIndex(raster.n_units))
-            if units is None
-            else units
-        )
+        if units is None:
+            units = pd.DataFrame(index=pd.RangeIndex(raster.n_units))
         if presentations is None:
-            presentations = pd.DataFrame(
-                {"start_bin": np.zeros(0, np.int64), "stop_bin": np.zeros(0, np.int64)}
-            )
+            presentations = empty_table(PRESENTATION_TYPES)
         if "phase" not in presentations:
             presentations = presentations.assign(
                 phase=pd.Series(phase, presentations.index, dtype="str")
@@ -208,12 +200,11 @@ class Recording:
         layer: str = "activations",
         phase: str = "recording",
         order: str = "unknown",
-        sampling_period: Any = 1 * pq.ms,
-        t_start: Any = None,
+        sampling_period: pq.Quantity = 1 * pq.ms,
+        t_start: pq.Quantity | None = None,
         provenance: Mapping[str, str] | None = None,
     ) -> Self:
-        """Threshold activations of any framework: activation > threshold is a spike,
-        one presentation is a time bin.
+        """Threshold activations of any framework, one presentation per time bin.
 
         Parameters
         ----------
@@ -222,7 +213,8 @@ class Recording:
         threshold : float or array_like of float, shape (n_units,), default 0.0
             A unit spikes where its activation is strictly above this.
         labels, predictions, stimulus_id : array_like, (n_presentations,), optional
-            What was shown and what the network said; integers or strings.
+            Class shown, class predicted, and identity of each stimulus; integers or
+            strings.
         units : pandas.DataFrame, optional
             One row per unit; layer and coordinates if not given.
         layer : str, default "activations"
@@ -241,8 +233,9 @@ class Recording:
         ------
         ActivationError
             If an activation is NaN or infinite; presentation and unit are named.
-        InputValueError
-            If there are no presentations, or a length does not fit.
+        InputTypeError, InputValueError
+            If activations are not numbers, there are no presentations, or a length
+            does not fit.
 
         Examples
         --------
@@ -277,16 +270,15 @@ class Recording:
 
     @classmethod
     def open(cls, folder: str | Path, *, verify: bool = True) -> Self:
-        """Open a recording that was made with ``record(..., out=folder)``; the bits
-        stay on disk until used.
+        """Open a recording made with ``record(..., out=folder)``; bits stay on disk.
 
         Parameters
         ----------
         folder : str or Path
             The folder.
         verify : bool, default True
-            Compare raster and tables with the checksums written beside them, which
-            reads all bits once.
+            Compare raster and tables with the checksums in the folder, which reads all
+            bits once.
 
         Returns
         -------
@@ -298,7 +290,7 @@ class Recording:
         InputValueError
             If there is no such folder.
         FileFormatError, IntegrityError
-            If it is no recording, an unfinished one, or damaged.
+            If it holds no recording, an unfinished one, or a damaged one.
 
         Examples
         --------
@@ -311,14 +303,14 @@ class Recording:
         ...     ]
         ... )
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     made = ann2neo.record(
+        ...     recording = ann2neo.record(
         ...         model,
         ...         [[1.0] * 4] * 5,
         ...         layers="hidden",
         ...         seed=0,
         ...         out=f"{folder}/recording",
         ...     )
-        ...     Recording.open(f"{folder}/recording").equals(made)
+        ...     Recording.open(f"{folder}/recording").equals(recording)
         True
         """
         from ann2neo.recording.folder import read_folder
@@ -354,22 +346,22 @@ class Recording:
         return self.raster.n_time_bins
 
     @property
-    def sampling_period(self) -> Any:
+    def sampling_period(self) -> pq.Quantity:
         """Length of a time bin, in ms."""
         return self.raster.sampling_period
 
     @property
-    def t_start(self) -> Any:
+    def t_start(self) -> pq.Quantity:
         """Left edge of the first bin, in ms."""
         return self.raster.t_start
 
     @property
-    def t_stop(self) -> Any:
+    def t_stop(self) -> pq.Quantity:
         """Right edge of the last bin, in ms."""
         return self.raster.t_stop
 
     def phase_raster(self, phase: str) -> SpikeRaster:
-        """Raster of one phase.
+        """Return the raster of one phase.
 
         Parameters
         ----------
@@ -391,10 +383,9 @@ class Recording:
         return self.raster.slice(bounds.start_bin, bounds.stop_bin)
 
     def iter_phases(self) -> Iterator[Phase]:
-        """Phases in order of time, as ``Phase(phase, start_bin, stop_bin, order)``."""
-        for name, start, stop, order in self._phases[list(Phase._fields)].to_numpy(
-            object
-        ):
+        """Yield phases in order of time: ``Phase(phase, start_bin, stop_bin, order)``."""
+        rows = self._phases[list(Phase._fields)].to_numpy(object)
+        for name, start, stop, order in rows:
             yield Phase(name, int(start), int(stop), order)
 
     def _known_phase(self, phase: str) -> str:
@@ -407,7 +398,7 @@ class Recording:
         return phase
 
     def __repr__(self) -> str:
-        """Size, phases and time base."""
+        """Return size, phases and time base as text."""
         phases = ", ".join(
             f"{row.phase!r} ({row.n_time_bins} bins, {row.order} order)"
             for row in self.iter_phases()
@@ -448,7 +439,7 @@ class Recording:
         Recording
             The selection, with an identifier derived from this one's. The bins of one
             whole phase keep their place in time; chosen presentations are set side by
-            side, starting at `t_start`, and bins of none are dropped.
+            side, starting at `t_start`, and all other bins are dropped.
 
         Raises
         ------
@@ -476,8 +467,9 @@ class Recording:
         return chosen
 
     def in_stimulus_order(self) -> Recording:
-        """Undo the shuffling, so that two networks' recordings of the same stimuli
-        align.
+        """Undo the shuffling of the presentations.
+
+        Recordings of several networks that saw the same stimuli then align.
 
         Returns
         -------
@@ -502,7 +494,7 @@ class Recording:
 
     @classmethod
     def concatenate(cls, recordings: Iterable[Recording]) -> Recording:
-        """Set recordings of the same units one after another in time.
+        """Join recordings of the same units one after another in time.
 
         Parameters
         ----------
@@ -518,8 +510,8 @@ class Recording:
         Raises
         ------
         InputValueError
-            If there is none, units or sampling periods differ, or two phases share a
-            name.
+            If there is no recording, units or sampling periods differ, or two phases
+            share a name.
 
         Examples
         --------
@@ -566,10 +558,10 @@ class Recording:
         """
         for name in names:
             self._known_phase(name)
-        presentations = self._presentations.assign(
-            phase=self._presentations["phase"].replace(dict(names))
+        presentations, phases = (
+            table.assign(phase=table["phase"].replace(dict(names)))
+            for table in (self._presentations, self._phases)
         )
-        phases = self._phases.assign(phase=self._phases["phase"].replace(dict(names)))
         return self._derived(
             self.raster,
             presentations=presentations,
@@ -600,15 +592,15 @@ class Recording:
     # ----------------------------------------------------------------------------------
 
     def equals(self, other: object, *, identity: bool = True) -> bool:
-        """Whether another recording is the same in every bit, cell and type.
+        """Return whether another recording is the same in every bit, cell and type.
 
         Parameters
         ----------
         other : object
             What to compare with.
         identity : bool, default True
-            Also compare identifier and session start time, which two recordings of the
-            same thing differ in.
+            Also compare identifier and session start time, which differ between two
+            recordings of the same network and stimuli.
 
         Returns
         -------
@@ -617,25 +609,20 @@ class Recording:
         """
         if not isinstance(other, Recording):
             return False
-        same_tables = all(
-            same_table(getattr(self, name), getattr(other, name))
-            for name in ("_units", "_presentations", "_phases")
-        )
-        same_identity = not identity or (
-            self.identifier == other.identifier
-            and self.session_start_time == other.session_start_time
-        )
-        same_provenance = dict(self.provenance) == dict(other.provenance)
+        names = ["provenance"]
+        if identity:
+            names += ["identifier", "session_start_time"]
         return (
-            same_tables
-            and same_identity
-            and same_provenance
+            all(getattr(self, name) == getattr(other, name) for name in names)
+            and same_table(self._units, other._units)
+            and same_table(self._presentations, other._presentations)
+            and same_table(self._phases, other._phases)
             and self.raster.equals(other.raster)
         )
 
 
 def checked_recording(value: Any, caller: str) -> Recording:
-    """Return a recording, or raise InputTypeError if the value is none.
+    """Return `value` if it is a recording, else raise InputTypeError.
 
     Parameters
     ----------
@@ -653,7 +640,7 @@ def checked_recording(value: Any, caller: str) -> Recording:
 
 
 def _derived_identifier(parents: Sequence[str], *by: Any) -> str:
-    """An identifier that the same operation on the same recordings always gives."""
+    """Return an identifier that depends only on the parents and the operation."""
     digest = hashlib.sha256()
     for part in (*parents, *by):
         digest.update(

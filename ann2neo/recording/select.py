@@ -1,4 +1,4 @@
-"""Parts of a recording: units, phases, presentations, and these in another order."""
+"""Selection of units, phases and presentations, and their order."""
 
 from __future__ import annotations
 
@@ -39,9 +39,10 @@ def select_units(recording: Recording, units: Choice) -> Recording:
 
 
 def select_phases(recording: Recording, names: Sequence[str]) -> Recording:
-    """Keep some phases, set side by side in the order of time."""
+    """Keep some phases, one directly after another in order of time."""
     wanted = {recording._known_phase(name) for name in names}
     parts, moved, shifts, position = [], [], {}, 0
+    # `shifts` says how many bins each phase moves, its presentations with it.
     for phase in recording.iter_phases():
         if phase.phase in wanted:
             parts.append(recording.raster.slice(phase.start_bin, phase.stop_bin))
@@ -62,7 +63,7 @@ def select_phases(recording: Recording, names: Sequence[str]) -> Recording:
 def select_presentations(
     recording: Recording, label: Any, presentations: Choice | None
 ) -> Recording:
-    """Keep the presentations with some labels, those chosen, or those that are both."""
+    """Keep the presentations that have one of the labels and are among those chosen."""
     table = recording.presentations
     keep = np.ones(len(table), np.bool_)
     if label is not None:
@@ -72,10 +73,10 @@ def select_presentations(
                 " presentations="
             )
         labels = [label] if np.isscalar(label) else list(label)
-        known = set(table["label"])
-        missing = [value for value in labels if value not in known]
+        existing = set(table["label"])
+        missing = [value for value in labels if value not in existing]
         if missing:
-            valid = ", ".join(map(repr, sorted(known)[:20]))
+            valid = ", ".join(map(repr, sorted(existing)[:20]))
             raise InputValueError(
                 f"no presentation has the label {missing[0]!r}; there are {valid}"
             )
@@ -84,7 +85,9 @@ def select_presentations(
         index = _rows(presentations, table, "presentations")
         keep &= np.isin(np.arange(len(table)), index)
     if not keep.any():
-        raise InputValueError("no presentation is left by this selection; loosen it")
+        raise InputValueError(
+            "this selection leaves no presentation; select more labels or presentations"
+        )
     orders = recording.phases["order"].to_list()
     return _side_by_side(recording, np.flatnonzero(keep), orders, "presentations")
 
@@ -94,7 +97,8 @@ def in_stimulus_order(recording: Recording) -> Recording:
     shown, phases = recording.presentations, recording.phases["phase"]
     if "stimulus_id" not in shown:
         raise InputValueError(
-            "this recording has no stimulus_id, so its order cannot be undone"
+            "this recording has no stimulus_id, so its order cannot be undone; record"
+            " it with stimulus_id="
         )
     rank = shown["phase"].map({name: i for i, name in enumerate(phases)})
     index = np.lexsort((shown["stimulus_id"].to_numpy(), rank.to_numpy()))
@@ -104,11 +108,13 @@ def in_stimulus_order(recording: Recording) -> Recording:
 def _side_by_side(
     recording: Recording, index: npt.NDArray[np.intp], orders: Sequence[str], by: str
 ) -> Recording:
-    """Presentations, grouped by phase, side by side; bins of none are dropped."""
+    """Set presentations, grouped by phase, side by side; drop all other bins."""
     table = recording.presentations.iloc[index].reset_index(drop=True)
     start, stop = table["start_bin"].to_numpy(), table["stop_bin"].to_numpy()
     length = stop - start
     edges = np.concatenate([[0], np.cumsum(length)])
+    # Bins start[i] .. stop[i] - 1 of all presentations in one array, without a loop:
+    # the new bin plus the distance that its presentation moved.
     bins = np.repeat(start - edges[:-1], length) + np.arange(edges[-1])
     if len(np.unique(bins)) != len(bins):
         raise InputValueError(

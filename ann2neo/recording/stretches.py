@@ -1,4 +1,4 @@
-"""Stretches of bins that a recording's files set side by side."""
+"""Stretches of time that files keep side by side."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from ann2neo.recording.recording import Recording
 from ann2neo.recording.tables import Phase
 
 __all__ = ["Stretch", "stretches"]
-
-_UNOBSERVED = "in no phase"
-
 
 class Stretch(NamedTuple):
     """Bins ``start_bin .. stop_bin - 1``, a phase or what lies between phases."""
@@ -24,23 +21,19 @@ class Stretch(NamedTuple):
 
 
 def stretches(recording: Recording) -> Iterator[Stretch]:
-    """Phases in order of time, and between them the stretches in no phase that hold
-    spikes.
+    """Yield phases, and the stretches in no phase that hold spikes, in order of time.
 
-    At least one stretch comes, so that units have a place even where nothing was
-    observed.
+    A recording without phases is one stretch, spikes or not, so that its units have a
+    place in the file.
     """
     raster, position = recording.raster, 0
     phases = list(recording.iter_phases())
     end = Phase("", raster.n_time_bins, raster.n_time_bins, "unknown")
     for phase in [*phases, end]:
         between = raster.slice(position, phase.start_bin)
-        if between.n_time_bins and between.spike_counts().any():
-            yield Stretch(
-                _UNOBSERVED, position, phase.start_bin, "unknown", is_phase=False
-            )
+        if not phases or between.spike_counts().any():
+            name, stop = "in no phase", phase.start_bin
+            yield Stretch(name, position, stop, "unknown", is_phase=False)
         if phase is not end:
             yield Stretch(*phase, is_phase=True)
         position = phase.stop_bin
-    if not phases and not raster.spike_counts().any():
-        yield Stretch(_UNOBSERVED, 0, raster.n_time_bins, "unknown", is_phase=False)

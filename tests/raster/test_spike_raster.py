@@ -346,7 +346,7 @@ def test_spikes_lie_a_quarter_into_their_bin():
         (
             lambda: SpikeRaster.from_dense([[1]]).slice(0, 2),
             InputValueError,
-            "start <= stop <= 1, got 0, 2",
+            "start <= stop <= 1, got start=0, stop=2",
         ),
         (
             lambda: SpikeRaster.from_dense([[1]]).take(units=[1]),

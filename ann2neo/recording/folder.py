@@ -1,10 +1,10 @@
-"""Folders: recordings larger than memory, as memory-mapped bits beside a description,
-resumable while unfinished.
+"""Folders of recordings larger than memory, which can be resumed while unfinished.
 
-``bits.npy`` holds the packed bits of a `SpikeRaster`, (n_units, n_bytes) of uint8.
-``recording.json`` describes a finished recording, with the SHA-256 of the raster and
-its own; until it is there, ``progress.json`` says what is being recorded and how far it
-got, and ``predictions.npy`` keeps the classes named so far.
+``bits.npy`` holds the packed bits of a `SpikeRaster`, uint8 of shape (n_units,
+n_bytes), memory-mapped. ``recording.json`` describes a finished recording and holds the
+SHA-256 of the raster and its own. Until it exists, ``progress.json`` states what is
+being recorded and how much is done, and ``predictions.npy`` holds the classes predicted
+so far.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from ann2neo.errors import (
     OutputExistsError,
 )
 from ann2neo.raster import RasterBuilder, SpikeRaster
+from ann2neo.recording.tables import column_types
 
 if TYPE_CHECKING:
     from ann2neo.recording.recording import Recording
@@ -51,14 +52,14 @@ _TABLES = ("units", "presentations", "phases")
 
 
 class UnfinishedFolder:
-    """A folder that a recording is being written into; a second writer is refused.
+    """Folder that a recording is being written to, locked against other writers.
 
     Parameters
     ----------
     path : str or Path
-        The folder; made if it is not there.
+        The folder; made if it does not exist.
     plan : mapping of str to str
-        Everything the recording depends on. An unfinished folder is taken up only for
+        Everything the recording depends on. An unfinished folder is resumed only with
         the same plan.
     n_units, n_time_bins : int
         Shape of the raster.
@@ -68,13 +69,13 @@ class UnfinishedFolder:
     bits : memmap of uint8
         Packed bits, for a `RasterBuilder`.
     predictions : memmap of int32, shape (n_time_bins,)
-        Class named in each bin; -1 where none is known.
+        Class predicted in each bin; -1 where there is none.
     n_done : int
-        Bins that are recorded already, a multiple of 8 or all.
+        Number of bins recorded so far, a multiple of 8 or all.
     identifier, session_start_time
         Those of the recording, kept when it is resumed.
     seconds_between_marks : float
-        Least time between two notes on disk of how far the recording got.
+        Minimum time between two updates of ``progress.json``.
 
     Raises
     ------
@@ -85,6 +86,8 @@ class UnfinishedFolder:
         If another process is writing there.
     OutputError
         If the folder cannot be written.
+    IntegrityError
+        If the bits in it have another shape.
     """
 
     seconds_between_marks = 2.0
@@ -99,6 +102,7 @@ class UnfinishedFolder:
             " another folder"
         )
         make_folder(self.path)
+        # The lock is held beyond this method; an error in here lets go of it.
         with ExitStack() as stack:
             stack.enter_context(locked(self.path, message))
             try:
@@ -119,15 +123,15 @@ class UnfinishedFolder:
             if self.bits.shape != shape:
                 raise IntegrityError(
                     f"{self.path / _BITS} has shape {self.bits.shape}, expected"
-                    f" {shape}; delete the folder"
+                    f" {shape}; delete the folder and record again"
                 )
-            self._held = stack.pop_all()
+            self._lock = stack.pop_all()
         self._marked = time.monotonic()
 
     def _begin(
         self, plan: Mapping[str, str], shape: tuple[int, int], n_time_bins: int
     ) -> None:
-        # A sparse file of zeros: pages take room when they are written.
+        # A sparse file of zeros: only pages that are written take up disk space.
         np.lib.format.open_memmap(
             self.path / _BITS, mode="w+", dtype=np.uint8, shape=shape
         )
@@ -136,10 +140,8 @@ class UnfinishedFolder:
         )
         classes[:] = -1
         self.n_done = 0
-        self.identifier, self.session_start_time = (
-            str(uuid.uuid4()),
-            datetime.now().astimezone(),
-        )
+        self.identifier = str(uuid.uuid4())
+        self.session_start_time = datetime.now().astimezone()
         self._plan = dict(plan)
         self._mark()
 
@@ -167,17 +169,16 @@ class UnfinishedFolder:
         classes: npt.NDArray[np.int32] | None,
         flush: Callable[[], None],
     ) -> None:
-        """Note that the bins before `position` are recorded, every few seconds also on
-        disk.
+        """Note that the bins before `position` are recorded, on disk every few seconds.
 
         Parameters
         ----------
         position : int
             Bin after the last one recorded.
         classes : ndarray of int32 or None
-            Classes named in the bins just before it.
+            Classes predicted in the bins just before it.
         flush : callable
-            Writes what still waits into `bits`.
+            Writes the blocks that are still in work to `bits`.
         """
         if classes is not None:
             self.predictions[position - len(classes) : position] = classes
@@ -185,6 +186,8 @@ class UnfinishedFolder:
             position % 8 == 0
             and time.monotonic() - self._marked >= self.seconds_between_marks
         ):
+            # Only whole bytes of bits, and data before the note that they are there:
+            # after a crash, what the note counts as done is on disk.
             flush()
             self.bits.flush()
             self.predictions.flush()
@@ -202,12 +205,12 @@ class UnfinishedFolder:
         complete_text(self.path / _PROGRESS, json.dumps(progress), overwrite=True)
 
     def finish(self, recording: Recording) -> None:
-        """Write the description of the finished recording, which makes it one.
+        """Write ``recording.json``, which makes the folder a finished recording.
 
         Parameters
         ----------
         recording : Recording
-            The recording; its raster must be the one of `bits`.
+            The recording; its raster must hold `bits`.
         """
         self.bits.flush()
         raster = recording.raster
@@ -221,23 +224,28 @@ class UnfinishedFolder:
             "session_start_time": recording.session_start_time.isoformat(),
             "provenance": dict(recording.provenance),
             "raster_sha256": raster.sha256(),
-            **{name: _as_columns(getattr(recording, name)) for name in _TABLES},
         }
+        for name in _TABLES:
+            table = getattr(recording, name)
+            description[name] = {
+                column: {"type": kind, "cells": table[column].to_list()}
+                for column, kind in column_types(table).items()
+            }
         description["sha256"] = _checksum(description)
         complete_text(self.path / _RECORDING, json.dumps(description), overwrite=True)
-        # A killed run may have left parts of its last note.
-        for left in (_PROGRESS, _PREDICTIONS, f".{_PROGRESS}.*"):
-            for path in self.path.glob(left):
+        # With the temporary files of a run that was killed while it wrote progress.
+        for pattern in (_PROGRESS, _PREDICTIONS, f".{_PROGRESS}.*"):
+            for path in self.path.glob(pattern):
                 path.unlink()
         self.close()
 
     def close(self) -> None:
-        """Let other writers in."""
-        self._held.close()
+        """Release the lock."""
+        self._lock.close()
 
 
 def unfinished_plan(path: str | Path) -> dict[str, str] | None:
-    """Plan of the unfinished recording in a folder, None if there is none."""
+    """Return the plan of the unfinished recording in a folder, or None."""
     progress = Path(path) / _PROGRESS
     if not progress.exists() or (Path(path) / _RECORDING).exists():
         return None
@@ -253,20 +261,20 @@ def read_folder(path: str | Path, *, verify: bool = True) -> dict[str, Any]:
     path : str or Path
         The folder.
     verify : bool, default True
-        Compare raster and tables with the checksums written beside them, which reads
-        all bits once.
+        Compare raster and tables with the checksums in the folder, which reads all bits
+        once.
 
     Returns
     -------
     dict
-        What it holds: the arguments of a `Recording`.
+        The arguments of a `Recording`.
 
     Raises
     ------
     InputValueError
         If there is no such folder.
     FileFormatError
-        If it is no recording, an unfinished one, or of a newer layout.
+        If it holds no recording, an unfinished one, or one of a newer layout.
     IntegrityError
         If it is damaged.
     """
@@ -287,9 +295,8 @@ def read_folder(path: str | Path, *, verify: bool = True) -> dict[str, Any]:
         description = json.loads((path / _RECORDING).read_text())
         version = int(description["layout_version"])
         tables = {name: _from_columns(description[name]) for name in _TABLES}
-        bits = np.load(path / _BITS, mmap_mode="r")
         raster = SpikeRaster(
-            bits,
+            np.load(path / _BITS, mmap_mode="r"),
             description["n_units"],
             description["n_time_bins"],
             sampling_period=description["sampling_period_seconds"] * pq.s,
@@ -324,21 +331,14 @@ def _check_empty(path: Path) -> None:
             f"{path} holds a finished recording; open it with Recording.open, or choose"
             " another folder"
         )
-    # A process killed right after it made the folder leaves these and nothing else.
+    # A process that was killed right after it made the folder leaves these.
     ours = {_BITS, _PREDICTIONS, ".lock"}
-    odd = [name for name in names if name not in ours]
-    odd = [name for name in odd if not name.startswith(f".{_PROGRESS}.")]
-    if odd:
-        raise OutputExistsError(
-            f"{path} holds other files, such as {odd[0]!r}; choose a folder of its own"
-        )
-
-
-def _as_columns(table: pd.DataFrame) -> dict[str, Any]:
-    return {
-        name: {"type": str(table[name].dtype), "cells": table[name].to_list()}
-        for name in table.columns
-    }
+    for name in names:
+        if name not in ours and not name.startswith(f".{_PROGRESS}."):
+            raise OutputExistsError(
+                f"{path} holds other files, such as {name!r}; choose a folder of its"
+                " own"
+            )
 
 
 def _from_columns(columns: Mapping[str, Any]) -> pd.DataFrame:
@@ -351,5 +351,5 @@ def _from_columns(columns: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _checksum(description: Mapping[str, Any]) -> str:
-    """SHA-256 of a description, tables and all, as JSON with sorted keys."""
+    """Return the SHA-256 of a description with its tables, as JSON with sorted keys."""
     return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()

@@ -383,7 +383,7 @@ class Recording:
         return self.raster.slice(bounds.start_bin, bounds.stop_bin)
 
     def iter_phases(self) -> Iterator[Phase]:
-        """Yield phases in order of time: ``Phase(phase, start_bin, stop_bin, order)``."""
+        """Yield each phase in order of time, with its bounds and order."""
         rows = self._phases[list(Phase._fields)].to_numpy(object)
         for name, start, stop, order in rows:
             yield Phase(name, int(start), int(stop), order)

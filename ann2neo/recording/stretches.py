@@ -10,6 +10,7 @@ from ann2neo.recording.tables import Phase
 
 __all__ = ["Stretch", "stretches"]
 
+
 class Stretch(NamedTuple):
     """Bins ``start_bin .. stop_bin - 1``, a phase or what lies between phases."""
 

@@ -1,12 +1,10 @@
-"""Tables of units, presentations and phases, with column types that every file can
-keep.
-"""
+"""Tables of units, presentations and phases, with types that every file can keep."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +22,9 @@ __all__ = [
     "checked_phases",
     "checked_presentations",
     "checked_units",
+    "column_types",
+    "empty_table",
+    "length_and_text",
     "phase_table",
     "presentation_table",
     "same_table",
@@ -34,11 +35,11 @@ __all__ = [
 ]
 
 ORDERS = ("random", "stored", "unknown")
-"""Orders of the presentations in a phase: a seeded random one, the data set's own, or
-not known.
+"""Order of the presentations in a phase: seeded random, as in the data set, or unknown.
 """
 
-_INT64, _INT32, _STRING, _BOOL, _FLOAT = "int64", "int32", "str", "bool", "float64"
+_STRING: Final = "str"
+_INT64, _INT32, _BOOL, _FLOAT = "int64", "int32", "bool", "float64"
 
 UNIT_TYPES: Mapping[str, str] = {
     "layer": _STRING,
@@ -54,7 +55,7 @@ UNIT_TYPES: Mapping[str, str] = {
     "depth": _INT64,
     "threshold": _FLOAT,
 }
-"""Columns of the units of a network, with their types; -1 stands for none."""
+"""Columns of the units of a network and their types; -1 is a missing value."""
 
 UNIT_DESCRIPTIONS: Mapping[str, str] = {
     "layer": "Name of the layer of the artificial neural network.",
@@ -76,7 +77,7 @@ UNIT_DESCRIPTIONS: Mapping[str, str] = {
     ),
     "threshold": "A unit spikes where its activation is strictly above this value.",
 }
-"""What the columns of the units of a network mean."""
+"""Meaning of the columns of the units of a network, as files state it."""
 
 PRESENTATION_TYPES: Mapping[str, str] = {
     "start_bin": _INT64,
@@ -90,6 +91,7 @@ PHASE_TYPES: Mapping[str, str] = {
     "order": _STRING,
 }
 _LABELS = ("label", "prediction")
+# By NumPy's kind of a column, and by pandas' name for what a column of objects holds.
 _KIND_OF = {
     "U": _STRING,
     "S": _STRING,
@@ -116,10 +118,19 @@ class Phase(NamedTuple):
 
 
 def phase_table(rows: Sequence[Phase]) -> pd.DataFrame:
-    """Table of phases, one row each."""
-    return _fixed_types(
-        pd.DataFrame(rows, columns=list(PHASE_TYPES)), PHASE_TYPES, "phases"
-    )
+    """Make a table of phases, one row per phase."""
+    table = pd.DataFrame(rows, columns=list(PHASE_TYPES))
+    return _fixed_types(table, PHASE_TYPES, "phases")
+
+
+def empty_table(types: Mapping[str, str]) -> pd.DataFrame:
+    """Make a table without rows, with columns of these types."""
+    return pd.DataFrame(columns=list(types)).astype(types)
+
+
+def column_types(table: pd.DataFrame) -> dict[str, str]:
+    """Return the type of each column."""
+    return {str(name): str(dtype) for name, dtype in table.dtypes.items()}
 
 
 def presentation_table(
@@ -130,17 +141,17 @@ def presentation_table(
     predictions: npt.ArrayLike | None = None,
     stimulus_id: npt.ArrayLike | None = None,
 ) -> pd.DataFrame:
-    """Table of presentations of one bin each.
+    """Make a table of presentations of one bin each.
 
     Parameters
     ----------
     n_presentations : int
         Number of presentations.
     phase : str or array_like of str, shape (n_presentations,)
-        Phase of all of them, or of each.
+        One phase for all of them, or one for each.
     labels, predictions, stimulus_id : array_like, shape (n_presentations,), optional
-        What was shown and answered; ``is_correct`` is added where labels and
-        predictions both are known.
+        Class shown, class predicted, and identity of each stimulus; ``is_correct`` is
+        added where labels and predictions are given.
 
     Returns
     -------
@@ -150,19 +161,17 @@ def presentation_table(
     Raises
     ------
     InputValueError
-        If a column is of another length.
+        If a column has another length.
     """
     index = np.arange(n_presentations, dtype=np.int64)
-    phases = (
-        pd.array([phase], dtype=_STRING).repeat(n_presentations)
-        if isinstance(phase, str)
-        else phase
-    )
     columns: dict[str, Any] = {
         "start_bin": index,
         "stop_bin": index + 1,
-        "phase": phases,
+        "phase": phase,
     }
+    if isinstance(phase, str):
+        # One string object for all rows, not a copy in each.
+        columns["phase"] = pd.array([phase], dtype=_STRING).repeat(n_presentations)
     given = {"stimulus_id": stimulus_id, "label": labels, "prediction": predictions}
     for name, values in given.items():
         if values is None:
@@ -177,14 +186,13 @@ def presentation_table(
         columns[name] = column
     if labels is not None and predictions is not None:
         columns["is_correct"] = columns["label"] == columns["prediction"]
-    # The columns are new; pandas would copy them once more into one block.
-    return _fixed_types(
-        pd.DataFrame(columns, copy=False), PRESENTATION_TYPES, "presentations"
-    )
+    # Without copy=False, pandas would copy the new columns once more into one block.
+    table = pd.DataFrame(columns, copy=False)
+    return _fixed_types(table, PRESENTATION_TYPES, "presentations")
 
 
 def table_sha256(table: pd.DataFrame) -> str:
-    """Checksum of a table with fixed types.
+    """Return the checksum of a table with fixed types.
 
     Parameters
     ----------
@@ -194,26 +202,28 @@ def table_sha256(table: pd.DataFrame) -> str:
     Returns
     -------
     str
-        SHA-256, in hex, over the columns sorted by name: for each, its name, then its
+        SHA-256, in hex, of the columns sorted by name: the name of each, then its
         cells; numbers and booleans as little-endian int64 or float64, strings (names
-        too) as UTF-8 behind an int64 length.
+        too) as UTF-8 after their length as int64.
     """
     digest = hashlib.sha256()
     for name in sorted(table.columns):
-        digest.update(_length_and_text(str(name)))
+        digest.update(length_and_text(str(name)))
         column = table[name]
         if column.dtype.kind in "iub":
             digest.update(column.to_numpy().astype("<i8").tobytes())
         elif column.dtype.kind == "f":
             digest.update(column.to_numpy().astype("<f8").tobytes())
         else:
+            # Labels and phases repeat: each different string is encoded once.
             cells = column.to_list()
-            encoded = {text: _length_and_text(text) for text in set(cells)}
+            encoded = {text: length_and_text(text) for text in set(cells)}
             digest.update(b"".join([encoded[text] for text in cells]))
     return digest.hexdigest()
 
 
-def _length_and_text(text: str) -> bytes:
+def length_and_text(text: str) -> bytes:
+    """Encode a string after its length, so that joined strings stay distinct."""
     data = text.encode()
     return len(data).to_bytes(8, "little") + data
 
@@ -221,7 +231,7 @@ def _length_and_text(text: str) -> bytes:
 def _fixed_types(
     table: pd.DataFrame, required: Mapping[str, str], name: str
 ) -> pd.DataFrame:
-    """A copy with the columns in fixed types and a plain index."""
+    """Return a copy with fixed column types and a RangeIndex, or raise."""
     missing = [column for column in required if column not in table]
     if missing:
         raise InputValueError(
@@ -229,8 +239,8 @@ def _fixed_types(
             f" {', '.join(required)}"
         )
     types = {**UNIT_TYPES, **required} if name == "units" else required
-    # Columns that fit are shared with the table given, which pandas copies when either
-    # of them is written to.
+    # Columns of the right type are shared with the table given; pandas copies them when
+    # either table is written to.
     fixed = table.reset_index(drop=True)
     for column in table.columns:
         if not isinstance(column, str):
@@ -246,17 +256,21 @@ def _fixed_types(
 
 
 def _fixed_type(column: pd.Series, wanted: str | None, name: str) -> Any:
+    """Return the cells of a column in a type that files can keep, or raise.
+
+    A label or prediction becomes int32 or str; another column the `wanted` type, or the
+    widest type of its kind where any is allowed.
+    """
     if column.dtype == _STRING and not column.hasnans and wanted in {None, _STRING}:
         return column.array
     values = column.to_numpy()
-    is_label = str(column.name) in _LABELS
     if values.dtype.kind == "O" or isinstance(column.dtype, pd.StringDtype):
-        held = pd.api.types.infer_dtype(values, skipna=False)
-        if held == "empty" and wanted is not None:
-            # An empty column of no particular type, as pandas makes them.
+        content = pd.api.types.infer_dtype(values, skipna=False)
+        if content == "empty" and wanted is not None:
+            # pandas gives an empty column the type object.
             kind = wanted
-        elif held in _KINDS:
-            kind = _KINDS[held]
+        elif content in _KINDS:
+            kind = _KINDS[content]
         else:
             odd = next(cell for cell in values if not isinstance(cell, str))
             raise InputTypeError(
@@ -271,37 +285,34 @@ def _fixed_type(column: pd.Series, wanted: str | None, name: str) -> Any:
             f"{name} has the type {column.dtype}, which files cannot keep; use strings,"
             " booleans, integers or floats"
         )
-    if is_label:
-        kind = _label_type(kind, values, name)
+    if column.name in _LABELS and kind != _STRING:
+        limits = np.iinfo(np.int32)
+        if kind != _INT64 or (
+            len(values) and (values.min() < limits.min or values.max() > limits.max)
+        ):
+            raise InputTypeError(
+                f"{name} must hold 32-bit integers or strings, got {values.dtype}; bin"
+                " or name the values"
+            )
+        kind = _INT32
     if wanted is not None and kind != wanted:
         if _STRING in {wanted, kind}:
-            raise InputTypeError(f"{name} must be {wanted}, got {column.dtype}")
+            raise InputTypeError(
+                f"{name} must be {wanted}, got {column.dtype}; convert it with astype"
+            )
         if wanted == _INT64 and not np.array_equal(values, values.astype(np.int64)):
-            raise InputTypeError(f"{name} must be whole numbers, got {column.dtype}")
+            raise InputTypeError(
+                f"{name} must be whole numbers, got {column.dtype} with fractions;"
+                " round them"
+            )
         kind = wanted
     if kind == _STRING:
         return pd.array(np.asarray(values, dtype=object), dtype=_STRING)
     return values.astype(kind, copy=False)
 
 
-def _label_type(kind: str, values: npt.NDArray[Any], name: str) -> str:
-    if kind == _STRING:
-        return _STRING
-    limits = np.iinfo(np.int32)
-    if kind == _INT64 and (
-        len(values) == 0 or (values.min() >= limits.min and values.max() <= limits.max)
-    ):
-        return _INT32
-    raise InputTypeError(
-        f"{name} must hold 32-bit integers or strings, got {values.dtype}; bin or name"
-        " the values"
-    )
-
-
 def checked_units(units: pd.DataFrame, n_units: int) -> pd.DataFrame:
-    """Table of units in fixed types, one row per unit, or an error that says what does
-    not fit.
-    """
+    """Return the table of units in fixed types, or raise if it does not fit."""
     if len(units) != n_units:
         raise InputValueError(
             f"the table of units needs one row per unit, {n_units}, got {len(units)};"
@@ -311,17 +322,22 @@ def checked_units(units: pd.DataFrame, n_units: int) -> pd.DataFrame:
 
 
 def checked_phases(phases: pd.DataFrame, n_time_bins: int) -> pd.DataFrame:
-    """Table of phases in fixed types, in order of time without overlap, or an error
-    that says what does not fit.
+    """Return the table of phases in fixed types, or raise if it does not fit.
+
+    Phases need different names, must lie in the raster, and follow one another in time
+    without overlap.
     """
     phases = _fixed_types(phases, PHASE_TYPES, "phases")
     names = phases["phase"].to_list()
     if len(set(names)) != len(names):
-        raise InputValueError(f"phases must have different names, got {names}")
+        raise InputValueError(
+            f"phases must have different names, got {names}; rename those that repeat"
+        )
     wrong = [order for order in phases["order"] if order not in ORDERS]
     if wrong:
         raise InputValueError(
-            f"order must be one of {', '.join(ORDERS)}, got {wrong[0]!r}"
+            f"order must be one of {', '.join(ORDERS)}, got {wrong[0]!r}; write"
+            " 'unknown' where you do not know it"
         )
     start, stop = phases["start_bin"].to_numpy(), phases["stop_bin"].to_numpy()
     empty_raster = n_time_bins == 0 and bool((start == stop).all())
@@ -345,8 +361,9 @@ def checked_phases(phases: pd.DataFrame, n_time_bins: int) -> pd.DataFrame:
 def checked_presentations(
     presentations: pd.DataFrame, phases: pd.DataFrame
 ) -> pd.DataFrame:
-    """Table of presentations in fixed types, each inside the phase it names, or an
-    error that says why not.
+    """Return the table of presentations in fixed types, or raise if it does not fit.
+
+    Presentations must be in order of time, each inside the phase that it names.
     """
     table = _fixed_types(presentations, PRESENTATION_TYPES, "presentations")
     if not len(table):
@@ -354,13 +371,15 @@ def checked_presentations(
     start, stop = table["start_bin"].to_numpy(), table["stop_bin"].to_numpy()
     if (start >= stop).any() or (start[1:] < start[:-1]).any():
         raise InputValueError(
-            "presentations must be sorted by start_bin and last one bin or more"
+            "presentations must be sorted by start_bin and last one bin or more; use"
+            " sort_values, and drop empty ones"
         )
     named = table["phase"].to_numpy()
     inside = np.zeros(len(table), np.bool_)
-    for phase in phases.itertuples(index=False):
-        rows = slice(*np.searchsorted(start, (phase.start_bin, phase.stop_bin)))
-        inside[rows] = (stop[rows] <= phase.stop_bin) & (named[rows] == phase.phase)
+    # Sorted by start: the presentations that start in a phase are one slice.
+    for phase, *bounds in phases[["phase", "start_bin", "stop_bin"]].to_numpy(object):
+        rows = slice(*np.searchsorted(start, bounds))
+        inside[rows] = (stop[rows] <= bounds[1]) & (named[rows] == phase)
     if not inside.all():
         bad = table.iloc[int(np.argmin(inside))]
         raise InputValueError(
@@ -372,7 +391,7 @@ def checked_presentations(
 
 
 def unit_names(units: pd.DataFrame) -> list[str]:
-    """Names of units for people: ``layer[place in it]``, else ``unit i``."""
+    """Return readable names of units: ``layer[unit in layer]``, else ``unit i``."""
     if "layer" not in units or "unit_in_layer" not in units:
         return [f"unit {i}" for i in range(len(units))]
     places = zip(units["layer"], units["unit_in_layer"], strict=True)
@@ -380,7 +399,7 @@ def unit_names(units: pd.DataFrame) -> list[str]:
 
 
 def stimulus_names(presentations: pd.DataFrame) -> pd.Series:
-    """What was shown, as text: the label, else the id, else the row's number."""
+    """Return what was shown as text: the label, else the id, else the row number."""
     for name in ("label", "stimulus_id"):
         if name in presentations:
             return presentations[name].astype("str")
@@ -388,17 +407,15 @@ def stimulus_names(presentations: pd.DataFrame) -> pd.Series:
     return pd.Series(numbers, presentations.index).astype("str")
 
 
-def shifted(table: pd.DataFrame, bins: Any) -> pd.DataFrame:
-    """Table of presentations or phases moved by some bins: a number, or one per row."""
+def shifted(table: pd.DataFrame, bins: int | npt.NDArray[np.int64]) -> pd.DataFrame:
+    """Move presentations or phases by a number of bins, or by one for each row."""
     return table.assign(
         start_bin=table["start_bin"] + bins, stop_bin=table["stop_bin"] + bins
     )
 
 
 def same_table(left: pd.DataFrame, right: pd.DataFrame) -> bool:
-    """Whether two tables have the same columns, in any order, with the same types and
-    cells.
-    """
+    """Return whether two tables have equal columns, in any order, types and cells."""
     return sorted(left.columns) == sorted(right.columns) and left.equals(
         right[list(left.columns)]
     )

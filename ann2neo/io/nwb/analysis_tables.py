@@ -1,4 +1,4 @@
-"""Tables of statistics into an NWB file that is already there."""
+"""Tables of statistics that are added to an existing NWB file."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ def append_analysis(
     descriptions: Mapping[str, str],
     network: pd.DataFrame | None = None,
 ) -> Path:
-    """Write tables of statistics into a recording's file, in place of earlier ones.
+    """Write tables of statistics to a recording's file, replacing earlier ones.
 
-    The work is done on a copy that takes the file's place when it is complete.
+    The tables are added to a copy, which replaces the file when it is complete.
 
     Parameters
     ----------
     path : path
         The NWB file.
     units : pandas.DataFrame
-        One row per unit and phase, as `analyze` makes it; becomes
+        One row per unit and phase, as returned by `analyze`; becomes
         ``/analysis/unit_statistics``.
     descriptions : mapping of str to str
-        What each column means.
+        Meaning of each column.
     network : pandas.DataFrame, optional
-        One row per network and phase, as `summarize` makes it; becomes
+        One row per network and phase, as returned by `summarize`; becomes
         ``/analysis/network_statistics``.
 
     Returns
@@ -59,17 +59,18 @@ def append_analysis(
     Raises
     ------
     InputTypeError, InputValueError
-        If a table is not one, is empty, or has a column without a description.
+        If a table is not a DataFrame, is empty, or has a column without a description.
     FileFormatError
         If the file is not NWB.
     OutputLockedError, OutputError
-        If somebody else writes the file now, or it cannot be written; it is then as
-        before. Whoever only reads it is no obstacle, and goes on seeing the old tables.
+        If another process is writing the file, or it cannot be written; it is left
+        unchanged. Programs that have it open for reading continue to see the old
+        tables.
 
     Notes
     -----
-    Columns that are NaN in every row are left out, as NWB's best practice wants; their
-    reasons stay.
+    Columns that are NaN in every row are left out, as NWB's best practices ask; the
+    columns with their reasons stay.
 
     Examples
     --------
@@ -95,6 +96,7 @@ def append_analysis(
         check_not_being_written(target)
     with complete_file(target, overwrite=True) as partial:
         shutil.copyfile(target, partial)
+        # Room for the schema and HDF5's own structures, and for each cell.
         n_cells = sum(rows.size for rows in given.values() if rows is not None)
         claim_space(partial, partial.stat().st_size + (2 << 20) + 256 * n_cells)
         with h5py.File(partial, "a", locking=False) as handle:
@@ -115,12 +117,12 @@ def append_analysis(
 def _table(name: str, rows: Any, descriptions: Mapping[str, str]) -> Any:
     if not isinstance(rows, pd.DataFrame):
         raise InputTypeError(
-            f"{name} must be a pandas.DataFrame such as analyze returns, got"
-            f" {type(rows).__name__}"
+            f"{name} must be a pandas.DataFrame, got {type(rows).__name__}; pass what"
+            " analyze or summarize returned"
         )
     if not len(rows):
         raise InputValueError(
-            f"{name} has no row; analyze a recording with at least one unit and phase"
+            f"{name} has no rows; analyze a recording with at least one unit and phase"
         )
     missing = [column for column in rows if column not in descriptions]
     if missing:
@@ -129,7 +131,7 @@ def _table(name: str, rows: Any, descriptions: Mapping[str, str]) -> Any:
             " descriptions"
         )
     columns = []
-    for column in rows:
+    for column in map(str, rows):
         cells = rows[column]
         if cells.dtype.kind == "f" and cells.isna().all():
             continue
@@ -137,7 +139,7 @@ def _table(name: str, rows: Any, descriptions: Mapping[str, str]) -> Any:
             cells = cells.astype("str")
         columns.append(
             VectorData(
-                name=str(column),
+                name=column,
                 description=descriptions[column],
                 data=column_data(cells, 4),
             )

@@ -1,4 +1,4 @@
-"""Which recordings NWB can keep."""
+"""Checks of recordings before they are written to NWB."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from ann2neo.recording import checked_recording
 __all__ = ["check_recording"]
 
 _LONGEST_PERIOD = 0.010
-_TAKEN = {
+# Names that NWB gives to columns and attributes of its tables.
+_RESERVED = {
     "units": {
         "spike_times",
         "obs_intervals",
@@ -27,7 +28,7 @@ _TAKEN = {
     },
     "presentations": {"start_time", "stop_time", "tags", "timeseries"},
 }
-_TAKEN_IN_TABLES = {
+_RESERVED_IN_TABLES = {
     "id",
     "name",
     "description",
@@ -47,10 +48,10 @@ def check_recording(recording: Any) -> None:
     Raises
     ------
     InputTypeError
-        If it is no Recording.
+        If it is not a Recording.
     InputValueError
-        If its time base is not allowed, nothing in it spikes, or it holds names or
-        strings that HDF5 cannot keep.
+        If NWB does not allow its time base, no unit spikes, or it holds names or strings
+        that HDF5 cannot store.
     """
     raster = checked_recording(recording, "write_nwb").raster
     if raster.sampling_period_seconds > _LONGEST_PERIOD:
@@ -81,16 +82,16 @@ def check_recording(recording: Any) -> None:
 def _check_table(table: pd.DataFrame, kind: str) -> None:
     names = [str(name) for name in table]
     stored = [stored_name(name, names) for name in names]
-    twice = next((name for name in stored if stored.count(name) > 1), None)
-    if twice is not None:
-        base = twice.removesuffix("_number")
-        raise InputValueError(
-            f"{kind} have the columns {base + '_index'!r} and {twice!r}, which would"
-            f" both be stored as {twice!r}; rename one"
-        )
-    taken = _TAKEN[kind] | _TAKEN_IN_TABLES
+    for name in stored:
+        if stored.count(name) > 1:
+            index = name.removesuffix("_number") + "_index"
+            raise InputValueError(
+                f"{kind} have the columns {index!r} and {name!r}, which would both be"
+                f" stored as {name!r}; rename one"
+            )
+    reserved = _RESERVED[kind] | _RESERVED_IN_TABLES
     for name in names:
-        if name in taken or name.removesuffix("_index") in taken:
+        if name in reserved or name.removesuffix("_index") in reserved:
             raise InputValueError(
                 f"the column {name!r} of {kind} has a name that NWB uses itself; rename"
                 f" it, for example to 'my_{name}'"

@@ -1,4 +1,4 @@
-"""Data of an NWB file's objects: packed, or filled in when the file has them."""
+"""Data of the objects in an NWB file: compressed, or written after the objects are."""
 
 from __future__ import annotations
 
@@ -29,38 +29,42 @@ Claim = Callable[[int], None]
 
 
 def _filters(level: int | None) -> dict[str, Any]:
-    """Filters that pack with gzip of a level; none for None."""
+    """Return h5py's options for gzip of a level, none for None."""
+    # Shuffled, all first bytes of the values stand together, then all second ones: they
+    # resemble each other, so that gzip packs them better.
     if level is None:
         return {}
     return {"compression": "gzip", "compression_opts": level, "shuffle": True}
 
 
 class LateData(H5DataIO):  # type: ignore[misc]
-    """Data whose place is made with the file's objects, and which are written then.
+    """Data for which hdmf makes an empty dataset that is filled later.
 
     Parameters
     ----------
     fill : function of an h5py.Dataset and a function
-        Writes the data into the dataset that hdmf has made. The function it is given is
-        to be called with the number of bytes about to be written, where these are many.
+        Writes the data to the dataset. Before each large write it calls the function
+        with the number of bytes.
     options
         Shape, dtype, chunks and filters of the dataset.
     """
 
-    def __init__(self, fill: Callable[[Any, Claim], None], **options: Any) -> None:
+    def __init__(
+        self, fill: Callable[[h5py.Dataset, Claim], None], **options: Any
+    ) -> None:
         super().__init__(**options)
         self.fill = fill
 
 
 def late_spike_times(spikes: SpikeTimes, level: int | None) -> LateData:
-    """Spike times of all rows, which are packed chunk by chunk in threads."""
-
-    def fill(dataset: Any, claim: Claim) -> None:
-        write_spike_times(dataset, spikes, level, claim)
-
-    shape, chunks = (len(spikes),), (min(CHUNK, len(spikes)),)
-    kind = np.dtype("float64")
-    return LateData(fill, shape=shape, dtype=kind, chunks=chunks, **_filters(level))
+    """Return the spike times of all rows, compressed later, chunk by chunk."""
+    return LateData(
+        lambda dataset, claim: write_spike_times(dataset, spikes, level, claim),
+        shape=(len(spikes),),
+        dtype=np.dtype("float64"),
+        chunks=(min(CHUNK, len(spikes)),),
+        **_filters(level),
+    )
 
 
 def late_rows(
@@ -69,7 +73,7 @@ def late_rows(
     level: int | None,
     blocks: Iterator[tuple[int, npt.NDArray[Any]]],
 ) -> LateData:
-    """Rows of an array that come in blocks.
+    """Return the rows of an array that is written later, block by block.
 
     Parameters
     ----------
@@ -78,10 +82,10 @@ def late_rows(
     level : int or None
         Level of gzip; None for no compression.
     blocks : iterator of (int, ndarray)
-        First row and rows, in turn.
+        Index of the first row, and the rows, of each block in order.
     """
 
-    def fill(dataset: Any, claim: Claim) -> None:
+    def fill(dataset: h5py.Dataset, claim: Claim) -> None:
         for first, rows in blocks:
             claim(rows.nbytes + 2 * _CHUNK_BYTES)
             dataset[first : first + len(rows)] = rows
@@ -91,51 +95,43 @@ def late_rows(
     return LateData(fill, shape=shape, dtype=kind, chunks=chunks, **_filters(level))
 
 
-def _late_texts(texts: list[str]) -> LateData:
-    """Many strings, at each of which hdmf would look three times.
-
-    The margin that is claimed for tables has room for them.
-    """
-
-    def fill(dataset: Any, _: Claim) -> None:
-        dataset[...] = np.array(texts, object)
-
-    return LateData(fill, shape=(len(texts),), dtype=h5py.string_dtype())
-
-
 def rows_per_chunk(shape: tuple[int, ...], dtype: npt.DTypeLike) -> int:
-    """Rows of an array in a chunk of a megabyte, at least one."""
+    """Return how many rows of an array fill a chunk of one megabyte, at least one."""
     row_bytes = int(np.prod(shape[1:])) * np.dtype(dtype).itemsize
     return max(1, _CHUNK_BYTES // max(1, row_bytes))
 
 
 def fill_late_data(holders: Iterable[Any], claim: Claim) -> None:
-    """Fill the `LateData` among the data of columns and series, in their order, once
-    these are in the file.
-    """
+    """Write the `LateData` of columns and series that are in the file, in order."""
     for holder in holders:
         if isinstance(holder.data, LateData):
             holder.data.fill(holder.data.dataset, claim)
 
 
 def column_data(cells: pd.Series, level: int | None) -> Any:
-    """Cells of a column as pynwb takes them, packed with gzip of that level where they
-    are many.
-    """
+    """Return cells of a column for pynwb, compressed if they are many."""
     if cells.dtype == "str":
         texts = cells.to_list()
-        return texts if len(texts) < _MANY_TEXTS else _late_texts(texts)
+        if len(texts) < _MANY_TEXTS:
+            return texts
+
+        # hdmf would look at each of the strings three times. The space claimed for
+        # tables has room for them, so that nothing more is claimed.
+        def fill(dataset: h5py.Dataset, _: Claim) -> None:
+            dataset[...] = np.array(texts, object)
+
+        return LateData(fill, shape=(len(texts),), dtype=h5py.string_dtype())
     values = cells.to_numpy()
     is_integer = values.dtype.kind == "i" and len(values)
     if is_integer and values.min() == 0 and values.max() == 1:
-        # Numbers that happen to be 0 and 1 only; as int8, nobody takes them for flags
-        # in too wide a type.
+        # Integers that happen to be 0 and 1 only. As int8, the NWB Inspector does not
+        # take them for booleans in too wide a type.
         values = values.astype(np.int8)
     return packed(values, level)
 
 
 def packed(values: npt.NDArray[Any], level: int | None) -> Any:
-    """Values as pynwb takes them, packed with gzip of a level where they are many."""
+    """Return values for pynwb, compressed with gzip if they fill a chunk."""
     if level is None or values.nbytes < CHUNK:
         return values
     return H5DataIO(values, **_filters(level))

@@ -1,8 +1,9 @@
-"""Disk space claimed before HDF5 needs it.
+"""Disk space allocated before HDF5 needs it.
 
-HDF5 does not survive a full disk: 1.14.6 ends the process when it closes a file that it
-could not write. Space that is claimed in time is an ordinary error instead, and the
-file can be closed. Where the system knows no such claim (macOS), nothing is claimed.
+HDF5 does not survive a full disk: version 1.14.6 ends the process when it closes a file
+that it could not write. Space that is allocated in advance turns a full disk into an
+ordinary error, after which the file can be closed. Where the system cannot allocate
+space in advance (macOS, Windows), nothing is allocated.
 """
 
 from __future__ import annotations
@@ -13,23 +14,26 @@ from pathlib import Path
 __all__ = ["claim_space", "release_space"]
 
 _END_OF_FILE = {0: 40, 1: 44, 2: 28, 3: 28}
-"""Where each version of HDF5's superblock says how long the file is."""
+"""Offset of the end-of-file address in each version of HDF5's superblock.
+
+Source: HDF5 File Format Specification 3.0, section II.A; with 8-byte addresses.
+"""
 
 
 def claim_space(path: Path, n_bytes: int) -> None:
-    """Make a file that HDF5 is writing at least so long.
+    """Allocate disk space for a file that HDF5 is writing.
 
     Parameters
     ----------
     path : Path
-        The file, which exists.
+        An existing file.
     n_bytes : int
-        How long it may become.
+        Length up to which it may grow.
 
     Raises
     ------
     OSError
-        If there is no such space.
+        If the disk does not have the space.
     """
     if not hasattr(os, "posix_fallocate"):
         return
@@ -42,8 +46,9 @@ def claim_space(path: Path, n_bytes: int) -> None:
 
 
 def release_space(path: Path) -> None:
-    """Cut a closed HDF5 file to the length that it gives itself."""
+    """Cut a closed HDF5 file to the length that its superblock states."""
     with path.open("r+b") as file:
-        head = file.read(64)
-        place = _END_OF_FILE[head[8]]
-        file.truncate(int.from_bytes(head[place : place + 8], "little"))
+        superblock = file.read(64)
+        # Byte 8 is the superblock's version.
+        offset = _END_OF_FILE[superblock[8]]
+        file.truncate(int.from_bytes(superblock[offset : offset + 8], "little"))

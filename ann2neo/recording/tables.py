@@ -407,7 +407,9 @@ def stimulus_names(presentations: pd.DataFrame) -> pd.Series:
     return pd.Series(numbers, presentations.index).astype("str")
 
 
-def shifted(table: pd.DataFrame, bins: int | npt.NDArray[np.int64]) -> pd.DataFrame:
+def shifted(
+    table: pd.DataFrame, bins: int | npt.NDArray[np.integer[Any]]
+) -> pd.DataFrame:
     """Move presentations or phases by a number of bins, or by one for each row."""
     return table.assign(
         start_bin=table["start_bin"] + bins, stop_bin=table["stop_bin"] + bins

@@ -50,8 +50,8 @@ def check_recording(recording: Any) -> None:
     InputTypeError
         If it is not a Recording.
     InputValueError
-        If NWB does not allow its time base, no unit spikes, or it holds names or strings
-        that HDF5 cannot store.
+        If NWB does not allow its time base, no unit spikes, or a name or string in it
+        cannot be stored in HDF5.
     """
     raster = checked_recording(recording, "write_nwb").raster
     if raster.sampling_period_seconds > _LONGEST_PERIOD:

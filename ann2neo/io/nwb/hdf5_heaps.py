@@ -128,8 +128,9 @@ def _walks_end(heaps: list[bytes]) -> bool:
     size = np.append(words[1:], 0)
     left = (8 * (end - place)).astype(np.uint64)
     used = (words & np.uint64(0xFFFF)) > 0
-    # Header of two words and data rounded up to whole words; free space states its whole
-    # length. Damaged lengths may overflow here, and are bad below.
+    # An object is a header of two words and data rounded up to whole words; free space
+    # states its length with the header. Lengths so damaged that the sum overflows are
+    # larger than what is left, and so bad below.
     with np.errstate(over="ignore"):
         step = np.where(
             used, 2 + (size + np.uint64(7)) // np.uint64(8), size // np.uint64(8)

@@ -1,6 +1,4 @@
-"""Reading NWB's tables straight from HDF5, without building an object per row or
-loading a schema.
-"""
+"""NWB's tables read directly from HDF5, without schema and without objects per row."""
 
 from __future__ import annotations
 
@@ -17,11 +15,13 @@ from ann2neo._files import is_being_written
 from ann2neo.errors import FileFormatError, OutputLockedError
 from ann2neo.io.nwb.hdf5_heaps import check_heaps
 
-__all__ = ["Table", "check_not_being_written", "open_nwb", "read_table"]
+__all__ = ["Table", "check_not_being_written", "open_nwb", "read_table", "text_at"]
 
 _DEFLATE_LIMIT = 1100
-"""Deflate packs at most 1032 bytes into one; what claims more is damaged, and reading
-it would eat the memory.
+"""Largest ratio of a dataset's size to its size in the file.
+
+Deflate compresses by a factor of 1032 at most. A dataset that claims more is damaged,
+and reading it could exhaust the memory.
 """
 
 _READING_ERRORS = (
@@ -37,9 +37,16 @@ _READING_ERRORS = (
 
 
 @contextmanager
-def open_nwb(path: Path) -> Iterator[Any]:
-    """Open an NWB file for reading; whatever HDF5 stumbles over becomes a
-    FileFormatError.
+def open_nwb(path: Path) -> Iterator[h5py.File]:
+    """Open an NWB file for reading; errors of HDF5 become a FileFormatError.
+
+    Raises
+    ------
+    FileFormatError
+        If the file does not exist, is not NWB, or is damaged, also where that shows
+        only while it is read.
+    OutputLockedError
+        If it is open for writing.
     """
     if not path.exists():
         raise FileFormatError(f"{path} does not exist; check the path")
@@ -66,6 +73,7 @@ def open_nwb(path: Path) -> Iterator[Any]:
         except FileFormatError:
             raise
         except _READING_ERRORS as error:
+            # Our own errors derive from these, too, and say more.
             if type(error).__module__.startswith("ann2neo"):
                 raise
             raise FileFormatError(
@@ -74,27 +82,26 @@ def open_nwb(path: Path) -> Iterator[Any]:
             ) from error
 
 
-def _opened(path: Path) -> Any:
-    """Open without a lock, or with whatever lock this program, such as pynapple in it,
-    holds on the file already.
-    """
+def _opened(path: Path) -> h5py.File:
+    """Open a file without a lock, or as this process has it open already."""
+    # HDF5 opens a file a second time in one process only with the same kind of locking.
+    # Another library in it, such as pynapple, may have chosen any: each is tried.
     for locking in (False, None, True):
         try:
             return h5py.File(path, "r", locking=locking)
         except OSError as error:
-            # HDF5 opens a file twice in one program only with the same flags.
             if "file locking" not in str(error):
                 raise
     return h5py.File(path, "r", locking="best-effort")
 
 
 def check_not_being_written(path: Path) -> None:
-    """Raise if somebody has an HDF5 file open for writing.
+    """Raise if a process has an HDF5 file open for writing.
 
     Raises
     ------
     OutputLockedError
-        If HDF5 holds its lock of a writer on the file, in this program or another one.
+        If HDF5 holds a writer's lock on the file, in this program or another one.
     """
     if is_being_written(path):
         raise OutputLockedError(
@@ -112,26 +119,24 @@ class Table:
         The table.
     """
 
-    def __init__(self, group: Any) -> None:
+    def __init__(self, group: h5py.Group) -> None:
         self.group = group
-        self.colnames = [
-            str(name) for name in np.ravel(_decoded(group.attrs["colnames"]))
-        ]
+        self.colnames = _decoded(group.attrs["colnames"])
         self._length = len(self._dataset("id"))
 
     def __len__(self) -> int:
-        """Number of rows."""
+        """Return the number of rows."""
         return self._length
 
     def __contains__(self, name: str) -> bool:
-        """Whether the table has a column."""
+        """Return whether the table has a column."""
         return name in self.colnames and name in self.group
 
-    def _dataset(self, name: str) -> Any:
+    def _dataset(self, name: str) -> h5py.Dataset:
         where = f"{self.group.name}/{name}"
         if name not in self.group or not isinstance(self.group[name], h5py.Dataset):
             raise FileFormatError(
-                f"{where} is missing or no dataset, so the file is damaged; get an"
+                f"{where} is missing or not a dataset, so the file is damaged; get an"
                 " undamaged copy"
             )
         dataset = self.group[name]
@@ -139,6 +144,7 @@ class Table:
             raise FileFormatError(
                 f"{where} is a single value instead of a column; get an undamaged copy"
             )
+        # As Python integers, which do not overflow whatever a damaged shape claims.
         size = int(np.prod(dataset.shape, dtype=object)) * dataset.dtype.itemsize
         if size > _DEFLATE_LIMIT * max(1, dataset.id.get_storage_size()):
             raise FileFormatError(
@@ -149,33 +155,36 @@ class Table:
         return dataset
 
     def numbers(self, name: str) -> npt.NDArray[Any]:
-        """A column of numbers or booleans."""
+        """Read a column of numbers or booleans."""
         dataset = self._dataset(name)
-        if dataset.ndim != 1 or dataset.dtype.kind not in "iufb":
+        return self._cells(dataset, "numbers", fits=dataset.dtype.kind in "iufb")
+
+    def texts(self, name: str) -> npt.NDArray[np.object_]:
+        """Read a column of strings."""
+        dataset = self._dataset(name)
+        is_text = h5py.check_string_dtype(dataset.dtype) is not None
+        cells = self._cells(dataset, "strings", fits=is_text)
+        return np.asarray(_decoded(cells), dtype=object)
+
+    @staticmethod
+    def _cells(dataset: h5py.Dataset, noun: str, *, fits: bool) -> npt.NDArray[Any]:
+        if dataset.ndim != 1 or not fits:
             raise FileFormatError(
                 f"{dataset.name} holds {dataset.dtype} of shape {dataset.shape} instead"
-                " of a column of numbers; get an undamaged copy"
+                f" of a column of {noun}; get an undamaged copy"
             )
-        values: npt.NDArray[Any] = dataset[()]
-        return values
+        return np.asarray(dataset[()])
 
-    def texts(self, name: str) -> npt.NDArray[Any]:
-        """A column of strings, as objects."""
-        dataset = self._dataset(name)
-        if dataset.ndim != 1 or h5py.check_string_dtype(dataset.dtype) is None:
-            raise FileFormatError(
-                f"{dataset.name} holds {dataset.dtype} of shape {dataset.shape} instead"
-                " of a column of strings; get an undamaged copy"
-            )
-        return np.asarray(_decoded(dataset[()]), dtype=object)
+    def ragged(self, name: str) -> tuple[h5py.Dataset, npt.NDArray[np.int64]]:
+        """Return the dataset of a ragged column, and the number of entries per row.
 
-    def ragged(self, name: str) -> tuple[Any, npt.NDArray[np.int64]]:
-        """Dataset of a ragged column, and the number of entries in each row.
+        NWB keeps the entries of all rows in one dataset, and in ``NAME_index`` where
+        each row ends.
 
         Raises
         ------
         FileFormatError
-            If the index is not an ascending one that fits the data.
+            If the index is not ascending or does not fit the data.
         """
         dataset, index = self._dataset(name), self._dataset(f"{name}_index")
         if index.ndim != 1 or index.dtype.kind not in "iu" or dataset.ndim < 1:
@@ -196,13 +205,21 @@ class Table:
         return dataset, np.diff(ends.astype(np.int64), prepend=0)
 
 
-def read_table(handle: Any, where: str) -> Table:
-    """The table at a place in an open file.
+def text_at(group: h5py.Group, name: str, errors: str = "strict") -> str | None:
+    """Return a single string in a group, or None if there is none of that name."""
+    if name not in group:
+        return None
+    value = group[name][()]
+    return value.decode("utf-8", errors) if isinstance(value, bytes) else str(value)
+
+
+def read_table(handle: h5py.File, where: str) -> Table:
+    """Return the table at a path in an open file.
 
     Raises
     ------
     FileFormatError
-        If there is none.
+        If there is no table.
     """
     if (
         where not in handle
@@ -210,13 +227,13 @@ def read_table(handle: Any, where: str) -> Table:
         or "colnames" not in handle[where].attrs
     ):
         raise FileFormatError(
-            f"{handle.filename} has no table /{where}; check that it holds what you"
-            " look for"
+            f"{handle.filename} has no table /{where}; check that it is the right file"
         )
     return Table(handle[where])
 
 
 def _decoded(values: Any) -> list[str]:
+    """Decode strings as h5py gives them: one or an array, of bytes or str."""
     cells = [values] if isinstance(values, (str, bytes)) else np.ravel(values).tolist()
     return [
         cell.decode("utf-8") if isinstance(cell, bytes) else str(cell) for cell in cells

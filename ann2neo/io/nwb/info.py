@@ -1,4 +1,4 @@
-"""What an NWB file holds, without reading its spikes."""
+"""Summaries of NWB files, made without reading spikes."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ class NwbInfo:
     nwb_version : str
         Version of the NWB schema.
     n_units, n_spikes : int
-        Rows of the units table, which are units except in the neo profile, and spikes
-        in all.
+        Number of units, and of spikes of all units.
     analysis : tuple of str
-        Names of the tables of results in it.
+        Names of the tables of statistics in it.
     layout_version : int or None
-        Version of our layout; None for files that ann2neo did not write.
+        Version of ann2neo's layout; None for files that ann2neo did not write.
     profile : str or None
         "dandi" or "neo"; None for files that ann2neo did not write.
     recording : Recording or None
-        For files of ours, the recording, whose spikes are read when they are first
-        needed.
+        The recording, whose spikes are read when they are first needed; None for files
+        that ann2neo did not write.
     session : mapping of str to str
-        The session's own words: description, experimenter, institution, subject, ...
+        The session's description, experimenter, institution, subject and so on, where
+        the file has them.
     """
 
     path: Path
@@ -69,7 +69,7 @@ _SESSION = {
 
 
 def nwb_info(path: str | os.PathLike[str]) -> NwbInfo:
-    """Read what an NWB file holds, quickly.
+    """Summarize an NWB file without reading its spikes.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def nwb_info(path: str | os.PathLike[str]) -> NwbInfo:
     Returns
     -------
     NwbInfo
-        Its summary.
+        The summary.
 
     Raises
     ------
@@ -91,8 +91,8 @@ def nwb_info(path: str | os.PathLike[str]) -> NwbInfo:
     >>> import ann2neo, tempfile
     >>> recording = ann2neo.Recording.from_activations([[1.0, 0.0], [1.0, 1.0]])
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     found = nwb_info(ann2neo.write_nwb(recording, f"{folder}/network.nwb"))
-    >>> found.n_units, found.n_spikes, found.profile
+    ...     info = nwb_info(ann2neo.write_nwb(recording, f"{folder}/network.nwb"))
+    >>> info.n_units, info.n_spikes, info.profile
     (2, 3, 'dandi')
     """
     file = path_of(path)

@@ -1,26 +1,29 @@
-"""What stands where in our NWB files, and the checksums that guard it."""
+"""Layout of ann2neo's NWB files, and the checksums that protect it."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from ann2neo.errors import FileFormatError, IntegrityError
 from ann2neo.recording import Recording
-from ann2neo.recording.tables import UNIT_DESCRIPTIONS, table_sha256
+from ann2neo.recording.tables import (
+    UNIT_DESCRIPTIONS,
+    column_types,
+    length_and_text,
+    table_sha256,
+)
 
 __all__ = [
     "DESCRIPTIONS",
     "LAYOUT_VERSION",
     "PROFILES",
     "Header",
-    "column_description",
     "header_of",
     "provenance_of",
     "provenance_rows",
@@ -31,6 +34,7 @@ __all__ = [
 LAYOUT_VERSION = 1
 PROFILES = ("dandi", "neo")
 _INSIDE = "::"
+"""Between the key of a JSON object and the name of an entry, in rows of provenance."""
 
 LAYOUT_TABLE, LAYERS_TABLE, PROVENANCE_TABLE = "ann2neo_layout", "layers", "provenance"
 EPOCH_NAME = "presentations of "
@@ -47,19 +51,14 @@ DESCRIPTIONS: Mapping[str, str] = {
         " unknown."
     ),
 }
-"""What the columns of units, presentations and phases mean."""
-
-
-def column_description(name: str) -> str:
-    """What a column of units or presentations means, as the file says it."""
-    return DESCRIPTIONS.get(name, f"Column {name!r} of the recording.")
+"""Meaning of the columns of units, presentations and phases, as files state it."""
 
 
 def stored_name(name: str, columns: Collection[str]) -> str:
-    """Under which name a column stands in the file.
+    """Return the name under which a column is stored in the file.
 
-    NWB keeps the name ``X_index`` for the index of a ragged column ``X``, and readers
-    that go by names, SpikeInterface among them, drop ``X`` where they find one: so
+    NWB reserves the name ``X_index`` for the index of a ragged column ``X``, and some
+    readers, SpikeInterface among them, drop ``X`` where such a name exists. Therefore
     ``layer_index`` beside ``layer`` is stored as ``layer_number``.
 
     Examples
@@ -74,14 +73,15 @@ def stored_name(name: str, columns: Collection[str]) -> str:
 
 
 def provenance_table(provenance: Mapping[str, str]) -> pd.DataFrame:
-    """Provenance as a table of two columns of strings."""
+    """Return provenance as a table with the columns key and value."""
     columns = {"key": list(provenance), "value": list(provenance.values())}
     return pd.DataFrame(columns, dtype="str")
 
 
 def provenance_rows(provenance: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Rows of the provenance table: a JSON object gets a row per entry, which NWB's
-    checks ask for.
+    """Return the rows of the provenance table, one per entry of a JSON object.
+
+    The NWB Inspector reports JSON in a cell, so objects are unpacked.
 
     Examples
     --------
@@ -89,7 +89,7 @@ def provenance_rows(provenance: Mapping[str, str]) -> list[tuple[str, str]]:
     [('seed', '0'), ('threshold::hidden', '"0.0"')]
     """
     if any(_INSIDE in key or key.endswith(":") for key in provenance):
-        # Keys that look like unpacked ones: as they stand, nothing can be mistaken.
+        # Some keys look like unpacked ones. Left as they are, none is taken for one.
         return list(provenance.items())
     rows = []
     for key, value in provenance.items():
@@ -105,7 +105,10 @@ def provenance_rows(provenance: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def provenance_of(rows: Iterable[tuple[str, str]], sha256: str) -> dict[str, str]:
-    """Undo `provenance_rows`; what matches the checksum as it is was never unpacked."""
+    """Return the provenance that `provenance_rows` made rows of.
+
+    Rows that match the checksum as they are were not unpacked.
+    """
     plain = dict(rows)
     if table_sha256(provenance_table(plain)) == sha256:
         return plain
@@ -132,7 +135,7 @@ def _json_object(text: str) -> dict[str, Any]:
 
 
 class Header(NamedTuple):
-    """What cannot be read off spikes and tables, and the checksums of what can."""
+    """What spikes and tables do not tell about a recording, and their checksums."""
 
     layout_version: int
     profile: str
@@ -151,20 +154,19 @@ class Header(NamedTuple):
     provenance_sha256: str
 
     def rows(self) -> list[tuple[str, str]]:
-        """Keys and values as strings, the checksum of all others last."""
+        """Return keys and values as strings, the checksum of all others last."""
         rows = []
         for name, value in self._asdict().items():
             if name.endswith("_columns"):
                 rows += [(f"{name}.{column}", kind) for column, kind in value]
             else:
-                rows.append(
-                    (name, repr(value) if isinstance(value, float) else str(value))
-                )
+                # str of a float has all its digits, as repr does.
+                rows.append((name, str(value)))
         return [*rows, ("header_sha256", _rows_sha256(rows))]
 
     @classmethod
     def from_rows(cls, rows: Iterable[tuple[str, str]]) -> Header:
-        """Undo `rows`.
+        """Return the header whose `rows` these are.
 
         Raises
         ------
@@ -177,8 +179,8 @@ class Header(NamedTuple):
         version = dict(rows).get("layout_version", "")
         if version.isdigit() and int(version) > LAYOUT_VERSION:
             raise FileFormatError(
-                f"this file has the layout version {version}, this ann2neo reads up to"
-                f" {LAYOUT_VERSION}; update ann2neo"
+                f"this file has the layout version {version}, and this ann2neo reads"
+                f" versions up to {LAYOUT_VERSION}; update ann2neo"
             )
         if last != ("header_sha256", _rows_sha256(rows)):
             raise IntegrityError(
@@ -205,7 +207,7 @@ class Header(NamedTuple):
         return cls(**fields, **columns)
 
     def check(self, what: str, checksum: str) -> None:
-        """Raise IntegrityError where a checksum does not match."""
+        """Raise IntegrityError if a checksum does not match."""
         if getattr(self, f"{what}_sha256") != checksum:
             raise IntegrityError(
                 f"the checksum of the {what} does not match the one written into it, so"
@@ -214,7 +216,7 @@ class Header(NamedTuple):
 
 
 def header_of(recording: Recording, profile: str) -> Header:
-    """The header of a recording."""
+    """Return the header of a recording."""
     raster = recording.raster
     units, presentations = recording.units, recording.presentations
     return Header(
@@ -226,8 +228,8 @@ def header_of(recording: Recording, profile: str) -> Header:
         n_time_bins=raster.n_time_bins,
         sampling_period=raster.sampling_period_seconds,
         t_start=raster.t_start_seconds,
-        unit_columns=_types(units),
-        presentation_columns=_types(presentations),
+        unit_columns=tuple(column_types(units).items()),
+        presentation_columns=tuple(column_types(presentations).items()),
         raster_sha256=raster.sha256(),
         units_sha256=table_sha256(units),
         presentations_sha256=table_sha256(presentations),
@@ -236,18 +238,6 @@ def header_of(recording: Recording, profile: str) -> Header:
     )
 
 
-def session_start(header: Header) -> datetime:
-    """When the recording was made."""
-    return datetime.fromisoformat(header.session_start_time)
-
-
-def _types(table: pd.DataFrame) -> tuple[tuple[str, str], ...]:
-    return tuple((str(name), str(dtype)) for name, dtype in table.dtypes.items())
-
-
 def _rows_sha256(rows: Iterable[tuple[str, str]]) -> str:
-    digest = hashlib.sha256()
-    for text in np.ravel(list(rows)).tolist():
-        data = text.encode()
-        digest.update(len(data).to_bytes(8, "little") + data)
-    return digest.hexdigest()
+    texts = itertools.chain.from_iterable(rows)
+    return hashlib.sha256(b"".join(map(length_and_text, texts))).hexdigest()

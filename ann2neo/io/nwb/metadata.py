@@ -1,6 +1,4 @@
-"""What only the user knows about a recording: who, where, and under which name it is
-shared.
-"""
+"""Metadata of a recording that only the user knows: who, where, and shared as what."""
 
 from __future__ import annotations
 
@@ -14,13 +12,13 @@ import yaml
 
 from ann2neo.errors import InputTypeError, InputValueError
 
-__all__ = ["Metadata", "checked_metadata"]
+__all__ = ["Metadata", "checked_metadata", "id_text"]
 
 SYNTHETIC = "http://purl.obolibrary.org/obo/NCBITaxon_32630"
-"""The species of DANDI's taxonomy for what is made, "synthetic construct"."""
+"""Species "synthetic construct" in the taxonomy that DANDI uses."""
 
-_SUBJECT_ID = re.compile(r"[A-Za-z0-9+-]+")
-_SESSION_ID = re.compile(r"[A-Za-z0-9+-]+")
+ID = re.compile(r"[A-Za-z0-9+-]+")
+"""Ids of subjects and sessions, which are parts of file names at DANDI."""
 _EXPERIMENTER = re.compile(r"[^,\s][^,]*, [^,]*[^,\s]")
 _DOI = re.compile(
     r"(?:https?://(?:dx\.)?doi\.org/|doi:)?(10\.\d{4,9}/\S+)", re.IGNORECASE
@@ -34,7 +32,7 @@ _LISTS = ("experimenter", "keywords", "related_publications")
 
 @dataclasses.dataclass(frozen=True)
 class Metadata:
-    """Metadata of an NWB file that cannot be read off a recording.
+    """Metadata of an NWB file that a recording does not have.
 
     Parameters
     ----------
@@ -43,7 +41,7 @@ class Metadata:
     institution, lab : str, optional
         Where it was done.
     session_description, experiment_description : str, optional
-        What was done; made from the recording if not given.
+        What was done; described from the recording if not given.
     session_id : str, optional
         Letters, digits, ``-`` and ``+``.
     keywords : list of str, optional
@@ -102,13 +100,13 @@ def checked_metadata(
     Returns
     -------
     Metadata
-        Checked, with publications as addresses.
+        The metadata, with publications as addresses.
 
     Raises
     ------
     InputTypeError, InputValueError
-        If the file cannot be read, a key is unknown, or a value has another form than
-        NWB and DANDI ask for.
+        If the file cannot be read, a key is unknown, or a value does not have the form
+        that NWB and DANDI require.
 
     Examples
     --------
@@ -137,7 +135,7 @@ def checked_metadata(
     for key in metadata:
         if key not in names:
             raise InputValueError(
-                f"unknown metadata {key!r}; the keys are {', '.join(names)}"
+                f"unknown metadata {key!r}; use one of {', '.join(names)}"
             )
     fields: dict[str, Any] = {
         key: _texts(value, key) if key in _LISTS else _text(value, key)
@@ -198,13 +196,13 @@ def _check_forms(metadata: Metadata) -> None:
         (
             "session_id",
             metadata.session_id,
-            _SESSION_ID,
+            ID,
             "letters, digits, '-' and '+' only, for example 'run-3'",
         ),
         (
             "subject_id",
             metadata.subject_id,
-            _SUBJECT_ID,
+            ID,
             "letters, digits, '-' and '+' only, for example 'mlp64-seed0'",
         ),
         (
@@ -229,9 +227,9 @@ def _check_forms(metadata: Metadata) -> None:
         ("related_publications", doi, _DOI, "DOIs such as 10.1000/182")
         for doi in metadata.related_publications
     ]
-    for key, value, form, words in forms:
+    for key, value, form, rule in forms:
         if value is not None and not form.fullmatch(value):
-            raise InputValueError(f"metadata {key!r} must be {words}, got {value!r}")
+            raise InputValueError(f"metadata {key!r} must be {rule}, got {value!r}")
     if (metadata.source_script is None) != (metadata.source_script_file_name is None):
         raise InputValueError(
             "metadata 'source_script' and 'source_script_file_name' belong together,"
@@ -240,5 +238,10 @@ def _check_forms(metadata: Metadata) -> None:
 
 
 def _publication(text: str) -> str:
-    found = _DOI.fullmatch(text)
-    return f"https://doi.org/{found[1]}" if found else text
+    match = _DOI.fullmatch(text)
+    return f"https://doi.org/{match[1]}" if match else text
+
+
+def id_text(text: str) -> str:
+    """Replace what ids must not contain by hyphens."""
+    return re.sub(r"[^A-Za-z0-9+-]+", "-", text).strip("-")

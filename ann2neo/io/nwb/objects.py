@@ -1,4 +1,4 @@
-"""A recording as pynwb objects, with places for its large data."""
+"""Recordings as pynwb objects, whose large data are written later."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pynwb
 from hdmf.common import DynamicTable, ElementIdentifiers, VectorData, VectorIndex
@@ -19,16 +20,16 @@ from ann2neo.io.nwb.data import (
     packed,
 )
 from ann2neo.io.nwb.layout import (
+    DESCRIPTIONS,
     EPOCH_NAME,
     LAYERS_TABLE,
     LAYOUT_TABLE,
     PROVENANCE_TABLE,
-    column_description,
     header_of,
     provenance_rows,
     stored_name,
 )
-from ann2neo.io.nwb.metadata import SYNTHETIC, Metadata
+from ann2neo.io.nwb.metadata import SYNTHETIC, Metadata, id_text
 from ann2neo.io.nwb.series import activation_series, stimulus_series
 from ann2neo.io.nwb.spike_chunks import SpikeTimes
 from ann2neo.recording import Recording
@@ -38,18 +39,18 @@ from ann2neo.recording.tables import stimulus_names, unit_names
 __all__ = ["FileBuilder"]
 
 _VERSION = re.compile(r"(?P<before>.+?)[ _.:]version|version[ _.:](?P<after>.+)")
-_KEY_VALUE = {"key": "What is told.", "value": "Its value, as text."}
+_KEY_VALUE = {"key": "Name of the value.", "value": "The value, as text."}
 
 
 class FileBuilder:
-    """Builds the objects of a recording's file; large data are filled in afterwards.
+    """Build the pynwb objects of a recording's file; `fill` writes its large data.
 
     Parameters
     ----------
     recording : Recording
-        What to write.
+        The recording to write.
     metadata : Metadata
-        The user's.
+        The user's metadata.
     profile : {"dandi", "neo"}
         Trials and one row per unit, or epochs and one row per unit and phase.
     level : int or None
@@ -58,7 +59,7 @@ class FileBuilder:
     Attributes
     ----------
     file : pynwb.NWBFile
-        The file's objects, for pynwb to write.
+        The objects, for pynwb to write.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class FileBuilder:
         self._add_tables(profile)
 
     def add_stimuli(self, stimuli: Any) -> None:
-        """Add series of what was shown; see `stimulus_series`."""
+        """Add series of the stimuli; see `stimulus_series`."""
         for series in stimulus_series(self._recording, stimuli, self._level):
             self.file.add_stimulus(series)
             self._series.append(series)
@@ -102,7 +103,8 @@ class FileBuilder:
             self._series.append(series)
 
     def table_bytes(self) -> int:
-        """More bytes than all tables, the schema and HDF5's own books will take."""
+        """Return an upper bound of the size of tables and HDF5's structures."""
+        # 2 MiB for the schema, some numbers or references per cell, and the strings.
         shown = self._recording.presentations
         tables = (self._recording.units, shown)
         n_rows = (self._recording.n_units * len(self._parts), len(shown))
@@ -119,12 +121,12 @@ class FileBuilder:
         return (2 << 20) + 48 * cells + 8 * texts
 
     def fill(self, claim: Callable[[int], None]) -> None:
-        """Write the large data into a file that has the objects.
+        """Write the large data to a file that has the objects.
 
         Parameters
         ----------
         claim : function of int
-            Called with the number of bytes about to be written.
+            Called before each large write, with its number of bytes.
         """
         file = self.file
         tables = (file.units, file.trials, file.epochs, *file.analysis.values())
@@ -149,7 +151,7 @@ class FileBuilder:
             f" phases: {phases or 'none'}."
         )
         experiment = (
-            f"One spike a unit and time bin at most ({spike}), a quarter of the way"
+            f"At most one spike per unit and time bin ({spike}), a quarter of the way"
             " through the bin."
         )
         fields: dict[str, Any] = {
@@ -177,7 +179,7 @@ class FileBuilder:
         return {key: value for key, value in fields.items() if value not in (None, [])}
 
     def _add_subject(self) -> None:
-        """Add the user's subject; what is no network has none unless it is given."""
+        """Add the subject: the network, or the one in the metadata, if any."""
         metadata, notes = self._metadata, self._recording.provenance
         fields = {
             "subject_id": metadata.subject_id,
@@ -208,12 +210,11 @@ class FileBuilder:
             self.file.subject = pynwb.file.Subject(**given)
 
     def _add_device(self) -> None:
+        about = "Software that thresholds the activations of a network's layers."
         model = pynwb.device.DeviceModel(
             name="activation_probe_model",
             manufacturer="ann2neo developers",
-            description=(
-                "Software that thresholds the activations of a network's layers."
-            ),
+            description=about,
         )
         self.file.add_device_model(model)
         about = "Software tap on the outputs of layers; there is no electrode."
@@ -221,12 +222,10 @@ class FileBuilder:
             pynwb.device.Device(name="activation_probe", description=about, model=model)
         )
 
-    def _units(self) -> Any:
-        raster, table, parts = (
-            self._recording.raster,
-            self._recording.units,
-            self._parts,
-        )
+    def _units(self) -> pynwb.misc.Units:
+        raster, table = self._recording.raster, self._recording.units
+        parts = self._parts
+        # Row i is unit i % n_units in part i // n_units.
         n_rows = raster.n_units * len(parts)
         unit = np.tile(np.arange(raster.n_units), len(parts))
         edges = np.array([(part.start_bin, part.stop_bin) for part in parts], np.int64)
@@ -320,7 +319,7 @@ class FileBuilder:
             columns = self._interval_columns(phases)
             self.file.add_time_intervals(_intervals("phases", about, columns))
 
-    def _interval_columns(self, table: pd.DataFrame) -> list[Any]:
+    def _interval_columns(self, table: pd.DataFrame) -> list[VectorData]:
         columns = []
         for name, about, edge in (
             ("start_time", "Start of the interval, in s.", "start_bin"),
@@ -347,40 +346,41 @@ class FileBuilder:
 
 
 def _network_id(notes: Mapping[str, str], identifier: str) -> str:
-    """Id of a network: the model's name, and what tells it from others of that name."""
-    weights, seed = notes.get("weights_sha256"), notes.get("seed")
+    """Return the model's name with its weights' checksum, seed, or the identifier."""
     which = identifier[:8]
-    if weights:
-        which = weights[:8]
-    elif seed:
-        which = f"seed{seed}"
-    text = f"{notes.get('model_name') or 'ann'}-{which}"
-    return re.sub(r"[^A-Za-z0-9+-]+", "-", text).strip("-") or "ann"
+    if notes.get("weights_sha256"):
+        which = notes["weights_sha256"][:8]
+    elif notes.get("seed"):
+        which = f"seed{notes['seed']}"
+    return id_text(f"{notes.get('model_name') or 'ann'}-{which}") or "ann"
 
 
-def _columns(table: pd.DataFrame, level: int | None) -> list[Any]:
+def _columns(table: pd.DataFrame, level: int | None) -> list[VectorData]:
     names = [str(name) for name in table]
     return [
         VectorData(
             name=stored_name(name, names),
-            description=column_description(name),
+            description=DESCRIPTIONS.get(name, f"Column {name!r} of the recording."),
             data=column_data(table[name], level),
         )
         for name in names
     ]
 
 
-def _index_of(column: Any, ends: Any) -> Any:
-    name, ends = f"{column.name}_index", np.asarray(ends, np.uint64)
+def _index_of(column: VectorData, ends: npt.NDArray[np.int64]) -> VectorIndex:
+    """Return the index of a ragged column: where each row ends in its data."""
+    name, ends = f"{column.name}_index", ends.astype(np.uint64)
     return VectorIndex(name=name, target=column, data=ends)
 
 
 def _names(columns: Iterable[Any]) -> list[str]:
-    """Names of columns, which the indices of ragged ones are not."""
+    """Return the names of columns without the indices of ragged ones."""
     return [column.name for column in columns if not isinstance(column, VectorIndex)]
 
 
-def _intervals(name: str, description: str, columns: list[Any]) -> Any:
+def _intervals(
+    name: str, description: str, columns: list[VectorData]
+) -> pynwb.epoch.TimeIntervals:
     return pynwb.epoch.TimeIntervals(
         name=name,
         description=description,
@@ -393,16 +393,16 @@ def _intervals(name: str, description: str, columns: list[Any]) -> Any:
 def _generators(provenance: Mapping[str, str]) -> list[list[str]]:
     versions = {name: importlib.metadata.version(name) for name in ("ann2neo", "pynwb")}
     for key, value in provenance.items():
-        found = _VERSION.fullmatch(key)
-        if found and value:
-            versions.setdefault(found["before"] or found["after"], value)
-    return [[name, version] for name, version in versions.items()]
+        match = _VERSION.fullmatch(key)
+        if match and value:
+            versions.setdefault(match["before"] or match["after"], value)
+    return list(map(list, versions.items()))
 
 
 def _text_table(
     name: str, description: str, columns: Mapping[str, str], rows: Sequence[Any]
-) -> Any:
-    """A table of columns of strings, whose descriptions are given."""
+) -> DynamicTable:
+    """Make a table of strings; `columns` maps names to descriptions."""
     cells = zip(*rows, strict=True)
     return DynamicTable(
         name=name,
@@ -414,18 +414,15 @@ def _text_table(
     )
 
 
-def _layers_table(units: pd.DataFrame) -> Any:
-    """Layers and their properties, a row per property: a table of one row, for one
-    layer, would be frowned upon.
-    """
+def _layers_table(units: pd.DataFrame) -> DynamicTable:
+    """Make the table of layers, with one row per layer and property."""
+    # One row per layer would give a table of one row where there is one layer, which
+    # the NWB Inspector reports.
     keys = [name for name in ("layer", "call_index", "output_index") if name in units]
+    is_ambiguous = units["layer"].nunique() < len(units[keys].drop_duplicates())
     rows = []
     for key, group in units.groupby(keys, sort=False):
-        name = (
-            " ".join(map(str, key))
-            if len(set(units[keys[0]])) < units[keys].drop_duplicates().shape[0]
-            else key[0]
-        )
+        name = " ".join(map(str, key)) if is_ambiguous else str(key[0])
         properties = {"n_units": str(len(group))}
         if "layer_type" in group:
             properties["class"] = group["layer_type"].iloc[0]
@@ -437,19 +434,14 @@ def _layers_table(units: pd.DataFrame) -> Any:
             f"{axis} {size}" for axis, size in shape.items() if size
         )
         if "threshold" in group:
-            limits = group["threshold"]
-            same = bool((limits == limits.iloc[0]).all())
-            properties["threshold"] = (
-                repr(float(limits.iloc[0]))
-                if same
-                else "one per unit, see /units/threshold"
-            )
-        rows += [
-            (str(name), what, value) for what, value in properties.items() if value
-        ]
+            limits = group["threshold"].unique()
+            properties["threshold"] = "one per unit, see /units/threshold"
+            if len(limits) == 1:
+                properties["threshold"] = repr(float(limits[0]))
+        rows += [(name, what, value) for what, value in properties.items() if value]
     return _text_table(
         LAYERS_TABLE,
-        "The recorded layers, a row per layer and property.",
+        "The recorded layers, one row per layer and property.",
         {name: f"The {name}." for name in ("layer", "property", "value")},
         rows,
     )

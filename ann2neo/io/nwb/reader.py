@@ -1,12 +1,14 @@
-"""NWB files into recordings."""
+"""Recordings read from NWB files."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -14,33 +16,34 @@ import quantities as pq
 
 from ann2neo._checks import path_of
 from ann2neo.errors import FileFormatError, InputValueError, IntegrityError
-from ann2neo.io.nwb.hdf5_tables import Table, open_nwb, read_table
+from ann2neo.io.nwb.hdf5_tables import Table, open_nwb, read_table, text_at
 from ann2neo.io.nwb.layout import (
     LAYOUT_TABLE,
     PROVENANCE_TABLE,
     Header,
     provenance_of,
     provenance_table,
-    session_start,
     stored_name,
 )
 from ann2neo.io.nwb.spike_chunks import read_spike_times
 from ann2neo.raster import RasterBuilder, SpikeRaster
 from ann2neo.raster.binning import nearest_edges
 from ann2neo.recording import Recording
-from ann2neo.recording.tables import table_sha256
+from ann2neo.recording.tables import PHASE_TYPES, empty_table, table_sha256
 
 __all__ = ["read_header", "read_nwb"]
+
+Bits = npt.NDArray[np.uint8]
 
 
 def read_nwb(
     path: str | os.PathLike[str],
-    bin_size: Any = None,
-    t_start: Any = None,
-    t_stop: Any = None,
+    bin_size: pq.Quantity | None = None,
+    t_start: pq.Quantity | None = None,
+    t_stop: pq.Quantity | None = None,
     lazy: bool = False,
 ) -> Recording:
-    """Read a recording from an NWB file, ours or a real electrophysiology session.
+    """Read a recording from an NWB file, of ann2neo or of an experiment.
 
     Parameters
     ----------
@@ -51,7 +54,7 @@ def read_nwb(
         spike per bin is kept; the share lost is in ``provenance["spikes_lost_share"]``,
         with a warning above 1 %.
     t_start, t_stop : quantities.Quantity, time, optional
-        Extent to read, half-open, for files that ann2neo did not write; from
+        Time to read, half-open, for files that ann2neo did not write; that of
         ``obs_intervals`` if not given.
     lazy : bool, default False
         Read units and presentations now and the spikes when they are first needed; for
@@ -60,19 +63,20 @@ def read_nwb(
     Returns
     -------
     Recording
-        For a file of ours the recording written, after comparing its checksums; else
-        bins ``[t_start + i bin_size, t_start + (i + 1) bin_size)``, a phase per
-        observed stretch, and the file's columns of units and trials that have one plain
-        value per row.
+        For a file of ann2neo the recording that was written, after comparing its
+        checksums; else bins ``[t_start + i bin_size, t_start + (i + 1) bin_size)``, one
+        phase per observed stretch, and the columns of units and trials that have one
+        string, number or boolean per row.
 
     Raises
     ------
     InputTypeError, InputValueError
-        If `bin_size` is missing or given for a file of ours, or the extent is unknown.
+        If `bin_size` is missing, or given for a file of ann2neo, or the file does not
+        say when units were observed.
     FileFormatError
         If it is not an NWB file with units, or is damaged.
     IntegrityError
-        If a file of ours does not match the checksums written into it.
+        If a file of ann2neo does not match its checksums.
 
     Examples
     --------
@@ -89,8 +93,7 @@ def read_nwb(
 
     file = path_of(path)
     with open_nwb(file) as handle:
-        ours = LAYOUT_TABLE in handle.get("analysis", {})
-        if not ours:
+        if LAYOUT_TABLE not in handle.get("analysis", {}):
             if lazy:
                 raise InputValueError(
                     f"{file} was not written by ann2neo, so it cannot be read lazily;"
@@ -105,38 +108,28 @@ def read_nwb(
         return _read_ours(handle, file, lazy=lazy)
 
 
-def _read_ours(handle: Any, path: Path, *, lazy: bool) -> Recording:
+def _read_ours(handle: h5py.File, path: Path, *, lazy: bool) -> Recording:
     header = read_header(handle)
+    # Before its bits are read, the raster serves as the time base of the tables.
+    read = partial(_read_later, path) if lazy else partial(_read_bits, handle)
+    raster = _raster(header, partial(read, header))
     units_table = read_table(handle, "units")
-    units = _typed(units_table, header.unit_columns, header.n_units, "units")
-    time_base = _time_base(header)
+    units = _typed(units_table, dict(header.unit_columns), header.n_units, "units")
     where = "intervals/epochs" if header.profile == "neo" else "intervals/trials"
-    presentations = _intervals(
-        handle, where, header.presentation_columns, time_base, "presentations"
-    )
-    columns = (
-        ("phase", "str"),
-        ("start_bin", "int64"),
-        ("stop_bin", "int64"),
-        ("order", "str"),
-    )
-    phases = _intervals(handle, "intervals/phases", columns, time_base, "phases")
-    provenance = provenance_of(
-        _key_values(handle, PROVENANCE_TABLE), header.provenance_sha256
-    )
+    columns = dict(header.presentation_columns)
+    presentations = _intervals(handle, where, columns, raster, "presentations")
+    phases = _intervals(handle, "intervals/phases", PHASE_TYPES, raster, "phases")
+    rows = []
+    if PROVENANCE_TABLE in handle["analysis"]:
+        rows = _key_values(handle, PROVENANCE_TABLE)
+    provenance = provenance_of(rows, header.provenance_sha256)
     header.check("units", table_sha256(units))
     header.check("presentations", table_sha256(presentations))
     header.check("phases", table_sha256(phases))
     header.check("provenance", table_sha256(provenance_table(provenance)))
-    load = _loader(path, header)
-    bits: Any = load if lazy else _read_bits(handle, header)
-    raster = SpikeRaster(
-        bits,
-        header.n_units,
-        header.n_time_bins,
-        sampling_period=header.sampling_period * pq.s,
-        t_start=header.t_start * pq.s,
-    )
+    if not lazy:
+        # Now, while the file is open.
+        raster = _raster(header, raster.bits)
     return Recording(
         raster,
         units,
@@ -144,24 +137,23 @@ def _read_ours(handle: Any, path: Path, *, lazy: bool) -> Recording:
         phases,
         provenance,
         header.identifier,
-        session_start(header),
+        datetime.fromisoformat(header.session_start_time),
     )
 
 
-def read_header(handle: Any) -> Header:
-    """Header of an open file of ours, checked against its checksum and the file's own
-    fields.
+def read_header(handle: h5py.File) -> Header:
+    """Read the header of a file of ann2neo, and check it.
+
+    Raises
+    ------
+    IntegrityError
+        If it does not match its checksum, or the file's own fields.
+    FileFormatError
+        If the file is of a later version of ann2neo.
     """
-    rows = read_table(handle, f"analysis/{LAYOUT_TABLE}")
-    header = Header.from_rows(zip(rows.texts("key"), rows.texts("value"), strict=True))
-    for name, wanted in (
-        ("identifier", header.identifier),
-        ("session_start_time", header.session_start_time),
-    ):
-        value = handle[name][()] if name in handle else b""
-        text = (
-            value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-        )
+    header = Header.from_rows(_key_values(handle, LAYOUT_TABLE))
+    for name in ("identifier", "session_start_time"):
+        text, wanted = text_at(handle, name, "replace") or "", getattr(header, name)
         if text != wanted:
             raise IntegrityError(
                 f"/{name} is {text!r}, but ann2neo wrote {wanted!r}: the file was"
@@ -170,51 +162,54 @@ def read_header(handle: Any) -> Header:
     return header
 
 
-def _time_base(header: Header) -> SpikeRaster:
-    period, start = header.sampling_period * pq.s, header.t_start * pq.s
-    return SpikeRaster.from_spike_bins(
-        [], header.n_time_bins, sampling_period=period, t_start=start
+def _raster(header: Header, bits: Bits | Callable[[], Bits]) -> SpikeRaster:
+    return SpikeRaster(
+        bits,
+        header.n_units,
+        header.n_time_bins,
+        sampling_period=header.sampling_period * pq.s,
+        t_start=header.t_start * pq.s,
     )
 
 
-def _key_values(handle: Any, name: str) -> list[tuple[str, str]]:
-    if name not in handle["analysis"]:
-        return []
+def _key_values(handle: h5py.File, name: str) -> list[tuple[str, str]]:
     rows = read_table(handle, f"analysis/{name}")
     return list(zip(rows.texts("key"), rows.texts("value"), strict=True))
 
 
-def _typed(table: Table, columns: Any, n_rows: int, what: str) -> pd.DataFrame:
-    """The named columns in the types the header gives, the first `n_rows` rows."""
+def _typed(
+    table: Table, columns: Mapping[str, str], n_rows: int, what: str
+) -> pd.DataFrame:
+    """Read the first `n_rows` rows of columns, in these types."""
     cells = {}
-    names = [name for name, _ in columns]
-    for name, kind in columns:
-        stored = stored_name(name, names)
+    for name, kind in columns.items():
+        stored = stored_name(name, columns)
         values = table.texts(stored) if kind == "str" else table.numbers(stored)
         if len(values) < n_rows:
             raise FileFormatError(
                 f"column {name!r} of {what} has {len(values)} rows instead of {n_rows},"
                 " so the file is damaged; get an undamaged copy"
             )
-        cells[name] = pd.array(values[:n_rows], dtype=kind)
+        cells[name] = pd.Series(values[:n_rows], dtype=kind)
     return pd.DataFrame(cells, index=pd.RangeIndex(n_rows))
 
 
 def _intervals(
-    handle: Any, where: str, columns: Any, time_base: SpikeRaster, what: str
+    handle: h5py.File,
+    where: str,
+    columns: Mapping[str, str],
+    time_base: SpikeRaster,
+    what: str,
 ) -> pd.DataFrame:
+    """Read a table of intervals, whose times become bins."""
     if where not in handle:
-        empty = {name: pd.array([], dtype=kind) for name, kind in columns}
-        return pd.DataFrame(empty)
+        return empty_table(columns)
     table = read_table(handle, where)
-    others = [
-        (name, kind) for name, kind in columns if name not in {"start_bin", "stop_bin"}
-    ]
+    edges = {"start_bin": "start_time", "stop_bin": "stop_time"}
+    others = {name: kind for name, kind in columns.items() if name not in edges}
     intervals = _typed(table, others, len(table), what)
-    for name, times in (
-        ("start_bin", table.numbers("start_time")),
-        ("stop_bin", table.numbers("stop_time")),
-    ):
+    for name, stored in edges.items():
+        times = table.numbers(stored)
         with np.errstate(invalid="ignore"):
             bins = nearest_edges(times, time_base)
         if not np.array_equal(time_base.bin_edge_seconds(bins), times):
@@ -223,37 +218,30 @@ def _intervals(
                 " changed or damaged; get an undamaged copy"
             )
         intervals[name] = bins
-    return intervals[[name for name, _ in columns]]
+    return intervals[list(columns)]
 
 
-def _loader(path: Path, header: Header) -> Callable[[], npt.NDArray[np.uint8]]:
-    def load() -> npt.NDArray[np.uint8]:
-        with open_nwb(path) as handle:
-            if read_header(handle) != header:
-                raise FileFormatError(
-                    f"{path} was replaced since its units were read; read it again"
-                )
-            return _read_bits(handle, header)
-
-    return load
+def _read_later(path: Path, header: Header) -> Bits:
+    with open_nwb(path) as handle:
+        if read_header(handle) != header:
+            raise FileFormatError(
+                f"{path} was replaced since its units were read; read it again"
+            )
+        return _read_bits(handle, header)
 
 
-def _read_bits(handle: Any, header: Header) -> npt.NDArray[np.uint8]:
+def _read_bits(handle: h5py.File, header: Header) -> Bits:
     table = read_table(handle, "units")
     dataset, counts = table.ragged("spike_times")
-    n_units, n_bins = header.n_units, header.n_time_bins
+    n_units = header.n_units
     if n_units == 0 or len(counts) % n_units:
         raise FileFormatError(
             f"/units has {len(counts)} rows, not a multiple of {n_units} units, so the"
             " file is damaged; get an undamaged copy"
         )
-    bits = np.zeros(RasterBuilder.bits_shape(n_units, n_bins), np.uint8)
-    read_spike_times(dataset, counts, _time_base(header), bits)
-    period, start = header.sampling_period * pq.s, header.t_start * pq.s
-    header.check(
-        "raster",
-        SpikeRaster(
-            bits, n_units, n_bins, sampling_period=period, t_start=start
-        ).sha256(),
-    )
+    bits = np.zeros(RasterBuilder.bits_shape(n_units, header.n_time_bins), np.uint8)
+    # The raster shares the bits, so that it is complete once they are set.
+    raster = _raster(header, bits)
+    read_spike_times(dataset, counts, raster, bits)
+    header.check("raster", raster.sha256())
     return bits

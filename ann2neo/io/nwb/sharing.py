@@ -1,10 +1,9 @@
-"""Recordings laid out as a dandiset folder."""
+"""Folders of NWB files in the form of a dandiset."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import re
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,8 @@ from pathlib import Path
 from ann2neo._checks import path_of
 from ann2neo._files import complete_file, complete_text, make_folder
 from ann2neo.errors import FileFormatError, InputValueError
-from ann2neo.io.nwb.hdf5_tables import check_not_being_written, open_nwb
+from ann2neo.io.nwb.hdf5_tables import check_not_being_written, open_nwb, text_at
+from ann2neo.io.nwb.metadata import ID, id_text
 from ann2neo.io.nwb.validation import Finding, is_clean, validate_nwb
 
 __all__ = ["CONTACT_FIRST", "Shared", "share"]
@@ -39,7 +39,7 @@ class Shared:
     folder : Path
         The dandiset folder.
     findings : mapping of Path to list of Finding
-        What the validators say about each file in it.
+        What the validators report about each file in it.
     """
 
     folder: Path
@@ -47,7 +47,7 @@ class Shared:
 
     @property
     def is_clean(self) -> bool:
-        """Whether no file has a finding above a suggestion."""
+        """Return whether no file has a finding worse than a suggestion."""
         return all(map(is_clean, self.findings.values()))
 
 
@@ -57,7 +57,7 @@ def share(
     *,
     overwrite: bool = False,
 ) -> Shared:
-    """Lay NWB files out as a dandiset folder and validate each.
+    """Copy NWB files into a dandiset folder and validate them.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def share(
     Shared
         The folder, and the findings per file: ``sub-ID/sub-ID.nwb``, or
         ``sub-ID/sub-ID_ses-ID.nwb`` where a file has a session id or shares its subject
-        with another one. Valid is not accepted: see `CONTACT_FIRST`.
+        with another one. A valid file need not be accepted: see `CONTACT_FIRST`.
 
     Raises
     ------
@@ -82,8 +82,8 @@ def share(
     InputValueError
         If there is no file, or two would get the same name.
     OutputExistsError, OutputLockedError, OutputError
-        If a file is there already or cannot be written, or somebody has one of `paths`
-        open for writing.
+        If a file exists already or cannot be written, or one of `paths` is open for
+        writing.
 
     Examples
     --------
@@ -119,13 +119,10 @@ def _names(sources: Sequence[Path]) -> list[Path]:
     shared = Counter(subject for subject, _, _ in ids)
     names = []
     for subject, given, identifier in ids:
-        derived = (
-            re.sub(r"[^A-Za-z0-9+-]+", "-", identifier).strip("-")[:8]
-            if shared[subject] > 1
-            else None
-        )
-        session = given or derived
-        stem = f"sub-{subject}" + (f"_ses-{session}" if session else "")
+        session = given
+        if shared[subject] > 1:
+            session = given or id_text(identifier)[:8]
+        stem = f"sub-{subject}_ses-{session}" if session else f"sub-{subject}"
         names.append(Path(f"sub-{subject}") / f"{stem}.nwb")
     twice = next((name for name, n in Counter(names).items() if n > 1), None)
     if twice is not None:
@@ -144,26 +141,18 @@ def _names(sources: Sequence[Path]) -> list[Path]:
 def _ids(source: Path) -> tuple[str, str | None, str]:
     with open_nwb(source) as handle:
         check_not_being_written(source)
-        if "general/subject/subject_id" not in handle:
+        subject = text_at(handle, "general/subject/subject_id")
+        if subject is None:
             raise FileFormatError(
                 f"{source} has no subject_id, and DANDI names files by it; write it"
                 " with the metadata 'subject_id'"
             )
-        subject = _text(handle["general/subject/subject_id"][()])
-        session = (
-            _text(handle["general/session_id"][()])
-            if "general/session_id" in handle
-            else None
-        )
-        identifier = _text(handle["identifier"][()])
+        session = text_at(handle, "general/session_id")
+        identifier = text_at(handle, "identifier") or ""
     for name, value in (("subject_id", subject), ("session_id", session)):
-        if value is not None and not re.fullmatch(r"[A-Za-z0-9+-]+", value):
+        if value is not None and not ID.fullmatch(value):
             raise FileFormatError(
                 f"{source} has the {name} {value!r}, but names at DANDI hold letters,"
                 f" digits, '-' and '+' only; write it with other metadata for {name!r}"
             )
     return subject, session, identifier
-
-
-def _text(value: object) -> str:
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)

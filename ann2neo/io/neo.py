@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +20,14 @@ from ann2neo.raster.spiketrains import spike_bins, to_spiketrains
 from ann2neo.recording import Recording
 from ann2neo.recording.from_spike_times import recording_from_spike_times
 from ann2neo.recording.stretches import stretches
-from ann2neo.recording.tables import Phase, phase_table, stimulus_names, unit_names
+from ann2neo.recording.tables import (
+    Phase,
+    column_types,
+    empty_table,
+    phase_table,
+    stimulus_names,
+    unit_names,
+)
 
 __all__ = ["from_neo", "to_neo"]
 
@@ -28,9 +35,23 @@ LAYOUT = "ann2neo_layout"
 LAYOUT_VERSION = 1
 PRESENTATIONS = "presentations"
 
+_INTERVAL_TYPES = {
+    "start_time": "float64",
+    "stop_time": "float64",
+    "epoch": "str",
+    "label": "str",
+}
+# In this order: a bool is an int, too.
+_PLAIN_TYPES: Mapping[type, tuple[type, ...]] = {
+    bool: (bool, np.bool_),
+    int: (int, np.integer),
+    float: (float,),
+    str: (str,),
+}
 
-def to_neo(recording: Recording) -> Any:
-    """Turn a recording into a Neo block.
+
+def to_neo(recording: Recording) -> neo.Block:
+    """Convert a recording to a Neo block.
 
     Parameters
     ----------
@@ -45,8 +66,13 @@ def to_neo(recording: Recording) -> Any:
         with the unit's row of the table; and one `neo.Epoch` named "presentations",
         whose labels are the stimuli's labels (else their ids) and whose array
         annotations are the columns of the table. Bins in no phase get a segment of
-        their own, "in no phase", only where they hold spikes. `from_neo` gives the
-        recording back, equal in every bit and cell.
+        their own, "in no phase", if they hold spikes. `from_neo` returns a recording
+        equal in every bit and cell.
+
+    Raises
+    ------
+    InputValueError
+        If a string ends in a NUL character, which Neo's arrays cannot store.
 
     Examples
     --------
@@ -59,11 +85,8 @@ def to_neo(recording: Recording) -> Any:
     >>> block.segments[0].epochs[0].labels.tolist()
     ['3', '1']
     """
-    units, presentations, raster = (
-        recording.units,
-        recording.presentations,
-        recording.raster,
-    )
+    units, presentations = recording.units, recording.presentations
+    raster = recording.raster
     block = neo.Block(
         name=recording.identifier, rec_datetime=recording.session_start_time
     )
@@ -77,11 +100,14 @@ def to_neo(recording: Recording) -> Any:
             "sampling_period_seconds": raster.sampling_period_seconds,
             "n_units": raster.n_units,
             "n_time_bins": raster.n_time_bins,
-            "unit_columns": _column_types(units),
-            "presentation_columns": _column_types(presentations),
+            "unit_columns": column_types(units),
+            "presentation_columns": column_types(presentations),
         }
     )
-    rows = _unit_rows(units)
+    columns = {str(name): units[name].to_list() for name in units}
+    rows = [
+        {name: cells[i] for name, cells in columns.items()} for i in range(len(units))
+    ]
     names = unit_names(units)
     for stretch in stretches(recording):
         part = raster.slice(stretch.start_bin, stretch.stop_bin)
@@ -103,27 +129,10 @@ def to_neo(recording: Recording) -> Any:
     return block
 
 
-def _column_types(table: pd.DataFrame) -> dict[str, str]:
-    return {str(name): str(dtype) for name, dtype in table.dtypes.items()}
-
-
-def _unit_rows(units: pd.DataFrame) -> list[dict[str, Any]]:
-    if not len(units.columns):
-        return [{} for _ in range(len(units))]
-    columns = [units[name].to_list() for name in units]
-    return [
-        dict(zip(units.columns, cells, strict=True))
-        for cells in zip(*columns, strict=True)
-    ]
-
-
-def _epoch(shown: pd.DataFrame, raster: SpikeRaster) -> Any:
+def _epoch(shown: pd.DataFrame, raster: SpikeRaster) -> neo.Epoch:
     start = raster.bin_edge_seconds(shown["start_bin"].to_numpy())
     stop = raster.bin_edge_seconds(shown["stop_bin"].to_numpy())
-    kept = [name for name in shown if name not in {"start_bin", "stop_bin", "phase"}]
-    cells = {name: _plain(shown[name]) for name in kept}
-    # Neo takes columns of the presentations as keyword arguments, so they are annotated
-    # after construction.
+    columns = shown.drop(columns=["start_bin", "stop_bin", "phase"])
     epoch = neo.Epoch(
         times=start * pq.s,
         durations=(stop - start) * pq.s,
@@ -131,17 +140,16 @@ def _epoch(shown: pd.DataFrame, raster: SpikeRaster) -> Any:
         name=PRESENTATIONS,
         description="intervals in which one stimulus was shown",
     )
-    epoch.array_annotate(**cells)
+    # Not as arguments of Epoch, whose own names a column may have.
+    epoch.array_annotate(**{str(name): _plain(columns[name]) for name in columns})
     return epoch
 
 
 def _plain(column: pd.Series) -> npt.NDArray[Any]:
-    """Cells as an array of a type that Neo and HDF5 know; strings as fixed-width
-    Unicode.
-    """
-    cells = column.to_numpy(object if column.dtype == "str" else None)
+    """Return cells as an array for Neo and HDF5, strings as fixed-width Unicode."""
     if column.dtype != "str":
-        return np.asarray(cells)
+        return column.to_numpy()
+    cells = column.to_numpy(object)
     text = cells.astype("U")
     if not (text == cells).all():
         raise InputValueError(
@@ -152,9 +160,12 @@ def _plain(column: pd.Series) -> npt.NDArray[Any]:
 
 
 def from_neo(
-    block: Any, bin_size: Any = None, t_start: Any = None, t_stop: Any = None
+    block: neo.Block,
+    bin_size: pq.Quantity | None = None,
+    t_start: pq.Quantity | None = None,
+    t_stop: pq.Quantity | None = None,
 ) -> Recording:
-    """Turn a Neo block into a recording.
+    """Convert a Neo block to a recording.
 
     Parameters
     ----------
@@ -162,30 +173,30 @@ def from_neo(
         A block that `to_neo` made, or one from any Neo IO, with spike trains in its
         segments.
     bin_size : quantities.Quantity, time, optional
-        Length of a time bin; needed for blocks that `to_neo` did not make, whose
-        sampling rate says nothing about spikes (Neo's default is 1 Hz). At most one
+        Length of a time bin; needed for blocks that `to_neo` did not make: the sampling
+        rate of a spike train is not a bin size (Neo's default is 1 Hz). At most one
         spike per bin is kept; the share lost is in ``provenance["spikes_lost_share"]``,
         with a warning above 1 %.
     t_start, t_stop : quantities.Quantity, time, optional
-        Extent to read, half-open; from the earliest ``t_start`` to the latest
-        ``t_stop`` of the spike trains if not given.
+        Time to read, half-open; from the earliest ``t_start`` to the latest ``t_stop``
+        of the spike trains if not given.
 
     Returns
     -------
     Recording
-        For a block of `to_neo`: the recording it was made from. Else one phase per
+        For a block of `to_neo`, the recording it was made from. Else one phase per
         segment, named after it; units are matched by their order in the segments;
-        annotations that all trains carry become columns of the units, epochs become
+        annotations that all trains have become columns of the units, epochs become
         presentations.
 
     Raises
     ------
     InputTypeError, InputValueError
-        If it is not a block, holds no spike trains, lacks `bin_size`, or its segments
-        overlap in time or differ in their number of spike trains.
+        If it is not a block or holds no spike trains, `bin_size` is missing, or its
+        segments overlap in time or differ in their number of spike trains.
     FileFormatError
-        If a block of `to_neo` was changed so that its spikes no longer lie in its time
-        bins.
+        If a block of `to_neo` was changed, for example so that its spikes no longer lie
+        in its time bins.
 
     Examples
     --------
@@ -214,38 +225,29 @@ def from_neo(
     return _from_our_block(block)
 
 
-def _from_our_block(block: Any) -> Recording:
+def _from_our_block(block: neo.Block) -> Recording:
     notes = block.annotations
     if notes[LAYOUT] != LAYOUT_VERSION:
         raise FileFormatError(
-            f"this block has the layout {notes[LAYOUT]!r}, this ann2neo reads"
+            f"this block has the layout {notes[LAYOUT]!r}, and this ann2neo reads"
             f" {LAYOUT_VERSION}; update ann2neo"
         )
     try:
         n_units, n_time_bins = int(notes["n_units"]), int(notes["n_time_bins"])
-        period, start = (
-            float(notes["sampling_period_seconds"]),
-            float(notes["t_start_seconds"]),
-        )
-        unit_columns, presentation_columns = (
-            dict(notes["unit_columns"]),
-            dict(notes["presentation_columns"]),
-        )
+        period = float(notes["sampling_period_seconds"])
+        start = float(notes["t_start_seconds"])
+        unit_columns = dict(notes["unit_columns"])
+        presentation_columns = dict(notes["presentation_columns"])
         session_start = datetime.fromisoformat(notes["session_start_time"])
         identifier, provenance = str(notes["identifier"]), dict(notes["provenance"])
-        stretches = [
-            (
-                segment,
-                round((float(segment.annotations["t_start_seconds"]) - start) / period),
-            )
-            for segment in block.segments
-        ]
-        lengths = [
-            int(segment.annotations["n_time_bins"]) for segment in block.segments
-        ]
+        bounds = []
+        for segment in block.segments:
+            since_start = float(segment.annotations["t_start_seconds"]) - start
+            first = round(since_start / period)
+            bounds.append((first, first + int(segment.annotations["n_time_bins"])))
     except (KeyError, TypeError, ValueError) as error:
         raise FileFormatError(
-            f"a block of ann2neo lacks or broke an annotation ({error!r}); keep the"
+            f"an annotation of this block is missing or damaged ({error!r}); keep the"
             " annotations of to_neo"
         ) from error
     time_base = SpikeRaster.from_spike_bins(
@@ -253,37 +255,28 @@ def _from_our_block(block: Any) -> Recording:
     )
     bins: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(n_units)]
     phases, tables = [], []
-    for (segment, first), length in zip(stretches, lengths, strict=True):
+    for segment, (first, last) in zip(block.segments, bounds, strict=True):
         if len(segment.spiketrains) != n_units:
             raise FileFormatError(
                 f"segment {segment.name!r} has {len(segment.spiketrains)} spike trains,"
                 f" its block says {n_units}; select units with recording.select instead"
             )
         for unit, train in enumerate(segment.spiketrains):
-            bins[unit].append(spike_bins(train, time_base, first, first + length))
+            bins[unit].append(spike_bins(train, time_base, first, last))
         if segment.annotations["is_phase"]:
-            phases.append(
-                Phase(segment.name, first, first + length, segment.annotations["order"])
-            )
+            order = segment.annotations["order"]
+            phases.append(Phase(segment.name, first, last, order))
             tables.append(_presentations_of(segment, time_base, presentation_columns))
     raster = SpikeRaster.from_spike_bins(
-        [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in bins],
+        [np.concatenate([np.zeros(0, np.int64), *parts]) for parts in bins],
         n_time_bins,
         sampling_period=period * pq.s,
         t_start=start * pq.s,
     )
-    trains = block.segments[0].spiketrains if block.segments else []
-    units = _units_of(trains, unit_columns, n_units)
-    empty = pd.DataFrame(
-        {name: pd.array([], dtype=kind) for name, kind in presentation_columns.items()}
-    )
-    presentations = pd.concat(
-        [table for table in tables if len(table)] or [empty], ignore_index=True
-    )
     return Recording(
         raster,
-        units,
-        presentations,
+        _units_of(block, unit_columns, n_units),
+        _joined(tables, presentation_columns),
         phase_table(phases),
         provenance,
         identifier,
@@ -291,29 +284,30 @@ def _from_our_block(block: Any) -> Recording:
     )
 
 
-def _units_of(trains: Any, columns: Mapping[str, str], n_units: int) -> pd.DataFrame:
-    if n_units and columns and not trains:
+def _units_of(
+    block: neo.Block, columns: Mapping[str, str], n_units: int
+) -> pd.DataFrame:
+    if n_units and columns and not block.segments:
         raise FileFormatError(
-            "a block of ann2neo without segments has lost its units; keep the segments"
-            " of to_neo"
+            "this block has lost its segments and with them its units; keep the"
+            " segments of to_neo"
         )
+    trains = block.segments[0].spiketrains if block.segments else []
     try:
         cells = {
-            name: [train.annotations[name] for train in trains] for name in columns
+            name: pd.Series([train.annotations[name] for train in trains], dtype=kind)
+            for name, kind in columns.items()
         }
     except KeyError as error:
         raise FileFormatError(
             f"a spike train lacks the annotation {error} of its unit; keep the"
             " annotations of to_neo"
         ) from error
-    series = {
-        name: pd.Series(values, dtype=columns[name]) for name, values in cells.items()
-    }
-    return pd.DataFrame(series, index=pd.RangeIndex(n_units))
+    return pd.DataFrame(cells, index=pd.RangeIndex(n_units))
 
 
 def _presentations_of(
-    segment: Any, time_base: SpikeRaster, columns: Mapping[str, str]
+    segment: neo.Segment, time_base: SpikeRaster, columns: Mapping[str, str]
 ) -> pd.DataFrame:
     epochs = [epoch for epoch in segment.epochs if epoch.name == PRESENTATIONS]
     if len(epochs) != 1:
@@ -338,18 +332,26 @@ def _presentations_of(
                 f" annotation {name!r}; keep those that to_neo made"
             )
         values = bins[name] if name in bins else epoch.array_annotations[name]
-        cells[name] = pd.array(
-            np.asarray(values).astype(object) if kind == "str" else np.asarray(values),
-            dtype=kind,
-        )
+        cells[name] = pd.Series(np.asarray(values), dtype=kind)
     return pd.DataFrame(cells)
 
 
-# -- blocks of others
+def _joined(tables: list[pd.DataFrame], types: Mapping[str, str]) -> pd.DataFrame:
+    # Without empty tables, whose columns would change the types of the others.
+    rows = [table for table in tables if len(table)]
+    return pd.concat(rows or [empty_table(types)], ignore_index=True)
+
+
+# -- third-party blocks
 # --------------------------------------------------------------------------------------
 
 
-def _from_any_block(block: Any, bin_size: Any, t_start: Any, t_stop: Any) -> Recording:
+def _from_any_block(
+    block: neo.Block,
+    bin_size: pq.Quantity | None,
+    t_start: pq.Quantity | None,
+    t_stop: pq.Quantity | None,
+) -> Recording:
     if bin_size is None:
         raise InputValueError(
             "this block was not made by to_neo, so it needs bin_size, the length of a"
@@ -379,10 +381,12 @@ def _from_any_block(block: Any, bin_size: Any, t_start: Any, t_stop: Any) -> Rec
         np.concatenate([train.times.rescale("s").magnitude for train in trains])
         for trains in zip(*[segment.spiketrains for segment in segments], strict=True)
     ]
-    shown = [_shown(segment) for segment in segments]
-    presentations = pd.concat(
-        [table for table in shown if len(table)] or shown[:1], ignore_index=True
-    )
+    given = {
+        "source": "neo.Block",
+        "source_name": block.name,
+        "source_description": block.description,
+        "source_file": block.file_origin,
+    }
     started = block.rec_datetime or segments[0].rec_datetime
     if isinstance(started, datetime) and started.tzinfo is None:
         started = started.astimezone()
@@ -393,22 +397,14 @@ def _from_any_block(block: Any, bin_size: Any, t_start: Any, t_stop: Any) -> Rec
         t_start=None if t_start is None else seconds(t_start, "t_start"),
         t_stop=None if t_stop is None else seconds(t_stop, "t_stop"),
         units=_common_annotations(segments[0].spiketrains),
-        presentations=presentations,
-        provenance={"source": "neo.Block", **_source(block)},
+        presentations=_intervals(segments),
+        provenance={key: str(value) for key, value in given.items() if value},
         session_start_time=started if isinstance(started, datetime) else None,
     )
 
 
-def _source(block: Any) -> dict[str, str]:
-    given = {
-        "source_name": block.name,
-        "source_description": block.description,
-        "source_file": block.file_origin,
-    }
-    return {key: str(value) for key, value in given.items() if value}
-
-
-def _edges(segment: Any) -> tuple[float, float]:
+def _edges(segment: neo.Segment) -> tuple[float, float]:
+    """Return the earliest start and the latest stop of a segment's trains, in s."""
     starts = [float(train.t_start.rescale("s")) for train in segment.spiketrains]
     stops = [float(train.t_stop.rescale("s")) for train in segment.spiketrains]
     return min(starts), max(stops)
@@ -423,53 +419,31 @@ def _unique_names(names: list[str]) -> list[str]:
     return out
 
 
-def _common_annotations(trains: Any) -> pd.DataFrame:
-    """Annotations of one plain type that every train carries; names where all
-    have one.
-    """
+def _common_annotations(trains: Sequence[neo.SpikeTrain]) -> pd.DataFrame:
+    """Make columns of the annotations of one plain type that all trains have."""
     columns: dict[str, Any] = {}
     if all(train.name for train in trains):
         columns["name"] = [str(train.name) for train in trains]
     for key in trains[0].annotations:
         cells = [train.annotations.get(key) for train in trains]
-        for kind in (bool, int, float, str):
-            accepted = (
-                (bool, np.bool_)
-                if kind is bool
-                else (kind, np.integer if kind is int else kind)
-            )
+        for kind, accepted in _PLAIN_TYPES.items():
             if all(isinstance(cell, accepted) for cell in cells):
                 columns.setdefault(str(key), [kind(cell) for cell in cells])
                 break
     return pd.DataFrame(columns, index=pd.RangeIndex(len(trains)))
 
 
-def _shown(segment: Any) -> pd.DataFrame:
-    """Epochs of a segment as intervals in seconds with the epoch's name and label."""
-    parts = [
-        pd.DataFrame(
-            {
-                "start_time": epoch.times.rescale("s").magnitude,
-                "stop_time": (epoch.times + epoch.durations).rescale("s").magnitude,
-                "epoch": pd.Series([epoch.name or ""] * len(epoch), dtype="str"),
-                "label": (
-                    pd.Series([str(label) for label in epoch.labels], dtype="str")
-                    if len(epoch.labels) == len(epoch)
-                    else pd.Series([""] * len(epoch), dtype="str")
-                ),
-            }
-        )
-        for epoch in segment.epochs
-    ]
-    columns = {
-        "start_time": "float64",
-        "stop_time": "float64",
-        "epoch": "str",
-        "label": "str",
-    }
-    empty = pd.DataFrame(
-        {name: pd.array([], dtype=kind) for name, kind in columns.items()}
-    )
-    return pd.concat(
-        [part for part in parts if len(part)] or [empty], ignore_index=True
-    )
+def _intervals(segments: Sequence[neo.Segment]) -> pd.DataFrame:
+    """Make a table of all epochs, in s, with the name and label of each."""
+    tables = []
+    for epoch in [epoch for segment in segments for epoch in segment.epochs]:
+        # Some IOs leave labels out.
+        labels = epoch.labels if len(epoch.labels) == len(epoch) else [""] * len(epoch)
+        columns = {
+            "start_time": epoch.times.rescale("s").magnitude,
+            "stop_time": (epoch.times + epoch.durations).rescale("s").magnitude,
+            "epoch": [epoch.name or ""] * len(epoch),
+            "label": list(map(str, labels)),
+        }
+        tables.append(pd.DataFrame(columns).astype(_INTERVAL_TYPES))
+    return _joined(tables, _INTERVAL_TYPES)

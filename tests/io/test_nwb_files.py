@@ -292,7 +292,7 @@ def test_a_later_layout_is_told(tmp_path, network):
         handle["analysis/ann2neo_layout/value"][0] = "2"
     with pytest.raises(
         FileFormatError,
-        match="layout version 2, this ann2neo reads up to 1; update ann2neo",
+        match="layout version 2, and this ann2neo reads versions up to 1; update ann2neo",
     ):
         ann2neo.read_nwb(path)
 
@@ -544,7 +544,7 @@ def test_results_are_appended_and_replaced(network, metadata, tmp_path):
             [1, 2],
             {},
             InputTypeError,
-            "must be a pandas.DataFrame such as analyze returns, got list",
+            "must be a pandas.DataFrame, got list; pass what analyze or summarize",
         ),
         (
             table_of_results().iloc[:0],
@@ -622,7 +622,7 @@ def test_info_says_what_a_file_holds(network, metadata, tmp_path):
         (
             {"experimentor": "x"},
             InputValueError,
-            "unknown metadata 'experimentor'; the keys are experimenter, ",
+            "unknown metadata 'experimentor'; use one of experimenter, ",
         ),
         (
             {"experimenter": "Emmy Noether"},

@@ -77,7 +77,7 @@ def test_a_session_is_binned_as_said(session):
     """
     with pytest.warns(
         SpikesLostWarning,
-        match=r"37.5 % of 8 spikes were lost: at most one spike a bin of 1 ms",
+        match=r"37.5 % of 8 spikes were lost: at most one spike per bin of 1 ms",
     ):
         recording = ann2neo.read_nwb(session, bin_size=1 * pq.ms)
     assert recording.n_time_bins == 30
@@ -445,7 +445,7 @@ def later_layout(block):
         (lost_train, "has 9 spike trains, its block says 10"),
         (lost_note, "lacks or broke an annotation"),
         (lost_epoch, "has 0 epochs named 'presentations', one is needed"),
-        (later_layout, "has the layout 9, this ann2neo reads 1; update ann2neo"),
+        (later_layout, "has the layout 9, and this ann2neo reads 1; update ann2neo"),
     ],
 )
 def test_a_changed_block_of_ours_is_told(network, change, words):

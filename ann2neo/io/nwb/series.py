@@ -1,4 +1,4 @@
-"""Stimuli and activations as time series of an NWB file, filled batch by batch."""
+"""Stimuli and activations as time series of an NWB file, written batch by batch."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from ann2neo.recording.stretches import Stretch
 __all__ = ["OrientationWarning", "activation_series", "stimulus_series"]
 
 _IMAGE_CHANNELS = (1, 3, 4)
+_Batch = tuple[int, npt.NDArray[np.float32]]
+"""First time bin and rows, shape (n_bins, n_units)."""
 
 
 class OrientationWarning(UserWarning):
-    """NWB Inspector takes a series of more units than time bins for one that is written
-    the wrong way round.
-    """
+    """NWB Inspector will call a series of more units than time bins transposed."""
 
 
 def _object_name(text: str) -> str:
-    """A name without what HDF5 and NWB refuse in names of objects."""
+    """Replace what HDF5 and NWB do not allow in names of objects."""
     return re.sub(r"[/:\0]+", "_", text) or "unnamed"
 
 
@@ -38,44 +38,49 @@ def _object_name(text: str) -> str:
 # --------------------------------------------------------------------------------------
 
 
-def stimulus_series(recording: Recording, stimuli: Any, level: int | None) -> list[Any]:
-    """Series of what was shown, in the order in which it was shown.
+def stimulus_series(
+    recording: Recording,
+    stimuli: npt.ArrayLike | Mapping[str, npt.ArrayLike],
+    level: int | None,
+) -> list[pynwb.TimeSeries]:
+    """Make series of the stimuli in the order in which they were presented.
 
     Parameters
     ----------
     recording : Recording
-        Its presentations say the order.
+        Its presentations give the order.
     stimuli : array, shape (n_stimuli, ...), or mapping of phase to such arrays
-        Rows are picked by ``stimulus_id`` where there is one, else taken as they are.
+        Rows are selected by ``stimulus_id`` if the recording has it, else taken in
+        order.
     level : int or None
-        Level of gzip.
+        Level of gzip; None for no compression.
 
     Returns
     -------
     list of pynwb.TimeSeries
-        One per phase, with `late_rows`: an ImageSeries for images (uint8 of three axes,
+        One per phase, written later: an ImageSeries for images (uint8 with three axes,
         or four axes with 1, 3 or 4 channels last), else a TimeSeries.
 
     Raises
     ------
     InputTypeError, InputValueError
-        If a phase is unknown or its presentations are not evenly spaced, or there are
-        too few stimuli.
+        If a phase is unknown, its presentations are not evenly spaced, or there are too
+        few stimuli.
     """
     names = recording.phases["phase"].to_list()
     if not isinstance(stimuli, Mapping):
         if len(names) != 1:
             raise InputTypeError(
                 f"this recording has the phases {', '.join(names)}, so stimuli must be"
-                " a mapping from phase to array"
+                " a mapping from phase to array; pass {phase: array, ...}"
             )
         stimuli = {names[0]: stimuli}
-    unknown = [phase for phase in stimuli if phase not in names]
-    if unknown:
-        raise InputValueError(
-            f"stimuli name the unknown phase {unknown[0]!r}; there are"
-            f" {', '.join(names)}"
-        )
+    for phase in stimuli:
+        if phase not in names:
+            raise InputValueError(
+                f"stimuli name the unknown phase {phase!r}; there are"
+                f" {', '.join(names)}"
+            )
     return [
         _stimuli_of_phase(recording, phase, np.asanyarray(values), level)
         for phase, values in stimuli.items()
@@ -84,7 +89,7 @@ def stimulus_series(recording: Recording, stimuli: Any, level: int | None) -> li
 
 def _stimuli_of_phase(
     recording: Recording, phase: str, values: npt.NDArray[Any], level: int | None
-) -> Any:
+) -> pynwb.TimeSeries:
     shown = recording.presentations
     shown = shown[shown["phase"] == phase]
     start = shown["start_bin"].to_numpy()
@@ -105,24 +110,20 @@ def _stimuli_of_phase(
             f" {values.dtype} of shape {values.shape}; leave out what is no array, and"
             " name the data set in the metadata"
         )
-    index = (
-        shown["stimulus_id"].to_numpy()
-        if "stimulus_id" in shown
-        else np.arange(len(shown))
-    )
+    index = np.arange(len(shown))
+    if "stimulus_id" in shown:
+        index = shown["stimulus_id"].to_numpy()
     if index.dtype.kind != "i" or index.min() < 0 or index.max() >= len(values):
         raise InputValueError(
             f"presentations of phase {phase!r} show stimuli {index.min()} to"
             f" {index.max()}, but there are {len(values)}; pass the array that was"
             " recorded, in its stored order"
         )
+    is_image = (values.ndim == 3 and values.dtype == np.uint8) or (
+        values.ndim == 4 and values.shape[-1] in _IMAGE_CHANNELS
+    )
     if values.ndim == 4 and values.shape[-1] == 1:
         values = values[..., 0]
-        is_image = True
-    else:
-        is_image = (values.ndim == 3 and values.dtype == np.uint8) or (
-            values.ndim == 4 and values.shape[-1] in _IMAGE_CHANNELS
-        )
     dtype = np.uint8 if values.dtype.kind == "b" else values.dtype
     shape = (len(index), *values.shape[1:])
     step = rows_per_chunk(shape, dtype)
@@ -134,8 +135,8 @@ def _stimuli_of_phase(
     options = {
         "name": f"stimuli_{_object_name(phase)}",
         "description": (
-            f"What was shown in the phase {phase!r}, in the order in which it was"
-            " shown."
+            f"Stimuli of the phase {phase!r}, in the order in which they were"
+            " presented."
         ),
         "data": late_rows(shape, dtype, level, blocks()),
         "starting_time": float(recording.raster.bin_edge_seconds(int(start[0]))),
@@ -157,33 +158,37 @@ def activation_series(
     *,
     level: int | None,
     for_neo: bool,
-) -> list[Any]:
-    """Series of the activations behind the spikes, as float32.
+) -> list[pynwb.TimeSeries]:
+    """Make series of the activations behind the spikes, as float32.
 
     Parameters
     ----------
     recording : Recording
         Its spikes must be those of the activations.
     activations : mapping of str to iterable of ndarray, shape (n_bins, n_units)
-        For each layer its activations, batch after batch, in the order of the time
-        bins.
+        Activations of each layer, batch by batch, in the order of the time bins.
     parts : sequence of Stretch
-        A series is made for each.
+        Stretches of time that get a series each.
     level : int or None
-        Level of gzip.
+        Level of gzip; None for no compression.
     for_neo : bool
-        Say in the comments where neo.io.NWBIO shall put them.
+        Whether to state in the comments where neo.io.NWBIO puts them.
 
     Returns
     -------
     list of pynwb.TimeSeries
-        One per layer and part, with `late_rows`.
+        One per layer and part, written later.
 
     Raises
     ------
     InputTypeError, InputValueError
-        If a layer is unknown; while filling, if batches have another shape or other
+        If a layer is unknown; while writing, if batches have another shape or other
         spikes than the recording.
+
+    Warns
+    -----
+    OrientationWarning
+        If a layer has more units than the recording has time bins.
     """
     if not isinstance(activations, Mapping):
         raise InputTypeError(
@@ -210,6 +215,8 @@ def activation_series(
             )
         rows = _checked_rows(recording, layer, index, batches)
         for part in parts:
+            # The batches of a layer are an iterator that can be read once: each part
+            # takes its rows from where the part before it stopped.
             name = f"activations_{_object_name(layer)}"
             options: dict[str, Any] = {}
             if for_neo:
@@ -238,17 +245,14 @@ def activation_series(
 
 @dataclasses.dataclass
 class _Rows:
-    """Rows of an iterator of batches, handed out by time bin, each once and in
-    order.
-    """
+    """Rows of an iterator of batches, which can be read once and in order."""
 
-    batches: Iterator[tuple[int, npt.NDArray[np.float32]]]
-    left: tuple[int, npt.NDArray[np.float32]] | None = None
+    batches: Iterator[_Batch]
+    left: _Batch | None = None
 
-    def between(
-        self, start: int, stop: int
-    ) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
-        """Rows of the bins ``start .. stop - 1``, counted from `start`."""
+    def between(self, start: int, stop: int) -> Iterator[_Batch]:
+        """Yield the rows of the bins ``start .. stop - 1``, counted from `start`."""
+        # A batch may reach beyond `stop`; it is kept for the stretch that follows.
         position = start
         while position < stop:
             first, rows = self.left or next(self.batches)
@@ -266,9 +270,11 @@ def _checked_rows(
     batches: Iterable[npt.NDArray[Any]],
 ) -> _Rows:
     units = recording.units
-    limits = units["threshold"].to_numpy()[index] if "threshold" in units else None
+    limits = None
+    if "threshold" in units:
+        limits = units["threshold"].to_numpy()[index]
 
-    def checked() -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+    def checked() -> Iterator[_Batch]:
         position = 0
         for batch in batches:
             rows = np.asarray(batch, np.float32)
@@ -277,18 +283,14 @@ def _checked_rows(
             if rows.shape[1] != len(index) or stop > recording.n_time_bins:
                 raise InputValueError(
                     f"activations of layer {layer!r} have {rows.shape[1]} units up to"
-                    f" time bin {stop}; the recording has {len(index)} and"
-                    f" {recording.n_time_bins}"
+                    f" time bin {stop}, but the recording has {len(index)} and"
+                    f" {recording.n_time_bins} bins; pass those of its own layers"
                 )
             if limits is not None:
-                spikes = (
-                    recording.raster.slice(position, stop)
-                    .take(units=index)
-                    .to_dense()
-                    .T
-                )
-                # Networks compare in float32, other thresholds may have been compared
-                # in float64.
+                raster = recording.raster.slice(position, stop)
+                spikes = raster.take(units=index).to_dense().T
+                # Networks compare in float32; thresholds of other origin may have been
+                # compared in float64.
                 if not any(
                     np.array_equal(rows > limit, spikes)
                     for limit in (limits.astype(np.float32), limits)

@@ -1,4 +1,4 @@
-"""NWB files that ann2neo did not write: sessions with real neurons."""
+"""NWB files of experiments, which ann2neo did not write."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import quantities as pq
 
 from ann2neo._checks import seconds
 from ann2neo.errors import FileFormatError, InputValueError
-from ann2neo.io.nwb.hdf5_tables import Table, read_table
+from ann2neo.io.nwb.hdf5_tables import Table, read_table, text_at
 from ann2neo.raster.binning import Observed
 from ann2neo.recording import Recording
 from ann2neo.recording.from_spike_times import recording_from_spike_times
@@ -21,10 +22,26 @@ from ann2neo.recording.from_spike_times import recording_from_spike_times
 __all__ = ["read_session"]
 
 _SKIPPED = ("spike_times", "obs_intervals", "start_time", "stop_time")
+_PROVENANCE = {
+    "session_description": "session_description",
+    "session_id": "general/session_id",
+    "institution": "general/institution",
+    "lab": "general/lab",
+    "subject_id": "general/subject/subject_id",
+    "subject_species": "general/subject/species",
+    "subject_sex": "general/subject/sex",
+    "subject_age": "general/subject/age",
+    "subject_strain": "general/subject/strain",
+}
+"""Keys of the provenance, and where their values are in the file."""
 
 
 def read_session(
-    handle: Any, path: Path, bin_size: Any, t_start: Any, t_stop: Any
+    handle: h5py.File,
+    path: Path,
+    bin_size: pq.Quantity | None,
+    t_start: pq.Quantity | None,
+    t_stop: pq.Quantity | None,
 ) -> Recording:
     """Bin the units of an open NWB file; arguments as in `read_nwb`."""
     if bin_size is None:
@@ -59,7 +76,7 @@ def read_session(
         units=_plain_columns(table, unit_ids=True),
         presentations=_trials(handle),
         provenance=_provenance(handle, path),
-        identifier=_text(handle, "identifier"),
+        identifier=text_at(handle, "identifier"),
         session_start_time=_session_start(handle),
     )
 
@@ -67,7 +84,7 @@ def read_session(
 def _observed(
     table: Table, start: float | None, stop: float | None, path: Path
 ) -> list[Observed]:
-    """Stretches in which all units were observed, merged where they touch."""
+    """Return the stretches in which all units were observed, merged if they touch."""
     if "obs_intervals" not in table:
         if stop is None:
             raise InputValueError(
@@ -84,22 +101,20 @@ def _observed(
         or not np.isfinite(intervals).all()
     ):
         raise FileFormatError(
-            f"{dataset.name} must hold pairs of times, got shape {intervals.shape}"
+            f"{dataset.name} must hold pairs of finite times, got {intervals.dtype} of"
+            f" shape {intervals.shape}; get an undamaged copy"
         )
     each = np.split(intervals, np.cumsum(counts)[:-1])
-    odd = next(
-        (unit for unit, own in enumerate(each) if not np.array_equal(own, each[0])),
-        None,
-    )
-    if odd is not None or not len(each[0]):
-        raise InputValueError(
-            f"units of {path} were observed at different times (unit {odd or 0} differs"
-            " from unit 0), and a raster has one time for all; select units with the"
-            " same obs_intervals, for example by writing them to a file of their own"
-            " with pynwb"
-        )
+    for unit, own in enumerate(each):
+        if not len(own) or not np.array_equal(own, each[0]):
+            raise InputValueError(
+                f"units of {path} were observed at different times (unit {unit} differs"
+                " from unit 0), and a raster has one time for all; select units with"
+                " the same obs_intervals, for example by writing them to a file of"
+                " their own with pynwb"
+            )
     merged: list[list[float]] = []
-    for first, last in each[0][np.argsort(each[0][:, 0], kind="stable")].tolist():
+    for first, last in sorted(each[0].tolist()):
         if merged and first <= merged[-1][1]:
             merged[-1][1] = max(last, merged[-1][1])
         else:
@@ -113,20 +128,16 @@ def _observed(
 
 
 def _plain_columns(table: Table, *, unit_ids: bool) -> pd.DataFrame:
-    """Columns with one string, number or boolean a row."""
+    """Read the columns that have one string, number or boolean per row."""
     columns: dict[str, Any] = {}
     if unit_ids:
         columns["unit_id"] = table.group["id"][()].astype(np.int64)
     for name in table.colnames:
-        if (
-            name in _SKIPPED
-            or f"{name}_index" in table.group
-            or name not in table.group
-        ):
-            continue
-        values = _plain_cells(table, name)
-        if values is not None and len(values) == len(table):
-            columns[name] = values
+        is_plain = name in table and f"{name}_index" not in table.group
+        if is_plain and name not in _SKIPPED:
+            values = _plain_cells(table, name)
+            if values is not None and len(values) == len(table):
+                columns[name] = values
     return pd.DataFrame(columns, index=pd.RangeIndex(len(table)))
 
 
@@ -147,50 +158,32 @@ def _plain_cells(table: Table, name: str) -> npt.NDArray[Any] | None:
     return values
 
 
-def _trials(handle: Any) -> pd.DataFrame:
+def _trials(handle: h5py.File) -> pd.DataFrame:
     if "intervals/trials" not in handle:
         return pd.DataFrame({"start_time": np.zeros(0), "stop_time": np.zeros(0)})
     table = read_table(handle, "intervals/trials")
     shown = _plain_columns(table, unit_ids=False)
-    if "phase" in shown:
-        shown = shown.rename(columns={"phase": "phase_in_file"})
-    return shown.assign(
+    # A recording's phases are the stretches observed, whatever the file calls a phase.
+    return shown.rename(columns={"phase": "phase_in_file"}).assign(
         start_time=table.numbers("start_time"), stop_time=table.numbers("stop_time")
     )
 
 
-def _provenance(handle: Any, path: Path) -> dict[str, str]:
+def _provenance(handle: h5py.File, path: Path) -> dict[str, str]:
     notes = {
         "source": "NWB file",
         "source_file": path.name,
         "nwb_version": str(handle.attrs["nwb_version"]),
     }
-    for name in (
-        "session_description",
-        "general/session_id",
-        "general/institution",
-        "general/lab",
-    ):
-        text = _text(handle, name)
+    for key, place in _PROVENANCE.items():
+        text = text_at(handle, place)
         if text:
-            notes[name.rpartition("/")[2]] = text
-    subject = handle.get("general/subject", {})
-    for name in ("subject_id", "species", "sex", "age", "strain"):
-        text = _text(subject, name)
-        if text:
-            notes[f"subject_{name.removeprefix('subject_')}"] = text
+            notes[key] = text
     return notes
 
 
-def _text(group: Any, name: str) -> str | None:
-    if name not in group:
-        return None
-    value = group[name][()]
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
-
-
-def _session_start(handle: Any) -> datetime | None:
-    text = _text(handle, "session_start_time")
+def _session_start(handle: h5py.File) -> datetime | None:
+    text = text_at(handle, "session_start_time")
     if text is None:
         return None
     started = datetime.fromisoformat(text)

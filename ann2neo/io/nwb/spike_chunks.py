@@ -1,8 +1,13 @@
-"""Spike times as HDF5 chunks: shuffled and deflated in threads, and handed to HDF5 as
-they are.
+"""Spike times as HDF5 chunks, compressed and decompressed in threads.
 
-The result is ordinary gzip behind the shuffle filter, which any HDF5 reads; only the
-way there is short.
+HDF5 runs its filters in one thread, under one lock. Here, threads shuffle and deflate
+the chunks, and HDF5 only stores the bytes as they are (``write_direct_chunk``)::
+
+    bits --> times of a chunk --> bytes shuffled --> deflated --> HDF5
+             `------------- one thread per chunk -----------'     in order
+
+The file is no different from one that HDF5 itself compressed with the filters shuffle
+and gzip, and any HDF5 library reads it. Reading is the same way back.
 """
 
 from __future__ import annotations
@@ -13,6 +18,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 
@@ -35,23 +41,27 @@ __all__ = [
 ]
 
 CHUNK = 1 << 17
-"""Spike times in a chunk: one megabyte, the most that HDF5's cache holds when others
-read unit by unit.
+"""Number of spike times in a chunk, one megabyte.
+
+Larger chunks would not fit HDF5's default cache, and programs that read unit by unit
+would decompress them again for each unit.
 """
 
 _FAST_LEVEL = 2
-"""The one level that isal makes, five times faster than zlib and 5 % larger."""
+"""The level at which isal replaces zlib: five times faster, files 5 % larger."""
+# Numbers of HDF5's filters.
 _GZIP, _SHUFFLE = 1, 2
 _BLOCK = 1 << 14
+"""Spike times converted at once; they stay in a core's cache."""
 
 
-def checked_compression(compression: Any) -> int | None:
-    """Level of gzip to write with: ``_FAST_LEVEL`` for "gzip", None for no compression.
+def checked_compression(compression: str | int | None) -> int | None:
+    """Return the level of gzip for an argument `compression`, None for no compression.
 
     Raises
     ------
     InputValueError
-        If it is none of "gzip", 1 .. 9 and None.
+        If it is not "gzip", a level from 1 to 9, or None.
     """
     if compression == "gzip":
         return _FAST_LEVEL
@@ -70,7 +80,7 @@ def checked_compression(compression: Any) -> int | None:
 
 
 class SpikeTimes:
-    """Times of rows of spikes as one long array that never exists as a whole.
+    """Spike times of all rows as one long array, of which only chunks are computed.
 
     Parameters
     ----------
@@ -78,32 +88,38 @@ class SpikeTimes:
         The spikes.
     rows : sequence of (int, int, int)
         Unit, first bin and bin after the last of each row, in the order of the array.
+
+    Attributes
+    ----------
+    ends : ndarray of int64, shape (n_rows,)
+        Where each row ends in the array.
     """
 
     def __init__(
         self, raster: SpikeRaster, rows: Iterable[tuple[int, int, int]]
     ) -> None:
         self._raster, self._rows = raster, list(rows)
-        edges = np.unique([edge for _, *both in self._rows for edge in both]).astype(
-            np.int64
-        )
+        # Counts of all units before each different edge, from one pass over the bits.
+        unit, *bounds = np.array(self._rows, np.int64).reshape(-1, 3).T
+        edges = np.unique(bounds)
         before = raster.cumulative_counts(edges)
-        place = {int(edge): i for i, edge in enumerate(edges)}
-        counts = [
-            before[unit, place[stop]] - before[unit, place[start]]
-            for unit, start, stop in self._rows
-        ]
-        self.ends = np.cumsum(np.asarray(counts, np.int64))
+        start, stop = np.searchsorted(edges, bounds)
+        self.ends = np.cumsum(before[unit, stop] - before[unit, start])
 
     def __len__(self) -> int:
-        """Number of spikes."""
+        """Return the number of spikes."""
         return int(self.ends[-1]) if len(self.ends) else 0
 
     def chunk(self, first: int, last: int) -> npt.NDArray[np.float64]:
-        """Spike times ``first .. last - 1`` of the array, in s."""
+        """Return the spike times ``first .. last - 1`` of the array, in s."""
+        # The rows that share spikes with the chunk, each cut to it:
+        #
+        #     rows     |   0   |     1     | 2 |    3     |
+        #     chunk          [first ............ last)
         times = np.empty(last - first, np.float64)
-        begin = int(np.searchsorted(self.ends, first, side="right"))
-        for row in range(begin, int(np.searchsorted(self.ends, last, side="left")) + 1):
+        first_row = int(np.searchsorted(self.ends, first, side="right"))
+        last_row = int(np.searchsorted(self.ends, last, side="left"))
+        for row in range(first_row, last_row + 1):
             row_start = int(self.ends[row - 1]) if row else 0
             if self.ends[row] == row_start:
                 continue
@@ -111,36 +127,38 @@ class SpikeTimes:
             bins = self._raster.spike_bins(unit)
             if (start, stop) != (0, self._raster.n_time_bins):
                 bins = bins[np.searchsorted(bins, start) : np.searchsorted(bins, stop)]
-            here = slice(max(first, row_start), min(last, int(self.ends[row])))
-            bins = bins[here.start - row_start : here.stop - row_start]
-            times[here.start - first : here.stop - first] = (
-                self._raster.spike_time_seconds(bins)
-            )
+            begin, end = max(first, row_start), min(last, int(self.ends[row]))
+            bins = bins[begin - row_start : end - row_start]
+            times[begin - first : end - first] = self._raster.spike_time_seconds(bins)
         return times
 
 
 def write_spike_times(
-    dataset: Any, spikes: SpikeTimes, level: int | None, claim: Callable[[int], None]
+    dataset: h5py.Dataset,
+    spikes: SpikeTimes,
+    level: int | None,
+    claim: Callable[[int], None],
 ) -> None:
-    """Fill a preallocated dataset.
+    """Write spike times to an empty dataset, chunk by chunk.
 
     Parameters
     ----------
     dataset : h5py.Dataset of float64, shape (n_spikes,)
         Chunked, with the filters shuffle and gzip where `level` is given.
     spikes : SpikeTimes
-        What to write.
+        The spike times.
     level : int or None
         Level of gzip; None for no compression.
     claim : function of int
-        Called with the number of bytes about to be written.
+        Called before each write, with its number of bytes.
     """
     length = dataset.chunks[0]
 
     def packed(first: int) -> tuple[int, bytes]:
-        times = spikes.chunk(first, min(first + length, len(spikes)))
-        if len(times) < length:
-            times = np.concatenate([times, np.zeros(length - len(times))])
+        # HDF5 stores whole chunks: the last one is filled up with zeros.
+        last = min(first + length, len(spikes))
+        times = np.zeros(length)
+        times[: last - first] = spikes.chunk(first, last)
         if level is None:
             return first, times.tobytes()
         return first, _deflated(_shuffled(times), level)
@@ -151,7 +169,7 @@ def write_spike_times(
 
 
 def read_spike_times(
-    dataset: Any,
+    dataset: h5py.Dataset,
     counts: npt.NDArray[np.int64],
     raster: SpikeRaster,
     bits: npt.NDArray[np.uint8],
@@ -163,31 +181,33 @@ def read_spike_times(
     dataset : h5py.Dataset of float64, shape (n_spikes,)
         Spike times in s.
     counts : ndarray of int64, shape (n_rows,)
-        Number of spikes of each row; row i is of the unit ``i % len(bits)``.
+        Number of spikes of each row; row i belongs to unit ``i % len(bits)``.
     raster : SpikeRaster
-        Gives number of bins, ``t_start`` and ``sampling_period``.
+        Its number of bins, ``t_start`` and ``sampling_period`` are used.
     bits : ndarray of uint8, shape (n_units, n_bytes)
         Zeros to set bits in.
 
     Raises
     ------
     FileFormatError
-        If a time is not exactly where a bin of the raster has its spike, or a chunk is
-        damaged.
+        If a time is not exactly the spike time of a bin, or a chunk is damaged.
     """
     length = dataset.chunks[0] if dataset.chunks else CHUNK
     total, n_bytes = len(dataset), -(-raster.n_time_bins // 8)
-    direct = _is_ours(dataset)
+    is_direct = _has_our_filters(dataset)
     ends = np.cumsum(counts)
-    one_at_a_time = threading.Lock()
+    # A row may span chunks, and rows of one unit may be in several: two threads may set
+    # bits of the same unit.
+    lock = threading.Lock()
 
+    # HDF5 reads in the calling thread, `place` runs in the others.
     def raw() -> Iterator[tuple[int, Any]]:
         for first in range(0, total, length):
-            if not direct:
+            if not is_direct:
                 yield first, dataset[first : first + length]
                 continue
-            mask, data = dataset.id.read_direct_chunk((first,))
-            if mask:
+            skipped_filters, data = dataset.id.read_direct_chunk((first,))
+            if skipped_filters:
                 raise FileFormatError(
                     "a chunk of spike times was written without its filters; get"
                     " another copy"
@@ -196,13 +216,13 @@ def read_spike_times(
 
     def place(item: tuple[int, Any]) -> None:
         first, data = item
-        planes = _inflated(data, length) if direct else None
+        planes = _inflated(data, length) if is_direct else None
         bins = np.empty(min(length, total - first), np.int64)
-        # In blocks that stay in a core's cache.
         for begin in range(0, len(bins), _BLOCK):
             block = slice(begin, min(begin + _BLOCK, len(bins)))
             times = data[block] if planes is None else _unshuffled(planes[:, block])
             bins[block] = _exact_bins(times, raster)
+        # Spikes first .. last - 1 belong to one row after another.
         last = first + len(bins)
         start = first
         for row in range(int(np.searchsorted(ends, first, side="right")), len(ends)):
@@ -211,7 +231,7 @@ def read_spike_times(
                 spiked = np.zeros(8 * n_bytes, np.bool_)
                 spiked[bins[start - first : stop - first]] = True
                 packed = np.packbits(spiked, bitorder="little")
-                with one_at_a_time:
+                with lock:
                     bits[row % len(bits), :n_bytes] |= packed
             start = stop
             if stop == last:
@@ -224,10 +244,13 @@ def read_spike_times(
 def _exact_bins(
     times: npt.NDArray[np.float64], raster: SpikeRaster
 ) -> npt.NDArray[np.int64]:
-    since_start = times - raster.t_start_seconds if raster.t_start_seconds else times
+    """Return the bins of spike times, or raise if one is not a bin's spike time."""
+    since_start = times
+    if raster.t_start_seconds:
+        since_start = times - raster.t_start_seconds
     with np.errstate(invalid="ignore"):
-        # A quarter of the way through its bin, a spike is far from where cutting off
-        # would go wrong.
+        # Spikes are a quarter of the way through their bins. There, truncating is safe
+        # whatever the rounding, and faster than rounding; the result is checked below.
         bins = (since_start * (1.0 / raster.sampling_period_seconds)).astype(np.int64)
     inside = len(bins) == 0 or (bins.min() >= 0 and bins.max() < raster.n_time_bins)
     if not inside or not np.array_equal(raster.spike_time_seconds(bins), times):
@@ -239,24 +262,25 @@ def _exact_bins(
 
 
 def _shuffled(times: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
-    """First bytes of all values, then all second bytes, and so on."""
+    """Reorder the bytes of values: all first bytes, then all second ones, and so on."""
+    # Neighbouring times share sign, exponent and leading digits, so that deflate finds
+    # long runs of equal bytes.
     return np.ascontiguousarray(times.view(np.uint8).reshape(-1, 8).T)
 
 
 def _deflated(data: npt.NDArray[np.uint8], level: int) -> bytes:
     if isal_zlib is not None and level == _FAST_LEVEL:
         return bytes(isal_zlib.compress(data, level))
-    return zlib.compress(data, level)
+    return zlib.compress(data.data, level)
 
 
 def _inflated(data: bytes, length: int) -> npt.NDArray[np.uint8]:
-    """Bytes of the times of a chunk, still shuffled, shape (8, length)."""
+    """Return the bytes of a chunk's times, still shuffled, shape (8, length)."""
     try:
-        plain = (
-            isal_zlib.decompress(data, bufsize=8 * length)
-            if isal_zlib is not None
-            else zlib.decompress(data)
-        )
+        if isal_zlib is not None:
+            plain = isal_zlib.decompress(data, bufsize=8 * length)
+        else:
+            plain = zlib.decompress(data)
     except (zlib.error, ValueError, *_ISAL_ERRORS) as error:
         raise FileFormatError(
             f"a chunk of spike times is damaged ({error}); get an undamaged copy"
@@ -276,12 +300,10 @@ def _unshuffled(planes: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     return times.view("<f8").reshape(-1)
 
 
-def _is_ours(dataset: Any) -> bool:
-    """Whether the chunks are float64 behind shuffle and gzip, in that order, so that we
-    may undo both ourselves.
-    """
+def _has_our_filters(dataset: h5py.Dataset) -> bool:
+    """Return whether chunks are float64 with the filters shuffle and gzip in turn."""
     if dataset.chunks is None or dataset.dtype != np.dtype("<f8"):
         return False
-    plist = dataset.id.get_create_plist()
-    filters = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
+    properties = dataset.id.get_create_plist()
+    filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
     return filters == [_SHUFFLE, _GZIP]

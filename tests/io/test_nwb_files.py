@@ -292,7 +292,7 @@ def test_a_later_layout_is_told(tmp_path, network):
         handle["analysis/ann2neo_layout/value"][0] = "2"
     with pytest.raises(
         FileFormatError,
-        match="layout version 2, and this ann2neo reads versions up to 1; update ann2neo",
+        match="layout version 2, and this ann2neo reads versions up to 1; update",
     ):
         ann2neo.read_nwb(path)
 
@@ -414,7 +414,7 @@ def test_activations_are_kept_as_float32(thresholded, metadata, tmp_path, profil
         (
             lambda v: {"a/b:0": batches(v[:, :4])},
             InputValueError,
-            "have 4 units up to time bin 64; the recording has 6",
+            "have 4 units up to time bin 64, but the recording has 6",
         ),
         (
             lambda v: {"a/b:0": batches(v[::-1])},

@@ -443,7 +443,7 @@ def later_layout(block):
     [
         (moved_spike, "is not a quarter of the way through one of the bins"),
         (lost_train, "has 9 spike trains, its block says 10"),
-        (lost_note, "lacks or broke an annotation"),
+        (lost_note, "an annotation of this block is missing or damaged"),
         (lost_epoch, "has 0 epochs named 'presentations', one is needed"),
         (later_layout, "has the layout 9, and this ann2neo reads 1; update ann2neo"),
     ],

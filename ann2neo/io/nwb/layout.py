@@ -36,6 +36,15 @@ PROFILES = ("dandi", "neo")
 _INSIDE = "::"
 """Between the key of a JSON object and the name of an entry, in rows of provenance."""
 
+# Type of the fields of a header that are numbers.
+_NUMBERS: Mapping[str, type] = {
+    "layout_version": int,
+    "n_units": int,
+    "n_time_bins": int,
+    "sampling_period": float,
+    "t_start": float,
+}
+
 LAYOUT_TABLE, LAYERS_TABLE, PROVENANCE_TABLE = "ann2neo_layout", "layers", "provenance"
 EPOCH_NAME = "presentations of "
 
@@ -187,24 +196,14 @@ class Header(NamedTuple):
                 f"/analysis/{LAYOUT_TABLE} does not match its own checksum, so the file"
                 " was changed or damaged; get an undamaged copy"
             )
-        cells = dict(rows)
-        columns: dict[str, Any] = {
-            group: tuple(
-                (key.partition(".")[2], kind)
-                for key, kind in rows
-                if key.startswith(f"{group}.")
-            )
-            for group in ("unit_columns", "presentation_columns")
-        }
-        fields: dict[str, Any] = {
-            name: cells[name] for name in cls._fields if name not in columns
-        }
-        fields |= {
-            name: int(fields[name])
-            for name in ("layout_version", "n_units", "n_time_bins")
-        }
-        fields |= {name: float(fields[name]) for name in ("sampling_period", "t_start")}
-        return cls(**fields, **columns)
+        fields: dict[str, Any] = {"unit_columns": (), "presentation_columns": ()}
+        for key, value in rows:
+            group, dot, column = key.partition(".")
+            if dot:
+                fields[group] += ((column, value),)
+            else:
+                fields[key] = _NUMBERS.get(key, str)(value)
+        return cls(**fields)
 
     def check(self, what: str, checksum: str) -> None:
         """Raise IntegrityError if a checksum does not match."""

@@ -164,18 +164,15 @@ class FileBuilder:
             "related_publications": list(metadata.related_publications),
             # neo.io.NWBIO fails on a file with keywords.
             "keywords": [] if self._for_neo else [*keywords, *metadata.keywords],
+            "institution": metadata.institution,
+            "lab": metadata.lab,
+            "session_id": metadata.session_id,
+            "notes": metadata.notes,
+            "protocol": metadata.protocol,
+            "stimulus_notes": metadata.stimulus_notes,
+            "source_script": metadata.source_script,
+            "source_script_file_name": metadata.source_script_file_name,
         }
-        for name in (
-            "institution",
-            "lab",
-            "session_id",
-            "notes",
-            "protocol",
-            "stimulus_notes",
-            "source_script",
-            "source_script_file_name",
-        ):
-            fields[name] = getattr(metadata, name)
         return {key: value for key, value in fields.items() if value not in (None, [])}
 
     def _add_subject(self) -> None:
@@ -320,15 +317,18 @@ class FileBuilder:
             self.file.add_time_intervals(_intervals("phases", about, columns))
 
     def _interval_columns(self, table: pd.DataFrame) -> list[VectorData]:
-        columns = []
-        for name, about, edge in (
-            ("start_time", "Start of the interval, in s.", "start_bin"),
-            ("stop_time", "End of the interval, in s.", "stop_bin"),
-        ):
-            times = self._recording.raster.bin_edge_seconds(table[edge].to_numpy())
-            columns.append(
-                VectorData(name=name, description=about, data=packed(times, 1))
+        edge_seconds = self._recording.raster.bin_edge_seconds
+        columns = [
+            VectorData(
+                name=f"{edge}_time",
+                description=about,
+                data=packed(edge_seconds(table[f"{edge}_bin"].to_numpy()), 1),
             )
+            for edge, about in (
+                ("start", "Start of the interval, in s."),
+                ("stop", "End of the interval, in s."),
+            )
+        ]
         return columns + _columns(table.drop(columns=["start_bin", "stop_bin"]), 1)
 
     def _add_tables(self, profile: str) -> None:

@@ -127,18 +127,18 @@ def _stimuli_of_phase(
     dtype = np.uint8 if values.dtype.kind == "b" else values.dtype
     shape = (len(index), *values.shape[1:])
     step = rows_per_chunk(shape, dtype)
-
-    def blocks() -> Iterator[tuple[int, npt.NDArray[Any]]]:
-        for first in range(0, len(index), step):
-            yield first, values[index[first : first + step]].astype(dtype, copy=False)
-
+    # A generator, so that only one chunk of stimuli is in memory at a time.
+    blocks = (
+        (first, values[index[first : first + step]].astype(dtype, copy=False))
+        for first in range(0, len(index), step)
+    )
     options = {
         "name": f"stimuli_{_object_name(phase)}",
         "description": (
             f"Stimuli of the phase {phase!r}, in the order in which they were"
             " presented."
         ),
-        "data": late_rows(shape, dtype, level, blocks()),
+        "data": late_rows(shape, dtype, level, blocks),
         "starting_time": float(recording.raster.bin_edge_seconds(int(start[0]))),
         "rate": 1.0 / (recording.raster.sampling_period_seconds * float(length[0])),
     }
@@ -213,7 +213,7 @@ def activation_series(
                 OrientationWarning,
                 stacklevel=4,
             )
-        rows = _checked_rows(recording, layer, index, batches)
+        rows = _Rows(_checked_batches(recording, layer, index, batches))
         for part in parts:
             # The batches of a layer are an iterator that can be read once: each part
             # takes its rows from where the part before it stopped.
@@ -263,49 +263,46 @@ class _Rows:
             position = max(position, min(stop, first + len(rows)))
 
 
-def _checked_rows(
+def _checked_batches(
     recording: Recording,
     layer: str,
     index: npt.NDArray[np.int64],
     batches: Iterable[npt.NDArray[Any]],
-) -> _Rows:
+) -> Iterator[_Batch]:
+    """Yield batches, each after comparing it with the spikes of the recording."""
     units = recording.units
     limits = None
     if "threshold" in units:
         limits = units["threshold"].to_numpy()[index]
-
-    def checked() -> Iterator[_Batch]:
-        position = 0
-        for batch in batches:
-            rows = np.asarray(batch, np.float32)
-            rows = rows.reshape(len(rows), -1)
-            stop = position + len(rows)
-            if rows.shape[1] != len(index) or stop > recording.n_time_bins:
-                raise InputValueError(
-                    f"activations of layer {layer!r} have {rows.shape[1]} units up to"
-                    f" time bin {stop}, but the recording has {len(index)} and"
-                    f" {recording.n_time_bins} bins; pass those of its own layers"
-                )
-            if limits is not None:
-                raster = recording.raster.slice(position, stop)
-                spikes = raster.take(units=index).to_dense().T
-                # Networks compare in float32; thresholds of other origin may have been
-                # compared in float64.
-                if not any(
-                    np.array_equal(rows > limit, spikes)
-                    for limit in (limits.astype(np.float32), limits)
-                ):
-                    raise InputValueError(
-                        f"activations of layer {layer!r} in time bins {position} .."
-                        f" {stop - 1} are not those behind the spikes; pass them in the"
-                        " order of the recording's time bins"
-                    )
-            yield position, rows
-            position = stop
-        if position < recording.n_time_bins:
+    position = 0
+    for batch in batches:
+        rows = np.asarray(batch, np.float32)
+        rows = rows.reshape(len(rows), -1)
+        stop = position + len(rows)
+        if rows.shape[1] != len(index) or stop > recording.n_time_bins:
             raise InputValueError(
-                f"activations of layer {layer!r} end at time bin {position} of"
-                f" {recording.n_time_bins}; pass all batches"
+                f"activations of layer {layer!r} have {rows.shape[1]} units up to"
+                f" time bin {stop}, but the recording has {len(index)} and"
+                f" {recording.n_time_bins} bins; pass those of its own layers"
             )
-
-    return _Rows(checked())
+        if limits is not None:
+            raster = recording.raster.slice(position, stop)
+            spikes = raster.take(units=index).to_dense().T
+            # Networks compare in float32; thresholds of other origin may have been
+            # compared in float64.
+            if not any(
+                np.array_equal(rows > limit, spikes)
+                for limit in (limits.astype(np.float32), limits)
+            ):
+                raise InputValueError(
+                    f"activations of layer {layer!r} in time bins {position} .."
+                    f" {stop - 1} are not those behind the spikes; pass them in the"
+                    " order of the recording's time bins"
+                )
+        yield position, rows
+        position = stop
+    if position < recording.n_time_bins:
+        raise InputValueError(
+            f"activations of layer {layer!r} end at time bin {position} of"
+            f" {recording.n_time_bins}; pass all batches"
+        )

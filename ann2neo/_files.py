@@ -277,10 +277,8 @@ def is_being_written(path: Path) -> bool:
                 import fcntl
 
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            return True
-        except OSError:
-            return False
+        except OSError as error:
+            return isinstance(error, (BlockingIOError, PermissionError))
     return False
 
 

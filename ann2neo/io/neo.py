@@ -370,9 +370,13 @@ def _from_any_block(
             " units cannot be matched; keep the segments with the same units"
         )
     segments.sort(key=lambda segment: _edges(segment)[0])
-    names = _unique_names(
-        [segment.name or f"segment {i}" for i, segment in enumerate(segments)]
-    )
+    # Phases need different names: "a", "a (2)", "a (3)".
+    given = [segment.name or f"segment {i}" for i, segment in enumerate(segments)]
+    numbers = [given[: i + 1].count(name) for i, name in enumerate(given)]
+    names = [
+        f"{name} ({number})" if number > 1 else name
+        for name, number in zip(given, numbers, strict=True)
+    ]
     observed = [
         Observed(name, *_edges(segment))
         for name, segment in zip(names, segments, strict=True)
@@ -381,7 +385,7 @@ def _from_any_block(
         np.concatenate([train.times.rescale("s").magnitude for train in trains])
         for trains in zip(*[segment.spiketrains for segment in segments], strict=True)
     ]
-    given = {
+    notes = {
         "source": "neo.Block",
         "source_name": block.name,
         "source_description": block.description,
@@ -398,7 +402,7 @@ def _from_any_block(
         t_stop=None if t_stop is None else seconds(t_stop, "t_stop"),
         units=_common_annotations(segments[0].spiketrains),
         presentations=_intervals(segments),
-        provenance={key: str(value) for key, value in given.items() if value},
+        provenance={key: str(value) for key, value in notes.items() if value},
         session_start_time=started if isinstance(started, datetime) else None,
     )
 
@@ -408,15 +412,6 @@ def _edges(segment: neo.Segment) -> tuple[float, float]:
     starts = [float(train.t_start.rescale("s")) for train in segment.spiketrains]
     stops = [float(train.t_stop.rescale("s")) for train in segment.spiketrains]
     return min(starts), max(stops)
-
-
-def _unique_names(names: list[str]) -> list[str]:
-    """Number the repeats of a name: "a", "a (2)", "a (3)"."""
-    numbers = [names[: i + 1].count(name) for i, name in enumerate(names)]
-    return [
-        f"{name} ({number})" if number > 1 else name
-        for name, number in zip(names, numbers, strict=True)
-    ]
 
 
 def _common_annotations(trains: Sequence[neo.SpikeTrain]) -> pd.DataFrame:

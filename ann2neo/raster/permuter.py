@@ -97,11 +97,4 @@ class BinPermuter:
                 turned.view(np.uint8).reshape(width, -1, 8).transpose(0, 2, 1)
             )
         bits = out.reshape(8 * width, n_bytes)[:n_units]
-        raster = self._raster
-        return SpikeRaster(
-            bits,
-            n_units,
-            n_time_bins,
-            sampling_period=raster.sampling_period,
-            t_start=raster.t_start,
-        )
+        return self._raster._like(bits, n_time_bins)

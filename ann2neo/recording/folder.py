@@ -294,7 +294,15 @@ def read_folder(path: str | Path, *, verify: bool = True) -> dict[str, Any]:
     try:
         description = json.loads((path / _RECORDING).read_text())
         version = int(description["layout_version"])
-        tables = {name: _from_columns(description[name]) for name in _TABLES}
+        tables = {
+            name: pd.DataFrame(
+                {
+                    column: pd.Series(content["cells"], dtype=content["type"])
+                    for column, content in description[name].items()
+                }
+            )
+            for name in _TABLES
+        }
         raster = SpikeRaster(
             np.load(path / _BITS, mmap_mode="r"),
             description["n_units"],
@@ -319,9 +327,13 @@ def read_folder(path: str | Path, *, verify: bool = True) -> dict[str, Any]:
             raise IntegrityError(
                 f"{path / _BITS} does not match its checksum; record it again"
             )
-    started = datetime.fromisoformat(description["session_start_time"])
-    notes = {name: description[name] for name in ("provenance", "identifier")}
-    return {"raster": raster, **tables, **notes, "session_start_time": started}
+    return {
+        "raster": raster,
+        **tables,
+        "provenance": description["provenance"],
+        "identifier": description["identifier"],
+        "session_start_time": datetime.fromisoformat(description["session_start_time"]),
+    }
 
 
 def _check_empty(path: Path) -> None:
@@ -339,15 +351,6 @@ def _check_empty(path: Path) -> None:
                 f"{path} holds other files, such as {name!r}; choose a folder of its"
                 " own"
             )
-
-
-def _from_columns(columns: Mapping[str, Any]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            name: pd.array(column["cells"], dtype=column["type"])
-            for name, column in columns.items()
-        }
-    )
 
 
 def _checksum(description: Mapping[str, Any]) -> str:

@@ -378,8 +378,7 @@ class Recording:
         InputValueError
             If there is no such phase; the valid ones are listed.
         """
-        self._known_phase(phase)
-        bounds = next(row for row in self.iter_phases() if row.phase == phase)
+        bounds = self._known_phase(phase)
         return self.raster.slice(bounds.start_bin, bounds.stop_bin)
 
     def iter_phases(self) -> Iterator[Phase]:
@@ -388,14 +387,14 @@ class Recording:
         for name, start, stop, order in rows:
             yield Phase(name, int(start), int(stop), order)
 
-    def _known_phase(self, phase: str) -> str:
-        names = self._phases["phase"].to_list()
-        if phase not in names:
+    def _known_phase(self, name: str) -> Phase:
+        phases = {phase.phase: phase for phase in self.iter_phases()}
+        if name not in phases:
             raise InputValueError(
-                f"unknown phase {phase!r}; this recording has"
-                f" {', '.join(map(repr, names))}"
+                f"unknown phase {name!r}; this recording has"
+                f" {', '.join(map(repr, phases))}"
             )
-        return phase
+        return phases[name]
 
     def __repr__(self) -> str:
         """Return size, phases and time base as text."""

@@ -40,7 +40,7 @@ def select_units(recording: Recording, units: Choice) -> Recording:
 
 def select_phases(recording: Recording, names: Sequence[str]) -> Recording:
     """Keep some phases, one directly after another in order of time."""
-    wanted = {recording._known_phase(name) for name in names}
+    wanted = {recording._known_phase(name).phase for name in names}
     parts, moved, shifts, position = [], [], {}, 0
     # `shifts` says how many bins each phase moves, its presentations with it.
     for phase in recording.iter_phases():

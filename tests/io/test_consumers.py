@@ -1,6 +1,4 @@
-"""Other people's tools open our files and see the spikes and labels that were
-written.
-"""
+"""Third-party tools read the spikes and labels that were written."""
 
 import warnings
 
@@ -143,8 +141,8 @@ def test_elephant_bins_the_trains_exactly(network, tolerance):
 
 @pytest.mark.parametrize("config", [None, "dandi"])
 def test_the_inspector_says_nothing_or_two_things(network, metadata, tmp_path, config):
-    """NWB Inspector has no message; without experimenter and institution it has exactly
-    those two suggestions.
+    """NWB Inspector reports nothing; without experimenter and institution it makes
+    exactly those two suggestions.
     """
     chosen = None if config is None else nwbinspector.load_config(config)
     full = ann2neo.write_nwb(network, tmp_path / "full.nwb", metadata)

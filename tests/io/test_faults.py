@@ -1,6 +1,4 @@
-"""Kills, full disks, lost permissions and rivals: the final path holds nothing, the old
-file, or the new one.
-"""
+"""Kills, full disks, lost permissions, concurrent writers: no file, the old or the new."""
 
 import os
 import signal
@@ -68,8 +66,8 @@ def time_of_a_write(path):
 
 
 def kill_writes(n_kills, folder, network, seed):
-    """How many kills left nothing or the old file, and how many the new one; anything
-    else fails.
+    """Count the kills that left no file or the old one, and those that left the new
+    one; anything else fails.
     """
     rng = np.random.default_rng(seed)
     new_path = folder / "new.nwb"
@@ -222,8 +220,8 @@ def test_a_folder_that_may_not_be_written_is_told(tmp_path, network):
 
 @pytest.mark.may_skip("root makes the file immutable")
 def test_a_permission_lost_while_writing_is_told(tmp_path):
-    """When the last step is not allowed any more, the old file is whole and the next
-    run leaves nothing stray.
+    """If the final rename is not allowed, the old file is whole and the next run leaves
+    no stray file.
     """
     path = tmp_path / "a.txt"
     path.write_text("old")
@@ -245,8 +243,8 @@ def test_a_permission_lost_while_writing_is_told(tmp_path):
 
 
 def test_of_two_writers_one_wins_and_the_other_is_told(tmp_path, network):
-    """While one process holds the partial file, another is told; then the first one's
-    file is there, whole.
+    """While one process writes a file, another gets an error; then the first one's file
+    is there, whole.
     """
     path = tmp_path / "a.nwb"
     holder = subprocess.Popen(
@@ -269,8 +267,8 @@ def test_of_two_writers_one_wins_and_the_other_is_told(tmp_path, network):
 
 
 def test_the_lock_of_a_killed_writer_is_free(tmp_path, network):
-    """Kill -9 leaves a lock file and half a file, which stop nobody; the next writer
-    removes both.
+    """Kill -9 leaves a lock file and a partial file, which block nobody; the next
+    writer removes both.
     """
     path = tmp_path / "a.nwb"
     holder = subprocess.Popen(
@@ -289,7 +287,7 @@ def test_the_lock_of_a_killed_writer_is_free(tmp_path, network):
 
 
 def test_a_lock_is_let_go_of_once(tmp_path):
-    """Who locks a folder keeps this program out, too; afterwards it is free, and no
+    """A locked folder is locked for this process, too; afterwards it is free, and no
     file is left in it.
     """
     for _ in range(2):

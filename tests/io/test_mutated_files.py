@@ -1,6 +1,4 @@
-"""Damaged NWB files: an error of ours that names the problem, or the right recording;
-never a hang, crash or lie.
-"""
+"""Damaged NWB files: an error that names the problem, or the right recording."""
 
 from __future__ import annotations
 

@@ -234,8 +234,8 @@ def test_spikes_are_ordinary_gzip(tmp_path, network):
 
 
 def test_lazy_reading_reads_the_spikes_when_asked(tmp_path, network):
-    """A lazy recording has its tables at once and its spikes later, or says that the
-    file is another one by then.
+    """A lazy recording has its tables at once and its spikes later, or raises if the
+    file was replaced.
     """
     path = ann2neo.write_nwb(network, tmp_path / "a.nwb")
     lazy = ann2neo.read_nwb(path, lazy=True)
@@ -376,8 +376,8 @@ def test_stimuli_stand_in_the_order_of_the_presentations(
 
 @pytest.mark.parametrize("profile", ["dandi", "neo"])
 def test_activations_are_kept_as_float32(thresholded, metadata, tmp_path, profile):
-    """Activations come back bit for bit, one series in all or one per phase, and the
-    recording is unharmed.
+    """Activations are stored bit for bit, in one series or one per phase, and the
+    recording is unchanged.
     """
     values, recording = thresholded
     path = tmp_path / "a.nwb"
@@ -511,8 +511,8 @@ def table_of_results(n=4):
 
 
 def test_results_are_appended_and_replaced(network, metadata, tmp_path):
-    """Tables of results appear under /analysis, later ones in place of earlier; all
-    else stays, and it is clean.
+    """Tables of statistics appear under /analysis and replace earlier ones; all else
+    stays, and the file is clean.
     """
     path = ann2neo.write_nwb(network, tmp_path / "a.nwb", metadata)
     table = table_of_results()

@@ -1,6 +1,4 @@
-"""Files that somebody else has open: readers are no obstacle, a writer is named as the
-reason.
-"""
+"""Files open in other programs: readers do not matter, a writer is an error."""
 
 import subprocess
 import sys
@@ -79,7 +77,7 @@ def test_whoever_reads_a_file_is_no_obstacle(file, network, tmp_path, holder):
 )
 def test_whoever_writes_a_file_is_named_as_the_reason(file, network, tmp_path, holder):
     """A file open for writing is neither appended to nor shared, nor called damaged;
-    closed, it is both.
+    once closed, it can be.
     """
     content = file.read_bytes()
     with holder(file, "r+"):

@@ -1,6 +1,4 @@
-"""Sessions with real neurons: files that pynwb alone wrote, and blocks from any Neo IO,
-become recordings.
-"""
+"""Sessions with real neurons, from files of pynwb alone and blocks of any Neo IO."""
 
 import re
 import warnings
@@ -94,8 +92,8 @@ def test_a_session_is_binned_as_said(session):
 
 
 def test_a_session_keeps_units_trials_and_provenance(session):
-    """Columns of units and trials are kept, trials outside what was observed are
-    counted, and origin is told.
+    """Columns of units and trials are kept, trials outside the observed time are
+    counted, and the provenance names the source.
     """
     with pytest.warns(SpikesLostWarning):
         recording = ann2neo.read_nwb(session, bin_size=1 * pq.ms)
@@ -386,8 +384,8 @@ def test_blocks_that_cannot_be_binned_are_told(block, options, error, words):
 
 
 def test_the_sampling_rate_of_a_train_is_not_taken_for_a_bin_size():
-    """Neo's default sampling rate of 1 Hz says nothing, so bin_size is asked for even
-    where there is one.
+    """Neo's default sampling rate of 1 Hz has no meaning, so bin_size is required even
+    if there is a rate.
     """
     block = block_of(segment_of([1.0], sampling_rate=1000 * pq.Hz))
     with pytest.raises(InputValueError, match="needs bin_size"):
@@ -395,8 +393,8 @@ def test_the_sampling_rate_of_a_train_is_not_taken_for_a_bin_size():
 
 
 def test_blocks_of_ours_have_trains_as_neo_wants_them(network):
-    """Each train knows its start, stop, sampling rate and unit, and each epoch its
-    labels and columns.
+    """Each train has start, stop, sampling rate and unit, and each epoch labels and
+    columns.
     """
     block = ann2neo.to_neo(network)
     train = block.segments[1].spiketrains[3]
@@ -449,8 +447,8 @@ def later_layout(block):
     ],
 )
 def test_a_changed_block_of_ours_is_told(network, change, words):
-    """A block of to_neo whose spikes or notes were changed is a FileFormatError, never
-    a wrong recording.
+    """A block of to_neo whose spikes or annotations were changed is a FileFormatError,
+    never a wrong recording.
     """
     block = ann2neo.to_neo(network)
     change(block)

@@ -15,8 +15,8 @@ from ann2neo.testing import make_recording
 
 
 def test_findings_name_severity_check_place_and_remedy(network, tmp_path):
-    """A file without metadata has two suggestions, each with its remedy, and is clean
-    all the same.
+    """A file without metadata has two suggestions, each with its remedy, and is still
+    clean.
     """
     path = ann2neo.write_nwb(network, tmp_path / "a.nwb")
     findings = ann2neo.validate_nwb(path)
@@ -32,7 +32,7 @@ def test_findings_name_severity_check_place_and_remedy(network, tmp_path):
 
 
 def test_the_neo_profile_lacks_keywords_only(network, metadata, tmp_path):
-    """What NWBIO cannot read costs the neo profile one suggestion, whose remedy is the
+    """The neo profile gets one suggestion for what NWBIO cannot read; its remedy is the
     other profile.
     """
     (finding,) = ann2neo.validate_nwb(
@@ -120,9 +120,7 @@ def test_a_dandiset_folder_is_named_as_dandi_wants(
 
 @pytest.mark.slow
 def test_names_that_dandi_refuses_are_found(network, metadata, tmp_path):
-    """A file in a dandiset folder under another name is an error whose remedy is to let
-    share name it.
-    """
+    """A file of another name in a dandiset folder is an error; its remedy is share."""
     shared = ann2neo.share(
         [ann2neo.write_nwb(network, tmp_path / "a.nwb", metadata)], tmp_path / "set"
     )

@@ -62,9 +62,7 @@ def test_bits_beyond_the_last_bin_are_dropped():
 
 @pytest.mark.parametrize("n_units", [1, 8, 13, 600])
 def test_a_builder_takes_batches_of_any_size_anywhere(n_units):
-    """Batches that start at no multiple of 8, in blocks of units, fill the same
-    raster.
-    """
+    """Batches that start anywhere, in blocks of units, fill the same raster."""
     rng = np.random.default_rng(1)
     dense = dense_matrix(n_units, 317)
     builder = RasterBuilder(n_units, 317)
@@ -204,9 +202,7 @@ def test_concatenation_joins_in_time():
 
 
 def test_stacking_puts_units_below_one_another():
-    """The rows of all rasters follow in turn; blocks of units stack back to the
-    whole.
-    """
+    """The rows of all rasters follow in turn; blocks of units stack to the whole."""
     dense = np.random.default_rng(0).random((7, 70)) < 0.5
     raster = SpikeRaster.from_dense(dense, t_start=3 * pq.ms)
     assert SpikeRaster.stack([block for _, block in raster.unit_blocks(40)]).equals(
@@ -425,8 +421,8 @@ def test_bad_input_says_value_rule_and_remedy(call, error, words):
 
 @pytest.mark.parametrize("n_units", [0, 1, 8, 13])
 def test_permuting_bins_of_all_units_alike_equals_indexing(n_units, n_time_bins):
-    """A permuter gives what indexing the unpacked matrix gives, for shapes that fill no
-    byte or word.
+    """A permuter equals indexing of the unpacked matrix, also for shapes that do not
+    fill bytes or words.
     """
     dense = dense_matrix(n_units, n_time_bins)
     permuter = BinPermuter(SpikeRaster.from_dense(dense))

@@ -89,8 +89,8 @@ def test_tables_handed_out_are_copies():
 
 
 def test_concatenated_phases_come_back_out():
-    """Train and test set side by side, then selected again, are what they were; time
-    runs on.
+    """Phases that are concatenated and selected again are unchanged, except that time
+    goes on.
     """
     train, test = (
         network_recording(37, phase="train"),
@@ -111,8 +111,8 @@ def test_concatenated_phases_come_back_out():
 
 
 def test_selections_hold_what_they_name():
-    """Units, labels and presentations are kept, the rest is dropped, in order
-    of time.
+    """A selection keeps the units, labels and presentations it names, in order of
+    time.
     """
     recording = network_recording()
     dense = recording.raster.to_dense()
@@ -203,7 +203,7 @@ def test_phases_can_be_renamed():
 
 
 def test_a_table_sum_sees_names_types_and_order():
-    """Equal tables share a sum whatever the order of columns; other cells, names or
+    """Equal tables have one checksum in any order of columns; other cells, names or
     rows change it.
     """
     table = pd.DataFrame({"b": ["x", "yz"], "a": [1, 2]})

@@ -37,12 +37,9 @@ def claim_space(path: Path, n_bytes: int) -> None:
     """
     if not hasattr(os, "posix_fallocate"):
         return
-    handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        if os.fstat(handle).st_size < n_bytes:
-            os.posix_fallocate(handle, 0, n_bytes)
-    finally:
-        os.close(handle)
+    with path.open("r+b") as file:
+        if os.fstat(file.fileno()).st_size < n_bytes:
+            os.posix_fallocate(file.fileno(), 0, n_bytes)
 
 
 def release_space(path: Path) -> None:

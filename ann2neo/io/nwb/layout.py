@@ -134,8 +134,7 @@ def provenance_of(rows: Iterable[tuple[str, str]], sha256: str) -> dict[str, str
 
 
 def _json_object(text: str) -> dict[str, Any]:
-    if not text.startswith("{"):
-        return {}
+    """Parse a JSON object; return {} for any other text."""
     try:
         parsed = json.loads(text)
     except ValueError:

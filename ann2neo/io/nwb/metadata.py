@@ -146,7 +146,9 @@ def checked_metadata(
     _check_forms(checked)
     return dataclasses.replace(
         checked,
-        related_publications=tuple(map(_publication, checked.related_publications)),
+        related_publications=tuple(
+            _DOI.sub(r"https://doi.org/\1", doi) for doi in checked.related_publications
+        ),
     )
 
 
@@ -235,11 +237,6 @@ def _check_forms(metadata: Metadata) -> None:
             "metadata 'source_script' and 'source_script_file_name' belong together,"
             " got only one; give both"
         )
-
-
-def _publication(text: str) -> str:
-    match = _DOI.fullmatch(text)
-    return f"https://doi.org/{match[1]}" if match else text
 
 
 def id_text(text: str) -> str:

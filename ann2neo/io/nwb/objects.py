@@ -105,20 +105,16 @@ class FileBuilder:
     def table_bytes(self) -> int:
         """Return an upper bound of the size of tables and HDF5's structures."""
         # 2 MiB for the schema, some numbers or references per cell, and the strings.
-        shown = self._recording.presentations
-        tables = (self._recording.units, shown)
-        n_rows = (self._recording.n_units * len(self._parts), len(shown))
-        cells = sum(
-            n * (len(table.columns) + 6)
-            for n, table in zip(n_rows, tables, strict=True)
-        )
-        texts = sum(
-            int(table[name].str.len().sum())
-            for table in tables
-            for name in table
-            if table[name].dtype == "str"
-        )
-        return (2 << 20) + 48 * cells + 8 * texts
+        n_bytes = 2 << 20
+        units, presentations = self._recording.units, self._recording.presentations
+        for table, n_copies in ((units, len(self._parts)), (presentations, 1)):
+            n_bytes += 48 * len(table) * n_copies * (len(table.columns) + 6)
+            n_bytes += 8 * sum(
+                int(table[name].str.len().sum())
+                for name in table
+                if table[name].dtype == "str"
+            )
+        return n_bytes
 
     def fill(self, claim: Callable[[int], None]) -> None:
         """Write the large data to a file that has the objects.

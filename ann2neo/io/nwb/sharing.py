@@ -100,10 +100,9 @@ def share(
     if not paths:
         raise InputValueError("share needs at least one NWB file, got none")
     sources = [path_of(path) for path in paths]
-    targets = _names(sources)
     root = path_of(folder, "folder")
     placed = []
-    for source, name in zip(sources, targets, strict=True):
+    for source, name in zip(sources, _names(sources), strict=True):
         target = root / name
         make_folder(target.parent)
         with complete_file(target, overwrite=overwrite) as partial:

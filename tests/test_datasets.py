@@ -423,9 +423,7 @@ def test_keras_is_the_usual_source_and_its_column_of_classes_is_flattened(
 
 
 def test_a_registered_set_and_a_file_are_loaded_by_name(tmp_path, monkeypatch):
-    """A function or a .npz file makes a data set; its inputs are scaled by their largest
-    value.
-    """
+    """A function or a .npz file makes a data set, scaled by its largest value."""
     monkeypatch.setattr(datasets, "_datasets", dict(datasets._datasets))
     arrays = {
         **_small_mnist(),

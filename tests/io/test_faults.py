@@ -1,4 +1,4 @@
-"""Kills, full disks, lost permissions, concurrent writers: no file, the old or the new."""
+"""Kills, full disks and lost permissions leave no file, the old one or the new one."""
 
 import os
 import signal

@@ -113,9 +113,11 @@ def to_neo(recording: Recording) -> neo.Block:
         part = raster.slice(stretch.start_bin, stretch.stop_bin)
         segment = neo.Segment(name=stretch.name)
         segment.annotate(
-            order=stretch.order, is_phase=stretch.is_phase, n_time_bins=part.n_time_bins
+            order=stretch.order,
+            is_phase=stretch.is_phase,
+            n_time_bins=part.n_time_bins,
+            t_start_seconds=raster.bin_edge_seconds(stretch.start_bin),
         )
-        segment.annotate(t_start_seconds=raster.bin_edge_seconds(stretch.start_bin))
         trains = to_spiketrains(part, annotations=rows)
         for train, name in zip(trains, names, strict=True):
             train.name = name

@@ -66,8 +66,13 @@ def concatenated(
         [shifted(part.presentations, first) for part, first in placed],
         ignore_index=True,
     )
-    raster = SpikeRaster.concatenate([part.raster for part in parts])
-    return raster, units, presentations, phases, _joined_provenance(parts)
+    return (
+        SpikeRaster.concatenate([part.raster for part in parts]),
+        units,
+        presentations,
+        phases,
+        _joined_provenance(parts),
+    )
 
 
 def _joined_provenance(parts: Sequence[Recording]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,8 +88,9 @@ def select_presentations(
         raise InputValueError(
             "this selection leaves no presentation; select more labels or presentations"
         )
-    orders = recording.phases["order"].to_list()
-    return _side_by_side(recording, np.flatnonzero(keep), orders, "presentations")
+    return _side_by_side(
+        recording, np.flatnonzero(keep), recording.phases["order"], "presentations"
+    )
 
 
 def in_stimulus_order(recording: Recording) -> Recording:
@@ -106,7 +107,7 @@ def in_stimulus_order(recording: Recording) -> Recording:
 
 
 def _side_by_side(
-    recording: Recording, index: npt.NDArray[np.intp], orders: Sequence[str], by: str
+    recording: Recording, index: npt.NDArray[np.intp], orders: Iterable[str], by: str
 ) -> Recording:
     """Set presentations, grouped by phase, side by side; drop all other bins."""
     table = recording.presentations.iloc[index].reset_index(drop=True)

@@ -33,8 +33,9 @@ def stretches(recording: Recording) -> Iterator[Stretch]:
     for phase in [*phases, end]:
         between = raster.slice(position, phase.start_bin)
         if not phases or between.spike_counts().any():
-            name, stop = "in no phase", phase.start_bin
-            yield Stretch(name, position, stop, "unknown", is_phase=False)
+            yield Stretch(
+                "in no phase", position, phase.start_bin, "unknown", is_phase=False
+            )
         if phase is not end:
             yield Stretch(*phase, is_phase=True)
         position = phase.stop_bin

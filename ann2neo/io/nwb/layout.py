@@ -83,8 +83,7 @@ def stored_name(name: str, columns: Collection[str]) -> str:
 
 def provenance_table(provenance: Mapping[str, str]) -> pd.DataFrame:
     """Return provenance as a table with the columns key and value."""
-    columns = {"key": list(provenance), "value": list(provenance.values())}
-    return pd.DataFrame(columns, dtype="str")
+    return pd.DataFrame(provenance.items(), columns=["key", "value"], dtype="str")
 
 
 def provenance_rows(provenance: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -220,14 +220,14 @@ def _check_forms(metadata: Metadata) -> None:
             "one of M, F, U (unknown), O (other)",
         ),
         ("age", metadata.age, _AGE, "an ISO 8601 duration such as P90D"),
-    ]
-    forms += [
-        ("experimenter", name, _EXPERIMENTER, "'Last, First'")
-        for name in metadata.experimenter
-    ]
-    forms += [
-        ("related_publications", doi, _DOI, "DOIs such as 10.1000/182")
-        for doi in metadata.related_publications
+        *(
+            ("experimenter", name, _EXPERIMENTER, "'Last, First'")
+            for name in metadata.experimenter
+        ),
+        *(
+            ("related_publications", doi, _DOI, "DOIs such as 10.1000/182")
+            for doi in metadata.related_publications
+        ),
     ]
     for key, value, form, rule in forms:
         if value is not None and not form.fullmatch(value):

@@ -223,7 +223,6 @@ def activation_series(
                 name += f"_{_object_name(part.name)}"
                 place = {"block": recording.identifier, "segment": part.name}
                 options["comments"] = json.dumps(place)
-            first_spike = raster.spike_time_seconds(part.start_bin)
             shape = (part.stop_bin - part.start_bin, len(index))
             blocks = rows.between(part.start_bin, part.stop_bin)
             series.append(
@@ -235,7 +234,7 @@ def activation_series(
                     ),
                     data=late_rows(shape, np.float32, level, blocks),
                     unit="a.u.",
-                    starting_time=float(first_spike),
+                    starting_time=float(raster.spike_time_seconds(part.start_bin)),
                     rate=1.0 / raster.sampling_period_seconds,
                     **options,
                 )

@@ -241,7 +241,10 @@ def _dandi(file: Path) -> Iterator[Finding]:
         if result.severity:
             severity = _SEVERITY_OF.get(result.severity.name, "error")
         check = result.id.removeprefix("NWBI.")
-        places = dict(result.within_asset_paths or {}).values()
         yield _finding(
-            severity, "dandi", check, next(iter(places), "/"), result.message or check
+            severity,
+            "dandi",
+            check,
+            next(iter(dict(result.within_asset_paths or {}).values()), "/"),
+            result.message or check,
         )

@@ -131,14 +131,14 @@ def to_neo(recording: Recording) -> neo.Block:
     return block
 
 
-def _epoch(shown: pd.DataFrame, raster: SpikeRaster) -> neo.Epoch:
-    start = raster.bin_edge_seconds(shown["start_bin"].to_numpy())
-    stop = raster.bin_edge_seconds(shown["stop_bin"].to_numpy())
-    columns = shown.drop(columns=["start_bin", "stop_bin", "phase"])
+def _epoch(presentations: pd.DataFrame, raster: SpikeRaster) -> neo.Epoch:
+    start = raster.bin_edge_seconds(presentations["start_bin"].to_numpy())
+    stop = raster.bin_edge_seconds(presentations["stop_bin"].to_numpy())
+    columns = presentations.drop(columns=["start_bin", "stop_bin", "phase"])
     epoch = neo.Epoch(
         times=start * pq.s,
         durations=(stop - start) * pq.s,
-        labels=stimulus_names(shown).to_numpy(object).astype("U"),
+        labels=stimulus_names(presentations).to_numpy(object).astype("U"),
         name=PRESENTATIONS,
         description="intervals in which one stimulus was shown",
     )

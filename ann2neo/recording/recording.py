@@ -483,10 +483,10 @@ class Recording:
 
         Examples
         --------
-        >>> shown = Recording.from_activations(
+        >>> recording = Recording.from_activations(
         ...     [[0.0], [1.0], [1.0]], stimulus_id=[2, 0, 1], order="random"
         ... )
-        >>> shown.in_stimulus_order().raster.to_dense().astype(int)
+        >>> recording.in_stimulus_order().raster.to_dense().astype(int)
         array([[1, 1, 0]])
         """
         return in_stimulus_order(self)

@@ -40,21 +40,23 @@ def select_units(recording: Recording, units: Choice) -> Recording:
 
 def select_phases(recording: Recording, names: Sequence[str]) -> Recording:
     """Keep some phases, one directly after another in order of time."""
-    wanted = {recording._known_phase(name).phase for name in names}
+    selected = {recording._known_phase(name).phase for name in names}
     parts, moved, shifts, position = [], [], {}, 0
     # `shifts` says how many bins each phase moves, its presentations with it.
     for phase in recording.iter_phases():
-        if phase.phase in wanted:
+        if phase.phase in selected:
             parts.append(recording.raster.slice(phase.start_bin, phase.stop_bin))
             stop = position + phase.n_time_bins
             moved.append(phase._replace(start_bin=position, stop_bin=stop))
             shifts[phase.phase] = position - phase.start_bin
             position = stop
-    shown = recording.presentations
-    shown = shown[shown["phase"].isin(wanted)]
+    presentations = recording.presentations
+    presentations = presentations[presentations["phase"].isin(selected)]
     return recording._derived(
         SpikeRaster.concatenate(parts),
-        presentations=shifted(shown, shown["phase"].map(shifts).to_numpy(np.int64)),
+        presentations=shifted(
+            presentations, presentations["phase"].map(shifts).to_numpy(np.int64)
+        ),
         phases=phase_table(moved),
         by=("phases", *names),
     )
@@ -95,14 +97,14 @@ def select_presentations(
 
 def in_stimulus_order(recording: Recording) -> Recording:
     """Sort the presentations of each phase by their ``stimulus_id``."""
-    shown, phases = recording.presentations, recording.phases["phase"]
-    if "stimulus_id" not in shown:
+    presentations, phases = recording.presentations, recording.phases["phase"]
+    if "stimulus_id" not in presentations:
         raise InputValueError(
             "this recording has no stimulus_id, so its order cannot be undone; record"
             " it with stimulus_id="
         )
-    rank = shown["phase"].map({name: i for i, name in enumerate(phases)})
-    index = np.lexsort((shown["stimulus_id"].to_numpy(), rank.to_numpy()))
+    rank = presentations["phase"].map({name: i for i, name in enumerate(phases)})
+    index = np.lexsort((presentations["stimulus_id"].to_numpy(), rank.to_numpy()))
     return _side_by_side(recording, index, ["stored"] * len(phases), "stimulus order")
 
 

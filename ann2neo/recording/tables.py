@@ -255,20 +255,20 @@ def _fixed_types(
     return fixed
 
 
-def _fixed_type(column: pd.Series, wanted: str | None, name: str) -> Any:
+def _fixed_type(column: pd.Series, required: str | None, name: str) -> Any:
     """Return the cells of a column in a type that files can keep, or raise.
 
-    A label or prediction becomes int32 or str; another column the `wanted` type, or the
+    A label or prediction becomes int32 or str; another column the `required`, or the
     widest type of its kind where any is allowed.
     """
-    if column.dtype == _STRING and not column.hasnans and wanted in {None, _STRING}:
+    if column.dtype == _STRING and not column.hasnans and required in {None, _STRING}:
         return column.array
     values = column.to_numpy()
     if values.dtype.kind == "O" or isinstance(column.dtype, pd.StringDtype):
         content = pd.api.types.infer_dtype(values, skipna=False)
-        if content == "empty" and wanted is not None:
+        if content == "empty" and required is not None:
             # pandas gives an empty column the type object.
-            kind = wanted
+            kind = required
         elif content in _KINDS:
             kind = _KINDS[content]
         else:
@@ -295,17 +295,17 @@ def _fixed_type(column: pd.Series, wanted: str | None, name: str) -> Any:
                 " or name the values"
             )
         kind = _INT32
-    if wanted is not None and kind != wanted:
-        if _STRING in {wanted, kind}:
+    if required is not None and kind != required:
+        if _STRING in {required, kind}:
             raise InputTypeError(
-                f"{name} must be {wanted}, got {column.dtype}; convert it with astype"
+                f"{name} must be {required}, got {column.dtype}; convert it with astype"
             )
-        if wanted == _INT64 and not np.array_equal(values, values.astype(np.int64)):
+        if required == _INT64 and not np.array_equal(values, values.astype(np.int64)):
             raise InputTypeError(
                 f"{name} must be whole numbers, got {column.dtype} with fractions;"
                 " round them"
             )
-        kind = wanted
+        kind = required
     if kind == _STRING:
         return pd.array(np.asarray(values, dtype=object), dtype=_STRING)
     return values.astype(kind, copy=False)

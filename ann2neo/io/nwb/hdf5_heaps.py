@@ -126,7 +126,7 @@ def _walks_end(heaps: list[bytes]) -> bool:
     end = np.repeat(ends, lengths)
     done, bad = len(words), len(words) + 1
     size = np.append(words[1:], 0)
-    left = (8 * (end - place)).astype(np.uint64)
+    room = (8 * (end - place)).astype(np.uint64)
     used = (words & np.uint64(0xFFFF)) > 0
     # An object is a header of two words and data rounded up to whole words; free space
     # states its length with the header. Lengths so damaged that the sum overflows are
@@ -136,7 +136,7 @@ def _walks_end(heaps: list[bytes]) -> bool:
             used, 2 + (size + np.uint64(7)) // np.uint64(8), size // np.uint64(8)
         )
     after = place + np.minimum(step, np.uint64(len(words))).astype(np.int64)
-    after = np.where((step == 0) | (size > left), bad, after)
+    after = np.where((step == 0) | (size > room), bad, after)
     # At the end, and where no header of an object fits before it, the walk is over.
     after = np.where((after != bad) & (after + 2 > end), done, after)
     after = np.concatenate([after, [done, bad]])

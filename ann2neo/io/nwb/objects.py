@@ -269,18 +269,18 @@ class FileBuilder:
         )
 
     def _add_presentations(self) -> None:
-        shown = self._recording.presentations
-        if not len(shown):
+        presentations = self._recording.presentations
+        if not len(presentations):
             return
-        columns = self._interval_columns(shown)
+        columns = self._interval_columns(presentations)
         about = "Intervals in which one stimulus was shown."
         if not self._for_neo:
             self.file.trials = _intervals("trials", about, columns)
             return
-        block = [self._recording.identifier] * len(shown)
+        block = [self._recording.identifier] * len(presentations)
         extra = {
-            "_name": EPOCH_NAME + shown["phase"],
-            "segment": shown["phase"],
+            "_name": EPOCH_NAME + presentations["phase"],
+            "segment": presentations["phase"],
             "block": pd.Series(block, dtype="str"),
         }
         columns += [
@@ -297,9 +297,9 @@ class FileBuilder:
         tags = VectorData(
             name="tags",
             description="Label of the stimulus, else its id.",
-            data=column_data(stimulus_names(shown), 1),
+            data=column_data(stimulus_names(presentations), 1),
         )
-        columns += [tags, _index_of(tags, np.arange(1, len(shown) + 1))]
+        columns += [tags, _index_of(tags, np.arange(1, len(presentations) + 1))]
         self.file.epochs = _intervals("epochs", about, columns)
 
     def _add_phases(self) -> None:

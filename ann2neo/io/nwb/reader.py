@@ -153,10 +153,10 @@ def read_header(handle: h5py.File) -> Header:
     """
     header = Header.from_rows(_key_values(handle, LAYOUT_TABLE))
     for name in ("identifier", "session_start_time"):
-        text, wanted = text_at(handle, name, "replace") or "", getattr(header, name)
-        if text != wanted:
+        text, expected = text_at(handle, name, "replace") or "", getattr(header, name)
+        if text != expected:
             raise IntegrityError(
-                f"/{name} is {text!r}, but ann2neo wrote {wanted!r}: the file was"
+                f"/{name} is {text!r}, but ann2neo wrote {expected!r}: the file was"
                 " changed or damaged; get an undamaged copy"
             )
     return header

@@ -90,12 +90,12 @@ def stimulus_series(
 def _stimuli_of_phase(
     recording: Recording, phase: str, values: npt.NDArray[Any], level: int | None
 ) -> pynwb.TimeSeries:
-    shown = recording.presentations
-    shown = shown[shown["phase"] == phase]
-    start = shown["start_bin"].to_numpy()
-    length = shown["stop_bin"].to_numpy() - start
+    presentations = recording.presentations
+    presentations = presentations[presentations["phase"] == phase]
+    start = presentations["start_bin"].to_numpy()
+    length = presentations["stop_bin"].to_numpy() - start
     if (
-        not len(shown)
+        not len(presentations)
         or (length != length[0]).any()
         or (np.diff(start) != length[0]).any()
     ):
@@ -110,9 +110,9 @@ def _stimuli_of_phase(
             f" {values.dtype} of shape {values.shape}; leave out what is no array, and"
             " name the data set in the metadata"
         )
-    index = np.arange(len(shown))
-    if "stimulus_id" in shown:
-        index = shown["stimulus_id"].to_numpy()
+    index = np.arange(len(presentations))
+    if "stimulus_id" in presentations:
+        index = presentations["stimulus_id"].to_numpy()
     if index.dtype.kind != "i" or index.min() < 0 or index.max() >= len(values):
         raise InputValueError(
             f"presentations of phase {phase!r} show stimuli {index.min()} to"
@@ -247,16 +247,16 @@ class _Rows:
     """Rows of an iterator of batches, which can be read once and in order."""
 
     batches: Iterator[_Batch]
-    left: _Batch | None = None
+    rest: _Batch | None = None
 
     def between(self, start: int, stop: int) -> Iterator[_Batch]:
         """Yield the rows of the bins ``start .. stop - 1``, counted from `start`."""
         # A batch may reach beyond `stop`; it is kept for the stretch that follows.
         position = start
         while position < stop:
-            first, rows = self.left or next(self.batches)
+            first, rows = self.rest or next(self.batches)
             cut = rows[max(0, position - first) : stop - first]
-            self.left = (first, rows) if first + len(rows) > stop else None
+            self.rest = (first, rows) if first + len(rows) > stop else None
             if len(cut):
                 yield max(position, first) - start, cut
             position = max(position, min(stop, first + len(rows)))

@@ -162,9 +162,9 @@ def _trials(handle: h5py.File) -> pd.DataFrame:
     if "intervals/trials" not in handle:
         return pd.DataFrame({"start_time": np.zeros(0), "stop_time": np.zeros(0)})
     table = read_table(handle, "intervals/trials")
-    shown = _plain_columns(table, unit_ids=False)
+    trials = _plain_columns(table, unit_ids=False)
     # A recording's phases are the stretches observed, whatever the file calls a phase.
-    return shown.rename(columns={"phase": "phase_in_file"}).assign(
+    return trials.rename(columns={"phase": "phase_in_file"}).assign(
         start_time=table.numbers("start_time"), stop_time=table.numbers("stop_time")
     )
 

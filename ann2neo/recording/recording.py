@@ -416,7 +416,7 @@ class Recording:
         *,
         units: Choice | None = None,
         phase: str | Sequence[str] | None = None,
-        label: Any = None,
+        label: npt.ArrayLike | None = None,
         presentations: Choice | None = None,
     ) -> Recording:
         """Keep some units, phases or presentations.

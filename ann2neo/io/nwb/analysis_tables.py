@@ -114,7 +114,7 @@ def append_analysis(
     return target
 
 
-def _table(name: str, rows: Any, descriptions: Mapping[str, str]) -> Any:
+def _table(name: str, rows: Any, descriptions: Mapping[str, str]) -> DynamicTable:
     if not isinstance(rows, pd.DataFrame):
         raise InputTypeError(
             f"{name} must be a pandas.DataFrame, got {type(rows).__name__}; pass what"

@@ -84,13 +84,15 @@ class FileBuilder:
         self._add_phases()
         self._add_tables(profile)
 
-    def add_stimuli(self, stimuli: Any) -> None:
+    def add_stimuli(self, stimuli: npt.ArrayLike | Mapping[str, npt.ArrayLike]) -> None:
         """Add series of the stimuli; see `stimulus_series`."""
         for series in stimulus_series(self._recording, stimuli, self._level):
             self.file.add_stimulus(series)
             self._series.append(series)
 
-    def add_activations(self, activations: Mapping[str, Iterable[Any]]) -> None:
+    def add_activations(
+        self, activations: Mapping[str, Iterable[npt.NDArray[Any]]]
+    ) -> None:
         """Add series of the activations behind the spikes; see `activation_series`."""
         for series in activation_series(
             self._recording,
@@ -369,7 +371,7 @@ def _index_of(column: VectorData, ends: npt.NDArray[np.int64]) -> VectorIndex:
     return VectorIndex(name=name, target=column, data=ends)
 
 
-def _names(columns: Iterable[Any]) -> list[str]:
+def _names(columns: Iterable[VectorData]) -> list[str]:
     """Return the names of columns without the indices of ragged ones."""
     return [column.name for column in columns if not isinstance(column, VectorIndex)]
 

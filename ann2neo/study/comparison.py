@@ -231,20 +231,19 @@ def _tests(
     return tests.assign(adjusted=adjusted, shown_to_differ=adjusted <= 0.05)
 
 
-def markdown_table(
-    heads: Sequence[object], rows: Iterable[Sequence[object]], rule: str = "---"
-) -> str:
-    """Write a Markdown table, one line per row.
+def markdown_table(table: pd.DataFrame, rule: str = "---") -> str:
+    """Write a table as Markdown, one line per row and without padding.
 
     Examples
     --------
-    >>> print(markdown_table(["a", "b"], [[1, "x"]]), end="")
+    >>> print(markdown_table(pd.DataFrame({"a": [1], "b": ["x"]})), end="")
     | a | b |
     |---|---|
     | 1 | x |
     """
-    lines = [f"| {' | '.join(map(str, cells))} |\n" for cells in (heads, *rows)]
-    lines.insert(1, "|" + f"{rule}|" * len(heads) + "\n")
+    rows = [table.columns, *table.astype(object).to_numpy()]
+    lines = [f"| {' | '.join(map(str, cells))} |\n" for cells in rows]
+    lines.insert(1, "|" + f"{rule}|" * table.shape[1] + "\n")
     return "".join(lines)
 
 
@@ -267,44 +266,36 @@ def table_markdown(results: Results, number: int) -> str:
     """
     table = compare_with_paper(results)
     table = table[table["table"] == number]
-    quantities = {name: of for name, of in _QUANTITIES.items() if of[0] == number}
-    present = [name for name in CONDITIONS if name in set(table["condition"])]
-    columns = [(condition, name) for condition in present for name in quantities]
-    heads = ["network", "width", "data", "split"]
-    heads += [f"{_SHORT[name]} {quantities[of][1]}" for name, of in columns]
-    tests = rate_tests(results) if number == 2 else None
-    if tests is not None:
-        heads.append("not shown to differ")
+    headings = {
+        name: heading
+        for name, (of_table, heading, *_) in _QUANTITIES.items()
+        if of_table == number
+    }
+    heads = [
+        f"{_SHORT[condition]} {heading}"
+        for condition in CONDITIONS
+        for heading in headings.values()
+        if condition in set(table["condition"])
+    ]
+    cells = table.assign(
+        text=[_cell(row) for row in table.to_dict("records")],
+        head=table["condition"].map(_SHORT) + " " + table["quantity"].map(headings),
+    )
     place = ["network", "width", "dataset", "split"]
-    lines: list[list[str]] = []
-    reasons = {}
-    for key, group in table.groupby(place, sort=False):
-        cells = {
-            (row["condition"], row["quantity"]): row for row in group.to_dict("records")
-        }
-        name = " ".join(map(str, key))
-        line = [*map(str, key)]
-        line += [_cell(cells[of]) if of in cells else "–" for of in columns]
-        for condition in present:
-            against = [
-                reason
-                for of in quantities
-                if (condition, of) in cells
-                for reason in cells[condition, of]["doubt"].split("; ")
-            ]
-            if any(against):
-                known = dict.fromkeys(filter(None, against))
-                reasons[f"{name} {condition}"] = "; ".join(known)
-        if tests is not None:
-            line.append(_alike_words(tests[(tests[place] == list(key)).all(axis=1)]))
-        lines.append(line)
-    n_ours = int(table["paper"].notna().sum() / len(quantities))
-    seeds = "no"
-    if len(table):
-        seeds = f"{table['n_seeds'].min()} to {table['n_seeds'].max()}"
-    n_paper = len(paper_table(number))
-    notes = [f"{n_ours} of the paper's {n_paper} cells; means over {seeds} seeds."]
-    if tests is not None:
+    # Pivoting sorts; the lines keep the order of the results.
+    order = pd.MultiIndex.from_frame(table[place].drop_duplicates())
+    lines = cells.pivot_table("text", place, "head", aggfunc="first")
+    lines = lines.reindex(index=order, columns=heads).fillna("–")
+    n_ours = int(table["paper"].notna().sum() / len(headings))
+    coverage = (
+        f"{n_ours} of the paper's {len(paper_table(number))} cells; means over"
+        f" {table['n_seeds'].min()} to {table['n_seeds'].max()} seeds."
+    )
+    notes = [coverage]
+    if number == 2:
+        tests = rate_tests(results)
+        alike = tests.groupby(place)[[*tests]].apply(_alike_words)
+        lines["not shown to differ"] = alike.reindex(lines.index).fillna("–")
         notes.append(
             "Not shown to differ: two-sample Kolmogorov-Smirnov tests of unit rates,"
             " adjusted p > 0.05 (Benjamini-Hochberg over the table), in so many of the"
@@ -318,10 +309,24 @@ def table_markdown(results: Results, number: int) -> str:
     notes += [
         f"{mark} {words}" for name, (mark, words) in _MARKS.items() if table[name].any()
     ]
-    notes += [f"† {cell}: {reason}" for cell, reason in reasons.items()]
+    notes += _doubt_notes(table, place)
     title = f"Table {number}. {TABLES[number]}: ours (paper's, difference).\n\n"
+    lines = lines.reset_index().rename(columns={"dataset": "data"})
     listed = "".join(f"- {note}\n" for note in notes)
-    return f"{title}{markdown_table(heads, lines, ' --- ')}\n{listed}"
+    return f"{title}{markdown_table(lines, ' --- ')}\n{listed}"
+
+
+def _doubt_notes(table: pd.DataFrame, place: list[str]) -> list[str]:
+    """One note per doubtful cell, each reason once, in the order of the lines."""
+    cells = table.assign(
+        line=table.groupby(place, sort=False).ngroup(),
+        order=table["condition"].map(CONDITIONS.index),
+        doubt=table["doubt"].str.split("; "),
+    )
+    cells = cells.sort_values(["line", "order"], kind="stable").explode("doubt")
+    cells = cells[cells["doubt"] != ""].drop_duplicates([*KEY, "doubt"])
+    reasons = cells.groupby(KEY, sort=False)["doubt"].agg("; ".join)
+    return [f"† {' '.join(map(str, key))}: {words}" for key, words in reasons.items()]
 
 
 def _cell(row: Mapping[Any, Any]) -> str:
@@ -348,7 +353,7 @@ def _alike_words(tests: pd.DataFrame) -> str:
         for (first, second), differ in groups
         if not differ.all()
     ]
-    return "; ".join(marks) or ("all differ" if len(tests) else "–")
+    return "; ".join(marks) or "all differ"
 
 
 def _alike_note(tests: pd.DataFrame) -> str:

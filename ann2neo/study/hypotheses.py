@@ -338,16 +338,20 @@ def _each_kind(
     """
     differences = table[kinds].sub(table["generalizing"], axis=0)
     parts = [_finding(name, differences[kind], kind, remark) for kind in kinds]
-    decided = {part["verdict"] for part in parts if _has_interval(part)}
     # An average over kinds must not be taken for what each of them does.
-    verdict = DIFFERS if len(decided) > 1 else None
+    verdict = DIFFERS if len(_decided(parts)) > 1 else None
     yield _finding(name, differences.mean(axis=1), "", remark=remark, verdict=verdict)
     if len(kinds) > 1:
         yield from parts
 
 
-def _has_interval(row: Mapping[Any, Any]) -> bool:
-    return bool(np.isfinite([row["low"], row["high"]]).all())
+def _decided(findings: list[dict[str, Any]]) -> set[str]:
+    """Verdicts of the findings that have an interval."""
+    return {
+        row["verdict"]
+        for row in findings
+        if np.isfinite([row["low"], row["high"]]).all()
+    }
 
 
 def _spread_remark(
@@ -398,7 +402,7 @@ def _splits(results: Results, differences: pd.DataFrame) -> Iterator[dict[str, A
     parts = [
         _finding("H7", of, str(name), level=0.90) for name, of in differences.items()
     ]
-    verdicts = {part["verdict"] for part in parts if _has_interval(part)}
+    verdicts = _decided(parts)
     worst = [name for name in (AGAINST, UNDECIDED, SUPPORTED) if name in verdicts]
     yield _finding(
         "H7",
@@ -485,58 +489,57 @@ def hypotheses_markdown(
     str
         One row per finding.
     """
-    heads = [
-        "",
-        "hypothesis",
-        "effect",
-        "95 % interval (H7: 90 %)",
-        "replicates",
-        "verdict",
-        "the paper's",
-    ]
-    alone = {}
-    if reached is not None:
-        heads.append("networks of the paper's accuracy only")
-        alone = {
-            (row["number"], row["part"]): row for row in reached.to_dict("records")
+    labels = "H" + table["number"].astype(str)
+    interval = table["low"].map(_digits) + " to " + table["high"].map(_digits)
+    has_interval = np.isfinite(table[["low", "high"]]).all(axis=1)
+    cells = pd.DataFrame(
+        {
+            "": (labels + " " + table["part"]).str.strip(),
+            "hypothesis": table["statement"],
+            "effect": table["effect"].map(_digits),
+            "95 % interval (H7: 90 %)": interval.where(has_interval, "none"),
+            "replicates": table["n"],
+            "verdict": [_verdict_words(row) for row in table.to_dict("records")],
+            "the paper's": table["paper"],
         }
-    rows, notes = [], []
-    for row in table.to_dict("records"):
-        number = f"H{row['number']}"
-        interval, verdict = "none", row["verdict"]
-        if _has_interval(row):
-            interval = f"{row['low']:.3g} to {row['high']:.3g}"
-        if verdict == UNDECIDED and np.isfinite(row["smallest_effect"]):
-            seen = f"{row['smallest_effect']:.2g}"
-            verdict += f"; an effect of {seen} is found four times in five"
-        elif verdict == UNDECIDED and row["n"]:
-            verdict += "; too few replicates to see any effect"
-        cells = [
-            f"{number} {row['part']}".strip(),
-            row["statement"],
-            _effect_words(row),
-            interval,
-            row["n"],
-            verdict,
-            row["paper"],
+    )
+    if reached is not None:
+        both = table.merge(
+            reached, on=["number", "part"], how="left", suffixes=("", "_alone")
+        )
+        cells["networks of the paper's accuracy only"] = [
+            _alone_words(row) for row in both.to_dict("records")
         ]
-        if reached is not None:
-            cells.append(_alone_words(row, alone.get((row["number"], row["part"]))))
-        rows.append(cells)
-        notes.append(f"{number}: the effect is the {row['effect_is']}.")
-        if row["remark"]:
-            notes.append(f"{number}: {row['remark']}")
-    lines = "".join(f"- {note}\n" for note in dict.fromkeys(notes))
-    return f"{markdown_table(heads, rows)}\n{lines}"
+    effects = "the effect is the " + table["effect_is"] + "."
+    notes = [
+        f"- {label}: {note}\n"
+        for label, *notes in zip(labels, effects, table["remark"], strict=True)
+        for note in notes
+        if note
+    ]
+    return f"{markdown_table(cells)}\n{''.join(dict.fromkeys(notes))}"
 
 
-def _effect_words(row: Mapping[Any, Any]) -> str:
-    return "none" if np.isnan(row["effect"]) else f"{row['effect']:.3g}"
+def _digits(value: float) -> str:
+    return "none" if np.isnan(value) else f"{value:.3g}"
 
 
-def _alone_words(row: Mapping[Any, Any], alone: Mapping[Any, Any] | None) -> str:
-    if alone is None or not alone["n"]:
+def _verdict_words(row: Mapping[Any, Any]) -> str:
+    """The verdict, and what such replicates can show where nothing is decided."""
+    verdict = str(row["verdict"])
+    if verdict != UNDECIDED or not row["n"]:
+        return verdict
+    if np.isfinite(row["smallest_effect"]):
+        seen = f"{row['smallest_effect']:.2g}"
+        return f"{verdict}; an effect of {seen} is found four times in five"
+    return f"{verdict}; too few replicates to see any effect"
+
+
+def _alone_words(row: Mapping[Any, Any]) -> str:
+    """The finding without networks that stopped short, where it is another one."""
+    if not row["n_alone"] > 0:
         return "none left"
-    if (alone["n"], alone["effect"]) == (row["n"], row["effect"]):
+    if (row["n_alone"], row["effect_alone"]) == (row["n"], row["effect"]):
         return "the same"
-    return f"{_effect_words(alone)} ({alone['n']}), {alone['verdict']}"
+    effect = _digits(row["effect_alone"])
+    return f"{effect} ({row['n_alone']:.0f}), {row['verdict_alone']}"

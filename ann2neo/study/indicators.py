@@ -226,40 +226,26 @@ def _balanced(predicted: _Bools, truth: _Bools) -> float:
 
 def indicators_markdown(table: pd.DataFrame) -> str:
     """Write the table of `indicators` as Markdown."""
-    heads = [
-        "statistic",
-        "tested on",
-        "AUC",
-        "95 % interval",
-        "balanced accuracy",
-        "with the rate",
-        "memorizing",
-        "generalizing",
-        "clusters",
-    ]
-    rows = [
-        [
-            row["statistic"],
-            f"{row['held_out']}, learned from the others" if row["held_out"] else "all",
-            _number(row["auc"]),
-            (
-                f"{row['low']:.2f} to {row['high']:.2f}"
-                if np.isfinite(row["low"])
-                else "none"
-            ),
-            _number(row["balanced_accuracy"]),
-            _number(row["rate_correlation"]),
-            row["n_memorizing"],
-            row["n_generalizing"],
-            row["n_clusters"],
-        ]
-        for row in table.to_dict("records")
-    ]
+    interval = table["low"].map(_number) + " to " + table["high"].map(_number)
+    held_out = table["held_out"] + ", learned from the others"
+    cells = pd.DataFrame(
+        {
+            "statistic": table["statistic"],
+            "tested on": held_out.where(table["held_out"] != "", "all"),
+            "AUC": table["auc"].map(_number),
+            "95 % interval": interval.where(np.isfinite(table["low"]), "none"),
+            "balanced accuracy": table["balanced_accuracy"].map(_number),
+            "with the rate": table["rate_correlation"].map(_number),
+            "memorizing": table["n_memorizing"],
+            "generalizing": table["n_generalizing"],
+            "clusters": table["n_clusters"],
+        }
+    )
     notes = "; ".join(
         f"{name}: {INDICATORS[name]}" for name in table["statistic"].unique()
     )
     return (
-        f"{markdown_table(heads, rows)}\nOver all networks, AUC is the probability that"
+        f"{markdown_table(cells)}\nOver all networks, AUC is the probability that"
         " a memorizing network has the larger value. For an architecture or data set"
         " held out, direction and threshold come from the others, and 1 is best; below"
         " 0.5 the direction did not carry over. With the rate: Spearman's rank"

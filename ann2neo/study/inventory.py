@@ -112,4 +112,4 @@ def inventory_markdown(table: pd.DataFrame) -> str:
         epochs=table["epochs"].astype(object).fillna("–"),
         command="`" + table["command"] + "`",
     )
-    return markdown_table([*shown], shown.to_numpy())
+    return markdown_table(shown)

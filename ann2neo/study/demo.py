@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 import ann2neo
-from ann2neo.errors import OutputError, OutputExistsError
+from ann2neo._files import make_folder, refuse_existing
 from ann2neo.study.conditions import NetworkUnderStudy
 from ann2neo.study.networks import HIDDEN_LAYER
 from ann2neo.study.runs import record_network
@@ -83,20 +83,9 @@ def run_demo(
     """
     folder = Path(out)
     files = {condition: folder / f"{condition}.nwb" for condition in _CONDITIONS}
-    there = [str(path) for path in files.values() if path.exists()]
-    if there and not overwrite:
-        raise OutputExistsError(
-            f"{', '.join(there)} {'exists' if len(there) == 1 else 'exist'} already;"
-            " pass overwrite=True (--overwrite) to replace the files of an earlier"
-            " demonstration, or choose another folder with --out"
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"the folder {folder} cannot be made: {error.strerror}; choose another with"
-            " --out"
-        ) from error
+    for path in files.values():
+        refuse_existing(path, overwrite=overwrite)
+    make_folder(folder)
     data = ann2neo.load_dataset(dataset)
     bench = NetworkUnderStudy(
         data, "MLP", _WIDTH, max_epochs=_EPOCHS.get(data.name, _EPOCHS_ELSEWHERE)

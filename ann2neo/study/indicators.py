@@ -285,7 +285,13 @@ def area(values: _Floats, positive: _Bools) -> float:
     if not len(high) or not len(low):
         return np.nan
     # Counted and not summed over a curve, so that 0.5 is exactly 0.5.
-    return float((np.sign(high[:, None] - low[None, :]) / 2 + 0.5).mean())
+    return float(_wins(high, low).mean())
+
+
+def _wins(high: _Floats, low: _Floats) -> _Floats:
+    """1 where the row's value is larger than the column's, 1/2 where they are equal."""
+    wins: _Floats = np.sign(high[:, None] - low[None, :]) / 2 + 0.5
+    return wins
 
 
 def area_interval(
@@ -346,22 +352,16 @@ def _resampled(
     """Areas over clusters drawn with replacement; those without networks of either kind
     are left out.
     """
-    high, low = np.flatnonzero(positive), np.flatnonzero(~positive)
-    # Wins of positives of one cluster over negatives of another, and pairs that were
-    # compared.
-    wins, compared = np.zeros((n, n)), np.zeros((n, n))
-    pairs = np.ix_(of_network[high], of_network[low])
-    rows, columns = np.broadcast_arrays(*pairs)
-    np.add.at(
-        wins,
-        (rows, columns),
-        np.sign(values[high][:, None] - values[low][None, :]) / 2 + 0.5,
-    )
-    np.add.at(compared, (rows, columns), 1.0)
+    # Row i of `is_in` marks the cluster of network i. Between it on either side, a
+    # table of pairs of networks becomes one of pairs of clusters: wins of positives of
+    # one cluster over negatives of another, and pairs compared.
+    is_in = np.eye(n)[of_network]
+    high, low = is_in[positive], is_in[~positive]
+    wins = high.T @ _wins(values[positive], values[~positive]) @ low
+    compared = np.outer(high.sum(axis=0), low.sum(axis=0))
+    # How often each resample has drawn each cluster.
     drawn = rng.integers(n, size=(_N_RESAMPLED, n))
-    times = np.stack(
-        [(drawn == cluster).sum(axis=1) for cluster in range(n)], axis=1
-    ).astype(np.float64)
+    times = np.eye(n)[drawn].sum(axis=1)
     won, of = (((times @ table) * times).sum(axis=1) for table in (wins, compared))
     areas: _Floats = won[of > 0] / of[of > 0]
     return areas

@@ -218,6 +218,8 @@ def population_intervals(
     InputValueError
         If there are fewer than two seeds, or `level` does not lie between 0 and 1.
     """
+    from scipy.stats import t as student
+
     if not 0 < level < 1:
         raise InputValueError(f"level must lie between 0 and 1, got {level}")
     if networks["seed"].nunique() < 2:
@@ -238,28 +240,24 @@ def population_intervals(
                 index="seed", columns="condition", values=name, dropna=False
             ).reindex(columns=_CONDITIONS)
             values["difference"] = values["memorizing"] - values["generalizing"]
-            row = {
-                "phase": phase,
-                "labels": labels,
-                "statistic": name,
-                "n_seeds": len(values),
-            }
-            for column in values:
-                for end, value in _interval(values[column].dropna(), level).items():
-                    row[f"{column}_{end}"] = value
-            rows.append(row)
+            means = values.mean()
+            # NaN, no interval, for fewer than two values.
+            halves = student.ppf((1 + level) / 2, values.count() - 1) * values.sem()
+            ends = {"mean": means, "low": means - halves, "high": means + halves}
+            rows.append(
+                {
+                    "phase": phase,
+                    "labels": labels,
+                    "statistic": name,
+                    "n_seeds": len(values),
+                    **{
+                        f"{column}_{end}": of_columns[column]
+                        for column in values
+                        for end, of_columns in ends.items()
+                    },
+                }
+            )
     return pd.DataFrame(rows).dropna(subset=["difference_mean"], ignore_index=True)
-
-
-def _interval(values: pd.Series, level: float) -> dict[str, float]:
-    """Mean and interval of Student's t; no interval for fewer than two values."""
-    from scipy.stats import t as student
-
-    mean, half = float(values.mean()), np.nan
-    if len(values) > 1:
-        error = float(values.std() / np.sqrt(len(values)))
-        half = float(student.ppf((1 + level) / 2, len(values) - 1)) * error
-    return {"mean": mean, "low": mean - half, "high": mean + half}
 
 
 def matched_statistics(

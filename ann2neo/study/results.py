@@ -102,11 +102,6 @@ def load_results(folder: str | os.PathLike[str]) -> Results:
         If it holds something else, or was written by another version of the study.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise InputValueError(
-            f"there is no folder {folder}; make one with 'ann2neo study run --out"
-            f" {folder}'"
-        )
     settings = settings_of(folder)
     try:
         table, rates = (
@@ -272,10 +267,6 @@ def collect_results(
     """
     folder, places = Path(out), [Path(source) for source in sources]
     for place in places:
-        if not place.is_dir():
-            raise InputValueError(
-                f"there is no folder {place}; name folders of 'ann2neo study run --out'"
-            )
         settings_of(place)
     if (folder / "cells").exists():
         raise OutputExistsError(
@@ -336,9 +327,16 @@ def settings_of(folder: Path) -> dict[str, Any]:
 
     Raises
     ------
+    InputValueError
+        If there is no such folder.
     FileFormatError
         If there is no header, or one of another version.
     """
+    if not folder.is_dir():
+        raise InputValueError(
+            f"there is no folder {folder}; name one that 'ann2neo study run --out'"
+            " wrote"
+        )
     path = folder / _HEADER
     try:
         header = json.loads(path.read_text(encoding="utf-8"))

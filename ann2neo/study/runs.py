@@ -21,7 +21,7 @@ from ann2neo._checks import one_of, whole_number
 from ann2neo._files import complete_file
 from ann2neo.errors import InputValueError
 from ann2neo.study.conditions import Checkpoint, NetworkUnderStudy, TrainedNetwork
-from ann2neo.study.networks import HIDDEN_LAYER, PRECISIONS, Weights
+from ann2neo.study.networks import HIDDEN_LAYER, PRECISIONS
 from ann2neo.study.plan import Cell
 from ann2neo.study.results import (
     finished_cells,
@@ -35,6 +35,14 @@ from ann2neo.study.training import Progress
 __all__ = ["POPULATION_COLUMNS", "record_network", "recording_rows", "run_study"]
 
 _log = logging.getLogger(__name__)
+
+_FILES = {
+    "rows": "cells/{}.json",
+    "recording": "recordings/{}.nwb",
+    "network": "networks/{}.npz",
+    "checkpoint": "networks/{}.checkpoint.npz",
+}
+"""What is kept of a cell. Its rows come last and mark it as done."""
 
 _CHECKPOINT_SECONDS = 20.0
 _REPORT_SECONDS = 300.0
@@ -124,9 +132,8 @@ def run_study(
     with locked(folder):
         for name in ("cells", "recordings", "networks"):
             (folder / name).mkdir(exist_ok=True)
-        waiting = [cell for cell in cells if not _done_path(folder, cell).exists()]
+        waiting = [cell for cell in cells if not _file(folder, cell, "rows").exists()]
         _log.info("%d of %d cells are to be run", len(waiting), len(cells))
-        n_done = 0
         for (dataset, network, width), group in groupby(
             waiting, lambda cell: (cell.dataset, cell.network, cell.width)
         ):
@@ -141,10 +148,9 @@ def run_study(
             for cell in group:
                 row = _run_cell(cell, bench, probe, folder)
                 write_tables(folder, finished_cells(folder))
-                n_done += 1
                 _log.info(
                     "%d/%d %s: %d epochs, accuracy %.2f %% (%s), mean firing rate %.3f",
-                    n_done,
+                    waiting.index(cell) + 1,
                     len(waiting),
                     cell.title,
                     row["n_epochs"],
@@ -273,34 +279,33 @@ def _run_cell(
     content = recording_rows(recording, cell.seed)
     has_spikes = bool(recording.raster.spike_counts().any())
     if has_spikes:
-        path = folder / "recordings" / f"{cell.name}.nwb"
+        path = _file(folder, cell, "recording")
         ann2neo.write_nwb(recording, path, overwrite=True)
     facts = {
-        name: value for name, value in asdict(network).items() if name != "weights"
+        **asdict(cell),
+        **asdict(network),
+        "max_epochs": bench.max_epochs(cell.condition),
+        "precision": bench.precision,
+        "pretrained": bool(bench.model.pretrained),
+        "nwb": has_spikes,
     }
-    facts = (
-        asdict(cell)
-        | facts
-        | {
-            "max_epochs": bench.max_epochs(cell.condition),
-            "precision": bench.precision,
-            "pretrained": bool(bench.model.pretrained),
-            "nwb": has_spikes,
-        }
-    )
+    del facts["weights"]
     content["rows"] = [facts | row for row in content["rows"]]
-    write_json(_done_path(folder, cell), content)
-    _weights_path(folder, cell, "checkpoint").unlink(missing_ok=True)
+    write_json(_file(folder, cell, "rows"), content)
+    _file(folder, cell, "checkpoint").unlink(missing_ok=True)
     first: dict[str, Any] = content["rows"][0]
     return first
 
 
 def _trained(cell: Cell, bench: NetworkUnderStudy, folder: Path) -> TrainedNetwork:
     """Train a cell, or go on from its checkpoint; keep what others start from."""
-    path = _weights_path(folder, cell, "checkpoint")
-    start = None
+    path, start = _file(folder, cell, "checkpoint"), None
     if "retrain" in cell.condition:
-        start = _generalizing_weights(cell, bench, folder)
+        parent = replace(cell, condition="generalizing")
+        if not _file(folder, parent, "network").exists():
+            _log.info("%s is what others start from; training it", parent.title)
+            _trained(parent, bench, folder)
+        start = _read_weights(_file(folder, parent, "network")).weights
     saved = reported = time.monotonic()
 
     def keep(checkpoint: Checkpoint) -> None:
@@ -336,19 +341,8 @@ def _trained(cell: Cell, bench: NetworkUnderStudy, folder: Path) -> TrainedNetwo
         )
     if cell.condition == "generalizing":
         end = Checkpoint(network.weights, Progress(network.n_epochs, 0.0))
-        _write_weights(_weights_path(folder, cell), end)
+        _write_weights(_file(folder, cell, "network"), end)
     return network
-
-
-def _generalizing_weights(
-    cell: Cell, bench: NetworkUnderStudy, folder: Path
-) -> Weights:
-    cell = replace(cell, condition="generalizing")
-    path = _weights_path(folder, cell)
-    if not path.exists():
-        _log.info("%s is what others start from; training it", cell.title)
-        _trained(cell, bench, folder)
-    return _read_weights(path).weights
 
 
 def _write_weights(path: Path, checkpoint: Checkpoint) -> None:
@@ -367,10 +361,5 @@ def _read_weights(path: Path) -> Checkpoint:
     return Checkpoint(weights, Progress(int(n_epochs), float(accuracy)))
 
 
-def _done_path(folder: Path, cell: Cell) -> Path:
-    return folder / "cells" / f"{cell.name}.json"
-
-
-def _weights_path(folder: Path, cell: Cell, kind: str = "") -> Path:
-    name = f"{cell.name}.{kind}.npz" if kind else f"{cell.name}.npz"
-    return folder / "networks" / name
+def _file(folder: Path, cell: Cell, kind: str) -> Path:
+    return folder / _FILES[kind].format(cell.name)

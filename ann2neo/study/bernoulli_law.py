@@ -44,7 +44,7 @@ def bernoulli_law(results: Results) -> pd.DataFrame:
     }
     ours = results.table.reindex(columns=[*ROW_KEY, *pair, *more]).rename(columns=more)
     paper = paper_table(2).merge(paper_table(5), on=KEY)[[*KEY, *pair]]
-    speaks_against = doubts(KEY, [*pair, "cv_firing_rate_percent"])
+    speaks_against = doubts([*pair, "cv_firing_rate_percent"])
     paper = paper.merge(speaks_against, left_on=KEY, right_index=True, how="left")
     law = pd.concat(
         [ours.assign(source="ours"), paper.assign(source="paper")], ignore_index=True

@@ -18,6 +18,7 @@ __all__ = [
     "agreement",
     "compare_with_paper",
     "markdown_table",
+    "number_or_none",
     "rate_tests",
     "split_tests",
     "table_markdown",
@@ -105,21 +106,19 @@ def compare_with_paper(results: Results) -> pd.DataFrame:
     for quantity, (number, *_) in _QUANTITIES.items():
         rows = accuracies if quantity == "accuracy_percent" else table
         of_cells = rows.groupby(KEY, sort=False)[quantity]
-        ours = of_cells.agg(ours="mean", sd="std", n_seeds="size").reset_index()
-        theirs = paper_table(number).rename(columns={quantity: "paper"})
-        theirs = theirs.reindex(columns=[*KEY, "paper", "starred"])
-        both = ours.merge(theirs, on=KEY, how="left")
-        both = both.merge(
-            doubts(KEY, [quantity]), left_on=KEY, right_index=True, how="left"
-        )
-        both.insert(0, "table", number)
-        both.insert(6, "quantity", quantity)
-        parts.append(both)
+        ours = of_cells.agg(ours="mean", sd="std", n_seeds="size")
+        theirs = paper_table(number).set_index(KEY).rename(columns={quantity: "paper"})
+        theirs = theirs.reindex(columns=["paper", "starred"])
+        both = ours.join(theirs).join(doubts([quantity])).reset_index()
+        parts.append(both.assign(table=number, quantity=quantity))
     compared = pd.concat(parts, ignore_index=True)
-    compared["starred"] = compared["starred"].fillna(0).astype(bool)
-    doubt = compared.pop("doubt").fillna("")
-    compared["difference"] = compared["ours"] - compared["paper"]
-    return compared.assign(doubt=doubt).merge(
+    compared = compared.assign(
+        starred=compared["starred"].fillna(0).astype(bool),
+        difference=compared["ours"] - compared["paper"],
+        doubt=compared["doubt"].fillna(""),
+    )
+    numbers = ["ours", "sd", "n_seeds", "paper", "starred", "difference", "doubt"]
+    return compared[["table", *KEY, "quantity", *numbers]].merge(
         marks, on=experiment, how="left", validate="many_to_one"
     )
 
@@ -247,6 +246,11 @@ def markdown_table(table: pd.DataFrame, rule: str = "---") -> str:
     return "".join(lines)
 
 
+def number_or_none(value: float, form: str = ".2f") -> str:
+    """Format a number; "none" where it does not exist."""
+    return format(value, form) if np.isfinite(value) else "none"
+
+
 def table_markdown(results: Results, number: int) -> str:
     """Write one of the paper's tables as Markdown, ours beside theirs.
 
@@ -331,7 +335,7 @@ def _doubt_notes(table: pd.DataFrame, place: list[str]) -> list[str]:
 
 def _cell(row: Mapping[Any, Any]) -> str:
     digits = _QUANTITIES[row["quantity"]][2]
-    ours = f"{row['ours']:.{digits}f}" if np.isfinite(row["ours"]) else "none"
+    ours = number_or_none(row["ours"], f".{digits}f")
     ours += "".join(mark for name, (mark, _) in _MARKS.items() if row[name])
     if not np.isfinite(row["paper"]):
         return ours

@@ -91,8 +91,7 @@ def run_demo(
         data, "MLP", _WIDTH, max_epochs=_EPOCHS.get(data.name, _EPOCHS_ELSEWHERE)
     )
     probe = ann2neo.Probe(bench.model, HIDDEN_LAYER)
-    tables: list[pd.DataFrame] = []
-    stored: list[pd.DataFrame] = []
+    tables = []
     for condition, name in _CONDITIONS.items():
         _log.info("%s: training and recording the %s network", data.name, name)
         network = bench.bring_into(condition, seed)
@@ -100,7 +99,7 @@ def run_demo(
         ann2neo.write_nwb(recordings[0], files[condition], overwrite=overwrite)
         if condition == "generalizing":
             recordings.append(record_network(probe, bench, network, shuffle=False))
-        for recording, rows in zip(recordings, (tables, stored), strict=False):
+        for recording in recordings:
             table = ann2neo.summarize(ann2neo.analyze(recording))
             table = table.rename(columns={"phase": "split"})
             accuracies = {
@@ -108,8 +107,9 @@ def run_demo(
                 "test": network.accuracy_test,
             }
             accuracy = table["split"].map(accuracies)
-            rows.append(table.assign(network=name, accuracy=accuracy))
-    return pd.concat([*tables, *stored], ignore_index=True)
+            tables.append(table.assign(network=name, accuracy=accuracy))
+    table = pd.concat(tables)
+    return table.sort_values("order", kind="stable", ignore_index=True)
 
 
 def demo_text(table: pd.DataFrame, out: str | os.PathLike[str]) -> str:

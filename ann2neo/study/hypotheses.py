@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ann2neo.errors import InputValueError
-from ann2neo.study.comparison import markdown_table, split_tests
+from ann2neo.study.comparison import markdown_table, number_or_none, split_tests
 from ann2neo.study.conditions import CONDITIONS, MEMORIZING
 from ann2neo.study.networks import NETWORKS
 from ann2neo.study.published import KEY, doubtful_cells, paper_table
@@ -402,15 +402,15 @@ def _splits(results: Results, differences: pd.DataFrame) -> Iterator[dict[str, A
     parts = [
         _finding("H7", of, str(name), level=0.90) for name, of in differences.items()
     ]
-    verdicts = _decided(parts)
-    worst = [name for name in (AGAINST, UNDECIDED, SUPPORTED) if name in verdicts]
+    verdicts = _decided(parts) or {UNDECIDED}
+    worst = min(verdicts, key=[AGAINST, UNDECIDED, SUPPORTED].index)
     yield _finding(
         "H7",
         differences.mean(axis=1),
         "",
         _splits_remark(results, differences),
         0.90,
-        (worst or [UNDECIDED])[0],
+        worst,
     )
     yield from parts
 
@@ -521,7 +521,7 @@ def hypotheses_markdown(
 
 
 def _digits(value: float) -> str:
-    return "none" if np.isnan(value) else f"{value:.3g}"
+    return number_or_none(value, ".3g")
 
 
 def _verdict_words(row: Mapping[Any, Any]) -> str:

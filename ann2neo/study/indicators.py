@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ann2neo.errors import InputValueError
-from ann2neo.study.comparison import markdown_table
+from ann2neo.study.comparison import markdown_table, number_or_none
 from ann2neo.study.conditions import MEMORIZING
 from ann2neo.study.results import CLUSTER_KEY, NETWORK_KEY, Results
 
@@ -226,16 +226,18 @@ def _balanced(predicted: _Bools, truth: _Bools) -> float:
 
 def indicators_markdown(table: pd.DataFrame) -> str:
     """Write the table of `indicators` as Markdown."""
-    interval = table["low"].map(_number) + " to " + table["high"].map(_number)
+    interval = (
+        table["low"].map(number_or_none) + " to " + table["high"].map(number_or_none)
+    )
     held_out = table["held_out"] + ", learned from the others"
     cells = pd.DataFrame(
         {
             "statistic": table["statistic"],
             "tested on": held_out.where(table["held_out"] != "", "all"),
-            "AUC": table["auc"].map(_number),
+            "AUC": table["auc"].map(number_or_none),
             "95 % interval": interval.where(np.isfinite(table["low"]), "none"),
-            "balanced accuracy": table["balanced_accuracy"].map(_number),
-            "with the rate": table["rate_correlation"].map(_number),
+            "balanced accuracy": table["balanced_accuracy"].map(number_or_none),
+            "with the rate": table["rate_correlation"].map(number_or_none),
             "memorizing": table["n_memorizing"],
             "generalizing": table["n_generalizing"],
             "clusters": table["n_clusters"],
@@ -253,10 +255,6 @@ def indicators_markdown(table: pd.DataFrame) -> str:
         " are about other seeds of these cells; networks of one data set, architecture,"
         f" width and seed are one cluster. {notes}.\n"
     )
-
-
-def _number(value: float) -> str:
-    return f"{value:.2f}" if np.isfinite(value) else "none"
 
 
 def area(values: _Floats, positive: _Bools) -> float:

@@ -39,6 +39,7 @@ PRECISIONS = ("float32", "mixed_bfloat16")
 
 Weights = list[npt.NDArray[np.float32]]
 
+_SMALLEST_IMAGE = {"CNN": 3, "DenseNet121": 32}
 _DOWNLOAD_SECONDS = 10.0
 
 
@@ -79,15 +80,13 @@ def build_network(
     whole_number(n_classes, "n_classes", at_least=2)
     layers: list[Any] = [keras.Input(input_shape)]
     pretrained = False
-    if network != "MLP" and len(input_shape) != 3:
+    n = _SMALLEST_IMAGE.get(network, 0)
+    if n and (len(input_shape) != 3 or min(input_shape[:2]) < n):
         raise InputValueError(
-            f"{network} needs images, got inputs of shape {input_shape}; use the MLP"
+            f"{network} needs images of at least {n} x {n} pixels, got inputs of shape"
+            f" {input_shape}; use larger images or the MLP"
         )
     if network == "CNN":
-        if min(input_shape[:2]) < 3:
-            raise InputValueError(
-                f"the CNN needs images of at least 3 x 3 pixels, got {input_shape[:2]}"
-            )
         layers.append(keras.layers.Conv2D(32, 3, activation="relu", name="convolution"))
     elif network == "DenseNet121":
         base, pretrained = _densenet(input_shape)
@@ -105,11 +104,6 @@ def build_network(
 def _densenet(input_shape: tuple[int, ...]) -> tuple[Any, bool]:
     import keras
 
-    if min(input_shape[:2]) < 32:
-        raise InputValueError(
-            "DenseNet121 needs images of at least 32 x 32 pixels, got"
-            f" {input_shape[:2]}"
-        )
     arguments = {
         "include_top": False,
         "input_shape": input_shape,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from importlib import resources
 from typing import Any
@@ -20,13 +19,6 @@ _FILES = {
     2: "table2_firing_rate.csv",
     5: "table5_fano_factor.csv",
 }
-
-
-@functools.cache
-def _read(number: int) -> pd.DataFrame:
-    folder = resources.files("ann2neo.study") / "published"
-    with (folder / _FILES[number]).open(encoding="utf-8") as file:
-        return pd.read_csv(file).rename(columns={"model": "network"})
 
 
 def paper_table(number: int) -> pd.DataFrame:
@@ -49,7 +41,9 @@ def paper_table(number: int) -> pd.DataFrame:
     >>> len(paper_table(2)), len(paper_table(5))
     (184, 184)
     """
-    return _read(number).copy()
+    folder = resources.files("ann2neo.study") / "published"
+    with (folder / _FILES[number]).open(encoding="utf-8") as file:
+        return pd.read_csv(file).rename(columns={"model": "network"})
 
 
 def target_accuracy(
@@ -65,7 +59,7 @@ def target_accuracy(
     >>> target_accuracy("MLP", 64, "mnist", "generalizing")
     0.98655
     """
-    accuracies = _read(1).set_index(KEY)["accuracy_percent"]
+    accuracies = paper_table(1).set_index(KEY)["accuracy_percent"]
     percent = accuracies.get((network, width, dataset, "train", condition))
     return None if percent is None else round(float(percent) / 100 - 5e-5, 7)
 
@@ -90,7 +84,7 @@ def doubtful_cells() -> pd.DataFrame:
     another data set to the last digit, they were copied. One accuracy was found by
     eye.
     """
-    rates, mean, cv = _read(2), "mean_firing_rate", "cv_firing_rate_percent"
+    rates, mean, cv = paper_table(2), "mean_firing_rate", "cv_firing_rate_percent"
     # A printed mean is rounded to two digits, so the largest CV belongs to a mean that
     # is 0.005 smaller.
     lowest = np.maximum(rates[mean] - 0.005, 1e-9)
@@ -100,7 +94,7 @@ def doubtful_cells() -> pd.DataFrame:
         possible, on=[name for name in KEY if name != "split"], suffixes=("", "_other")
     )
     unlike = pairs[pairs[cv] > 2 * pairs[f"{cv}_other"]]
-    both = rates.merge(_read(5), on=KEY)
+    both = rates.merge(paper_table(5), on=KEY)
     total = both[mean] + both["mean_fano_factor"]
     off = both[(total - 1).abs() > 0.0301].assign(total=total)
     place = ["network", "width", "dataset", "split"]
@@ -150,9 +144,9 @@ def doubtful_cells() -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def doubts(by: Sequence[str], columns: Sequence[str]) -> pd.Series:
-    """Join the reasons against the cells of some `columns`, indexed by `by`."""
+def doubts(columns: Sequence[str]) -> pd.Series:
+    """Join the reasons against the cells of some `columns`, indexed by `KEY`."""
     cells = doubtful_cells()
-    chosen = cells[cells["column"].isin(columns)].drop_duplicates([*by, "reason"])
-    reasons = chosen.groupby(list(by), sort=False)["reason"].agg("; ".join)
+    chosen = cells[cells["column"].isin(columns)].drop_duplicates([*KEY, "reason"])
+    reasons = chosen.groupby(KEY, sort=False)["reason"].agg("; ".join)
     return reasons.rename("doubt")

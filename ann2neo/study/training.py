@@ -121,9 +121,7 @@ class Trainer:
         x, y = _inputs(x), tf.convert_to_tensor(y, tf.int32)
         target = np.inf if target_accuracy is None else target_accuracy
         progress = done or Progress(0, 0.0)
-        while progress.n_epochs < max_epochs:
-            if progress.n_epochs and progress.accuracy >= target:
-                break
+        while progress.n_epochs < max_epochs and progress.accuracy < target:
             order = (
                 np.random.default_rng([seed, progress.n_epochs])
                 .permutation(len(x))

@@ -104,11 +104,11 @@ def study_tables(results: _Results, *, csv: _Csv = False) -> None:
     """Show the paper's tables 1, 2 and 5, ours beside theirs."""
     from ann2neo import study
 
-    found = study.load_results(results)
+    loaded = study.load_results(results)
     if csv:
-        typer.echo(study.compare_with_paper(found).to_csv(index=False), nl=False)
+        typer.echo(study.compare_with_paper(loaded).to_csv(index=False), nl=False)
     else:
-        tables = (study.table_markdown(found, number) for number in study.TABLES)
+        tables = (study.table_markdown(loaded, number) for number in study.TABLES)
         typer.echo("\n".join(tables), nl=False)
 
 
@@ -117,9 +117,9 @@ def study_hypotheses(results: _Results, *, csv: _Csv = False) -> None:
     """Test the paper's eight hypotheses on trained networks."""
     from ann2neo import study
 
-    found, switches = study.load_results(results), study.load_switches(results)
-    table, whole = study.hypotheses(found, switches), study.without_short(found)
-    reached = None if whole is None else study.hypotheses(whole, switches)
+    loaded, switches = study.load_results(results), study.load_switches(results)
+    table, complete = study.hypotheses(loaded, switches), study.without_short(loaded)
+    reached = None if complete is None else study.hypotheses(complete, switches)
     if csv:
         typer.echo(table.to_csv(index=False), nl=False)
     else:

@@ -95,6 +95,7 @@ def compare_with_paper(results: Results) -> pd.DataFrame:
     )
     experiment = [name for name in KEY if name != "split"]
     marks = flags.groupby(experiment)[[*_MARKS]].any().reset_index()
+    # Accuracies stand in columns of a network's rows, one for each of their splits.
     networks = table.drop_duplicates(NETWORK_KEY)
     accuracies = pd.concat(
         networks.assign(
@@ -156,6 +157,7 @@ def agreement(results: Results) -> pd.DataFrame:
     for key, cells in table.groupby(names, observed=True):
         sound = cells[cells["sound"]]
         off, half = sound["difference"], sound["one_half"]
+        # A difference of printed numbers misses the tolerance by its rounding.
         limit = cells["tolerance"].iloc[0] + 1e-9
         rows.append(
             {

@@ -283,9 +283,9 @@ class NetworkUnderStudy:
         )
 
     def _trainer_of(self, condition: str) -> tuple[Trainer, Any]:
-        """What trains under a condition, and on which inputs: the head alone on its
-        features, or everything.
-        """
+        """Return what trains under a condition, head or everything, and its inputs."""
+        # Where only the head learns, the frozen layers give the same features in every
+        # epoch, so they are computed once if they fit into memory.
         if self._body.weights and not condition.endswith("_last"):
             return self._trainer, self._x[: self._n_train]
         if self._features_fit:
@@ -293,7 +293,7 @@ class NetworkUnderStudy:
         return self._head_trainer, self._x[: self._n_train]
 
     def _features(self) -> Any:
-        """What the frozen layers make of the samples trained on."""
+        """Compute what the frozen layers make of the samples trained on."""
         import tensorflow as tf
 
         # Filled in place: joined from parts, the features would be in memory twice.

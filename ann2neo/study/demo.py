@@ -1,6 +1,4 @@
-"""The demonstration: three networks, their recordings, and one table of what their
-spikes say.
-"""
+"""The demonstration: three networks, their recordings, and one table of statistics."""
 
 from __future__ import annotations
 
@@ -54,8 +52,7 @@ def run_demo(
     seed: int = 0,
     overwrite: bool = False,
 ) -> pd.DataFrame:
-    """Train an MLP under three conditions, record and analyse each, and write a NWB
-    file a network.
+    """Train an MLP under three conditions, analyse it, and write one NWB file for each.
 
     Parameters
     ----------
@@ -154,8 +151,9 @@ def demo_text(table: pd.DataFrame, out: str | os.PathLike[str]) -> str:
 
 
 def _aligned(table: pd.DataFrame) -> str:
-    """The columns side by side, words to the left and numbers to the right; a rule
-    above the rows of stored order, which are the last two.
+    """Align words to the left and numbers to the right, under headings of many lines.
+
+    A rule stands above the rows of stored order, which are the last two.
     """
     heads = [textwrap.wrap(head, 10) for head in _HEADINGS.values()]
     depth = max(map(len, heads))

@@ -85,6 +85,7 @@ def find_change(curve: npt.ArrayLike) -> Change:
             "a curve needs at least 20 finite values, got an array of shape"
             f" {values.shape}"
         )
+    # deviation[k - 1] is S_k - k/n S_n: it peaks, up or down, where the level changes.
     deviation = np.cumsum(values - values.mean())[:-1]
     k = np.arange(1, n)
     first = int(np.argmax(np.abs(deviation) / np.sqrt(k * (n - k)))) + 1
@@ -122,8 +123,7 @@ def training_curve(
     random_epochs: int = 100,
     retrain: str = "all",
 ) -> pd.DataFrame:
-    """Train on true and then on random labels, and record a probe set after every
-    batch.
+    """Train on true, then on random labels, and record a probe set after every batch.
 
     Parameters
     ----------

@@ -52,8 +52,10 @@ class PairedEffect(NamedTuple):
     n: int = 0
 
     def detectable(self, level: float = 0.95) -> float:
-        """About the effect that so many pairs, scattering as these do, find four times
-        in five.
+        """Return about the effect that as many such pairs find four times in five.
+
+        Half the interval is z standard errors. An effect of z + z(0.8) standard errors,
+        z(0.8) being the 80 % quantile of the normal distribution, has a power of 0.8.
         """
         from scipy.stats import norm
 
@@ -64,7 +66,8 @@ class PairedEffect(NamedTuple):
 class _Claim(NamedTuple):
     """A hypothesis, or a part of it, as a claim about the sign of an effect.
 
-    Sign 0 claims that the effect is nearly 0; effects within the margin count as none.
+    Sign 0 claims that the effect is nearly 0. An effect within the margin counts as no
+    effect.
     """
 
     number: int
@@ -288,8 +291,8 @@ def _finding(
     """Judge a claim by paired differences, or by an effect already estimated."""
     claim, effect = _CLAIMS[name], differences
     if not isinstance(effect, PairedEffect):
-        known = effect.dropna().to_numpy()
-        effect = paired_effect(known, level) if len(known) else PairedEffect()
+        pairs = effect.dropna().to_numpy()
+        effect = paired_effect(pairs, level) if len(pairs) else PairedEffect()
     verdict = verdict or _verdict(claim, effect)
     return {
         "number": claim.number,
@@ -309,8 +312,10 @@ def _finding(
 
 
 def _verdict(claim: _Claim, effect: PairedEffect) -> str:
-    """For: the interval lies on the claimed side of 0, or inside the margin where no
-    effect is claimed. Against: it lies wholly elsewhere.
+    """Compare an interval with a claim.
+
+    Supported: the interval lies on the claimed side of 0, or inside the margin where
+    no effect is claimed. Against: all of it lies elsewhere.
     """
     low, high, margin = effect.low, effect.high, claim.margin
     inside = -margin < low and high < margin
@@ -325,7 +330,7 @@ def _verdict(claim: _Claim, effect: PairedEffect) -> str:
 
 
 def _by_condition(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    """One row per data set, architecture, width and seed, one column per condition."""
+    """Pivot a statistic: one row per `CLUSTER_KEY`, one column per condition."""
     table = rows.pivot_table(index=CLUSTER_KEY, columns="condition", values=column)
     return table.reindex(columns=CONDITIONS)
 
@@ -333,8 +338,9 @@ def _by_condition(rows: pd.DataFrame, column: str) -> pd.DataFrame:
 def _each_kind(
     name: str, table: pd.DataFrame, kinds: list[str], remark: str | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Memorizing minus generalizing: all kinds averaged, so that every generalizing
-    network counts once, then each kind.
+    """Yield findings on memorizing minus generalizing: all kinds, then each kind.
+
+    Kinds are averaged first, so that every generalizing network counts once.
     """
     differences = table[kinds].sub(table["generalizing"], axis=0)
     parts = [_finding(name, differences[kind], kind, remark) for kind in kinds]
@@ -357,7 +363,7 @@ def _decided(findings: list[dict[str, Any]]) -> set[str]:
 def _spread_remark(
     rates: pd.DataFrame, variation: pd.DataFrame, kinds: list[str]
 ) -> str:
-    """What the standard deviation of rates does where their CV grows."""
+    """Say whether the standard deviation of rates grows where their CV does."""
     deviation = rates * variation / 100
     differences = deviation[kinds].sub(deviation["generalizing"], axis=0)
     return (
@@ -368,14 +374,16 @@ def _spread_remark(
 
 
 def _slopes(gap: pd.DataFrame) -> pd.Series:
-    """One slope per data set, architecture and seed: the mean over kinds of
-    memorizing, so that a kind that a width lacks does not bend it.
+    """Return one slope on log2 width per data set, architecture and seed.
+
+    It is the mean of the slopes of each kind of memorizing: a slope of means would bend
+    where a width lacks a kind.
     """
 
     def slope(distances: pd.Series) -> float:
-        known = distances.dropna()
-        widths = np.log2(known.index.get_level_values("width").to_numpy(np.float64))
-        return np.polyfit(widths, known, 1)[0] if len(set(widths)) > 1 else _NAN
+        present = distances.dropna()
+        widths = np.log2(present.index.get_level_values("width").to_numpy(np.float64))
+        return np.polyfit(widths, present, 1)[0] if len(set(widths)) > 1 else _NAN
 
     groups = gap.groupby(level=["dataset", "network", "seed"])
     slopes = [[slope(group[kind]) for kind in group] for _, group in groups]
@@ -383,7 +391,10 @@ def _slopes(gap: pd.DataFrame) -> pd.Series:
 
 
 def _deeper(gap: pd.DataFrame) -> pd.Series:
-    """Deeper networks minus less deep ones, whose earlier layers are frozen."""
+    """Subtract distances in less deep networks from those in the next deeper one.
+
+    Only kinds of memorizing that leave the earlier layers frozen count.
+    """
     frozen = gap.drop(columns="mem_retrain_all")
     of_network = frozen.index.get_level_values("network")
     at = {name: frozen[of_network == name].droplevel("network") for name in NETWORKS}
@@ -395,8 +406,10 @@ def _deeper(gap: pd.DataFrame) -> pd.Series:
 
 
 def _splits(results: Results, differences: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """All conditions averaged, so that networks of one seed count once, judged by the
-    worst condition; then each condition.
+    """Yield findings on test minus training samples: all conditions, then each.
+
+    Conditions are averaged, so that networks of one seed count once, and the average
+    gets the verdict of the worst condition.
     """
     differences = differences.dropna(axis=1, how="all").sort_index(axis=1)
     parts = [
@@ -416,7 +429,7 @@ def _splits(results: Results, differences: pd.DataFrame) -> Iterator[dict[str, A
 
 
 def _splits_remark(results: Results, differences: pd.DataFrame) -> str:
-    """Networks beyond the margin, the paper's own test, and its own cells."""
+    """Count networks beyond the margin, in our rates and in the paper's cells."""
     size = differences.abs().melt(ignore_index=False, value_name="off")
     size = size.dropna().reset_index()
     beyond = size[size["off"] > _MARGIN_RATE]
@@ -446,7 +459,10 @@ def _splits_remark(results: Results, differences: pd.DataFrame) -> str:
 
 
 def _switch(switches: pd.DataFrame | None) -> dict[str, Any]:
-    """One curve per network counts: training and test samples share their weights."""
+    """Judge hypothesis 8 by a binomial test of the share of switches found.
+
+    One curve per network counts: training and test samples share their weights.
+    """
     from scipy.stats import binomtest
 
     if switches is None or switches.empty:
@@ -525,18 +541,18 @@ def _digits(value: float) -> str:
 
 
 def _verdict_words(row: Mapping[Any, Any]) -> str:
-    """The verdict, and what such replicates can show where nothing is decided."""
+    """Write the verdict, and where undecided, what such replicates can show."""
     verdict = str(row["verdict"])
     if verdict != UNDECIDED or not row["n"]:
         return verdict
     if np.isfinite(row["smallest_effect"]):
-        seen = f"{row['smallest_effect']:.2g}"
-        return f"{verdict}; an effect of {seen} is found four times in five"
+        smallest = f"{row['smallest_effect']:.2g}"
+        return f"{verdict}; an effect of {smallest} is found four times in five"
     return f"{verdict}; too few replicates to see any effect"
 
 
 def _alone_words(row: Mapping[Any, Any]) -> str:
-    """The finding without networks that stopped short, where it is another one."""
+    """Write the finding without networks that stopped short, where it differs."""
     if not row["n_alone"] > 0:
         return "none left"
     if (row["n_alone"], row["effect_alone"]) == (row["n"], row["effect"]):

@@ -165,7 +165,7 @@ def indicators(results: Results, split: str = "test", seed: int = 0) -> pd.DataF
             else:
                 pair = table.loc[truth, [name, "mean_firing_rate"]]
                 along = pair.corr("spearman").to_numpy()[0, 1]
-            known = np.isfinite(tested)
+            has_value = np.isfinite(tested)
             ends = [
                 area_interval(tested, truth, of, np.random.default_rng(seed), level)
                 for level in (0.95, 1 - 0.05 / len(names))
@@ -181,17 +181,19 @@ def indicators(results: Results, split: str = "test", seed: int = 0) -> pd.DataF
                     "joint_high": ends[1][1],
                     "balanced_accuracy": balanced,
                     "rate_correlation": along,
-                    "n_memorizing": int((known & truth).sum()),
-                    "n_generalizing": int((known & ~truth).sum()),
-                    "n_clusters": len(np.unique(of[known])),
+                    "n_memorizing": int((has_value & truth).sum()),
+                    "n_generalizing": int((has_value & ~truth).sum()),
+                    "n_clusters": len(np.unique(of[has_value])),
                 }
             )
     return pd.DataFrame(rows)
 
 
 def _held_out_parts(table: pd.DataFrame, memorizing: _Bools) -> dict[str, _Bools]:
-    """All networks, then architectures and data sets with networks of both kinds in
-    them and beside them; of two parts with the same networks, the first.
+    """Mark all networks, then every part that can be held out.
+
+    A part is an architecture or a data set with networks of both kinds in it and beside
+    it. Of two parts with the same networks, the first counts.
     """
     parts = {"": np.ones(len(table), np.bool_)}
     for column in ("network", "dataset"):
@@ -206,16 +208,15 @@ def _held_out_parts(table: pd.DataFrame, memorizing: _Bools) -> dict[str, _Bools
 
 
 def _learned(values: _Floats, positive: _Bools) -> tuple[float, float]:
-    """Direction in which memorizing lies, and the threshold of best balanced
-    accuracy.
-    """
+    """Return the direction of memorizing, and the threshold of best accuracy."""
     auc = area(values, positive)
     if np.isnan(auc):
         return np.nan, np.nan
     sign = 1.0 if auc >= 0.5 else -1.0
-    known = np.unique(values[np.isfinite(values)])
-    middles = (known[:-1] + known[1:]) / 2
-    thresholds = np.concatenate([known[:1] - 1, middles, known[-1:] + 1])
+    levels = np.unique(values[np.isfinite(values)])
+    middles = (levels[:-1] + levels[1:]) / 2
+    # Between two neighbouring values every threshold classifies alike.
+    thresholds = np.concatenate([levels[:1] - 1, middles, levels[-1:] + 1])
     scores = [_balanced(sign * values > sign * at, positive) for at in thresholds]
     return sign, float(thresholds[int(np.argmax(scores))])
 
@@ -265,7 +266,7 @@ def area(values: _Floats, positive: _Bools) -> float:
     values : ndarray of float, shape (n_networks,)
         A statistic; NaN where a network has none, which leaves it out.
     positive : ndarray of bool, shape (n_networks,)
-        Which networks are of the kind to be found.
+        Which networks are of the kind to be detected.
 
     Returns
     -------
@@ -278,8 +279,8 @@ def area(values: _Floats, positive: _Bools) -> float:
     >>> area(np.array([1.0, 2.0, 3.0]), np.array([False, True, True]))
     1.0
     """
-    known = np.isfinite(values)
-    high, low = values[known & positive], values[known & ~positive]
+    has_value = np.isfinite(values)
+    high, low = values[has_value & positive], values[has_value & ~positive]
     if not len(high) or not len(low):
         return np.nan
     # Counted and not summed over a curve, so that 0.5 is exactly 0.5.
@@ -299,15 +300,14 @@ def area_interval(
     rng: np.random.Generator,
     level: float = 0.95,
 ) -> tuple[float, float]:
-    """Interval of an area whose networks come in clusters.
+    """Return the interval of an area whose networks come in clusters.
 
     Parameters
     ----------
     values, positive
         As in `area`.
     clusters : ndarray of int, shape (n_networks,)
-        Networks of one cluster start from the same weights and are no independent
-        witnesses.
+        Networks of one cluster start from the same weights and are not independent.
     rng : numpy.random.Generator
         Draws clusters.
     level : float, default 0.95
@@ -323,8 +323,10 @@ def area_interval(
         with fewer than four clusters: chance separates three and three perfectly one
         time in ten.
     """
-    known = np.isfinite(values)
-    values, positive, clusters = values[known], positive[known], clusters[known]
+    has_value = np.isfinite(values)
+    values, positive, clusters = (
+        array[has_value] for array in (values, positive, clusters)
+    )
     observed = area(values, positive)
     names, of_network = np.unique(clusters, return_inverse=True)
     if len(names) < _FEWEST_CLUSTERS or np.isnan(observed):
@@ -347,12 +349,13 @@ def _resampled(
     n: int,
     rng: np.random.Generator,
 ) -> _Floats:
-    """Areas over clusters drawn with replacement; those without networks of either kind
-    are left out.
+    """Return areas over clusters drawn with replacement.
+
+    Draws that lack networks of one kind are left out.
     """
-    # Row i of `is_in` marks the cluster of network i. Between it on either side, a
-    # table of pairs of networks becomes one of pairs of clusters: wins of positives of
-    # one cluster over negatives of another, and pairs compared.
+    # Row i of `is_in` marks the cluster of network i. Multiplied by it from both sides,
+    # a table of pairs of networks becomes one of pairs of clusters: wins of positives
+    # of one cluster over negatives of another, and pairs compared.
     is_in = np.eye(n)[of_network]
     high, low = is_in[positive], is_in[~positive]
     wins = high.T @ _wins(values[positive], values[~positive]) @ low
@@ -368,7 +371,7 @@ def _resampled(
 def newcombe_interval(
     observed: float, n_positive: int, n_negative: int, level: float = 0.95
 ) -> tuple[float, float]:
-    """Interval of an area from its value and the numbers of networks.
+    """Return the interval of an area from its value and the numbers of networks.
 
     Parameters
     ----------

@@ -81,7 +81,7 @@ def inventory(results: Results, switches: pd.DataFrame | None = None) -> pd.Data
 
 
 def _limit(row: Mapping[Any, Any]) -> int:
-    """The limit of epochs that made a difference; 0 where the usual one would do."""
+    """Return the limit of epochs where it made a difference, 0 where the usual does."""
     limit, n_epochs = row["max_epochs"], row["n_epochs"]
     usual = epoch_limit(row["network"], row["condition"])
     mattered = n_epochs > usual or row["stopped_by"] == "epoch limit"
@@ -107,9 +107,9 @@ def _run_command(row: Mapping[Any, Any]) -> str:
 
 def inventory_markdown(table: pd.DataFrame) -> str:
     """Write the table of `inventory` as Markdown, commands as code."""
-    shown = table.assign(
+    cells = table.assign(
         conditions=table["conditions"].str.replace(",", ", "),
         epochs=table["epochs"].astype(object).fillna("–"),
         command="`" + table["command"] + "`",
     )
-    return markdown_table(shown)
+    return markdown_table(cells)

@@ -1,6 +1,4 @@
-"""The paper's networks: an MLP, a small CNN, and DenseNet121, each with one observed
-hidden layer.
-"""
+"""The paper's networks, each with one observed hidden layer: MLP, CNN, DenseNet121."""
 
 from __future__ import annotations
 
@@ -64,7 +62,7 @@ def build_network(
     Returns
     -------
     keras.Sequential
-        Not compiled. Its attribute ``pretrained`` tells whether DenseNet121 carries
+        Not compiled. Its attribute ``pretrained`` says whether DenseNet121 carries
         ImageNet's weights, which it does where they can be downloaded.
 
     Raises
@@ -109,6 +107,8 @@ def _densenet(input_shape: tuple[int, ...]) -> tuple[Any, bool]:
         "input_shape": input_shape,
         "name": "densenet121",
     }
+    # ImageNet's weights are of three channels. Without a time limit, a machine without
+    # a network would wait for minutes.
     if input_shape[2] == 3:
         waited = socket.getdefaulttimeout()
         socket.setdefaulttimeout(_DOWNLOAD_SECONDS)
@@ -162,8 +162,9 @@ def _fused_batch_normalization() -> Any:
     import tensorflow as tf
 
     class FusedBatchNormalization(keras.layers.BatchNormalization):
-        """Batch normalization of images in one operation, where Keras takes one after
-        another over all activations.
+        """Batch normalization of images in one operation.
+
+        Keras makes several passes over all activations.
         """
 
         def call(
@@ -219,6 +220,8 @@ def initial_weights(model: Any, seed: int) -> Weights:
     drawn = []
     for variable, value in zip(model.weights, weights_of(model), strict=True):
         if variable.name == "kernel" and id(variable) not in kept:
+            # Kernels have the shape (rows, columns, inputs, outputs) or (inputs,
+            # outputs); a unit sees the inputs of all pixels of its receptive field.
             field = int(np.prod(value.shape[:-2]))
             limit = np.sqrt(6 / (field * (value.shape[-2] + value.shape[-1])))
             drawn.append(rng.uniform(-limit, limit, value.shape).astype(np.float32))

@@ -167,10 +167,11 @@ def planned_cells(
         )
     widths = _whole_numbers("width", chosen.widths if widths is None else widths, 1)
     seeds = _whole_numbers("seed", chosen.seeds if seeds is None else seeds, 0)
-    known = list(dict.fromkeys(name for of, _ in pairs for name in conditions_of(of)))
-    wanted = set(known if conditions is None else conditions)
+    # A dictionary keeps the order in which conditions are trained.
+    applicable = dict.fromkeys(name for of, _ in pairs for name in conditions_of(of))
+    wanted = set(applicable if conditions is None else conditions)
     for condition in sorted(wanted):
-        one_of(condition, known, "condition")
+        one_of(condition, applicable, "condition")
     if wanted & {"mem_retrain_last", "mem_retrain_all"}:
         wanted.add("generalizing")
     cells = [

@@ -52,11 +52,10 @@ def matched_populations(
     max_epochs: int = 5000,
     n_permutations: int = 999,
 ) -> pd.DataFrame:
-    """Train networks on true and on permuted labels of the same images until both
-    answer equally well, and record them.
+    """Train networks on true and on permuted labels to the same accuracy, and record.
 
     Every seed draws its own images, first weights and permutation of the labels. From
-    there the two trainings differ in the labels alone, and both stop after the first
+    there the two trainings differ only in the labels, and both stop after the first
     epoch in which the accuracy on these images reaches `accuracy`. A network as small
     as the study's MLPs cannot memorize a whole data set (31 % of MNIST at width 64), so
     that differences there mix memorization with how well a network is trained at all;
@@ -195,8 +194,7 @@ def _statistics(
 def population_intervals(
     networks: pd.DataFrame, *, level: float = 0.95
 ) -> pd.DataFrame:
-    """Means over seeds with intervals, and the paired difference of memorizing and
-    generalizing networks.
+    """Estimate means over seeds and paired differences of conditions, with intervals.
 
     Parameters
     ----------
@@ -210,8 +208,9 @@ def population_intervals(
     pandas.DataFrame
         One row per phase, labels and statistic: ``n_seeds``; ``<condition>_mean, _low,
         _high`` and ``difference_mean, _low, _high`` of memorizing minus generalizing,
-        of the same seed (Student's t over seeds). For "trained" labels the generalizing
-        networks' are the true ones, which they were trained on.
+        of the same seed (Student's t over seeds). The generalizing networks were
+        trained on the true labels, so these stand beside the "trained" labels of the
+        memorizing ones.
 
     Raises
     ------

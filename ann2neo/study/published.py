@@ -96,6 +96,7 @@ def doubtful_cells() -> pd.DataFrame:
     unlike = pairs[pairs[cv] > 2 * pairs[f"{cv}_other"]]
     both = rates.merge(paper_table(5), on=KEY)
     total = both[mean] + both["mean_fano_factor"]
+    # Both numbers are printed with two digits, so that 0.03 is three units of the last.
     off = both[(total - 1).abs() > 0.0301].assign(total=total)
     place = ["network", "width", "dataset", "split"]
     in_odd_row = pd.MultiIndex.from_frame(both[place]).isin(

@@ -128,9 +128,7 @@ def load_results(folder: str | os.PathLike[str]) -> Results:
 
 
 def stopped_short(table: pd.DataFrame) -> pd.Series:
-    """Mark the rows of networks that stopped at the limit of epochs, short of the
-    accuracy they were trained to.
-    """
+    """Mark rows of networks whose limit of epochs came before their accuracy."""
     return (table["stopped_by"] == "epoch limit") & table["target_accuracy"].notna()
 
 
@@ -163,7 +161,7 @@ def open_folder(folder: Path, settings: Mapping[str, Any] | None) -> None:
     InputValueError
         If it was begun with other settings.
     OutputError
-        If it cannot be made.
+        If the folder cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -287,19 +285,18 @@ def collect_results(
         for path in sorted((place / "dynamics").glob("*.csv"))
     ]
     for name, tables in ((SWITCHES, switches), (CURVES, curves)):
-        known = [table for table in tables if table is not None]
-        if known:
-            order = [key for key in (*CURVE_KEY, "epoch") if key in known[0]]
-            table = pd.concat(known).drop_duplicates(order, keep="last")
+        present = [table for table in tables if table is not None]
+        if present:
+            order = [key for key in (*CURVE_KEY, "epoch") if key in present[0]]
+            # As with networks, the last source that holds a curve counts.
+            table = pd.concat(present).drop_duplicates(order, keep="last")
             text = table.sort_values(order).to_csv(index=False, float_format="%.6g")
             complete_text(folder / name, text, overwrite=True)
     return write_tables(folder, cells, earlier)
 
 
 def _thinned(curve: pd.DataFrame) -> pd.DataFrame:
-    """Mean firing rates over tenths of an epoch; ``epoch`` is the time since the start
-    in the middle of each.
-    """
+    """Average mean firing rates over tenths of an epoch; ``epoch`` is their middle."""
     n_batches = int(curve["batch"].max()) + 1
     part = (curve["batch"] * _PARTS_OF_AN_EPOCH // n_batches + 0.5) / _PARTS_OF_AN_EPOCH
     table = curve.assign(epoch=(curve["epoch"] + part).round(6))

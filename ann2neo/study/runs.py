@@ -42,7 +42,7 @@ _FILES = {
     "network": "networks/{}.npz",
     "checkpoint": "networks/{}.checkpoint.npz",
 }
-"""What is kept of a cell. Its rows come last and mark it as done."""
+"""Files of a cell."""
 
 _CHECKPOINT_SECONDS = 20.0
 _REPORT_SECONDS = 300.0
@@ -271,9 +271,7 @@ def recording_rows(recording: ann2neo.Recording, seed: int) -> dict[str, Any]:
 def _run_cell(
     cell: Cell, bench: NetworkUnderStudy, probe: ann2neo.Probe, folder: Path
 ) -> dict[str, Any]:
-    """Train, record, analyse and write one cell; the file that marks it as done comes
-    last.
-    """
+    """Train, record, analyse and write one cell."""
     network = _trained(cell, bench, folder)
     recording = record_network(probe, bench, network)
     content = recording_rows(recording, cell.seed)
@@ -291,6 +289,7 @@ def _run_cell(
     }
     del facts["weights"]
     content["rows"] = [facts | row for row in content["rows"]]
+    # Last, since this file marks the cell as done.
     write_json(_file(folder, cell, "rows"), content)
     _file(folder, cell, "checkpoint").unlink(missing_ok=True)
     first: dict[str, Any] = content["rows"][0]
@@ -303,7 +302,7 @@ def _trained(cell: Cell, bench: NetworkUnderStudy, folder: Path) -> TrainedNetwo
     if "retrain" in cell.condition:
         parent = replace(cell, condition="generalizing")
         if not _file(folder, parent, "network").exists():
-            _log.info("%s is what others start from; training it", parent.title)
+            _log.info("%s is where others start; training it", parent.title)
             _trained(parent, bench, folder)
         start = _read_weights(_file(folder, parent, "network")).weights
     saved = reported = time.monotonic()

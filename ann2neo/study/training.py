@@ -26,10 +26,9 @@ _STANDARD_ERRORS = 6
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training has come: epochs done, and the accuracy on its training
-    samples after the last one.
+    """Epochs done, and the accuracy on the training samples after the last of them.
 
-    Far from the accuracy that training stops at, it is of every n-th sample only.
+    While it is far from the target, the accuracy is that of every n-th sample only.
     """
 
     n_epochs: int
@@ -37,8 +36,9 @@ class Progress:
 
 
 class Trainer:
-    """Trains a network by SGD without momentum; compiled once, used for many weights
-    and labels.
+    """Train a network by SGD without momentum.
+
+    It is compiled once, for any weights and labels.
 
     Parameters
     ----------
@@ -79,8 +79,7 @@ class Trainer:
         done: Progress | None = None,
         after_epoch: Callable[[Progress], None] | None = None,
     ) -> Progress:
-        """Train until the accuracy on the training samples reaches the target, or for
-        `max_epochs`.
+        """Train up to an accuracy on the training samples, or for `max_epochs`.
 
         Parameters
         ----------
@@ -140,9 +139,9 @@ class Trainer:
         return progress
 
     def _accuracy_near(self, x: Any, y: Any, target: float) -> float:
-        """Accuracy of some samples while far from the target: all of them are a third
-        of the work.
-        """
+        """Return the accuracy on `x`, or on some of it while far from the target."""
+        # Judging all samples takes a third of the time. Of n samples the accuracy has a
+        # standard error of at most 1 / (2 sqrt(n)).
         every = len(x) // _SAMPLES_GLANCED_AT
         near = target - _STANDARD_ERRORS / (2 * np.sqrt(_SAMPLES_GLANCED_AT))
         if every > 1 and np.isfinite(target):
@@ -152,9 +151,7 @@ class Trainer:
         return self.accuracy(x, y)
 
     def accuracy(self, x: Any, y: Any) -> float:
-        """Share of samples, shape (n_samples, ...), that the network puts into their
-        class.
-        """
+        """Return the share of samples that the network puts into their class."""
         import tensorflow as tf
 
         x, y = _inputs(x), tf.convert_to_tensor(y, tf.int32)
@@ -176,12 +173,12 @@ def _compiled_steps(model: Any, frozen: Any, xla: bool) -> tuple[Any, Any]:
 
     trainable = [variable.value for variable in model.trainable_variables]
 
-    def shown(x: Any) -> Any:
+    def features(x: Any) -> Any:
         return x if frozen is None else frozen(x, training=False)
 
     def step(x: Any, y: Any, chosen: Any) -> None:
         with tf.GradientTape() as tape:
-            answers = model(shown(tf.gather(x, chosen)), training=True)
+            answers = model(features(tf.gather(x, chosen)), training=True)
             loss = tf.reduce_mean(
                 keras.losses.sparse_categorical_crossentropy(
                     tf.gather(y, chosen), answers
@@ -200,7 +197,7 @@ def _compiled_steps(model: Any, frozen: Any, xla: bool) -> tuple[Any, Any]:
 
     def n_correct(x: Any, y: Any) -> Any:
         answers = tf.argmax(
-            model(shown(x), training=False), axis=1, output_type=tf.int32
+            model(features(x), training=False), axis=1, output_type=tf.int32
         )
         return tf.reduce_sum(tf.cast(answers == y, tf.int32))
 

@@ -103,7 +103,7 @@ def compare_with_paper(results: Results) -> pd.DataFrame:
         )
         for split in ("train", "validation")
     )
-    parts = []
+    parts: list[pd.DataFrame] = []
     for quantity, (number, *_) in _QUANTITIES.items():
         rows = accuracies if quantity == "accuracy_percent" else table
         of_cells = rows.groupby(KEY, sort=False)[quantity]
@@ -331,8 +331,9 @@ def _doubt_notes(table: pd.DataFrame, place: list[str]) -> list[str]:
     )
     cells = cells.sort_values(["line", "order"], kind="stable").explode("doubt")
     cells = cells[cells["doubt"] != ""].drop_duplicates([*KEY, "doubt"])
-    reasons = cells.groupby(KEY, sort=False)["doubt"].agg("; ".join)
-    return [f"† {' '.join(map(str, key))}: {words}" for key, words in reasons.items()]
+    by_cell = cells.groupby(KEY, sort=False, as_index=False)
+    reasons = by_cell.agg({"doubt": "; ".join}).to_numpy()
+    return [f"† {' '.join(map(str, key))}: {words}" for *key, words in reasons]
 
 
 def _cell(row: Mapping[Any, Any]) -> str:

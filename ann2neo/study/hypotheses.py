@@ -507,7 +507,7 @@ def hypotheses_markdown(
     """
     labels = "H" + table["number"].astype(str)
     interval = table["low"].map(_digits) + " to " + table["high"].map(_digits)
-    has_interval = np.isfinite(table[["low", "high"]]).all(axis=1)
+    has_interval = np.isfinite(table["high"] - table["low"])
     cells = pd.DataFrame(
         {
             "": (labels + " " + table["part"]).str.strip(),

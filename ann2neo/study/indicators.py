@@ -323,10 +323,8 @@ def area_interval(
         with fewer than four clusters: chance separates three and three perfectly one
         time in ten.
     """
-    has_value = np.isfinite(values)
-    values, positive, clusters = (
-        array[has_value] for array in (values, positive, clusters)
-    )
+    valid = np.isfinite(values)
+    values, positive, clusters = values[valid], positive[valid], clusters[valid]
     observed = area(values, positive)
     names, of_network = np.unique(clusters, return_inverse=True)
     if len(names) < _FEWEST_CLUSTERS or np.isnan(observed):

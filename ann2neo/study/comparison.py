@@ -300,8 +300,8 @@ def table_markdown(results: Results, number: int) -> str:
     notes = [coverage]
     if number == 2:
         tests = rate_tests(results)
-        alike = tests.groupby(place)[[*tests]].apply(_alike_words)
-        lines["not shown to differ"] = alike.reindex(lines.index).fillna("–")
+        alike = {key: _alike_words(part) for key, part in tests.groupby(place)}
+        lines["not shown to differ"] = [alike.get(key, "–") for key in lines.index]
         notes.append(
             "Not shown to differ: two-sample Kolmogorov-Smirnov tests of unit rates,"
             " adjusted p > 0.05 (Benjamini-Hochberg over the table), in so many of the"
@@ -323,7 +323,7 @@ def table_markdown(results: Results, number: int) -> str:
 
 
 def _doubt_notes(table: pd.DataFrame, place: list[str]) -> list[str]:
-    """One note per doubtful cell, each reason once, in the order of the lines."""
+    """Write one note per doubtful cell, each reason once, in the order of the lines."""
     cells = table.assign(
         line=table.groupby(place, sort=False).ngroup(),
         order=table["condition"].map(CONDITIONS.index),

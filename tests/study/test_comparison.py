@@ -1,5 +1,7 @@
 """The paper's tables, ours beside theirs, and the law that both obey."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -100,6 +102,17 @@ def test_tables_show_ours_theirs_and_the_difference():
     assert "50.0 (511.6†, -461.6)" in text
     assert not any(mark in text for mark in "‡¶§")
     assert "0.80 (0.97\\*, -0.17)" in table_markdown(results, 5)
+
+
+def test_a_table_of_one_condition_has_no_tests():
+    """With one condition there is nothing to compare, and the lines say so."""
+    results = made_results()
+    rates = results.unit_rates
+    alone = kept(results, results.table["condition"] == "random")
+    alone = replace(alone, unit_rates=rates[rates["condition"] == "random"])
+    lines = [line for line in table_markdown(alone, 2).splitlines() if "| MLP" in line]
+    assert len(lines) == 6
+    assert all(line.endswith("| – |") for line in lines)
 
 
 @pytest.fixture

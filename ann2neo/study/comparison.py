@@ -27,7 +27,7 @@ __all__ = [
 TABLES: Mapping[int, str] = {
     1: "Accuracy on training and validation samples, percent",
     2: (
-        "Mean firing rate (spikes a sample) and its coefficient of variation over"
+        "Mean firing rate (spikes per sample) and its coefficient of variation over"
         " units, percent"
     ),
     5: "Mean Fano factor (population variance)",

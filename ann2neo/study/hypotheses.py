@@ -91,8 +91,8 @@ _CLAIMS = {
         2,
         "The Poisson model fits generalizing and random networks better than memorizing"
         " ones.",
-        "share of units that reject a Poisson process by the test of their Fano factor,"
-        " memorizing minus the others",
+        "share of units whose Fano factor rejects a Poisson process, memorizing minus"
+        " the others",
         "strongly rejected",
         +1,
         "In random order the Fano factor is 1 - rate, so that a unit that fires less"
@@ -125,8 +125,8 @@ _CLAIMS = {
         "weakly confirmed",
         -1,
         "Wider networks were also trained to memorize more, as in the paper (the MLP 30"
-        " to 48 % of the samples at width 64 and 99 to 100 % at 512), so that width and"
-        " accuracy are not told apart.",
+        " to 48 % of the samples at width 64 and 99 to 100 % at 512), so width and"
+        " accuracy are confounded.",
     ),
     "H6": _Claim(
         6,
@@ -144,17 +144,18 @@ _CLAIMS = {
         " network minus the less deep one",
         "stays distinct",
         -1,
-        "Only networks trained on the same data set, width and seed are compared, so"
-        " that depth is not data.",
+        "Only networks of the same data set, width and seed are compared, so that depth"
+        " is not confounded with data.",
     ),
     "H7": _Claim(
         7,
         "Firing rates are the same on training and test samples.",
-        f"mean firing rate, test minus training; the same means within {_MARGIN_RATE}",
+        "mean firing rate, test minus training; rates within"
+        f" {_MARGIN_RATE} of each other count as the same",
         "strongly confirmed",
         0,
-        "Equivalence is shown by an interval inside the margin, not by a test that does"
-        " not reject.",
+        "An interval inside the margin shows equivalence; a test that does not reject"
+        " would not.",
         _MARGIN_RATE,
     ),
     "H8": _Claim(
@@ -165,8 +166,8 @@ _CLAIMS = {
         " above one half",
         "strongly confirmed",
         +1,
-        "That rates are stable otherwise is the other half of the paper's hypothesis,"
-        " which is not judged here: how far they move stands below.",
+        "The other half of the paper's hypothesis, that rates are stable otherwise, is"
+        " not judged here; ann2neo.study.rate_changes measures how far they move.",
     ),
 }
 
@@ -450,7 +451,7 @@ def _splits_remark(results: Results, differences: pd.DataFrame) -> str:
     return (
         f"{len(beyond)} of {len(size)} networks differ by more than {_MARGIN_RATE}, the"
         f" largest by {size['off'].max():.3f}{f' ({listed})' if listed else ''}. The"
-        " paper's own test, Kolmogorov and Smirnov's on the units' rates, tells"
+        " paper's own test, a Kolmogorov-Smirnov test of the units' rates, tells"
         f" training from test samples in {int(tests['shown_to_differ'].sum())} of"
         f" {len(tests)} networks (Benjamini-Hochberg). Of the paper's own cells,"
         f" doubtful ones aside, {int((off > _MARGIN_RATE).sum())} of {off.count()}"
@@ -523,7 +524,7 @@ def hypotheses_markdown(
         both = table.merge(
             reached, on=["number", "part"], how="left", suffixes=("", "_alone")
         )
-        cells["networks of the paper's accuracy only"] = [
+        cells["only networks that reached the paper's accuracy"] = [
             _alone_words(row) for row in both.to_dict("records")
         ]
     effects = "the effect is the " + table["effect_is"] + "."

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 INDICATORS: Mapping[str, str] = {
-    "mean_firing_rate": "spikes a sample, mean over units",
+    "mean_firing_rate": "spikes per sample, mean over units",
     "cv_firing_rate_percent": "spread of the units' rates over their mean",
     "mean_fano_factor": "follows from the rates: 1 - rate of every unit",
     "cv_fano_factor_percent": (
@@ -62,7 +62,7 @@ INDICATORS: Mapping[str, str] = {
     ),
     "mean_mutual_information": "of unit and label, bits, mean over units; needs labels",
     "informative_share": (
-        "share of units that tell something of the label (permutation test); needs"
+        "share of units with information about the label (permutation test); needs"
         " labels"
     ),
 }

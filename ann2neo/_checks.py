@@ -71,6 +71,7 @@ def whole_number(
     try:
         if isinstance(value, (bool, np.bool_)):
             raise TypeError
+        # NumPy's integers pass, floats do not, not even 3.0.
         number = operator.index(value)
     except TypeError:
         counted = f" of {noun}" if noun else ""
@@ -159,6 +160,7 @@ def seconds(value: Any, name: str, *, positive: bool = False) -> float:
             f"{name} must be a {kind} such as 1 * pq.ms, got {value!r}"
             f" ({type(value).__name__}, no unit)"
         )
+    # Simplified to s, since to quantities ms and s are different dimensions.
     if value.dimensionality.simplified != pq.s.dimensionality:
         raise InputTypeError(
             f"{name} must be a {kind} such as 1 * pq.ms, got {value};"

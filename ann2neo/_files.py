@@ -181,12 +181,14 @@ def complete_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
     )
     with locked(path, message):
         try:
+            # Whatever a killed writer left in it goes.
             partial.write_bytes(b"")
             yield partial
             # The contents must be on disk before the name is, or a crash of the system
             # could leave an empty file under it.
             with partial.open("r+b") as file:
                 os.fsync(file.fileno())
+            # Once more: a file may have appeared in the meantime.
             refuse_existing(path, overwrite=overwrite)
             partial.replace(path)
             _sync_folder(path.parent)
@@ -276,6 +278,8 @@ def is_being_written(path: Path) -> bool:
             else:
                 import fcntl
 
+                # A writer's lock is exclusive and refuses even this shared one, which
+                # ends when the file is closed.
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError as error:
             return isinstance(error, (BlockingIOError, PermissionError))

@@ -71,5 +71,6 @@ def map_blocks(
             while running:
                 yield running.popleft().result()
         finally:
+            # After an error, or if the caller stops early, drop what has not begun.
             for future in running:
                 future.cancel()

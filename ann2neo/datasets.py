@@ -423,6 +423,7 @@ def _checked(name: str, arrays: Arrays, scale: float | None, source: str) -> Dat
                 f" from {y.min()}; number the classes from 0"
             )
     if scale is None:
+        # Inputs that are all zero are divided by 1, not by 0.
         scale = float(x_train.max()) or 1.0
     return DataSet(
         name,

@@ -104,6 +104,7 @@ def make_recording(
         n_units, n_time_bins = np.shape(spikes)
     units, notes = None, dict(provenance or {})
     if layers:
+        # Neighbours share a layer: 0 0 0 1 1 for five units in two layers.
         index = np.sort(np.arange(n_units) % len(layers))
         units = pd.DataFrame(
             {
@@ -171,4 +172,5 @@ def _probabilities(
     codes = np.asarray(label)
     if codes.dtype.kind not in "iu":
         codes = np.unique(codes, return_inverse=True)[1]
+    # From (n_units, n_labels) to (n_units, n_time_bins).
     return np.asarray(probability[:, codes])

@@ -80,6 +80,7 @@ def record_model(
     """Record which units of a network spike, into an NWB file."""
     from ann2neo._files import refuse_existing
 
+    # What can be refused quickly comes before Keras is loaded, which takes seconds.
     refuse_existing(out, overwrite=overwrite)
     from ann2neo.io.nwb.metadata import checked_metadata
 
@@ -132,6 +133,7 @@ def _stimuli(path: Path) -> tuple[Any, Any]:
         TypeError,
         zipfile.BadZipFile,
     ) as error:
+        # The one raised above, which is a ValueError, too.
         if isinstance(error, FileFormatError):
             raise
         raise FileFormatError(

@@ -152,6 +152,7 @@ def _plain(column: pd.Series) -> npt.NDArray[Any]:
     if column.dtype != "str":
         return column.to_numpy()
     cells = column.to_numpy(object)
+    # Fixed-width strings are filled up with NULs, so NumPy drops those at the end.
     text = cells.astype("U")
     if not (text == cells).all():
         raise InputValueError(
@@ -252,6 +253,7 @@ def _from_our_block(block: neo.Block) -> Recording:
             f"an annotation of this block is missing or damaged ({error!r}); keep the"
             " annotations of to_neo"
         ) from error
+    # A raster without units, which only tells in which bin a time lies.
     time_base = SpikeRaster.from_spike_bins(
         [], n_time_bins, sampling_period=period * pq.s, t_start=start * pq.s
     )
@@ -371,6 +373,7 @@ def _from_any_block(
             f"segments have different numbers of spike trains, {sorted(counts)}, so"
             " units cannot be matched; keep the segments with the same units"
         )
+    # Phases must follow one another in time; segments come in any order.
     segments.sort(key=lambda segment: _edges(segment)[0])
     # Phases need different names: "a", "a (2)", "a (3)".
     given = [segment.name or f"segment {i}" for i, segment in enumerate(segments)]
@@ -383,6 +386,7 @@ def _from_any_block(
         Observed(name, *_edges(segment))
         for name, segment in zip(names, segments, strict=True)
     ]
+    # From one list of trains per segment to one per unit: train i is unit i.
     spikes = [
         np.concatenate([train.times.rescale("s").magnitude for train in trains])
         for trains in zip(*[segment.spiketrains for segment in segments], strict=True)
@@ -394,6 +398,7 @@ def _from_any_block(
         "source_file": block.file_origin,
     }
     started = block.rec_datetime or segments[0].rec_datetime
+    # Neo's times have no time zone as a rule; local time is assumed.
     if isinstance(started, datetime) and started.tzinfo is None:
         started = started.astimezone()
     return recording_from_spike_times(

@@ -217,6 +217,7 @@ def adapter_for(model: Any, *, training: bool, eager: bool) -> Adapter:
     frameworks = {module.name for module in modules if module.ispkg}
     # A Keras model also inherits from classes of its backend, later in the order.
     roots = [parent.__module__.partition(".")[0] for parent in type(model).__mro__]
+    # The adapter of Keras refuses what is no model, with an explanation.
     framework = next((root for root in roots if root in frameworks), "keras")
     module = importlib.import_module(f"{package}.{framework}.adapter")
     adapter: Adapter = module.make_adapter(model, training=training, eager=eager)

@@ -30,10 +30,12 @@ def map_leaves(function: Callable[[Any], Any], nest: Any) -> Any:
     {'a': ('3',), 'b': ['1', '2']}
     """
     if isinstance(nest, Mapping):
+        # Sorted, as Keras and JAX flatten dictionaries.
         return {key: map_leaves(function, nest[key]) for key in sorted(nest)}
     if not isinstance(nest, (list, tuple)):
         return function(nest)
     parts = [map_leaves(function, part) for part in nest]
     if hasattr(nest, "_fields"):
+        # A named tuple takes its parts as separate arguments.
         return type(nest)(*parts)
     return tuple(parts) if isinstance(nest, tuple) else parts

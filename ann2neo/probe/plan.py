@@ -232,12 +232,14 @@ def make_plan(
             " read only once; pass arrays, or a data set that can be iterated over"
             " again"
         )
+    # A few samples show shapes and types before anything large is computed.
     first = stimuli.first(adapter.fixed_batch_size)
     if selection is None:
         tap = adapter.last_hidden(first.data)
         selection = Selection((tap.layer,), tap)
         _LOG.info("recording the last hidden layer, %r", tap.layer.key)
     rules = checked_threshold(threshold, [layer.key for layer in selection.layers])
+    # Without classes to compare, the pass can end at the deepest recorded layer.
     if predictions is None:
         some_labels = first.labels if classes is None else classes
         with_classes = some_labels is not None and some_labels.dtype.kind in "iub"

@@ -118,6 +118,7 @@ def _show_once(
                 n_bins = len(batch.stimulus_id)
                 rng = None
                 if plan.training:
+                    # By number, so that a resumed recording draws the same noise.
                     rng = np.random.default_rng((plan.seed, repeat, number))
                 passed = plan.forward(batch.data, state, rng)
                 state = passed.state
@@ -128,6 +129,7 @@ def _show_once(
                 labels.append(batch.labels)
                 classes.append(predicted)
                 if packing is not None:
+                    # Wait for the batch before, whose error, if any, is raised here.
                     packing.result()
                 packing = thread.submit(keep, passed, position, n_bins, predicted)
                 position += n_bins
@@ -171,6 +173,7 @@ def _remaining(
         # -1 stands for no prediction.
         classes = [kept if (kept >= 0).all() else None]
     batches = stimuli.batches(order if plan.shuffle else None, plan.batch_size, n_done)
+    # Rounded up: the last batch of a repeat may be shorter.
     n_batches_done = -(-n_done // plan.batch_size)
     return [order[:n_done]], classes, enumerate(batches, start=n_batches_done)
 

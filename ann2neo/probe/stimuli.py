@@ -120,6 +120,7 @@ class StreamedStimuli:
         """Return the first batch; the next reading starts with it again."""
         items = iter(self._batches)
         taken = list(itertools.islice(items, 1))
+        # Kept, since an iterator cannot give its first batch a second time.
         self._peeked = items, taken
         return next(self._read(taken, None))
 
@@ -326,6 +327,7 @@ def _as_array(leaf: Any) -> Any:
         return leaf
     if hasattr(leaf, "to_numpy"):
         return leaf.to_numpy()
+    # torch, before `numpy`, which its tensors have but refuse on a GPU.
     if hasattr(leaf, "detach"):
         return leaf.detach().cpu().numpy()
     if hasattr(leaf, "numpy"):

@@ -180,6 +180,7 @@ def limits_by_quantile(
             " least 100; record fewer layers at once, or pass thresholds as numbers"
         )
     rng = np.random.default_rng((seed, 1))
+    # Ascending, so that arrays on disk are read from front to back.
     chosen = np.sort(rng.choice(stimuli.n_samples, n, replace=False))
     # One row per unit: quantiles run over contiguous memory.
     values = {i: np.empty((math.prod(shapes[i].shape), n), np.float32) for i in wanted}

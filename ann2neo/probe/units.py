@@ -151,6 +151,7 @@ def unit_table(
     """
     n_units = math.prod(shape)
     names = _axis_names(tap.layer, len(shape))
+    # Coordinates of the units, shape (n_axes, n_units).
     places = np.indices(shape, np.int64).reshape(len(shape), n_units)
     coordinates = dict(zip(names, places, strict=False))
     none = np.full(n_units, -1, np.int64)
@@ -230,6 +231,7 @@ def chosen_units(
                 f" from {recorded}"
             )
         mask = ~np.isin(layers, list(choice))
+        # By name, so that the draw does not depend on the order of the mapping.
         for number, (name, rule) in enumerate(sorted(choice.items())):
             rows = np.flatnonzero(layers == name)
             mask[_of_layer(units, rows, name, rule, (seed, number))] = True
@@ -289,6 +291,7 @@ def _of_layer(
                     " output_index"
                 )
             values = units[axis].to_numpy()[rows]
+            # A slice picks from 0 .. largest coordinate, and may count from the end.
             places = np.arange(values.max() + 1)
             inside &= np.isin(
                 values,

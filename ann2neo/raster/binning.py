@@ -115,6 +115,7 @@ def bin_spike_times(
     stretches = []
     is_observed = np.zeros(n_bins, np.bool_)
     for name, first, last in observed:
+        # Only bins wholly inside the stretch: its start is rounded up, its end down.
         start_bin = max(0, math.ceil((first - start) / bin_size - _EDGE))
         stop_bin = min(n_bins, math.floor((min(stop, last) - start) / bin_size + _EDGE))
         if stop_bin > start_bin:
@@ -128,6 +129,7 @@ def bin_spike_times(
                 f"spike times of unit {unit} hold NaN or infinity; remove them or"
                 " select other units"
             )
+        # A spike on `stop` is counted but lies in no bin: it ends up among the lost.
         here = times[(times >= start - _EDGE * bin_size) & (times <= stop)]
         n_spikes += len(here)
         bins = np.floor((here - start) / bin_size + _EDGE).astype(np.int64)

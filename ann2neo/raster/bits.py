@@ -47,6 +47,8 @@ def row_bytes(n_time_bins: int) -> int:
 
 def clear_padding(bits: npt.NDArray[np.uint8], n_time_bins: int) -> None:
     """Set the bits after the last bin to zero, in place."""
+    # Counting runs over whole words, where a bit left in the padding would be a spike.
+    # Of 11 bins, byte 1 holds 8 to 10: it is masked with 0b00000111, later bytes are 0.
     full, rest = divmod(n_time_bins, 8)
     if rest:
         bits[:, full] &= (1 << rest) - 1
@@ -65,6 +67,7 @@ def shifted_down(words: npt.NDArray[np.uint64], bins: int) -> npt.NDArray[np.uin
     if not rest:
         return words[:, whole:].copy()
     out = words[:, whole:] >> np.uint64(rest)
+    # No word follows the last one, so that zeros move into it.
     out[:, :-1] |= words[:, whole + 1 :] << np.uint64(WORD_BITS - rest)
     return out
 

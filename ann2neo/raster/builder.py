@@ -78,6 +78,7 @@ class RasterBuilder:
         """
         n_bins, n_units = active.shape
         rows = active.view(np.uint8)
+        # Filled up with empty bins, since `pack_rows` takes eight rows at a time.
         if n_bins % 8:
             rows = np.zeros((-(-n_bins // 8) * 8, n_units), np.uint8)
             rows[:n_bins] = active
@@ -134,6 +135,7 @@ class RasterBuilder:
             packed = moved
         # `packed` has one column per unit, the raster one row. Transposing in narrow
         # strips keeps source and target in cache.
+        # The last byte is overwritten whole: its later bins must come in a later block.
         for first in range(0, n_units, 256):
             target[first : first + 256] = packed[:, first : first + 256].T
 

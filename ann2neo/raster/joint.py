@@ -55,6 +55,10 @@ def joint_counts(
             return
         # A symmetric matrix: only the tiles on and above the diagonal are counted, and
         # mirrored below it.
+        #
+        #     . . T    T  counted: rows 0 .. stop - 1 of these columns
+        #     . . T    t  copied: what of T lies above the diagonal, transposed
+        #     t t T
         tile = shared_bits(ours[: columns.stop], ours[columns])
         counts[: columns.stop, columns] = tile
         counts[columns, :first] = tile[:first].T
@@ -82,6 +86,7 @@ def _by_numpy(
     for word in range(0, left.shape[1], UINT16_WORDS):
         block = np.ascontiguousarray(right[:, word : word + UINT16_WORDS])
         both = np.empty_like(block)
+        # At most 64 bits of a word are set, which fits a byte.
         set_bits = np.empty(block.shape, np.uint8)
         for row in range(len(left)):
             np.bitwise_and(left[row, word : word + UINT16_WORDS], block, out=both)

@@ -36,6 +36,7 @@ class BinPermuter:
     def __init__(self, raster: SpikeRaster) -> None:
         self._raster = raster
         n_units, n_time_bins = raster.shape
+        # Row t holds bin t of all units: bit u % 8 of byte u // 8 is unit u.
         self._bins = np.zeros((n_time_bins, -(-n_units // 8)), np.uint8)
         # Multiples of eight units, which fill whole bytes of a bin.
         rows = 8 * max(1, DENSE_BYTES // (8 * max(1, n_time_bins)))

@@ -381,6 +381,7 @@ class SpikeRaster:
         ndarray of int64, shape (n_units,)
             Number of spikes.
         """
+        # Shape (n_units, n_words), one byte per word; the padding adds nothing.
         set_bits = np.bitwise_count(self._words)
         counts = np.zeros(self._n_units, np.int64)
         for first in range(0, set_bits.shape[1], UINT16_WORDS):
@@ -420,6 +421,7 @@ class SpikeRaster:
         np.cumsum(np.bitwise_count(words), axis=1, dtype=np.int64, out=before[:, 1:])
         word, bit = np.divmod(edges, WORD_BITS)
         counts = before[:, word]
+        # Edges with b = 0 are done; their word w may even lie beyond the last one.
         inside = np.flatnonzero(bit)
         if inside.size:
             mask = (np.uint64(1) << bit[inside].astype(np.uint64)) - np.uint64(1)
@@ -449,6 +451,7 @@ class SpikeRaster:
                 f"window must be at least 1 bin, got {window}; pass a positive length"
             )
         n_windows = self._n_time_bins // window
+        # Differences of cumulative counts, since windows need not begin at whole words.
         before = self.cumulative_counts(np.arange(n_windows + 1) * window)
         return before[:, 1:] - before[:, :-1]
 
@@ -484,6 +487,7 @@ class SpikeRaster:
         for first in range(0, self._n_units, rows):
             block = np.ascontiguousarray(words[first : first + rows])
             for lag in range(min(max_lag, self._n_time_bins - 1) + 1):
+                # It may have fewer words than the block, whose last meet only zeros.
                 shifted = shifted_down(block, lag)
                 np.bitwise_and(shifted, block[:, : shifted.shape[1]], out=shifted)
                 counts[first : first + rows, lag] = np.bitwise_count(shifted).sum(
@@ -609,6 +613,7 @@ class SpikeRaster:
         words = self._words[:, first : first + n_words + (shift > 0)]
         words = shifted_down(words, shift)[:, :n_words]
         bits = np.ascontiguousarray(words).view(np.uint8)
+        # The last word may hold bins from `stop` on.
         clear_padding(bits, n_time_bins)
         return self._like(
             bits, n_time_bins, fifteen_digits(self.bin_edge_seconds(start))
@@ -678,6 +683,7 @@ class SpikeRaster:
         out = np.zeros((first._n_units, row_bytes(n_time_bins) // 8), "<u8")
         position = 0
         for raster in rasters:
+            # Padding is zero, so that ORing it changes no bin of the neighbours.
             or_words_at(out, raster._words, position)
             position += raster._n_time_bins
         return first._like(out.view(np.uint8), n_time_bins)
@@ -780,6 +786,7 @@ def as_index(chosen: npt.ArrayLike, length: int, name: str) -> IntArray:
                 " value for each, or indices"
             )
         return np.flatnonzero(index)
+    # NumPy makes float64 of an empty list, which is no index.
     if index.size == 0:
         return np.zeros(0, np.int64)
     if index.dtype.kind not in "iu" or index.ndim != 1:

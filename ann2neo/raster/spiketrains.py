@@ -99,10 +99,12 @@ def spike_bins(
     array([0, 2])
     """
     times = train.times.rescale("s").magnitude
+    # In bins after `t_start`: a whole number where `to_spiketrains` made the time.
     exact = (
         times - raster.t_start_seconds
     ) / raster.sampling_period_seconds - SPIKE_POSITION
     bins = np.rint(exact)
+    # Every comparison with NaN is False, so negated, NaN is wrong, too.
     wrong = ~((np.abs(exact - bins) <= _TOLERANCE) & (bins >= start) & (bins < stop))
     if wrong.any():
         time = times[int(np.argmax(wrong))]

@@ -212,6 +212,7 @@ class UnfinishedFolder:
         recording : Recording
             The recording; its raster must hold `bits`.
         """
+        # On disk before the file that says they are complete.
         self.bits.flush()
         raster = recording.raster
         description = {

@@ -106,6 +106,7 @@ def _in_bins(
     table = presentations.drop(columns=["start_time", "stop_time"])
     start, stop = presentations["start_time"], presentations["stop_time"]
     is_finite = np.isfinite(start) & np.isfinite(stop)
+    # NaN has no bin. Any will do: these rows are dropped below.
     first, last = (
         nearest_edges(np.where(is_finite, times, raster.t_start_seconds), raster)
         for times in (start, stop)

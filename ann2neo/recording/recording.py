@@ -252,6 +252,7 @@ class Recording:
         n_presentations, n_units = values.shape
         limits = checked_threshold(threshold, n_units)
         builder = RasterBuilder(n_units, n_presentations)
+        # A comparison keeps the order of its operands, which may not be C order.
         builder.write(0, np.ascontiguousarray(values > limits))
         if units is None:
             units = pd.DataFrame(
@@ -323,6 +324,7 @@ class Recording:
     @property
     def units(self) -> pd.DataFrame:
         """One row per unit."""
+        # Shallow: pandas copies cells when the caller writes to the table.
         return self._units.copy(deep=False)
 
     @property

@@ -104,6 +104,7 @@ def in_stimulus_order(recording: Recording) -> Recording:
             " it with stimulus_id="
         )
     rank = presentations["phase"].map({name: i for i, name in enumerate(phases)})
+    # The last key counts first: by phase, and within a phase by stimulus.
     index = np.lexsort((presentations["stimulus_id"].to_numpy(), rank.to_numpy()))
     return _side_by_side(recording, index, ["stored"] * len(phases), "stimulus order")
 

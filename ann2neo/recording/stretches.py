@@ -29,6 +29,7 @@ def stretches(recording: Recording) -> Iterator[Stretch]:
     """
     raster, position = recording.raster, 0
     phases = list(recording.iter_phases())
+    # An empty phase at the end, so that the loop sees the bins after the last one.
     end = Phase("", raster.n_time_bins, raster.n_time_bins, "unknown")
     for phase in [*phases, end]:
         between = raster.slice(position, phase.start_bin)

@@ -340,6 +340,7 @@ def checked_phases(phases: pd.DataFrame, n_time_bins: int) -> pd.DataFrame:
             " 'unknown' where you do not know it"
         )
     start, stop = phases["start_bin"].to_numpy(), phases["stop_bin"].to_numpy()
+    # A raster without bins may have phases, which then have none, either.
     empty_raster = n_time_bins == 0 and bool((start == stop).all())
     if (
         len(phases)
@@ -381,6 +382,7 @@ def checked_presentations(
         rows = slice(*np.searchsorted(start, bounds))
         inside[rows] = (stop[rows] <= bounds[1]) & (named[rows] == phase)
     if not inside.all():
+        # argmin finds the first False.
         bad = table.iloc[int(np.argmin(inside))]
         raise InputValueError(
             f"the presentation of bins {bad['start_bin']} .. {bad['stop_bin']} does not"

@@ -92,6 +92,7 @@ def append_analysis(
         for name, rows in given.items()
         if rows is not None
     }
+    # Before copying: of a file that is being written, the copy would hold a part only.
     with open_nwb(target):
         check_not_being_written(target)
     with complete_file(target, overwrite=True) as partial:
@@ -100,6 +101,7 @@ def append_analysis(
         n_cells = sum(rows.size for rows in given.values() if rows is not None)
         claim_space(partial, partial.stat().st_size + (2 << 20) + 256 * n_cells)
         with h5py.File(partial, "a", locking=False) as handle:
+            # pynwb cannot replace a table, so earlier ones are removed with HDF5.
             for name in tables:
                 if name in handle.get("analysis", {}):
                     del handle["analysis"][name]
@@ -109,6 +111,7 @@ def append_analysis(
                     file.add_analysis(table)
                 io.write(file)
                 columns = [c for table in tables.values() for c in table.columns]
+                # Nothing to claim: the space was allocated above.
                 fill_late_data(columns, lambda _: None)
         release_space(partial)
     return target

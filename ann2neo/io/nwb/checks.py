@@ -91,6 +91,7 @@ def _check_table(table: pd.DataFrame, kind: str) -> None:
             )
     reserved = _RESERVED[kind] | _RESERVED_IN_TABLES
     for name in names:
+        # A column X_index would be taken for the index of a ragged column X.
         if name in reserved or name.removesuffix("_index") in reserved:
             raise InputValueError(
                 f"the column {name!r} of {kind} has a name that NWB uses itself; rename"

@@ -87,6 +87,7 @@ def late_rows(
 
     def fill(dataset: h5py.Dataset, claim: Claim) -> None:
         for first, rows in blocks:
+            # Rows may begin and end inside chunks, which HDF5 writes whole.
             claim(rows.nbytes + 2 * _CHUNK_BYTES)
             dataset[first : first + len(rows)] = rows
 

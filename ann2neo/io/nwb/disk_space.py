@@ -44,6 +44,7 @@ def claim_space(path: Path, n_bytes: int) -> None:
 
 def release_space(path: Path) -> None:
     """Cut a closed HDF5 file to the length that its superblock states."""
+    # What was allocated but not used lies beyond the end that HDF5 knows.
     with path.open("r+b") as file:
         superblock = file.read(64)
         # Byte 8 is the superblock's version.

@@ -114,6 +114,10 @@ def _walks_end(heaps: list[bytes]) -> bool:
     themselves. Their number is small and the check is vectorized, while a loop over
     objects in Python would take longer than reading the file.
     """
+    # All heaps side by side, without their headers:
+    #
+    #     words   | heap 0 | heap 1 | ... | heap k |
+    #     place   0 1 2 ...                        done  bad
     lengths = np.array([len(heap) // 8 for heap in heaps], np.int64)
     words = np.frombuffer(
         b"".join(
@@ -125,6 +129,8 @@ def _walks_end(heaps: list[bytes]) -> bool:
     place = np.arange(len(words), dtype=np.int64)
     end = np.repeat(ends, lengths)
     done, bad = len(words), len(words) + 1
+    # If an object began at a word: the word after it would be the length of its data,
+    # the two lowest bytes of the word its index; `room` is left in the heap, in bytes.
     size = np.append(words[1:], 0)
     room = (8 * (end - place)).astype(np.uint64)
     used = (words & np.uint64(0xFFFF)) > 0
@@ -141,6 +147,7 @@ def _walks_end(heaps: list[bytes]) -> bool:
     after = np.where((after != bad) & (after + 2 > end), done, after)
     after = np.concatenate([after, [done, bad]])
     at = np.where(lengths < 2, done, ends - lengths)
+    # Steps walked after each round: 1, 3, 7, 15 and so on.
     while (at < done).any():
         at, after = after[at], after[after]
     return not (at == bad).any()

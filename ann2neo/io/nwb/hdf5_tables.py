@@ -55,6 +55,7 @@ def open_nwb(path: Path) -> Iterator[h5py.File]:
     try:
         handle = _opened(path)
     except (OSError, RuntimeError) as error:
+        # HDF5 often cannot open a file while it is written; that is not damage.
         check_not_being_written(path)
         raise FileFormatError(
             f"{path} cannot be opened as HDF5, so it is no NWB file or is damaged"
@@ -202,6 +203,7 @@ class Table:
                 f" {len(dataset)} entries), so the file is damaged; get an undamaged"
                 " copy"
             )
+        # Ends 2, 2, 5 mean rows of 2, 0 and 3 entries.
         return dataset, np.diff(ends.astype(np.int64), prepend=0)
 
 

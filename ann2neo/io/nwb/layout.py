@@ -102,6 +102,7 @@ def provenance_rows(provenance: Mapping[str, str]) -> list[tuple[str, str]]:
     rows = []
     for key, value in provenance.items():
         entries = _json_object(value)
+        # Only text that JSON gives back character by character is unpacked.
         if entries and json.dumps(entries) == value:
             rows += [
                 (f"{key}{_INSIDE}{name}", json.dumps(entry))
@@ -183,6 +184,7 @@ class Header(NamedTuple):
             If the rows do not match their checksum.
         """
         *rows, last = list(rows) or [("", "")]
+        # Before the checksum, which a later layout may compute in another way.
         version = dict(rows).get("layout_version", "")
         if version.isdigit() and int(version) > LAYOUT_VERSION:
             raise FileFormatError(

@@ -242,6 +242,7 @@ class FileBuilder:
             times,
             _index_of(times, spikes.ends),
             observed,
+            # One interval per row: row i ends at i + 1.
             _index_of(observed, np.arange(1, n_rows + 1)),
             *_columns(table.iloc[unit], self._level),
         ]
@@ -427,6 +428,7 @@ def _layers_table(units: pd.DataFrame) -> DynamicTable:
         places = [
             axis for axis in ("step", "depth", "row", "col", "channel") if axis in group
         ]
+        # The coordinate is -1 along an axis that the layer lacks: size 0, left out.
         shape = {axis: int(group[axis].max()) + 1 for axis in places}
         properties["shape"] = ", ".join(
             f"{axis} {size}" for axis, size in shape.items() if size

@@ -114,6 +114,7 @@ def _read_ours(handle: h5py.File, path: Path, *, lazy: bool) -> Recording:
     read = partial(_read_later, path) if lazy else partial(_read_bits, handle)
     raster = _raster(header, partial(read, header))
     units_table = read_table(handle, "units")
+    # Profile "neo" repeats all units for every phase: the first of them are enough.
     units = _typed(units_table, dict(header.unit_columns), header.n_units, "units")
     where = "intervals/epochs" if header.profile == "neo" else "intervals/trials"
     columns = dict(header.presentation_columns)
@@ -210,8 +211,10 @@ def _intervals(
     intervals = _typed(table, others, len(table), what)
     for name, stored in edges.items():
         times = table.numbers(stored)
+        # NaN becomes some bin here, and is refused below.
         with np.errstate(invalid="ignore"):
             bins = nearest_edges(times, time_base)
+        # The times were computed from bins by this formula, so all digits must agree.
         if not np.array_equal(time_base.bin_edge_seconds(bins), times):
             raise IntegrityError(
                 f"the times of {what} do not lie on edges of time bins, so the file was"

@@ -122,6 +122,7 @@ def _stimuli_of_phase(
     is_image = (values.ndim == 3 and values.dtype == np.uint8) or (
         values.ndim == 4 and values.shape[-1] in _IMAGE_CHANNELS
     )
+    # Grey images are (frame, row, column), without an axis of channels.
     if values.ndim == 4 and values.shape[-1] == 1:
         values = values[..., 0]
     dtype = np.uint8 if values.dtype.kind == "b" else values.dtype
@@ -234,6 +235,7 @@ def activation_series(
                     ),
                     data=late_rows(shape, np.float32, level, blocks),
                     unit="a.u.",
+                    # Where the spikes lie, too: a quarter of the way through the bin.
                     starting_time=float(raster.spike_time_seconds(part.start_bin)),
                     rate=1.0 / raster.sampling_period_seconds,
                     **options,
@@ -286,6 +288,7 @@ def _checked_batches(
             )
         if limits is not None:
             raster = recording.raster.slice(position, stop)
+            # Axes (bin, unit), as the activations have.
             spikes = raster.take(units=index).to_dense().T
             # Networks compare in float32; thresholds of other origin may have been
             # compared in float64.

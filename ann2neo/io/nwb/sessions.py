@@ -150,6 +150,7 @@ def _plain_cells(table: Table, name: str) -> npt.NDArray[Any] | None:
     if dataset.dtype.kind not in "iufb":
         return None
     values = table.numbers(name)
+    # A recording's labels are signed integers or text; all others become text.
     if name in {"label", "prediction"} and values.dtype.kind not in "i":
         return values.astype("U").astype(object)
     if values.dtype.kind == "u":

@@ -108,6 +108,7 @@ def share(
         with complete_file(target, overwrite=overwrite) as partial:
             shutil.copyfile(source, partial)
         placed.append(target)
+    # Before validating: DANDI checks names only below a folder that has this file.
     if not (root / _DANDISET).exists():
         complete_text(root / _DANDISET, _DANDISET_TEXT, overwrite=False)
     return Shared(root, {target: validate_nwb(target) for target in placed})

@@ -100,6 +100,7 @@ class SpikeTimes:
     ) -> None:
         self._raster, self._rows = raster, list(rows)
         # Counts of all units before each different edge, from one pass over the bits.
+        # Reshaped, since the array of an empty list has one axis only.
         unit, *bounds = np.array(self._rows, np.int64).reshape(-1, 3).T
         edges = np.unique(bounds)
         before = raster.cumulative_counts(edges)
@@ -117,6 +118,7 @@ class SpikeTimes:
         #     rows     |   0   |     1     | 2 |    3     |
         #     chunk          [first ............ last)
         times = np.empty(last - first, np.float64)
+        # Row r holds the entries ends[r - 1] .. ends[r] - 1, none if both are equal.
         first_row = int(np.searchsorted(self.ends, first, side="right"))
         last_row = int(np.searchsorted(self.ends, last, side="left"))
         for row in range(first_row, last_row + 1):
@@ -217,6 +219,7 @@ def read_spike_times(
     def place(item: tuple[int, Any]) -> None:
         first, data = item
         planes = _inflated(data, length) if is_direct else None
+        # Without the zeros that fill up the last chunk.
         bins = np.empty(min(length, total - first), np.int64)
         for begin in range(0, len(bins), _BLOCK):
             block = slice(begin, min(begin + _BLOCK, len(bins)))
@@ -294,6 +297,8 @@ def _inflated(data: bytes, length: int) -> npt.NDArray[np.uint8]:
 
 
 def _unshuffled(planes: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    #     planes  (8, n)    row k: byte k of every time
+    #     times   (n, 8)    row i: the eight bytes of time i
     times = np.empty((planes.shape[1], 8), np.uint8)
     for byte in range(8):
         times[:, byte] = planes[byte]

@@ -208,6 +208,7 @@ def _schema(file: Path) -> Iterator[Finding]:
 def _inspector(file: Path) -> Iterator[Finding]:
     import nwbinspector
 
+    # DANDI's configuration rates some checks differently. `_schema` checks the schema.
     for config in (None, nwbinspector.load_config("dandi")):
         for message in nwbinspector.inspect_nwbfile(
             nwbfile_path=str(file), skip_validate=True, config=config

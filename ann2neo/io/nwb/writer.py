@@ -134,6 +134,8 @@ def write_nwb(
 
             claim(0)
             io.write(builder.file)
+            # Second, since pynwb makes the datasets that are filled here.
             builder.fill(claim)
+        # HDF5 writes the file's final length into it when it is closed, so after that.
         release_space(partial)
     return target

@@ -96,6 +96,7 @@ class KerasAdapter(Adapter):
         outputs: list[Any] = []
 
         def run(nest: Any) -> None:
+            # In this scope, what layers assign to variables does not reach the model.
             stateless = keras.StatelessScope(initialize_variables=False)
             with capture_all() as captured, stateless:
                 outputs.extend(tensors_of(self._model(nest, training=self._training)))
@@ -133,6 +134,7 @@ class KerasAdapter(Adapter):
                 for tensor in keras.tree.flatten(outputs)
             ]
         limit = _BATCH_BYTES[keras.backend.backend()]
+        # Four bytes per activation, as float32.
         while size > 8 and 4 * max(sizes) * size > limit:
             size //= 2
         return size

@@ -12,7 +12,9 @@ import keras
 
 __all__ = ["LOCK", "LayerCall", "capture_all", "capture_calls", "tensors_of"]
 
+# Keras runs the second instead of the first in quantized layers.
 _METHODS = ("call", "quantized_call")
+# Reentrant: a pass is compiled under the lock, and takes it again to wrap layers.
 LOCK = threading.RLock()
 """Held while layers are wrapped, so that no two threads wrap the same one."""
 
@@ -56,6 +58,7 @@ def capture_calls(layers: Sequence[Any]) -> Iterator[list[LayerCall]]:
             yield calls
         finally:
             for layer, method, own in before:
+                # Without the wrapper, the class's own method is found again.
                 if own is None:
                     layer.__dict__.pop(method, None)
                 else:

@@ -98,6 +98,7 @@ class KerasForward(abc.ABC):
             the model wanted to change.
         """
         scope = keras.StatelessScope(state_mapping=mapping, initialize_variables=False)
+        # The scope converts values to tensors: these are what it would return.
         given = dict(scope.state_mapping)
         with capture_calls([named.layer for named in self._layers]) as calls, scope:
             output = self._model(batch, training=self._training)
@@ -264,6 +265,7 @@ def state_values(
     values = []
     for variable in variables:
         if rng is not None and variable.name == SEED_STATE:
+            # Below 2^31, which fits any type of 32 bits.
             drawn = rng.integers(2**31, size=variable.shape, dtype=np.int64)
             values.append(drawn.astype(variable.dtype))
         else:

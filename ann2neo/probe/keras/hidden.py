@@ -128,6 +128,7 @@ def _head(calls: Sequence[LayerCall], output: Any, n_outputs: int) -> LayerCall:
                 calls, "its outputs cannot be followed back to a layer with weights"
             )
         return weighted[-1]
+    # The source may be a model in the model: then its last layer with weights.
     inside = [
         call
         for call in _weighted(calls)
@@ -139,6 +140,7 @@ def _head(calls: Sequence[LayerCall], output: Any, n_outputs: int) -> LayerCall:
 def _source(calls: Sequence[LayerCall], tensor: Any) -> LayerCall | None:
     """Find the innermost call that made a tensor rather than passing it on."""
     for call in calls:
+        # Inner calls come first. Dropout, for one, may return the very tensor it took.
         if any(out is tensor for out in call.outputs) and not any(
             into is tensor for into in call.inputs
         ):

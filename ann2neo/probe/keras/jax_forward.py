@@ -51,6 +51,7 @@ class JaxForward(KerasForward):
         with self._explaining(batch), LOCK:
             if self._eager:
                 nest = keras.tree.map_structure(jax.numpy.asarray, batch)
+                # Otherwise JAX would trace loops, out of which no value comes.
                 with jax.disable_jit():
                     activations, output, after = self._forward(values, nest)
             else:

@@ -47,6 +47,7 @@ def load_model(path: str | Path, *, unsafe: bool = False) -> Any:
             " model.save('name.keras'), or load it yourself and call ann2neo.record on"
             " it"
         )
+    # Not compiled: optimizer and loss are not needed, and may be classes of the user.
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=not unsafe)
     except (

@@ -86,6 +86,7 @@ def _compare(activations: Any, limits: Any, index: Any | None = None) -> Any:
     missing = -n_samples % 8
     if missing:
         flat = ops.pad(flat, ((0, missing), (0, 0)))
+    # Axes (octet, sample in the octet, unit): `octets[:, i]` becomes bit i.
     octets = ops.reshape(flat, ((n_samples + missing) // 8, 8, n_units))
     # Each value is tested, since XLA's maximum may lose a NaN.
     words: Any = 0

@@ -93,6 +93,8 @@ class TensorFlowForward(KerasForward):
             tf.function(trace, autograph=False).get_concrete_function(specs)
 
     def _compiled_for(self, batch: Any, tensors: list[Any]) -> _Compiled:
+        # The structure of the nest as text, since a dict cannot be a key. Without the
+        # number of samples: one compiled pass takes batches of any size.
         key = (
             repr(keras.tree.pack_sequence_as(batch, list(range(len(tensors))))),
             tuple((tensor.dtype, tuple(tensor.shape[1:])) for tensor in tensors),
@@ -117,6 +119,7 @@ class TensorFlowForward(KerasForward):
             concrete = function.get_concrete_function(
                 inputs, [tf.TensorSpec(v.shape, v.dtype) for v in variables]
             )
+        # A graph returns tensors only: its tracing leaves taps and variables here.
         taps, state = runs[-1].taps, runs[-1].state
         symbols = concrete.structured_outputs[0]
         # Where not even the number of axes is known, the first batch is checked.

@@ -154,6 +154,7 @@ class SpikeMonitor(keras.callbacks.Callback):
         if hasattr(self.model, "jax_state_sync"):
             # With JAX, the trained weights stay in the training loop until this call.
             self.model.jax_state_sync()
+        # Not earlier: a model without an input shape is built by its first batch.
         if self._probe is None:
             self._probe = Probe(self.model, self._layers, self._threshold)
         logged = {}

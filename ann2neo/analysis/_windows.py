@@ -41,6 +41,7 @@ def window_for(window: int | None, n_time_bins: int) -> int:
         If the window asked for leaves fewer than ten windows.
     """
     if window is None:
+        # Ten windows or more where there are 20 bins; one bin alone cannot disperse.
         return min(100, max(2, n_time_bins // 10))
     length = whole_number(window, "window", noun="bins")
     n_windows = n_time_bins // length
@@ -50,6 +51,7 @@ def window_for(window: int | None, n_time_bins: int) -> int:
             f" bins; Fano factor and dispersion say little below {_MIN_WINDOWS}"
             " windows: shorten the window, or leave it out",
             FewWindowsWarning,
+            # Past this function and the public one, to the user's line.
             stacklevel=3,
         )
     return length

@@ -285,6 +285,7 @@ def _windows(
         if not len(active):
             return (), 1, "no unit spikes in this phase"
         shortest = MIN_EXPECTED_SPIKES * n_time_bins / float(np.median(active))
+        # A multiple of the steps, so that the step is whole and divides every window.
         first = _STEPS_PER_WINDOW * int(np.ceil(shortest / _STEPS_PER_WINDOW))
         if 4 * first > n_time_bins:
             reason = (
@@ -315,6 +316,8 @@ def _filter_processes(
     That is ``abs(right - left) / sd`` of the counts in the windows to the right and to
     the left of each point in time.
     """
+    # squares[j + 1] sums the squared intervals up to spike j, so that a difference of
+    # two entries gives those of any window.
     steps = np.diff(spike_bins, prepend=spike_bins[:1])
     squares = np.concatenate([[0], np.cumsum(steps * steps)])
     processes = []
@@ -365,6 +368,7 @@ def _points(
         while rest.max() > threshold:
             index = int(np.argmax(rest))
             point = index * step + window
+            # Windows that overlap a change point see it too, so they count no more.
             rest[max(0, index - reach + 1) : index + reach] = 0
             if not any(abs(point - other) < window for other in shorter):
                 points.append((point, window))
@@ -389,6 +393,8 @@ def _limit_distribution(
     if seed >= 2**32:
         seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
     rng = np.random.RandomState(seed)
+    # With W Brownian motion, the limit for windows of length h is the maximum over t of
+    #     abs(W(t + h) + W(t - h) - 2 W(t)) / sqrt(2 h).
     maxima = np.empty((n_surrogates, len(windows)))
     for draw in range(n_surrogates):
         motion = np.cumsum(rng.normal(0, np.sqrt(step), size=n_time_bins // step))
@@ -397,6 +403,7 @@ def _limit_distribution(
             bend = np.abs(motion[2 * lag :] + motion[: -2 * lag] - 2 * motion[lag:-lag])
             maxima[draw, index] = bend.max() / np.sqrt(2 * window)
     means, deviations = maxima.mean(axis=0), np.sqrt(maxima.var(axis=0))
+    # Standardised, so that short windows, whose maxima are larger, do not decide alone.
     largest = ((maxima - means) / deviations).max(axis=1)
     threshold = float(np.percentile(largest, 100.0 - 100.0 * alpha))
     return threshold, tuple(means.tolist()), tuple(deviations.tolist())

@@ -41,5 +41,6 @@ def benjamini_hochberg(pvalues: npt.ArrayLike) -> FloatArray:
     adjusted = np.array(pvalues, np.float64)
     tested = np.isfinite(adjusted)
     if tested.any():
+        # For the i-th smallest of m: the least of p(j) m / j over all j >= i.
         adjusted[tested] = false_discovery_control(adjusted[tested])
     return adjusted

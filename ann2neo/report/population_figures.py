@@ -86,6 +86,8 @@ def plot_correlations(
         chosen = varies[np.linspace(0, len(varies) - 1, _MAX_UNITS).astype(np.int64)]
     matrix = correlation_matrix(Recording.from_raster(raster.take(units=chosen)))
     pairs = matrix[np.triu_indices(len(chosen), 1)]
+    # The distance is 1 - r, which rounding must not make negative. The best order of
+    # leaves takes too long for many units.
     tree = hierarchy.linkage(
         np.clip(1 - pairs, 0, None), "average", optimal_ordering=len(chosen) <= 100
     )
@@ -116,6 +118,7 @@ def plot_correlations(
         beside = axes.inset_axes((1.35, 0, 0.42, 1))
         edges = np.linspace(-limit, limit, 41)
         beside.hist(
+            # Stronger pairs are counted in the outermost bins, not left out.
             np.clip(pairs, edges[0], edges[-1]),
             edges.tolist(),
             orientation="horizontal",
@@ -195,6 +198,7 @@ def plot_selectivity(
     best = rates.argmax(axis=1)
     # A silent unit prefers nothing.
     index = np.nan_to_num(selectivity_index(rates))
+    # One fixed shuffle, so that a figure looks the same every time.
     code = np.random.default_rng(0).permutation(given.code)
     by_chance = _label_rates(raster, dataclasses.replace(given, code=code))
     chance = float(np.median(np.nan_to_num(selectivity_index(by_chance))))

@@ -40,6 +40,8 @@ __all__ = ["only_phase", "plot_observed_and_simulated", "plot_raster"]
 _MAX_ROWS, _MAX_COLUMNS = 250, 500
 """More units or bins are averaged into cells, as a figure has no more pixels."""
 _MAX_SORTED_COLUMNS = 120
+# More spikes are drawn as an image, and from 2 000 on ticks are not vectors: every
+# vector would make a page larger and slower.
 _MAX_TICKS = 30_000
 _MAX_VECTOR_TICKS = 2_000
 _MAX_LABELS = 30
@@ -247,6 +249,7 @@ def _cell_sizes(rows: IntArray, columns: IntArray) -> IntArray:
 def _draw_ticks(axes: Axes, raster: SpikeRaster, start: float, scale: float) -> None:
     unit, time_bin = np.nonzero(raster.to_dense())
     x = start + (time_bin + 0.5) * scale
+    # (n_spikes, 2, 2): ends of ticks, which leave a gap between rows.
     lines: Any = np.stack(
         [np.column_stack([x, unit + 0.1]), np.column_stack([x, unit + 0.9])], axis=1
     )
@@ -298,6 +301,7 @@ def _draw_label_strip(
     if len(runs) <= _MAX_LABELS:
         for first, last in zip(runs, np.append(runs[1:], len(labels)), strict=True):
             if labels[first] >= 0:
+                # The darker part of cividis, where white letters have more contrast.
                 dark = labels[first] < 0.6 * max(len(names) - 1, 1)
                 strip.text(
                     (edges[first] + edges[last]) / 2,

@@ -87,6 +87,8 @@ def plot_firing_rates(
             f"nothing to draw: column {column!r} holds no finite number"
         )
     is_rate = column in {"firing_rate"}
+    # In inches: 0.8 below for labels and the note, 0.1 above; shares of the height in
+    # the box.
     height = 1.1 + 0.75 * len(groups)
     with axes_or_new(
         ax, 4.6, height, (0.24, 0.8 / height, 0.72, 1 - 0.9 / height)
@@ -136,6 +138,8 @@ def _draw_raincloud(
         )
         grid = np.linspace(low, high, 256)
         density = stats.gaussian_kde(ordered)(grid)
+        # Clouds end 0.52 above the box and drops 0.32 below it: groups, 1 apart, never
+        # touch.
         cloud = 0.42 * density / density.max()
         # Tails that would be thinner than a line are left out.
         visible = cloud > 2e-3
@@ -227,6 +231,7 @@ def plot_fano_factors(
         n_windows = int(valid["n_windows"].median()) if len(valid) else 0
         if n_windows > 1:
             degrees = n_windows - 1
+            # (n - 1) F / (1 - p) is nearly chi-square with n - 1 degrees of freedom.
             low, high = (stats.chi2.ppf(q, degrees) / degrees for q in (0.025, 0.975))
             axes.fill_between(
                 line,

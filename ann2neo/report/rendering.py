@@ -78,6 +78,7 @@ def page_table(
 
 
 def _cell(value: Any, reason: str) -> PageCell:
+    # For Python a bool is an int, but nobody wants to sort or round it.
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return PageCell(str(value), None, "")
     if isinstance(value, float) and not np.isfinite(value):

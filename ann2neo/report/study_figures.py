@@ -164,6 +164,7 @@ def plot_indicator_by_width(
     """
     rows = _rows(results, ["condition", "split", "width", indicator], split)
     widths = np.unique(rows["width"].to_numpy())
+    # Widths as categories, evenly spaced whatever their ratio.
     place = np.searchsorted(widths, rows["width"].to_numpy()).astype(float)
     values = rows[indicator].to_numpy(float)
     conditions = _conditions(rows)
@@ -275,6 +276,7 @@ def plot_training(
                 steps,
                 part[column],
                 color=CYCLE[position % len(CYCLE)],
+                # Colour alone never carries meaning.
                 ls=("-", "--", "-.", ":")[position % 4],
                 lw=1.2,
                 label=", ".join(map(str, key)),
@@ -293,6 +295,8 @@ def plot_training(
             )
         for number, (name, step) in enumerate((change_points or {}).items()):
             axes.axvline(
+                # Steps count from 0, recordings from 1: the change is just before the
+                # recording step + 1.
                 step + 0.5,
                 color=CYCLE[(number + 2) % len(CYCLE)],
                 lw=1.2,

@@ -55,7 +55,9 @@ def inline_svg(figure: Any, name: str, alt: str) -> Markup:
     # Ids must not start with a digit.
     prefix = "f" + hashlib.sha256(name.encode()).hexdigest()[:8]
     settings = {
+        # Text stays text: it can be searched, copied and set in the page's font.
         "svg.fonttype": "none",
+        # Without it, ids would be random, and two runs would give different pages.
         "svg.hashsalt": prefix,
         "savefig.facecolor": "none",
         "savefig.dpi": _DPI,
@@ -82,6 +84,8 @@ def inline_svg(figure: Any, name: str, alt: str) -> Markup:
     box = re.search(r'viewBox="([^"]+)"', svg)
     view = box.group(1) if box else "0 0 1 1"
     svg = re.sub(
+        # Screen readers take it as one image with a name. Without a width and a height
+        # of its own, it fills its container.
         r"^<svg[^>]*>",
         '<svg xmlns:xlink="http://www.w3.org/1999/xlink"'
         f' xmlns="http://www.w3.org/2000/svg" viewBox="{view}" role="img"'

@@ -177,6 +177,7 @@ def plot_autocorrelation(
             " autocorrelation"
         )
     lag = np.arange(1, lags + 1)
+    # Subtracting the observed mean lowers every autocorrelation by about 1 / N.
     middle, half = -1 / n_bins, 1.96 / np.sqrt(n_bins)
     with axes_or_new(ax) as axes:
         axes.axhspan(

@@ -276,6 +276,7 @@ def _fit_block(raster: SpikeRaster, window: int, lags: int) -> pd.DataFrame:
     columns: dict[str, Any] = {"n_time_bins": n, "n_spikes": spikes, "window": window}
     p = spikes / n
     edge = (spikes == 0) | (spikes == n)
+    # K ln p + (N - K) ln(1 - p), where 0 ln 0 = 0 keeps constant trains finite.
     bernoulli = xlogy(spikes, p) + xlog1py(n - spikes, -p)
     with np.errstate(divide="ignore"):
         rate = -np.log1p(-p)
@@ -369,6 +370,7 @@ def fit_markov(
     # With a and b the probabilities of leaving silence and of leaving spiking, the
     # stationary start adds ln a (or ln b) - ln(a + b).
     leave_silence, leave_spike = n01 + first, n10 + 1 - first
+    # Given b the best a is known in closed form, and the other way round.
     a, b = np.full((2, len(spikes)), 0.5)
     for _ in range(100):
         before = np.stack([a, b])
@@ -395,6 +397,7 @@ def _leaving(left: IntArray, stayed: IntArray, other: FloatArray) -> FloatArray:
     Its logarithm is ``left ln(q) + stayed ln(1 - q) - ln(q + other)``, whose slope is 0
     at the positive root of a quadratic.
     """
+    # The slope times q (1 - q) (q + other) is constant - linear q - square q^2.
     square = left + stayed - 1.0
     linear = 1.0 - left + (left + stayed) * other
     constant = left * other
@@ -418,6 +421,7 @@ def _markov_expectation(
     expected = np.empty(dense.shape)
     expected[:, 1:] = np.where(dense[:, :-1], spike[:, None], silence[:, None])
     with np.errstate(invalid="ignore"):
+        # The first bin has no past: its probability is the stationary a / (a + b).
         expected[:, 0] = np.nan_to_num(silence / (silence + 1.0 - spike), nan=1.0)
     return expected
 
@@ -457,6 +461,7 @@ def fit_beta_binomial(
     active = (spikes > 0) & (spikes < n)
     mean, over, boundary = p.copy(), np.zeros_like(p), np.ones(len(p), np.bool_)
     q = np.where(active, p, 0.5)
+    # Slope of the log-likelihood in the overdispersion, at an overdispersion of 0.
     slopes = order * (above / q[:, None] + below / (1.0 - q[:, None]) - present)
     # Where the likelihood falls from overdispersion 0 on, binomial counts fit best.
     chosen = np.flatnonzero(active & (slopes.sum(axis=1) > 1e-9 * n))
@@ -483,6 +488,7 @@ def _tail_counts(
     histogram = np.bincount(
         (counts + offset).ravel(), minlength=n_units * (window + 1)
     ).reshape(n_units, window + 1)
+    # More than i silences are fewer than w - i spikes: the same counts in reverse.
     at_most = np.cumsum(histogram, axis=1)[:, :window]
     above, below = n_windows - at_most, at_most[:, ::-1]
     present = np.full(window, n_windows)
@@ -503,6 +509,10 @@ def _likelihood(
     mean: FloatArray,
     over: FloatArray,
 ) -> FloatArray:
+    # A window of w bits, c of them spikes, has with overdispersion t the probability
+    #     prod_(i<c) (mean + i t) prod_(i<w-c) (1 - mean + i t) / prod_(i<w) (1 + i t).
+    # Factor i occurs once for each window with more than i spikes (silences, bins), so
+    # that the sum has `window` terms however many windows there are.
     step = np.arange(len(present)) * over[:, None]
     spikes = xlogy(above, mean[:, None] + step)
     terms = spikes + xlogy(below, 1.0 - mean[:, None] + step)
@@ -547,6 +557,7 @@ def _maximise(
         cross = np.where(safe, hxy, 0.0)
         dx = np.clip((ayy * gx + cross * gy) / determinant, -2.0, 2.0)
         dy = np.clip((cross * gx + axx * gy) / determinant, -2.0, 2.0)
+        # Each unit keeps only a step that climbs, and damps the next one after a fall.
         tried_x, tried_y = x + dx, np.minimum(y + dy, np.log(_LARGEST_OVERDISPERSION))
         tried = _likelihood(above, below, present, expit(tried_x), np.exp(tried_y))
         better = tried >= value
@@ -569,6 +580,7 @@ def _beta_binomial_expectation(
     n_units, n = dense.shape
     before = np.zeros((n_units, n + 1), np.int32)
     np.cumsum(dense, axis=1, out=before[:, 1:])
+    # Pólya's urn: each spike so far in the window raises the odds of the next one.
     place = np.arange(n) % window
     spikes = before[:, :-1] - before[:, np.arange(n) - place]
     return (mean[:, None] + spikes * over[:, None]) / (1.0 + place * over[:, None])
@@ -596,6 +608,7 @@ def _residual_checks(
         name: np.full(n_units, np.nan)
         for name in ("ljung_box_pvalue", "dispersion", "dispersion_pvalue")
     }
+    # K^2 / N pairs of spikes are expected at each lag if bins are independent.
     testable = (rare**2 / n >= _MIN_EXPECTED) & (n > 2 * lags)
     if testable.any():
         centred = residual[testable] - residual[testable].mean(axis=1, keepdims=True)
@@ -612,6 +625,7 @@ def _residual_checks(
         windows = residual[:, : n_windows * window].reshape(n_units, n_windows, window)
         sums = windows.sum(axis=2)
         # Deviations from the mean: the fit of the rate takes one degree of freedom.
+        # Residuals of variance 1 have sums of variance w over a window.
         square = ((sums - sums.mean(axis=1, keepdims=True)) ** 2).sum(axis=1) / window
         active = rare > 0
         checks["dispersion"][active] = square[active] / (n_windows - 1)

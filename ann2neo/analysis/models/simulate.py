@@ -184,6 +184,7 @@ def _from_rates(
         if correlations is None:
             bits = rng.random((n_rows, n_units)) < rates
         else:
+            # Units that never vary have no latent Gaussian, and keep their value.
             bits = np.tile(rates >= 1, (n_rows, 1))
             latent = rng.standard_normal((n_rows, len(varying))) @ factor.T
             bits[:, varying] = latent < ndtri(rates[varying])
@@ -286,9 +287,11 @@ def _markov_bits(rows: pd.DataFrame, n: int, rng: np.random.Generator) -> BoolAr
             # Twice as many runs as fit on average, and again if they do not suffice.
             leave = (b, a) if spiking else (a, b)
             mean_pair = sum(1.0 / q if q else np.inf for q in leave)
+            # An even number, so that the next round starts in the same state.
             n_runs = 2 * int(max(1, 2 * (n - position) / mean_pair))
             lengths = np.empty(n_runs, np.int64)
             for parity, q in enumerate(leave):
+                # A state that is never left lasts for the rest of the train.
                 lengths[parity::2] = n
                 if q:
                     lengths[parity::2] = np.minimum(rng.geometric(q, n_runs // 2), n)
@@ -396,6 +399,7 @@ def counting_processes(
     for turn in range(n_simulations):
         simulated = simulate(fit, process=process, seed=_nth(seed, turn))
         drawn[turn] = simulated.raster.cumulative_counts(points)
+    # One unit for each simulation, all of the mean rate.
     rate = np.full(n_simulations, fit["bernoulli_p"].mean())
     simulated = simulate(rate, n, seed=_nth(seed, n_simulations))
     pooled = simulated.raster.cumulative_counts(points)

@@ -36,6 +36,7 @@ __all__ = [
     "participation_ratio",
 ]
 
+# An array of a block of pairs takes 8 MiB, of a strip of its rows 256 KiB.
 _BLOCK_UNITS = 1024
 _STRIP_UNITS = 32
 _HISTOGRAM_BINS = 400
@@ -315,6 +316,7 @@ def _correlations(
         total += r.sum()
         square += (r**2).sum()
         absolute += np.abs(r).sum()
+        # As floats, since a product of two variances, up to N^4 / 16, can overflow.
         sizes = variance[rows, None] * variance[None, columns].astype(np.float64)
         joint_square += float((r**2 * sizes).sum())
         beyond += int((np.abs(r) > 1.96 * null_std).sum())
@@ -336,6 +338,8 @@ def _correlations(
     labelled = pairs if strata else np.nan
     n_active = int(active.sum())
     mean, left = total / pairs, within / labelled
+    # tr(C^2) has every variance squared and, twice, every covariance squared. Those of
+    # independent units are not 0 either: r^2 is 1 / (N - 1) on average.
     sizes = variance[active].astype(np.float64)
     diagonal = float((sizes**2).sum())
     independent = diagonal + (float(sizes.sum()) ** 2 - diagonal) * null_std**2
@@ -461,10 +465,13 @@ class _Strata:
             counts = np.column_stack([counts, outside])
             bins = np.append(bins, rest)
         self.spikes = counts.sum(axis=1)
+        # A product of two units' rows sums n_ic n_jc / n_c over labels, as is expected.
         self.scaled = counts / np.sqrt(bins)
         # Per label n_c p (1 - p), whose sum is the variance of a unit within labels.
         spread = counts * (1.0 - counts / bins)
         self.variance = spread.sum(axis=1)
+        # Permuted within a label, joint spikes are hypergeometric, with the variance
+        #     n_ic (1 - n_ic / n_c) n_jc (1 - n_jc / n_c) / (n_c - 1).
         self.spread = spread / np.sqrt(np.maximum(1.0, bins - 1.0))
 
     @np.errstate(invalid="ignore", divide="ignore")

@@ -285,6 +285,7 @@ def _block(raster: SpikeRaster, labels: Labels, null: _Null) -> pd.DataFrame:
         degrees = (len(values) - 1) * (classes - 1)
         information[unit] = plugin - degrees / (2 * n_presentations * np.log(2))
         # Draws that differ from the value only by rounding are ties, which count.
+        # The correction is the same for all draws, so plug-in values are compared.
         smaller = np.searchsorted(drawn, plugin - 1e-12)
         pvalue[unit] = (1 + len(drawn) - smaller) / (1 + len(drawn))
     silent = spikes.sum(axis=1) == 0
@@ -353,6 +354,7 @@ class _Null:
                 only = np.multiply.outer(occurring, self._sizes) // self._sizes.sum()
                 tables = np.broadcast_to(only, (self.n_draws, *only.shape))
             else:
+                # Seeded by the margin, whatever units were drawn for before.
                 rng = np.random.default_rng([self._seed, *(int(n) for n in occurring)])
                 distribution = random_table(occurring, self._sizes)
                 tables = distribution.rvs(

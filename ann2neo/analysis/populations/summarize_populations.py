@@ -241,6 +241,7 @@ def _together(recording: Recording, phase: Phase) -> dict[str, Any]:
     rates = raster.spike_counts() / max(1, raster.n_time_bins)
     active = raster.bin_counts()
     pairs = correlations(recording, phase=phase.phase)
+    # Variance of the number of active units if units were independent.
     spread = float((rates * (1.0 - rates)).sum())
     return {
         "n_units": raster.n_units,

@@ -354,6 +354,8 @@ def window_draws(
     rise = np.zeros(n_bins + 1, np.int64)
     hits = np.zeros(n_bins + 1, np.int64)
     for seed in seeds:
+        # The turn in which each bin is filled, from 1: entry K of the sums below is for
+        # K spikes. Bins after the last window are filled too, but not counted.
         order = np.random.default_rng(seed).permutation(n_bins) + 1
         drawn = np.sort(order[:inside].reshape(n, window), axis=1).reshape(inside)
         rise[1:], hits[1:] = 0, 0
@@ -447,6 +449,7 @@ def _warn_of_few(
     n_surrogates: int, n_tested: int, alternative: str, alpha: float
 ) -> None:
     tails = 2 if alternative == "two-sided" else 1
+    # Solved for n: the smallest p-value, tails / (n + 1), is at most alpha / n_tested.
     needed = math.ceil(tails * n_tested / alpha) - 1
     if n_surrogates < needed:
         smallest = tails / (n_surrogates + 1)

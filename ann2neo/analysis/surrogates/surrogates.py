@@ -229,6 +229,7 @@ def _circular_shift(
     if joint:
         shift = int(rng.integers(n)) if n else 0
         return raster.take(bins=(np.arange(n) - shift) % max(1, n))
+    # Drawn for all units at once, so that the size of blocks does not matter.
     shifts = iter(rng.integers(max(1, n), size=raster.n_units))
     return _blockwise(
         raster, lambda dense: np.stack([np.roll(row, next(shifts)) for row in dense])
@@ -239,6 +240,8 @@ def _isi_shuffle(
     raster: SpikeRaster, joint: bool, rng: np.random.Generator
 ) -> SpikeRaster:
     del joint
+    # The first interval counts from bin -1 and is shuffled too. The intervals' sum
+    # stays, and with it the last spike: none leaves the grid.
     trains = [
         np.cumsum(rng.permutation(np.diff(raster.spike_bins(unit), prepend=-1))) - 1
         for unit in range(raster.n_units)
@@ -300,6 +303,7 @@ def _exchangeable(labels: Labels) -> list[IntArray]:
             "no label was presented twice for the same number of bins, so within_label"
             " permutes nothing; use bin_permutation"
         )
+    # In order of time: draws depend on the order of groups, and a set has none.
     return sorted(groups, key=lambda group: int(group[0, 0]))
 
 

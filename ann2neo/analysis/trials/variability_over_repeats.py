@@ -118,11 +118,13 @@ def variability_over_repeats(recording: Recording) -> pd.DataFrame:
     blocks = []
     for _, block in recording.raster.unit_blocks(_BLOCK_BYTES):
         counts = block.cumulative_counts(stops) - block.cumulative_counts(starts)
+        # (n_units, n_stimuli), of the stimuli that were shown twice or more.
         total = np.add.reduceat(counts, firsts, axis=1)[:, repeated]
         squares = np.add.reduceat(counts * counts, firsts, axis=1)[:, repeated]
         variance = unbiased_variance(squares, total, times[repeated])
         mean = total / times[repeated]
         with np.errstate(invalid="ignore"):
+            # A ratio of sums, as stimuli without a spike have no ratio of their own.
             fano = variance.sum(axis=1) / mean.sum(axis=1)
         blocks.append(
             np.column_stack([mean.mean(axis=1), fano, (variance > 0).mean(axis=1)])

@@ -80,6 +80,7 @@ def _gram(counts: Counts, units: npt.NDArray[np.intp], lag: int) -> IntArray:
     n_levels, start, n_time_bins = lag + 2, lag + 1, counts.n_time_bins
     head = counts.raster.head(start)[units].view(np.uint8)
     tail = counts.raster.tail(start)[units][:, ::-1].view(np.uint8)
+    # Up to the largest lag of any regression, so that the bits are counted once.
     pairs = counts.lag_counts(max_adf_lag(n_time_bins) + 1)[units]
     flat = np.empty((len(units), n_levels * n_levels), np.int64)
     for apart in range(n_levels):
@@ -99,6 +100,8 @@ def _gram(counts: Counts, units: npt.NDArray[np.intp], lag: int) -> IntArray:
         #     flat index of (i, i + apart) = apart + i (n_levels + 1)
         flat[:, apart :: n_levels + 1][:, :n_pairs] = inside
         flat[:, apart * n_levels :: n_levels + 1] = inside
+    # (n_units, n_levels, n_levels). A bit is its own square, so that the diagonal holds
+    # the sums for centring. With M observations, M sum x y - sum x sum y is whole.
     products = flat.reshape(-1, n_levels, n_levels)
     sums = np.diagonal(products, axis1=1, axis2=2)
     levels = (
@@ -121,11 +124,16 @@ def _residual_sums(gram: IntArray) -> FloatArray | str:
     last = _last_row(gram)
     if last is None:
         return _exact_residual_sums(gram)
+    # With L the Cholesky factor and row y its last, a regression on the first k
+    # regressors (the level is one of them) leaves
+    #     RSS(k) = sum over j >= k of L(y, j)^2,
+    # so that one row serves all lags.
     return np.cumsum(np.square(last[1:])[::-1])[::-1][: len(last) - 1]
 
 
 def _last_row(gram: IntArray) -> FloatArray | None:
     """Return the last row of the Cholesky factor; None where rounding could matter."""
+    # Symmetric, so that the transpose is the same matrix in the order of LAPACK.
     factor, info = lapack.dpotrf(gram.astype(np.float64).T, lower=1, overwrite_a=1)
     pivots = np.square(np.diagonal(factor))
     if info or not (pivots > _LEAST_PIVOT * np.diagonal(gram)).all():
@@ -136,6 +144,9 @@ def _last_row(gram: IntArray) -> FloatArray | None:
 
 def _exact_residual_sums(gram: IntArray) -> FloatArray | str:
     """Return the same from integers alone (fraction-free elimination, Bareiss 1968)."""
+    # Python's integers do not overflow. Bareiss keeps every entry a determinant, and
+    # with R the first k regressors
+    #     RSS(k) = det(Gram of R and y) / det(Gram of R).
     matrix = gram.astype(object)
     size = len(matrix)
     previous = 1
@@ -165,6 +176,8 @@ def _eliminated(
 
 def _tvalue(gram: IntArray, degrees: int) -> float:
     """Return the t value of the level, from the Gram matrix of one regression."""
+    # With the level as the last regressor, slope and standard error share a divisor:
+    #     t = L(y, level) / s, s^2 = L(y, y)^2 / degrees.
     order = [*range(1, len(gram) - 1), 0, len(gram) - 1]
     gram = gram[np.ix_(order, order)]
     last = _last_row(gram)
@@ -174,6 +187,8 @@ def _tvalue(gram: IntArray, degrees: int) -> float:
     for column in range(len(matrix) - 2):
         pivot = matrix[column, column]
         matrix, previous = _eliminated(matrix, column, previous), pivot
+    # What the lags leave of level and difference, all times the same determinant:
+    #     t^2 = both^2 degrees / (explained level - both^2).
     (level, both), (_, explained) = matrix[-2:, -2:].tolist()
     squared = Fraction(both * both * degrees, explained * level - both * both)
     return math.copysign(math.sqrt(squared), both)
@@ -203,6 +218,8 @@ def _fitted(counts: Counts) -> tuple[npt.NDArray[Any], FloatArray, IntArray]:
             reason[unit] = sums
         else:
             n_lags = np.arange(len(sums))
+            # Up to a constant, on the observations that all lags have. Of ties, which
+            # rounding must not decide, the smallest lag, as in statsmodels.
             aic = (n_time_bins - largest - 1) * np.log(sums) + 2.0 * n_lags
             lag = int(np.argmax(aic <= aic.min() + _AIC_TIE))
             units_of_lag.setdefault(lag, []).append(unit)

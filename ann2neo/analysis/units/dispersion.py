@@ -85,6 +85,8 @@ def unbiased_fano_values(squares: Any, spikes: Any, n_windows: int) -> FloatArra
 
 def _chi_square(squares: Any, spikes: Any, n_windows: int, window: int) -> Any:
     """Return X2, the sum over windows of (c - w p')^2 / (w p' (1 - p'))."""
+    # With p' = K' / N', sum of (c - K' / n)^2 = (n S - K'^2) / n; n and w cancel to N'.
+    # Whole numbers up to the division: equal counts give exactly 0.
     bins = n_windows * window
     return (n_windows * squares - spikes**2) / (spikes * (bins - spikes)) * bins
 
@@ -112,6 +114,8 @@ def dispersion_values(
     if min(n_windows, window) < 2:
         return np.full(len(spikes), np.nan)
     bins = n_windows * window
+    # Windows draw bins without replacement, so that X2 is (n - 1) N' / (N' - 1) on
+    # average, slightly above the mean of the chi-square distribution.
     statistic = _chi_square(squares, spikes, n_windows, window)
     values: FloatArray = statistic / (n_windows - 1) * (bins - 1) / bins
     return values
@@ -135,6 +139,8 @@ def _fano_reason(counts: Counts) -> npt.NDArray[Any]:
 
 def _fano_expected(spikes: Any, n: int, window: int) -> tuple[Any, Any]:
     bins = n * window
+    # Drawn without replacement, counts have the mean w p' and on average the unbiased
+    # variance w p' (1 - p') N' / (N' - 1); the ratio does not depend on w.
     unbiased = (1 - spikes / max(1, bins)) * bins / max(1, bins - 1)
     return unbiased * (n - 1) / max(1, n), unbiased
 
@@ -142,6 +148,8 @@ def _fano_expected(spikes: Any, n: int, window: int) -> tuple[Any, Any]:
 def _fano_fast(counts: Counts) -> Values:
     n = counts.n_windows
     unbiased = unbiased_fano_values(counts.window_squares, counts.windowed_spikes, n)
+    # For Poisson counts (n - 1) F is nearly chi-square with n - 1 degrees of freedom:
+    # (n - 1) F / 2 has the gamma distribution of shape (n - 1) / 2 and scale 1.
     shape = (n - 1) / 2
     lower = special.gammainc(shape, unbiased * shape)
     upper = special.gammaincc(shape, unbiased * shape)
@@ -256,6 +264,7 @@ def _pvalues(
         # sum of (w - c)^2 = n w^2 - 2 w K' + S.
         if rarer < spikes:
             squares += n * window**2 - 2 * window * spikes
+        # The observed train counts as one more draw, so that no p-value is 0.
         upper = upper_tail(null, squares)
         lower = (1 + np.searchsorted(null, squares, side="right")) / (1 + len(null))
     return min(1.0, 2 * float(min(lower, upper))), upper, method

@@ -61,6 +61,7 @@ def cv2_expected(firing_rate: npt.ArrayLike) -> FloatArray:
     """
     p = np.asarray(firing_rate, np.float64)
     q = 1.0 - p
+    # 1 - q^2, as a product that does not cancel at small rates.
     rest = p * (1.0 + q)
     far = (np.arctanh(q) - q) / (2 * q * q)
     # Near q = 0 the closed form cancels; its series is exact there.
@@ -110,6 +111,7 @@ def _rate(counts: Counts) -> FloatArray:
 def _cv_fast(counts: Counts) -> Values:
     n = counts.n_spikes - 1
     total, squares = counts.intervals.total, counts.intervals.squares
+    # Variance squares / n - (total / n)^2 and mean total / n: n cancels in the CV.
     spread = np.maximum(n * squares - total * total, 0)
     return {
         "cv_isi": np.sqrt(spread) / total,
@@ -178,6 +180,7 @@ CV2 = UnitStatistic(
     source="Holt et al. (1996), J Neurophysiol 75:1806; `elephant.statistics.cv2`",
     reason=_fewer_than(3),
     fast=lambda counts: {
+        # K spikes have K - 1 intervals and K - 2 pairs of neighbours.
         "cv2": 2 * counts.intervals.contrast / (counts.n_spikes - 2),
         "cv2_expected": cv2_expected(_rate(counts)),
     },

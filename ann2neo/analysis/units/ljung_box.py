@@ -57,6 +57,7 @@ def ljung_box_values(counts: Counts) -> FloatArray:
     if n_time_bins <= lags:
         return np.full(counts.n_units, np.nan)
     head, tail = counts.raster.head(lags), counts.raster.tail(lags)
+    # At lag k the first k bins have no partner before them, the last k none after them.
     ends = np.zeros((counts.n_units, lags + 1), np.int64)
     ends[:, 1:] = np.cumsum(head, axis=1) + np.cumsum(tail[:, ::-1], axis=1)
     with np.errstate(invalid="ignore"):
@@ -67,6 +68,7 @@ def ljung_box_values(counts: Counts) -> FloatArray:
 
 def _fast(counts: Counts) -> Values:
     n_time_bins, lags, spikes = counts.n_time_bins, counts.lags, counts.n_spikes
+    # 1 - x has the autocorrelation of x, so that the rarer state needs fewer draws.
     rarer = np.minimum(spikes, n_time_bins - spikes)
     statistic = ljung_box_values(counts)
     method = np.full(counts.n_units, "chi-square", dtype=object)

@@ -30,7 +30,9 @@ N_DRAWS = 9_999
 """Number of draws of a Monte Carlo null distribution."""
 
 _TIE = 1e-9
+# Cells compared at once: 512 KiB at 32 bits each, which stay in cache.
 _STRIP = 1 << 17
+# 64 MiB: a byte per cell of all samples for trains of up to 6 711 bins.
 _BLOCK_BYTES = 1 << 26
 
 
@@ -56,6 +58,8 @@ class _Draws:
 
     def draw(self) -> npt.NDArray[Any]:
         """Draw a cell of every sample that was not drawn before, shape (N_DRAWS,)."""
+        # By rejection. Callers draw the rarer of spikes and empty bins, so that half of
+        # the cells or more are free.
         new, again = np.zeros(N_DRAWS, self._type), np.arange(N_DRAWS)
         while len(again):
             new[again] = self._rng.integers(
@@ -131,6 +135,8 @@ class _BlockDraws(_Draws):
 
     def neighbours(self, new: npt.NDArray[Any]) -> IntArray:
         distances = np.arange(-self.reach, self.reach + 1)
+        # (N_DRAWS, 2 reach + 1), the new cell in the middle. Both sides below count the
+        # middle, which is 0: a new cell was never drawn before.
         around = self._block[(self._offset + new)[:, np.newaxis] + distances]
         counts = around[:, self.reach :] + around[:, self.reach :: -1]
         return np.asarray(counts.T, np.int64)
@@ -251,6 +257,9 @@ def ljung_box_statistic(
     spread = n_spikes * (n_time_bins - n_spikes)
     # Lag by lag, so that rounding does not depend on the number of units.
     for lag in range(1, pairs.shape[1]):
+        # r_k is the sum of (x(t) - p) (x(t-k) - p) over that of (x(t) - p)^2. Both
+        # are multiplied out and taken N times: with `inside` the sum of x(t) + x(t-k),
+        #     (N pairs - K inside + K^2 (N - k) / N) / (K (N - K)).
         inside = 2 * n_spikes - ends[:, lag]
         covariance = n_time_bins * pairs[:, lag] - n_spikes * inside
         covariance = covariance + n_spikes**2 * ((n_time_bins - lag) / n_time_bins)
@@ -274,6 +283,7 @@ def window_null(n_windows: int, window: int) -> WindowNull:
     return WindowNull(n_windows, window)
 
 
+# Few, as each may keep 500 sorted null distributions of 80 kB.
 @lru_cache(maxsize=4)
 def ljung_box_null(n_time_bins: int, lags: int) -> LjungBoxNull:
     """Return the null distribution of the Ljung-Box statistic, drawn once."""

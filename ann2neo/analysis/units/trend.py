@@ -59,12 +59,15 @@ def excursion_pvalue(n_spikes: int, n_time_bins: int, excursion: int) -> float:
     first, last = 0, min(common, -(-excursion // rare) - 1)
     paths = np.ones(last - first + 1)
     for up in range(1, rare + 1):
+        # The band is abs(up common - right rare) < excursion, solved for `right`.
         new_first = max(0, (up * common - excursion) // rare + 1)
         new_last = min(common, -(-(up * common + excursion) // rare) - 1)
         row = np.zeros(max(0, new_last - new_first + 1))
         below = paths[new_first - first :]
         row[: len(below)] = below
         paths = np.cumsum(row, out=row)
+        # In all, a division by the number of paths: C(common + rare, rare) is the
+        # product of (common + up) / up.
         paths *= up / (common + up)
         first, last = new_first, new_last
     inside = float(paths[-1]) if len(paths) and last == common else 0.0
@@ -84,6 +87,8 @@ def _fast(counts: Counts) -> Values:
     n_time_bins, spikes = counts.n_time_bins, counts.n_spikes
     drift = counts.intervals.drift
     rarer = np.minimum(spikes, n_time_bins - spikes)
+    # max over k of abs(S_k - k p) / sqrt(N p (1 - p)), the maximum of a Brownian bridge
+    # in the limit. N is a float since the product of three counts can overflow.
     statistic = drift / np.sqrt(spikes * (n_time_bins - spikes) * float(n_time_bins))
     pvalue = special.kolmogorov(statistic)
     method = np.full(counts.n_units, "Kolmogorov", dtype=object)

@@ -176,10 +176,10 @@ def complete_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """
     refuse_existing(path, overwrite=overwrite)
     partial = partial_path(path)
-    message = (
-        f"another process is writing {path} now; wait for it, or choose another name"
-    )
-    with locked(path, message):
+    with locked(
+        path,
+        f"another process is writing {path} now; wait for it, or choose another name",
+    ):
         try:
             # Whatever a killed writer left in it goes.
             partial.write_bytes(b"")

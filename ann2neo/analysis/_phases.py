@@ -1,18 +1,33 @@
-"""The phases of a recording that an analysis is about."""
+"""The phases of a recording that an analysis is about, and their counting windows."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection
 from typing import Any
 
 import numpy.typing as npt
 import pandas as pd
 
+from ann2neo._checks import whole_number
 from ann2neo.errors import InputValueError
 from ann2neo.recording import checked_recording
 from ann2neo.recording.tables import Phase
 
-__all__ = ["one_phase", "phase_named", "phases_of", "table_of_units"]
+__all__ = [
+    "FewWindowsWarning",
+    "one_phase",
+    "phase_named",
+    "phases_of",
+    "table_of_units",
+    "window_for",
+]
+
+_MIN_WINDOWS = 10
+
+
+class FewWindowsWarning(UserWarning):
+    """The window asked for leaves fewer than ten windows."""
 
 
 def phases_of(recording: Any, caller: str) -> list[Phase]:
@@ -104,3 +119,45 @@ def table_of_units(
     """Return a table of units with the columns ``unit`` and ``phase`` in front."""
     place = pd.DataFrame({"unit": units, "phase": [phase.phase] * len(table)})
     return pd.concat([place.astype({"phase": "str"}), table], axis=1)
+
+
+def window_for(window: int | None, n_time_bins: int) -> int:
+    """Return the length of the counting windows of a phase.
+
+    Parameters
+    ----------
+    window : int, optional
+        Length asked for; ``min(100, max(2, N // 10))`` if not given.
+    n_time_bins : int
+        Bins of the phase, N.
+
+    Returns
+    -------
+    int
+        The window asked for, however few windows it leaves.
+
+    Raises
+    ------
+    InputTypeError, InputValueError
+        If `window` is not a positive whole number.
+
+    Warns
+    -----
+    FewWindowsWarning
+        If the window asked for leaves fewer than ten windows.
+    """
+    if window is None:
+        # Ten windows or more where there are 20 bins; one bin alone cannot disperse.
+        return min(100, max(2, n_time_bins // 10))
+    length = whole_number(window, "window", noun="bins")
+    n_windows = n_time_bins // length
+    if n_windows < _MIN_WINDOWS:
+        warnings.warn(
+            f"a window of {length} bins leaves {n_windows} windows in {n_time_bins}"
+            f" bins; Fano factor and dispersion say little below {_MIN_WINDOWS}"
+            " windows: shorten the window, or leave it out",
+            FewWindowsWarning,
+            # Past this function and the public one, to the user's line.
+            stacklevel=3,
+        )
+    return length

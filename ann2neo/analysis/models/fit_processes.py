@@ -22,8 +22,7 @@ from ann2neo.analysis._entry import (
     count_column,
     text_column,
 )
-from ann2neo.analysis._phases import phases_of, table_of_units
-from ann2neo.analysis._windows import window_for
+from ann2neo.analysis._phases import phases_of, table_of_units, window_for
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 

@@ -20,7 +20,7 @@ from ann2neo.analysis._entry import (
     count_column,
     text_column,
 )
-from ann2neo.analysis._windows import window_for
+from ann2neo.analysis._phases import window_for
 from ann2neo.analysis.units.counts import Counts
 from ann2neo.analysis.units.dispersion import dispersion_values
 from ann2neo.analysis.units.ljung_box import ljung_box_values

@@ -14,8 +14,7 @@ import quantities as pq
 
 from ann2neo._checks import one_of, seed_or_new, whole_number
 from ann2neo.analysis._entry import Column, FloatArray, count_column, text_column
-from ann2neo.analysis._phases import phases_of, table_of_units
-from ann2neo.analysis._windows import window_for
+from ann2neo.analysis._phases import phases_of, table_of_units, window_for
 from ann2neo.analysis.p_values import benjamini_hochberg
 from ann2neo.analysis.surrogates.surrogates import Drawer, phase_drawers
 from ann2neo.analysis.table_of_statistics import STATISTICS, column_values, statistic_of

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from ann2neo._checks import one_of, whole_number
 from ann2neo.analysis._entry import UnitStatistic, Values
-from ann2neo.analysis._windows import window_for
+from ann2neo.analysis._phases import window_for
 from ann2neo.analysis.table_of_statistics import chosen_statistics, unit_columns
 from ann2neo.analysis.units.counts import Counts, Train
 from ann2neo.analysis.units.firing_rate import status

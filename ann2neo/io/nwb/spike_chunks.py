@@ -157,10 +157,10 @@ def write_spike_times(
     length = dataset.chunks[0]
 
     def packed(first: int) -> tuple[int, bytes]:
-        # HDF5 stores whole chunks: the last one is filled up with zeros.
-        last = min(first + length, len(spikes))
-        times = np.zeros(length)
-        times[: last - first] = spikes.chunk(first, last)
+        times = spikes.chunk(first, min(first + length, len(spikes)))
+        if len(times) < length:
+            # HDF5 stores whole chunks: the last one is filled up with zeros.
+            times = np.pad(times, (0, length - len(times)))
         if level is None:
             return first, times.tobytes()
         return first, _deflated(_shuffled(times), level)

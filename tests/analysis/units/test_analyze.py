@@ -7,7 +7,7 @@ from trains import KINDS, recording_of, train
 
 import ann2neo
 from ann2neo import Recording, SpikeRaster
-from ann2neo.analysis._windows import FewWindowsWarning
+from ann2neo.analysis._phases import FewWindowsWarning
 from ann2neo.analysis.table_of_statistics import (
     STATISTICS,
     column_values,

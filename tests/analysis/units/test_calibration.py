@@ -76,7 +76,7 @@ def test_chi_square_dispersion_is_calibrated(n_spikes):
     assert 0.04 - 3 * ERROR <= share <= 0.06 + 3 * ERROR
 
 
-@pytest.mark.filterwarnings("ignore::ann2neo.analysis._windows.FewWindowsWarning")
+@pytest.mark.filterwarnings("ignore::ann2neo.analysis._phases.FewWindowsWarning")
 @pytest.mark.parametrize("n_windows", [2, 3, 9])
 def test_few_windows_do_not_reject_too_often(n_windows):
     """With fewer than ten windows, where chi-square would reject too often, at most 5 %

@@ -149,7 +149,7 @@ class Adapter(Protocol):
         """Choose how many samples such as those of `batch` to pass at once."""
 
     def batches(self, x: Any) -> Iterable[Any] | None:
-        """Make a data set iterable that Python cannot iterate over.
+        """Return the batches of a data set that Python cannot iterate over.
 
         None for anything but such a data set of the framework.
         """

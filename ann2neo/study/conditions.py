@@ -283,7 +283,7 @@ class NetworkUnderStudy:
         )
 
     def _trainer_of(self, condition: str) -> tuple[Trainer, Any]:
-        """Return what trains under a condition, head or everything, and its inputs."""
+        """Return the trainer of a condition and its inputs."""
         # Where only the head learns, the frozen layers give the same features in every
         # epoch, so they are computed once if they fit into memory.
         if self._body.weights and not condition.endswith("_last"):

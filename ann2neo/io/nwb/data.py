@@ -110,7 +110,7 @@ def fill_late_data(holders: Iterable[Any], claim: Claim) -> None:
 
 
 def column_data(cells: pd.Series, level: int | None) -> Any:
-    """Return cells of a column for pynwb, compressed if they are many."""
+    """Return the cells of a column for pynwb, compressed if there are many."""
     if cells.dtype == "str":
         texts = cells.to_list()
         if len(texts) < _MANY_TEXTS:

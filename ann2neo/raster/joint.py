@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ann2neo._parallel import map_blocks
+from ann2neo._parallel import map_blocks, n_workers
 from ann2neo.raster.bits import UINT16_WORDS
 
 try:
@@ -48,24 +48,30 @@ def joint_counts(
     has_cells = ours.size and right.size
     shared_bits = _by_numkong if use_numkong and has_cells else _by_numpy
 
-    def fill(first: int) -> None:
-        columns = slice(first, first + _TILE_UNITS)
-        if theirs is not None:
-            counts[:, columns] = shared_bits(ours, theirs[columns])
-            return
-        # A symmetric matrix: only the tiles on and above the diagonal are counted, and
-        # mirrored below it.
-        #
-        #     . . T    T  counted: rows 0 .. stop - 1 of these columns
-        #     . . T    t  copied: what of T lies above the diagonal, transposed
-        #     t t T
-        tile = shared_bits(ours[: columns.stop], ours[columns])
-        counts[: columns.stop, columns] = tile
-        counts[columns, :first] = tile[:first].T
-
     # Tiles on the right are the tallest. They come first, so that in the end no thread
     # works on a tall tile alone.
-    for _ in map_blocks(fill, reversed(range(0, len(right), _TILE_UNITS))):
+    starts = range(0, len(right), _TILE_UNITS)
+    tiles = reversed(starts)
+
+    def fill(_: int) -> None:
+        # The workers share one iterator: a future per tile would wake the caller after
+        # each, which takes longer than a small tile.
+        for first in tiles:
+            columns = slice(first, first + _TILE_UNITS)
+            if theirs is not None:
+                counts[:, columns] = shared_bits(ours, theirs[columns])
+                continue
+            # A symmetric matrix: only the tiles on and above the diagonal are counted,
+            # and mirrored below it.
+            #
+            #     . . T    T  counted: rows 0 .. stop - 1 of these columns
+            #     . . T    t  copied: what of T lies above the diagonal, transposed
+            #     t t T
+            tile = shared_bits(ours[: columns.stop], ours[columns])
+            counts[: columns.stop, columns] = tile
+            counts[columns, :first] = tile[:first].T
+
+    for _ in map_blocks(fill, range(min(n_workers(), len(starts)))):
         pass
     return counts
 

@@ -40,11 +40,10 @@ class _Timed(ann2neo.SpikeMonitor):
         super().on_epoch_end(epoch, logs)
         self.epochs.append(time.perf_counter() - self._started)
 
-    def _watch(self, epoch: int, batch: int) -> dict[str, float]:
+    def _watch(self, *arguments: Any) -> None:
         started = time.perf_counter()
-        values = super()._watch(epoch, batch)
+        super()._watch(*arguments)
         self.own[-1] += time.perf_counter() - started
-        return values
 
 
 def main() -> None:

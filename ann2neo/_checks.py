@@ -68,6 +68,7 @@ def whole_number(
     >>> whole_number(np.int64(3), "n_repeats")
     3
     """
+    ending = f"; {remedy}" if remedy else ""
     try:
         if isinstance(value, (bool, np.bool_)):
             raise TypeError
@@ -77,9 +78,8 @@ def whole_number(
         counted = f" of {noun}" if noun else ""
         raise InputTypeError(
             f"{name} must be a whole number{counted}, got {value!r}"
-            f" ({type(value).__name__})"
+            f" ({type(value).__name__}){ending}"
         ) from None
-    ending = f"; {remedy}" if remedy else ""
     if number < at_least:
         raise InputValueError(
             f"{name} must be at least {at_least}, got {number}{ending}"
@@ -114,11 +114,9 @@ def seed_or_new(seed: Any) -> int:
     """
     if seed is None:
         return int(np.random.default_rng().integers(2**31))
-    try:
-        number = whole_number(seed, "seed", at_least=0, at_most=LARGEST_SEED)
-    except InputTypeError as error:
-        raise InputTypeError(f"{error}; pass None to draw one") from None
-    return number
+    return whole_number(
+        seed, "seed", at_least=0, at_most=LARGEST_SEED, remedy="pass None to draw one"
+    )
 
 
 def seconds(value: Any, name: str, *, positive: bool = False) -> float:

@@ -110,9 +110,11 @@ def append_analysis(
                 for table in tables.values():
                     file.add_analysis(table)
                 io.write(file)
-                columns = [c for table in tables.values() for c in table.columns]
                 # Nothing to claim: the space was allocated above.
-                fill_late_data(columns, lambda _: None)
+                fill_late_data(
+                    [c for table in tables.values() for c in table.columns],
+                    lambda _: None,
+                )
         release_space(partial)
     return target
 

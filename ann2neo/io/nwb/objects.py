@@ -201,8 +201,9 @@ class FileBuilder:
                 key: value for key, value in defaults.items() if fields[key] is None
             }
         if fields["subject_id"] is not None:
-            given = {key: value for key, value in fields.items() if value}
-            self.file.subject = pynwb.file.Subject(**given)
+            self.file.subject = pynwb.file.Subject(
+                **{key: value for key, value in fields.items() if value}
+            )
 
     def _add_device(self) -> None:
         about = "Software that thresholds the activations of a network's layers."

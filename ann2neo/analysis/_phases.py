@@ -6,16 +6,19 @@ import warnings
 from collections.abc import Collection
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from ann2neo._checks import whole_number
+from ann2neo.analysis._entry import IntArray
 from ann2neo.errors import InputValueError
 from ann2neo.recording import checked_recording
-from ann2neo.recording.tables import Phase
+from ann2neo.recording.segments import SegmentedPhase, segmented_phases
 
 __all__ = [
     "FewWindowsWarning",
+    "lags_for",
     "one_phase",
     "phase_named",
     "phases_of",
@@ -24,13 +27,16 @@ __all__ = [
 ]
 
 _MIN_WINDOWS = 10
+_DEFAULT_LAGS = 10
+_SHARE_IN_WINDOWS = 0.9
+"""Share of a phase's bins in segments that are long enough for the default window."""
 
 
 class FewWindowsWarning(UserWarning):
     """The window asked for leaves fewer than ten windows."""
 
 
-def phases_of(recording: Any, caller: str) -> list[Phase]:
+def phases_of(recording: Any, caller: str) -> list[SegmentedPhase]:
     """Return the phases of a recording, in order of time.
 
     Parameters
@@ -42,7 +48,7 @@ def phases_of(recording: Any, caller: str) -> list[Phase]:
 
     Returns
     -------
-    list of Phase
+    list of SegmentedPhase
         At least one, each with at least one bin.
 
     Raises
@@ -52,7 +58,7 @@ def phases_of(recording: Any, caller: str) -> list[Phase]:
     InputValueError
         If it has no phase, or a phase without a time bin.
     """
-    phases = list(checked_recording(recording, caller).iter_phases())
+    phases = segmented_phases(checked_recording(recording, caller))
     if not phases or not all(phase.n_time_bins for phase in phases):
         raise InputValueError(
             f"{caller} needs a phase with at least one time bin, got {recording}; give"
@@ -61,7 +67,7 @@ def phases_of(recording: Any, caller: str) -> list[Phase]:
     return phases
 
 
-def one_phase(recording: Any, phase: str | None, caller: str) -> Phase:
+def one_phase(recording: Any, phase: str | None, caller: str) -> SegmentedPhase:
     """Return the phase asked for, or the only phase of a recording.
 
     Parameters
@@ -73,7 +79,7 @@ def one_phase(recording: Any, phase: str | None, caller: str) -> Phase:
 
     Returns
     -------
-    Phase
+    SegmentedPhase
         The phase.
 
     Raises
@@ -114,22 +120,24 @@ def phase_named(phase: str | None, phases: Collection[str], owner: str) -> str:
 
 
 def table_of_units(
-    table: pd.DataFrame, units: npt.ArrayLike, phase: Phase
+    table: pd.DataFrame, units: npt.ArrayLike, phase: SegmentedPhase
 ) -> pd.DataFrame:
     """Return a table of units with the columns ``unit`` and ``phase`` in front."""
     place = pd.DataFrame({"unit": units, "phase": [phase.phase] * len(table)})
     return pd.concat([place.astype({"phase": "str"}), table], axis=1)
 
 
-def window_for(window: int | None, n_time_bins: int) -> int:
+def window_for(window: int | None, lengths: IntArray) -> int:
     """Return the length of the counting windows of a phase.
 
     Parameters
     ----------
     window : int, optional
-        Length asked for; ``min(100, max(2, N // 10))`` if not given.
-    n_time_bins : int
-        Bins of the phase, N.
+        Length asked for; ``max(2, min(100, N // 10, L))`` if not given, with N the bins
+        of the phase, and L the largest length such that segments of at least L bins
+        hold 90 % of them.
+    lengths : ndarray of int64, shape (n_segments,)
+        Bins of each segment of the phase.
 
     Returns
     -------
@@ -146,18 +154,55 @@ def window_for(window: int | None, n_time_bins: int) -> int:
     FewWindowsWarning
         If the window asked for leaves fewer than ten windows.
     """
+    n_time_bins = int(lengths.sum())
     if window is None:
         # Ten windows or more where there are 20 bins; one bin alone cannot disperse.
-        return min(100, max(2, n_time_bins // 10))
+        return max(2, min(100, n_time_bins // 10, _common_length(lengths)))
     length = whole_number(window, "window", noun="bins")
-    n_windows = n_time_bins // length
+    n_windows = int((lengths // length).sum())
     if n_windows < _MIN_WINDOWS:
+        inside = "" if len(lengths) == 1 else f" of {len(lengths)} segments"
         warnings.warn(
             f"a window of {length} bins leaves {n_windows} windows in {n_time_bins}"
-            f" bins; Fano factor and dispersion say little below {_MIN_WINDOWS}"
-            " windows: shorten the window, or leave it out",
+            f" bins{inside}; Fano factor and dispersion say little below"
+            f" {_MIN_WINDOWS} windows: shorten the window, or leave it out",
             FewWindowsWarning,
             # Past this function and the public one, to the user's line.
             stacklevel=3,
         )
     return length
+
+
+def lags_for(lags: int | None, lengths: IntArray) -> int:
+    """Return the number of lags of a phase: those asked for, else up to ten.
+
+    Parameters
+    ----------
+    lags : int, optional
+        Lags asked for; ``min(10, N_s - 1)`` if not given, with N_s the bins of the
+        longest segment, and at least one.
+    lengths : ndarray of int64, shape (n_segments,)
+        Bins of each segment of the phase.
+
+    Returns
+    -------
+    int
+        Number of lags.
+
+    Raises
+    ------
+    InputTypeError, InputValueError
+        If `lags` is not a positive whole number.
+    """
+    if lags is None:
+        return max(1, min(_DEFAULT_LAGS, int(lengths.max(initial=0)) - 1))
+    return whole_number(lags, "lags", noun="lags")
+
+
+def _common_length(lengths: IntArray) -> int:
+    """Return the largest length L of segments that together hold 90 % of the bins."""
+    descending = np.sort(lengths)[::-1]
+    held = np.cumsum(descending)
+    if not len(held):
+        return 0
+    return int(descending[np.searchsorted(held, _SHARE_IN_WINDOWS * held[-1])])

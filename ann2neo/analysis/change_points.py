@@ -21,6 +21,7 @@ from ann2neo.analysis._entry import (
 )
 from ann2neo.errors import InputValueError
 from ann2neo.recording import Recording, checked_recording
+from ann2neo.recording.segments import segmented_phases
 
 __all__ = [
     "MIN_EXPECTED_SPIKES",
@@ -210,8 +211,8 @@ def change_points(
     seed = seed_or_new(seed)
     point_rows: list[dict[str, Any]] = []
     unit_rows: list[dict[str, Any]] = []
-    for phase in recording.iter_phases():
-        raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
+    for phase in segmented_phases(recording):
+        raster = phase.raster(recording.raster).raster
         n_bins, counts = raster.n_time_bins, raster.spike_counts()
         lengths, stride, why_untested = _windows(windows, step, counts, n_bins)
         threshold = float("nan")
@@ -250,7 +251,7 @@ def change_points(
                 }
             )
             for time_bin, window in sorted(points):
-                in_recording = phase.start_bin + time_bin
+                in_recording = int(phase.starts[0]) + time_bin
                 point_rows.append(
                     {
                         **place,

@@ -9,6 +9,7 @@ import typer
 
 from ann2neo.cli.application import app, load_keras
 from ann2neo.errors import FileFormatError, InputValueError
+from ann2neo.recording.segments import segmented_phases
 
 __all__: list[str] = []
 
@@ -171,7 +172,7 @@ def info(
     if recording is not None:
         phases = [
             f"{p.phase} ({p.n_time_bins:,} bins, {p.order} order)"
-            for p in recording.iter_phases()
+            for p in segmented_phases(recording)
         ]
         rows["phases"] = ", ".join(phases)
         rows["time bin"] = f"{recording.sampling_period.item():g} ms"

@@ -19,12 +19,11 @@ from ann2neo.raster.binning import Observed, nearest_edges
 from ann2neo.raster.spiketrains import spike_bins, to_spiketrains
 from ann2neo.recording import Recording
 from ann2neo.recording.from_spike_times import recording_from_spike_times
+from ann2neo.recording.segments import Phase, phase_table
 from ann2neo.recording.stretches import stretches
 from ann2neo.recording.tables import (
-    Phase,
     column_types,
     empty_table,
-    phase_table,
     stimulus_names,
     unit_names,
 )
@@ -114,7 +113,7 @@ def to_neo(recording: Recording) -> neo.Block:
         segment = neo.Segment(name=stretch.name)
         segment.annotate(
             order=stretch.order,
-            is_phase=stretch.is_phase,
+            is_phase=stretch.is_segment,
             n_time_bins=part.n_time_bins,
             t_start_seconds=raster.bin_edge_seconds(stretch.start_bin),
         )
@@ -122,7 +121,7 @@ def to_neo(recording: Recording) -> neo.Block:
         for train, name in zip(trains, names, strict=True):
             train.name = name
         segment.spiketrains.extend(trains)
-        if stretch.is_phase:
+        if stretch.is_segment:
             segment.epochs.append(
                 _epoch(presentations[presentations["phase"] == stretch.name], raster)
             )

@@ -24,7 +24,8 @@ from ann2neo.probe.units import UnitChoice
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 from ann2neo.recording.folder import UnfinishedFolder, unfinished_plan
-from ann2neo.recording.tables import Phase, phase_table, presentation_table
+from ann2neo.recording.segments import Phase, phase_table
+from ann2neo.recording.tables import presentation_table
 
 __all__ = ["Probe", "record"]
 

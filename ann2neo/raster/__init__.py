@@ -7,6 +7,7 @@ AND, shift and popcount.
 
 from ann2neo.raster.builder import RasterBuilder
 from ann2neo.raster.permuter import BinPermuter
+from ann2neo.raster.segmented import SegmentedRaster
 from ann2neo.raster.spike_raster import SpikeRaster
 from ann2neo.raster.spike_times import SPIKE_POSITION
 
@@ -14,5 +15,6 @@ __all__ = [
     "SPIKE_POSITION",
     "BinPermuter",
     "RasterBuilder",
+    "SegmentedRaster",
     "SpikeRaster",
 ]

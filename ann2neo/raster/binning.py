@@ -14,7 +14,13 @@ import quantities as pq
 from ann2neo.errors import InputValueError
 from ann2neo.raster.spike_raster import SpikeRaster
 
-__all__ = ["BinnedSpikes", "Observed", "bin_spike_times", "nearest_edges"]
+__all__ = [
+    "BinnedSpikes",
+    "Observed",
+    "bin_spike_times",
+    "interval_bins",
+    "nearest_edges",
+]
 
 _EDGE = 1e-6
 """Maximum distance, in bins, at which a time counts as lying on a bin edge.
@@ -152,3 +158,29 @@ def nearest_edges(
     """
     bins = (times - raster.t_start_seconds) / raster.sampling_period_seconds
     return np.rint(bins).astype(np.int64)
+
+
+def interval_bins(
+    starts: npt.NDArray[np.float64], stops: npt.NDArray[np.float64], raster: SpikeRaster
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the bins of intervals of time, whose ends are put on the nearest edges.
+
+    Parameters
+    ----------
+    starts, stops : ndarray of float, shape (n,), in s
+        Start and end of each interval. An event, which starts as it stops, and an
+        interval shorter than half a bin lie in the bin of their start.
+    raster : SpikeRaster
+        Its time base.
+
+    Returns
+    -------
+    first, last : ndarray of int64, shape (n,)
+        First bin of each interval, and the bin after its last.
+    """
+    first, last = nearest_edges(starts, raster), nearest_edges(stops, raster)
+    since_start = np.asarray(starts) - raster.t_start_seconds
+    in_bin = np.floor(since_start / raster.sampling_period_seconds + _EDGE)
+    is_short = first >= last
+    first = np.where(is_short, in_bin.astype(np.int64), first)
+    return first, np.where(is_short, first + 1, last)

@@ -21,6 +21,7 @@ __all__ = [
     "DENSE_BYTES",
     "UINT16_WORDS",
     "WORD_BITS",
+    "bin_mask",
     "clear_padding",
     "or_words_at",
     "pack_rows",
@@ -43,6 +44,16 @@ def row_bytes(n_time_bins: int) -> int:
     """Number of bytes of a row of bits, padded to whole words."""
     # -(-a // b) is a / b rounded up, in integers.
     return -(-n_time_bins // WORD_BITS) * 8
+
+
+def bin_mask(
+    mask: npt.NDArray[np.uint64], bins: npt.NDArray[np.int64], n_time_bins: int
+) -> None:
+    """Set the bits of some bins in a row of words, in place; skip bins outside it."""
+    inside = bins[(bins >= 0) & (bins < n_time_bins)]
+    word, bit = np.divmod(inside, WORD_BITS)
+    # ufunc.at, since several bins may lie in one word.
+    np.bitwise_or.at(mask, word, np.uint64(1) << bit.astype(np.uint64))
 
 
 def clear_padding(bits: npt.NDArray[np.uint8], n_time_bins: int) -> None:

@@ -16,6 +16,7 @@ from ann2neo.raster.bits import (
     DENSE_BYTES,
     UINT16_WORDS,
     WORD_BITS,
+    bin_mask,
     clear_padding,
     or_words_at,
     row_bytes,
@@ -353,6 +354,11 @@ class SpikeRaster:
         return self._source
 
     @property
+    def _n_words(self) -> int:
+        """Number of 64-bit words of a row of bits."""
+        return row_bytes(self._n_time_bins) // 8
+
+    @property
     def _words(self) -> npt.NDArray[np.uint64]:
         return self.bits.view("<u8")
 
@@ -455,13 +461,18 @@ class SpikeRaster:
         before = self.cumulative_counts(np.arange(n_windows + 1) * window)
         return before[:, 1:] - before[:, :-1]
 
-    def lag_counts(self, max_lag: int) -> IntArray:
+    def lag_counts(
+        self, max_lag: int, borders: npt.ArrayLike | None = None
+    ) -> IntArray:
         """Count the pairs of spikes of each unit at each distance in time.
 
         Parameters
         ----------
         max_lag : int
             Largest lag, in bins.
+        borders : array_like of int, optional
+            Bins with which another segment of time begins; pairs across a border are
+            left out.
 
         Returns
         -------
@@ -478,21 +489,45 @@ class SpikeRaster:
                 f"max_lag must be 0 or more bins, got {max_lag}; pass 0 for lag 0 only"
             )
         counts = np.zeros((self._n_units, max_lag + 1), np.int64)
+        starts = np.asarray([] if borders is None else borders, np.int64)
         words = self._words
-        n_words = words.shape[1]
         # x(t) x(t + lag) summed over t is the popcount of the bits AND the bits moved
         # by `lag`: 64 products per word. In blocks of units that stay in cache for all
         # lags.
-        rows = max(1, _CACHE_BYTES // max(1, 8 * n_words))
+        rows = max(1, _CACHE_BYTES // max(1, 8 * self._n_words))
         for first in range(0, self._n_units, rows):
             block = np.ascontiguousarray(words[first : first + rows])
+            # The bins t whose partner t + lag lies beyond a border, at lag 0 none.
+            across = np.zeros(self._n_words, np.uint64)
             for lag in range(min(max_lag, self._n_time_bins - 1) + 1):
                 # It may have fewer words than the block, whose last meet only zeros.
                 shifted = shifted_down(block, lag)
                 np.bitwise_and(shifted, block[:, : shifted.shape[1]], out=shifted)
+                if lag and starts.size:
+                    bin_mask(across, starts - lag, self._n_time_bins)
+                    _clear_bins(shifted, across)
                 counts[first : first + rows, lag] = np.bitwise_count(shifted).sum(
                     axis=1, dtype=np.int64
                 )
+        return counts
+
+    def _counts_in(self, mask: npt.NDArray[np.uint64]) -> IntArray:
+        """Count the spikes of each unit in the bins whose bits `mask` has set.
+
+        Parameters
+        ----------
+        mask : ndarray of uint64, shape (n_words,)
+            A row of words, one bit per bin.
+
+        Returns
+        -------
+        ndarray of int64, shape (n_units,)
+            Number of spikes.
+        """
+        # Most masks touch few words: a bin or two at each end of a segment.
+        touched = np.flatnonzero(mask)
+        spikes = self._words[:, touched] & mask[touched]
+        counts: IntArray = np.bitwise_count(spikes).sum(axis=1, dtype=np.int64)
         return counts
 
     def bin_counts(self) -> IntArray:
@@ -658,6 +693,47 @@ class SpikeRaster:
             )
         return self._like(out, len(index))
 
+    def join(self, starts: IntArray, stops: IntArray) -> SpikeRaster:
+        """Set stretches of bins side by side.
+
+        Parameters
+        ----------
+        starts, stops : ndarray of int64, shape (n,)
+            Bins ``starts[i] .. stops[i] - 1`` of each stretch, in any order; stretches
+            may overlap.
+
+        Returns
+        -------
+        SpikeRaster
+            The stretches one after another. `t_start` is that of the first.
+
+        Raises
+        ------
+        InputValueError
+            If a bin does not lie in the raster.
+        """
+        # Stretches that adjoin are one: often the whole is a single slice.
+        begins = np.ones(len(starts), np.bool_)
+        begins[1:] = starts[1:] != stops[:-1]
+        first = starts[begins]
+        last = stops[np.append(begins[1:], np.ones(min(1, len(starts)), np.bool_))]
+        if len(first) == 1:
+            return self.slice(int(first[0]), int(last[0]))
+        length = last - first
+        n_time_bins = int(length.sum())
+        if n_time_bins < WORD_BITS * len(first):
+            # Bins start[i] .. stop[i] - 1 of all stretches in one array, without a
+            # loop: the new bin plus the distance that its stretch moved.
+            moved = first - (np.cumsum(length) - length)
+            joined = self.take(bins=np.repeat(moved, length) + np.arange(n_time_bins))
+        else:
+            bounds = zip(first.tolist(), last.tolist(), strict=True)
+            joined = SpikeRaster.concatenate([self.slice(*bound) for bound in bounds])
+        if not len(first):
+            return joined
+        start = fifteen_digits(self.bin_edge_seconds(int(first[0])))
+        return self._like(joined.bits, n_time_bins, start)
+
     @classmethod
     def concatenate(cls, rasters: Sequence[SpikeRaster]) -> SpikeRaster:
         """Set rasters of the same units one after another in time.
@@ -741,6 +817,16 @@ class SpikeRaster:
             # Without the padding to words, which is no part of the spikes.
             digest.update(np.ascontiguousarray(block.bits[:, :n_bytes]).data)
         return digest.hexdigest()
+
+
+def _clear_bins(words: npt.NDArray[np.uint64], mask: npt.NDArray[np.uint64]) -> None:
+    """Set to 0, in place, the bits of all rows that `mask` has set."""
+    touched = np.flatnonzero(mask[: words.shape[1]])
+    # Picking words costs more than going through all of them where many are touched.
+    if 4 * len(touched) < words.shape[1]:
+        words[:, touched] &= ~mask[touched]
+    else:
+        np.bitwise_and(words, ~mask[: words.shape[1]], out=words)
 
 
 def _first_of_alike(

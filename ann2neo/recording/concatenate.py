@@ -25,14 +25,14 @@ def concatenated(
 
     Returns
     -------
-    raster, units, presentations, phases, provenance
-        The first arguments of a `Recording`.
+    raster, units, presentations, segments, provenance
+        What a `Recording` is made of.
 
     Raises
     ------
     InputValueError
         If there is no recording, units or sampling periods differ, or two phases share
-        a name.
+        a name but not their order.
     """
     if not parts:
         raise InputValueError("concatenate needs at least one recording, got none")
@@ -45,15 +45,15 @@ def concatenated(
             )
     ends = np.cumsum([part.n_time_bins for part in parts])
     placed = list(zip(parts, [0, *ends[:-1]], strict=True))
-    phases = pd.concat(
-        [shifted(part.phases, first) for part, first in placed], ignore_index=True
+    segments = pd.concat(
+        [shifted(part.segments, first) for part, first in placed], ignore_index=True
     )
-    is_second = phases["phase"].duplicated()
-    if is_second.any():
-        name = phases["phase"][is_second].iloc[0]
+    orders = segments.groupby("phase", sort=False)["order"].nunique()
+    if (orders > 1).any():
+        name = orders.index[orders > 1][0]
         raise InputValueError(
-            f"two recordings have a phase named {name!r}; rename one with"
-            f" recording.with_phase_names({{{name!r}: 'another name'}})"
+            f"two recordings have a phase named {name!r} in different order; rename one"
+            f" with recording.with_phase_names({{{name!r}: 'another name'}})"
         )
     columns = [set(map(str, part.presentations)) for part in parts]
     missing = sorted(columns[0].union(*columns) - columns[0].intersection(*columns))
@@ -70,7 +70,7 @@ def concatenated(
         SpikeRaster.concatenate([part.raster for part in parts]),
         units,
         presentations,
-        phases,
+        segments,
         _joined_provenance(parts),
     )
 
@@ -78,12 +78,15 @@ def concatenated(
 def _joined_provenance(parts: Sequence[Recording]) -> dict[str, str]:
     """Join provenance: equal values under their key, others as ``key [phase]``."""
     joined = {}
+    names = [", ".join(part.phases["phase"]) for part in parts]
+    if len(set(names)) < len(names):
+        names = [f"{name}, part {number}" for number, name in enumerate(names, 1)]
     for key in dict.fromkeys(key for part in parts for key in part.provenance):
         values = [part.provenance.get(key) for part in parts]
         if len(set(values)) == 1:
             joined[key] = str(values[0])
             continue
-        for part, value in zip(parts, values, strict=True):
+        for name, value in zip(names, values, strict=True):
             if value is not None:
-                joined[f"{key} [{', '.join(part.phases['phase'])}]"] = value
+                joined[f"{key} [{name}]"] = value
     return joined

@@ -41,14 +41,14 @@ if TYPE_CHECKING:
 
 __all__ = ["UnfinishedFolder", "read_folder", "unfinished_plan"]
 
-_LAYOUT_VERSION = 1
+_LAYOUT_VERSION = 2
 _BITS, _PREDICTIONS, _PROGRESS, _RECORDING = (
     "bits.npy",
     "predictions.npy",
     "progress.json",
     "recording.json",
 )
-_TABLES = ("units", "presentations", "phases")
+_TABLES = ("units", "presentations", "segments")
 
 
 class UnfinishedFolder:
@@ -223,6 +223,9 @@ class UnfinishedFolder:
             "t_start_seconds": raster.t_start_seconds,
             "identifier": recording.identifier,
             "session_start_time": recording.session_start_time.isoformat(),
+            "timestamps_reference_time": (
+                recording.timestamps_reference_time.isoformat()
+            ),
             "provenance": dict(recording.provenance),
             "raster_sha256": raster.sha256(),
         }
@@ -295,6 +298,8 @@ def read_folder(path: str | Path, *, verify: bool = True) -> dict[str, Any]:
     try:
         description = json.loads((path / _RECORDING).read_text())
         version = int(description["layout_version"])
+        # Layout 1 had one table of phases, each one segment on the recording's clock.
+        names = ("units", "presentations", "phases") if version == 1 else _TABLES
         tables = {
             name: pd.DataFrame(
                 {
@@ -302,7 +307,7 @@ def read_folder(path: str | Path, *, verify: bool = True) -> dict[str, Any]:
                     for column, content in description[name].items()
                 }
             )
-            for name in _TABLES
+            for name in names
         }
         raster = SpikeRaster(
             np.load(path / _BITS, mmap_mode="r"),
@@ -328,12 +333,16 @@ def read_folder(path: str | Path, *, verify: bool = True) -> dict[str, Any]:
             raise IntegrityError(
                 f"{path / _BITS} does not match its checksum; record it again"
             )
+    start = description["session_start_time"]
     return {
         "raster": raster,
         **tables,
         "provenance": description["provenance"],
         "identifier": description["identifier"],
-        "session_start_time": datetime.fromisoformat(description["session_start_time"]),
+        "session_start_time": datetime.fromisoformat(start),
+        "timestamps_reference_time": datetime.fromisoformat(
+            description.get("timestamps_reference_time", start)
+        ),
     }
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from ann2neo.raster import SpikeRaster
 from ann2neo.raster.binning import Observed, bin_spike_times, nearest_edges
 from ann2neo.recording.recording import Recording
-from ann2neo.recording.tables import Phase, phase_table
+from ann2neo.recording.segments import Phase, phase_table
 
 __all__ = ["SpikesLostWarning", "recording_from_spike_times"]
 

@@ -1,4 +1,4 @@
-"""Recording: a raster with its units, presentations, phases and provenance."""
+"""Recording: a raster with its units, presentations, segments and provenance."""
 
 from __future__ import annotations
 
@@ -19,24 +19,34 @@ from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.raster import RasterBuilder, SpikeRaster
 from ann2neo.recording.activations import checked_activations, checked_threshold
 from ann2neo.recording.concatenate import concatenated
+from ann2neo.recording.segments import (
+    Phase,
+    Segment,
+    checked_segments,
+    phase_summary,
+    phase_table,
+    segmented_phases,
+    segments_of_phases,
+)
 from ann2neo.recording.select import (
     Choice,
     in_stimulus_order,
+    select_layers,
     select_phases,
     select_presentations,
+    select_time,
     select_units,
 )
 from ann2neo.recording.tables import (
+    DEFAULT_KIND,
     PRESENTATION_TYPES,
-    Phase,
-    checked_phases,
     checked_presentations,
     checked_units,
     empty_table,
-    phase_table,
     presentation_table,
     same_table,
 )
+from ann2neo.recording.trials import cut_trials, with_presentations
 
 __all__ = ["Recording", "checked_recording"]
 
@@ -54,30 +64,41 @@ class Recording:
         source knows.
     presentations : pandas.DataFrame
         One row per interval in which one stimulus was shown: ``start_bin``,
-        ``stop_bin`` (half-open), ``phase``, and where known ``stimulus_id``, ``label``,
-        ``prediction``, ``is_correct`` and columns of your own.
-    phases : pandas.DataFrame
-        One row per stretch of bins that belong together: ``phase``, ``start_bin``,
-        ``stop_bin``, ``order`` (one of `ORDERS`). Bins in no phase are unobserved: no
-        statistic uses them.
+        ``stop_bin`` (half-open), ``phase``, ``kind`` ("trials" if the column is left
+        out), and where known ``stimulus_id``, ``label``, ``prediction``, ``is_correct``
+        and columns of your own. Those of one kind do not overlap.
+    phases : pandas.DataFrame, optional
+        One row per phase that is one stretch of bins: ``phase``, ``start_bin``,
+        ``stop_bin``, ``order`` (one of `ORDERS`).
     provenance : mapping of str to str, optional
         Where the recording came from: versions, seed, hash of the weights, data set.
     identifier : str, optional
         Unique name of the recording; a new UUID if not given.
     session_start_time : datetime, optional
         When it was recorded, with a time zone; now if not given.
+    segments : pandas.DataFrame, optional
+        In place of `phases`, one row per stretch of bins in which time runs on without
+        a break: ``start_bin``, ``stop_bin``, ``phase``, ``order``, and ``t_start``, the
+        time of its first bin in s on the segment's own clock (the recording's own time
+        if the column is left out). A phase is the set of segments that name it. No
+        statistic crosses the border of a segment, and bins in no segment are
+        unobserved: no statistic uses them.
+    timestamps_reference_time : datetime, optional
+        The moment that time 0 of the recording stands for; `session_start_time` if not
+        given.
 
     Raises
     ------
     InputTypeError, InputValueError
-        If a table does not fit the raster, phases overlap or share a name, a
-        presentation crosses a phase, or a column has a type that files cannot keep.
+        If a table does not fit the raster, segments overlap, phases share a name or mix
+        orders, a presentation crosses the border of a segment, presentations of one
+        kind overlap, or a column has a type that files cannot keep.
 
     Notes
     -----
     Column types are fixed, so that a round trip through a file can be exact: string,
-    bool, int64 with -1 for missing values, float64; label and prediction are int32 or
-    string. Properties return copies of the tables.
+    bool, int64 with -1 for missing values, float64; a label or prediction may also be
+    int32. Properties return copies of the tables.
 
     Examples
     --------
@@ -94,38 +115,54 @@ class Recording:
     raster: SpikeRaster
     _units: pd.DataFrame
     _presentations: pd.DataFrame
-    _phases: pd.DataFrame
+    _segments: pd.DataFrame
     provenance: Mapping[str, str]
     identifier: str
     session_start_time: datetime
+    timestamps_reference_time: datetime
 
     def __init__(
         self,
         raster: SpikeRaster,
         units: pd.DataFrame,
         presentations: pd.DataFrame,
-        phases: pd.DataFrame,
+        phases: pd.DataFrame | None = None,
         provenance: Mapping[str, str] | None = None,
         identifier: str | None = None,
         session_start_time: datetime | None = None,
+        *,
+        segments: pd.DataFrame | None = None,
+        timestamps_reference_time: datetime | None = None,
     ) -> None:
         start = session_start_time or datetime.now().astimezone()
-        if start.tzinfo is None:
+        reference = timestamps_reference_time or start
+        for name, time in (
+            ("session_start_time", start),
+            ("timestamps_reference_time", reference),
+        ):
+            if time.tzinfo is None:
+                raise InputValueError(
+                    f"{name} must carry a time zone, got {time}; use .astimezone()"
+                )
+        if (phases is None) == (segments is None):
             raise InputValueError(
-                f"session_start_time must carry a time zone, got {start}; use"
-                " .astimezone()"
+                "a recording needs one table of phases or one of segments, got"
+                f" {'neither' if phases is None else 'both'}; pass phases= or segments="
             )
-        phases = checked_phases(phases, raster.n_time_bins)
+        if phases is not None:
+            segments = segments_of_phases(phases, raster)
+        segments = checked_segments(segments, raster)
         fields = {
             "raster": raster,
             "_units": checked_units(units, raster.n_units),
-            "_phases": phases,
-            "_presentations": checked_presentations(presentations, phases),
+            "_segments": segments,
+            "_presentations": checked_presentations(presentations, segments),
             "provenance": {
                 str(key): str(value) for key, value in (provenance or {}).items()
             },
             "identifier": str(uuid.uuid4()) if identifier is None else identifier,
             "session_start_time": start,
+            "timestamps_reference_time": reference,
         }
         # A frozen dataclass assigns no attributes by itself.
         for name, value in fields.items():
@@ -333,9 +370,22 @@ class Recording:
         return self._presentations.copy(deep=False)
 
     @property
+    def segments(self) -> pd.DataFrame:
+        """One row per stretch of bins in which time runs on, in order of time.
+
+        Columns ``start_bin``, ``stop_bin``, ``phase``, ``order`` and ``t_start``, in s
+        on the segment's own clock.
+        """
+        return self._segments.copy(deep=False)
+
+    @property
     def phases(self) -> pd.DataFrame:
-        """One row per stretch of bins that belong together, in order of time."""
-        return self._phases.copy(deep=False)
+        """One row per phase, the segments that are analysed together, in time order.
+
+        Columns ``phase``, ``order``, ``n_segments``, ``n_time_bins``, and the first bin
+        of the first segment and the last of the last: ``start_bin``, ``stop_bin``.
+        """
+        return phase_summary(self._segments)
 
     @property
     def n_units(self) -> int:
@@ -363,7 +413,7 @@ class Recording:
         return self.raster.t_stop
 
     def phase_raster(self, phase: str) -> SpikeRaster:
-        """Return the raster of one phase.
+        """Return the raster of a phase that is one segment.
 
         Parameters
         ----------
@@ -378,36 +428,80 @@ class Recording:
         Raises
         ------
         InputValueError
-            If there is no such phase; the valid ones are listed.
+            If there is no such phase (the valid ones are listed), or it has several
+            segments: see `iter_segments`.
         """
-        bounds = self._known_phase(phase)
+        bounds = self._one_segment(phase)
         return self.raster.slice(bounds.start_bin, bounds.stop_bin)
 
     def iter_phases(self) -> Iterator[Phase]:
-        """Yield each phase in order of time, with its bounds and order."""
-        rows = self._phases[list(Phase._fields)].to_numpy(object)
-        for name, start, stop, order in rows:
-            yield Phase(name, int(start), int(stop), order)
+        """Yield each phase in order of time, with its bounds and order.
 
-    def _known_phase(self, name: str) -> Phase:
-        phases = {phase.phase: phase for phase in self.iter_phases()}
-        if name not in phases:
+        Raises
+        ------
+        InputValueError
+            If a phase has several segments: see `iter_segments`.
+        """
+        for name in self._segments["phase"].unique():
+            segment = self._one_segment(name)
+            yield Phase(name, segment.start_bin, segment.stop_bin, segment.order)
+
+    def iter_segments(self, phase: str | None = None) -> Iterator[Segment]:
+        """Yield each segment in order of time.
+
+        Parameters
+        ----------
+        phase : str, optional
+            Name of the phase whose segments to yield; all if not given.
+
+        Yields
+        ------
+        Segment
+            Named tuple of ``start_bin``, ``stop_bin``, ``phase``, ``order`` and
+            ``t_start``; the raster of one is
+            ``recording.raster.slice(segment.start_bin, segment.stop_bin)``.
+
+        Raises
+        ------
+        InputValueError
+            If there is no such phase; the valid ones are listed.
+        """
+        rows = self._segments
+        if phase is not None:
+            self._check_phase(phase)
+            rows = rows[rows["phase"] == phase]
+        for row in rows[list(Segment._fields)].itertuples(index=False, name=None):
+            yield Segment(*row)
+
+    def _check_phase(self, name: str) -> None:
+        names = self._segments["phase"].unique()
+        if name not in names:
             raise InputValueError(
                 f"unknown phase {name!r}; this recording has"
-                f" {', '.join(map(repr, phases))}"
+                f" {', '.join(map(repr, names))}"
             )
-        return phases[name]
+
+    def _one_segment(self, phase: str) -> Segment:
+        segments = list(self.iter_segments(phase))
+        if len(segments) > 1:
+            raise InputValueError(
+                f"the phase {phase!r} has {len(segments)} segments, which are no single"
+                f" stretch of bins; use recording.iter_segments({phase!r})"
+            )
+        return segments[0]
 
     def __repr__(self) -> str:
         """Return size, phases and time base as text."""
-        phases = ", ".join(
-            f"{row.phase!r} ({row.n_time_bins} bins, {row.order} order)"
-            for row in self.iter_phases()
-        )
+        phases = []
+        for phase in segmented_phases(self):
+            bins = f"{phase.n_time_bins} bins"
+            if phase.n_segments > 1:
+                bins += f" in {phase.n_segments} segments"
+            phases.append(f"{phase.phase!r} ({bins}, {phase.order} order)")
         return (
             f"Recording({self.n_units} units x {self.n_time_bins} time bins of"
             f" {self.sampling_period}, {len(self._presentations)} presentations,"
-            f" phases: {phases or 'none'})"
+            f" phases: {', '.join(phases) or 'none'})"
         )
 
     # -- selecting and joining
@@ -420,8 +514,12 @@ class Recording:
         phase: str | Sequence[str] | None = None,
         label: npt.ArrayLike | None = None,
         presentations: Choice | None = None,
+        kind: str | None = None,
+        layer: str | Sequence[str] | None = None,
+        t_start: pq.Quantity | None = None,
+        t_stop: pq.Quantity | None = None,
     ) -> Recording:
-        """Keep some units, phases or presentations.
+        """Keep some units, phases, times or presentations.
 
         Parameters
         ----------
@@ -433,20 +531,33 @@ class Recording:
         label : scalar or sequence, optional
             Keep the presentations with such a label.
         presentations : array_like of int or bool, or function of the table, optional
-            Presentations to keep; the order stays that of time.
+            Presentations to keep, as rows of `presentations`; the order stays that of
+            time.
+        kind : str, optional
+            Kind of presentations that `label` and `presentations` choose from; the only
+            one, or "trials", if not given.
+        layer : str or sequence of str, optional
+            Keep the units of layers with such a name; patterns as ``"conv*"`` are
+            allowed.
+        t_start, t_stop : quantities.Quantity, time, optional
+            Keep the bins between two times of the recording's clock, put on the nearest
+            edges of bins. Presentations that reach beyond them are dropped.
 
         Returns
         -------
         Recording
             The selection, with an identifier derived from this one's. The bins of one
-            whole phase keep their place in time; chosen presentations are set side by
-            side, starting at `t_start`, and all other bins are dropped.
+            whole phase keep their place in time. Chosen presentations are set side by
+            side, starting at `t_start`, and all other bins are dropped: each becomes a
+            segment, together with those that adjoin it in time. Where every bin of a
+            phase is a presentation of its own, so that a sample is the unit of time,
+            those chosen make up one segment.
 
         Raises
         ------
-        InputValueError
-            If a phase, label or index does not exist, nothing is left, or presentations
-            overlap.
+        InputTypeError, InputValueError
+            If a layer, phase, kind, label or index does not exist, a time is none, or
+            nothing is left.
 
         Examples
         --------
@@ -458,30 +569,40 @@ class Recording:
                [0, 1]])
         """
         chosen = self
+        if layer is not None:
+            layers = [layer] if isinstance(layer, str) else list(layer)
+            chosen = select_layers(chosen, layers)
         if units is not None:
             chosen = select_units(chosen, units)
         if phase is not None:
             names = [phase] if isinstance(phase, str) else list(phase)
             chosen = select_phases(chosen, names)
+        if t_start is not None or t_stop is not None:
+            chosen = select_time(chosen, t_start, t_stop)
         if label is not None or presentations is not None:
-            chosen = select_presentations(chosen, label, presentations)
+            chosen = select_presentations(chosen, label, presentations, kind)
         return chosen
 
-    def in_stimulus_order(self) -> Recording:
+    def in_stimulus_order(self, kind: str | None = None) -> Recording:
         """Undo the shuffling of the presentations.
 
         Recordings of several networks that saw the same stimuli then align.
+
+        Parameters
+        ----------
+        kind : str, optional
+            Kind of presentations to sort; the only one, or "trials", if not given.
 
         Returns
         -------
         Recording
             The presentations of each phase sorted by ``stimulus_id``, with order
-            "stored".
+            "stored"; samples in one segment, longer presentations in one each.
 
         Raises
         ------
         InputValueError
-            If there is no ``stimulus_id``, or presentations overlap.
+            If there is no ``stimulus_id``, or no such kind.
 
         Examples
         --------
@@ -491,7 +612,94 @@ class Recording:
         >>> recording.in_stimulus_order().raster.to_dense().astype(int)
         array([[1, 1, 0]])
         """
-        return in_stimulus_order(self)
+        return in_stimulus_order(self, kind)
+
+    def with_presentations(
+        self, table: pd.DataFrame, kind: str = DEFAULT_KIND
+    ) -> Recording:
+        """Add presentations of a kind, such as the trials of a session, or its cues.
+
+        Parameters
+        ----------
+        table : pandas.DataFrame
+            One row per presentation: ``start_time`` and ``stop_time`` in s on the
+            recording's clock, put on the nearest edges of bins, or ``start_bin`` and
+            ``stop_bin``; other columns are kept. Without an end, a row is an event, and
+            a presentation of the bin it falls in.
+        kind : str, default "trials"
+            Kind of these presentations; those there were of this kind are replaced.
+
+        Returns
+        -------
+        Recording
+            The same spikes with presentations of all kinds, in order of time. A column
+            that only one kind has holds "", NaN or -1 for the others.
+
+        Raises
+        ------
+        InputTypeError, InputValueError
+            If a column is missing or of a wrong type, or a row is no interval, reaches
+            across the border of a segment, or overlaps another one.
+
+        Examples
+        --------
+        >>> recording = Recording.from_raster(SpikeRaster.from_dense([[1, 0, 1, 1]]))
+        >>> cues = pd.DataFrame({"start_time": [0.001], "label": ["left"]})
+        >>> recording.with_presentations(cues, "cues").presentations["start_bin"][0]
+        np.int64(1)
+        """
+        return with_presentations(self, table, kind)
+
+    def cut_trials(
+        self,
+        kind: str | None = None,
+        align: str = "start",
+        before: pq.Quantity | int = 0,
+        after: pq.Quantity | int | None = None,
+    ) -> Recording:
+        """Cut one segment per trial out of the recording.
+
+        Parameters
+        ----------
+        kind : str, optional
+            Kind of the presentations that are trials; the only one, or "trials", if not
+            given.
+        align : str, default "start"
+            What is time 0 of a trial's own clock: "start" or "stop" of its
+            presentation, or the name of a column of times in s on the recording's
+            clock.
+        before, after : quantities.Quantity, time, or int, bins
+            How long before and after that a trial lasts. With None, the default, until
+            its presentation ends, for ``align="start"``.
+
+        Returns
+        -------
+        Recording
+            One segment per trial, which is one presentation from its first bin to its
+            last, in order of time. Presentations of other kinds are kept where they lie
+            in a trial. Its provenance counts what there was: ``trials_cut``,
+            ``trials_outside`` (left out, since the window reaches beyond the segment in
+            which time was observed), and ``bins_in_several_trials`` (windows that
+            overlap copy bins).
+
+        Raises
+        ------
+        InputTypeError, InputValueError
+            If there is no such kind or column, a window holds no bin, or no trial is
+            left.
+
+        Examples
+        --------
+        >>> recording = Recording.from_raster(
+        ...     SpikeRaster.from_dense([[1, 0, 1, 1, 0, 1]])
+        ... ).with_presentations(pd.DataFrame({"start_bin": [1, 4]}))
+        >>> trials = recording.cut_trials(before=1, after=1 * pq.ms)
+        >>> trials.raster.to_dense().astype(int)
+        array([[1, 0, 1, 0]])
+        >>> trials.segments["t_start"].to_list()
+        [-0.001, -0.001]
+        """
+        return cut_trials(self, kind, align, before, after)
 
     @classmethod
     def concatenate(cls, recordings: Iterable[Recording]) -> Recording:
@@ -500,19 +708,21 @@ class Recording:
         Parameters
         ----------
         recordings : iterable of Recording
-            Same units and sampling period, phases of different names.
+            Same units and sampling period. Segments of phases that share a name become
+            one phase.
 
         Returns
         -------
         Recording
-            All phases in turn; times count from the first recording's `t_start`.
-            Provenance on which they differ is kept once per phase, as ``key [phase]``.
+            All segments in turn; times count from the first recording's `t_start`,
+            while each segment keeps its own clock. Provenance on which they differ is
+            kept once per recording, as ``key [phase]``.
 
         Raises
         ------
         InputValueError
             If there is no recording, units or sampling periods differ, or two phases
-            share a name.
+            share a name but not their order.
 
         Examples
         --------
@@ -527,10 +737,18 @@ class Recording:
         [('train', 0, 2), ('test', 2, 4)]
         """
         parts = list(recordings)
+        raster, units, presentations, segments, provenance = concatenated(parts)
         return cls(
-            *concatenated(parts),
-            _derived_identifier([part.identifier for part in parts], "concatenate"),
-            parts[0].session_start_time,
+            raster,
+            units,
+            presentations,
+            segments=segments,
+            provenance=provenance,
+            identifier=_derived_identifier(
+                [part.identifier for part in parts], "concatenate"
+            ),
+            session_start_time=parts[0].session_start_time,
+            timestamps_reference_time=parts[0].timestamps_reference_time,
         )
 
     def with_phase_names(self, names: Mapping[str, str]) -> Recording:
@@ -558,15 +776,20 @@ class Recording:
         ['test']
         """
         for name in names:
-            self._known_phase(name)
-        presentations, phases = (
+            self._check_phase(name)
+        presentations, segments = (
             table.assign(phase=table["phase"].replace(dict(names)))
-            for table in (self._presentations, self._phases)
+            for table in (self._presentations, self._segments)
         )
+        if segments["phase"].nunique() < self._segments["phase"].nunique():
+            raise InputValueError(
+                f"phases must have different names, got {segments['phase'].to_list()};"
+                " rename those that repeat"
+            )
         return self._derived(
             self.raster,
             presentations=presentations,
-            phases=phases,
+            segments=segments,
             by=("names", *names.values()),
         )
 
@@ -577,16 +800,18 @@ class Recording:
         by: tuple[Any, ...],
         units: pd.DataFrame | None = None,
         presentations: pd.DataFrame | None = None,
-        phases: pd.DataFrame | None = None,
+        segments: pd.DataFrame | None = None,
+        provenance: Mapping[str, str] | None = None,
     ) -> Recording:
         return Recording(
             raster,
             self._units if units is None else units,
             self._presentations if presentations is None else presentations,
-            self._phases if phases is None else phases,
-            self.provenance,
-            _derived_identifier([self.identifier], *by),
-            self.session_start_time,
+            segments=self._segments if segments is None else segments,
+            provenance=self.provenance if provenance is None else provenance,
+            identifier=_derived_identifier([self.identifier], *by),
+            session_start_time=self.session_start_time,
+            timestamps_reference_time=self.timestamps_reference_time,
         )
 
     # -- comparing
@@ -612,12 +837,16 @@ class Recording:
             return False
         names = ["provenance"]
         if identity:
-            names += ["identifier", "session_start_time"]
+            names += [
+                "identifier",
+                "session_start_time",
+                "timestamps_reference_time",
+            ]
         return (
             all(getattr(self, name) == getattr(other, name) for name in names)
             and same_table(self._units, other._units)
             and same_table(self._presentations, other._presentations)
-            and same_table(self._phases, other._phases)
+            and same_table(self._segments, other._segments)
             and self.raster.equals(other.raster)
         )
 

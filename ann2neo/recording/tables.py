@@ -1,10 +1,10 @@
-"""Tables of units, presentations and phases, with types that every file can keep."""
+"""Tables of units, presentations and segments, with types that every file can keep."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,19 +13,22 @@ import pandas as pd
 from ann2neo.errors import InputTypeError, InputValueError
 
 __all__ = [
+    "DEFAULT_KIND",
     "ORDERS",
     "PHASE_TYPES",
     "PRESENTATION_TYPES",
+    "SEGMENT_TYPES",
     "UNIT_DESCRIPTIONS",
     "UNIT_TYPES",
-    "Phase",
-    "checked_phases",
     "checked_presentations",
     "checked_units",
     "column_types",
     "empty_table",
+    "fixed_types",
+    "in_time_order",
+    "joined_tables",
     "length_and_text",
-    "phase_table",
+    "network_columns",
     "presentation_table",
     "same_table",
     "shifted",
@@ -79,10 +82,21 @@ UNIT_DESCRIPTIONS: Mapping[str, str] = {
 }
 """Meaning of the columns of the units of a network, as files state it."""
 
+DEFAULT_KIND = "trials"
+"""Kind of presentations that have no other, as in NWB."""
+
 PRESENTATION_TYPES: Mapping[str, str] = {
     "start_bin": _INT64,
     "stop_bin": _INT64,
     "phase": _STRING,
+    "kind": _STRING,
+}
+SEGMENT_TYPES: Mapping[str, str] = {
+    "start_bin": _INT64,
+    "stop_bin": _INT64,
+    "phase": _STRING,
+    "order": _STRING,
+    "t_start": _FLOAT,
 }
 PHASE_TYPES: Mapping[str, str] = {
     "phase": _STRING,
@@ -91,6 +105,7 @@ PHASE_TYPES: Mapping[str, str] = {
     "order": _STRING,
 }
 _LABELS = ("label", "prediction")
+_PLACE = ("layer", "unit_in_layer")
 # By NumPy's kind of a column, and by pandas' name for what a column of objects holds.
 _KIND_OF = {
     "U": _STRING,
@@ -100,27 +115,14 @@ _KIND_OF = {
     "b": _BOOL,
     "f": _FLOAT,
 }
-_KINDS = {"string": _STRING, "empty": _STRING, "boolean": _BOOL, "integer": _INT64}
-
-
-class Phase(NamedTuple):
-    """A stretch of bins that belong together: ``start_bin .. stop_bin - 1``."""
-
-    phase: str
-    start_bin: int
-    stop_bin: int
-    order: str
-
-    @property
-    def n_time_bins(self) -> int:
-        """Number of bins."""
-        return self.stop_bin - self.start_bin
-
-
-def phase_table(rows: Sequence[Phase]) -> pd.DataFrame:
-    """Make a table of phases, one row per phase."""
-    table = pd.DataFrame(rows, columns=list(PHASE_TYPES))
-    return _fixed_types(table, PHASE_TYPES, "phases")
+_KINDS = {
+    "string": _STRING,
+    "empty": _STRING,
+    "boolean": _BOOL,
+    "integer": _INT64,
+    "floating": _FLOAT,
+    "mixed-integer-float": _FLOAT,
+}
 
 
 def empty_table(types: Mapping[str, str]) -> pd.DataFrame:
@@ -170,8 +172,8 @@ def presentation_table(
         "phase": phase,
     }
     if isinstance(phase, str):
-        # One string object for all rows, not a copy in each.
-        columns["phase"] = pd.array([phase], dtype=_STRING).repeat(n_presentations)
+        columns["phase"] = _repeated(phase, n_presentations)
+    columns["kind"] = _repeated(DEFAULT_KIND, n_presentations)
     given = {"stimulus_id": stimulus_id, "label": labels, "prediction": predictions}
     for name, values in given.items():
         if values is None:
@@ -188,7 +190,12 @@ def presentation_table(
         columns["is_correct"] = columns["label"] == columns["prediction"]
     # Without copy=False, pandas would copy the new columns once more into one block.
     table = pd.DataFrame(columns, copy=False)
-    return _fixed_types(table, PRESENTATION_TYPES, "presentations")
+    return fixed_types(table, PRESENTATION_TYPES, "presentations")
+
+
+def _repeated(text: str, n: int) -> Any:
+    """Return a column of one text: one string object for all rows, not a copy each."""
+    return pd.array([text], dtype=_STRING).repeat(n)
 
 
 def table_sha256(table: pd.DataFrame) -> str:
@@ -228,7 +235,7 @@ def length_and_text(text: str) -> bytes:
     return len(data).to_bytes(8, "little") + data
 
 
-def _fixed_types(
+def fixed_types(
     table: pd.DataFrame, required: Mapping[str, str], name: str
 ) -> pd.DataFrame:
     """Return a copy with fixed column types and a RangeIndex, or raise."""
@@ -238,7 +245,6 @@ def _fixed_types(
             f"the table of {name} lacks the column {missing[0]!r}; it needs"
             f" {', '.join(required)}"
         )
-    types = {**UNIT_TYPES, **required} if name == "units" else required
     # Columns of the right type are shared with the table given; pandas copies them when
     # either table is written to.
     fixed = table.reset_index(drop=True)
@@ -248,7 +254,7 @@ def _fixed_types(
                 f"columns of {name} must have string names, got {column!r}"
             )
         values = _fixed_type(
-            table[column], types.get(column), f"column {column!r} of {name}"
+            table[column], required.get(column), f"column {column!r} of {name}"
         )
         if values.dtype != table[column].dtype:
             fixed[column] = values
@@ -258,8 +264,8 @@ def _fixed_types(
 def _fixed_type(column: pd.Series, required: str | None, name: str) -> Any:
     """Return the cells of a column in a type that files can keep, or raise.
 
-    A label or prediction becomes int32 or str; another column the `required`, or the
-    widest type of its kind where any is allowed.
+    Whole numbers that are labels or predictions become int32 where they fit; another
+    column becomes the `required` type, or the widest of its kind where any is allowed.
     """
     if column.dtype == _STRING and not column.hasnans and required in {None, _STRING}:
         return column.array
@@ -285,16 +291,11 @@ def _fixed_type(column: pd.Series, required: str | None, name: str) -> Any:
             f"{name} has the type {column.dtype}, which files cannot keep; use strings,"
             " booleans, integers or floats"
         )
-    if column.name in _LABELS and kind != _STRING:
-        limits = np.iinfo(np.int32)
-        if kind != _INT64 or (
-            len(values) and (values.min() < limits.min or values.max() > limits.max)
-        ):
-            raise InputTypeError(
-                f"{name} must hold 32-bit integers or strings, got {values.dtype}; bin"
-                " or name the values"
-            )
-        kind = _INT32
+    if kind == _INT64 and len(values) and values.max() > np.iinfo(np.int64).max:
+        raise InputTypeError(
+            f"{name} must hold integers below 2^63, got {values.max()}; use strings for"
+            " names of that kind"
+        )
     if required is not None and kind != required:
         if _STRING in {required, kind}:
             raise InputTypeError(
@@ -306,9 +307,89 @@ def _fixed_type(column: pd.Series, required: str | None, name: str) -> Any:
                 " round them"
             )
         kind = required
+    if column.name in _LABELS and kind == _INT64 and _fits_int32(values):
+        kind = _INT32
     if kind == _STRING:
         return pd.array(np.asarray(values, dtype=object), dtype=_STRING)
     return values.astype(kind, copy=False)
+
+
+def _fits_int32(values: npt.NDArray[Any]) -> bool:
+    limits = np.iinfo(np.int32)
+    return not len(values) or (
+        values.min() >= limits.min and values.max() <= limits.max
+    )
+
+
+def in_time_order(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table sorted by its first bins; rows that start together stay so."""
+    if table["start_bin"].is_monotonic_increasing:
+        return table
+    return table.sort_values("start_bin", kind="stable", ignore_index=True)
+
+
+def joined_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Set tables of presentations of several kinds below one another.
+
+    Parameters
+    ----------
+    tables : sequence of pandas.DataFrame
+        With fixed types.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Every column that one of them has, in fixed types and in order of time. A cell
+        is "", NaN or -1 where a table lacks the column, so that a column of booleans
+        becomes one of 1, 0 and -1. Columns of text and numbers become text.
+    """
+    names = dict.fromkeys(name for table in tables for name in table)
+    columns: dict[str, Any] = {}
+    for name in names:
+        given = [table[name] for table in tables if name in table and len(table)]
+        is_everywhere = all(name in table or not len(table) for table in tables)
+        kinds = {str(column.dtype) for column in given}
+        columns[name] = _common_type(kinds, missing=not is_everywhere)
+    missing = {_STRING: "", _FLOAT: np.nan}
+    filled = [
+        pd.DataFrame(
+            {
+                name: (
+                    table[name].astype(kind)
+                    if name in table
+                    else pd.Series([missing.get(kind, -1)] * len(table), dtype=kind)
+                )
+                for name, kind in columns.items()
+            }
+        )
+        for table in tables
+    ]
+    return in_time_order(pd.concat(filled, ignore_index=True))
+
+
+def _common_type(kinds: set[str], *, missing: bool) -> str:
+    """Return a type for columns of these types, some cells perhaps missing."""
+    if not kinds or _STRING in kinds:
+        return _STRING
+    if _FLOAT in kinds:
+        return _FLOAT
+    if len(kinds) == 1 and not (missing and _BOOL in kinds):
+        return next(iter(kinds))
+    return _INT64
+
+
+def network_columns(units: pd.DataFrame) -> tuple[str, ...]:
+    """Return the columns of a table of units that mean what `UNIT_TYPES` says.
+
+    All of those names where the units are a network's, with a layer and a place in it;
+    none in somebody else's table, whose ``depth`` may be a depth in the brain.
+    """
+    if "layer" not in units or "unit_in_layer" not in units:
+        return ()
+    kinds = {name: units[name].to_numpy().dtype.kind for name in _PLACE}
+    if kinds["layer"] not in "OU" or kinds["unit_in_layer"] not in "iu":
+        return ()
+    return tuple(name for name in UNIT_TYPES if name in units)
 
 
 def checked_units(units: pd.DataFrame, n_units: int) -> pd.DataFrame:
@@ -318,55 +399,22 @@ def checked_units(units: pd.DataFrame, n_units: int) -> pd.DataFrame:
             f"the table of units needs one row per unit, {n_units}, got {len(units)};"
             " build it from the same layers as the raster"
         )
-    return _fixed_types(units, {}, "units")
-
-
-def checked_phases(phases: pd.DataFrame, n_time_bins: int) -> pd.DataFrame:
-    """Return the table of phases in fixed types, or raise if it does not fit.
-
-    Phases need different names, must lie in the raster, and follow one another in time
-    without overlap.
-    """
-    phases = _fixed_types(phases, PHASE_TYPES, "phases")
-    names = phases["phase"].to_list()
-    if len(set(names)) != len(names):
-        raise InputValueError(
-            f"phases must have different names, got {names}; rename those that repeat"
-        )
-    wrong = [order for order in phases["order"] if order not in ORDERS]
-    if wrong:
-        raise InputValueError(
-            f"order must be one of {', '.join(ORDERS)}, got {wrong[0]!r}; write"
-            " 'unknown' where you do not know it"
-        )
-    start, stop = phases["start_bin"].to_numpy(), phases["stop_bin"].to_numpy()
-    # A raster without bins may have phases, which then have none, either.
-    empty_raster = n_time_bins == 0 and bool((start == stop).all())
-    if (
-        len(phases)
-        and not empty_raster
-        and ((start >= stop).any() or start[0] < 0 or stop[-1] > n_time_bins)
-    ):
-        raise InputValueError(
-            f"phases must be stretches of one or more bins inside 0 .. {n_time_bins},"
-            f" got {list(zip(names, start.tolist(), stop.tolist(), strict=True))}"
-        )
-    if (start[1:] < stop[:-1]).any():
-        raise InputValueError(
-            "phases must follow one another in time without overlap; sort them, or cut"
-            " the overlap"
-        )
-    return phases
+    own = {name: UNIT_TYPES[name] for name in network_columns(units)}
+    return fixed_types(units, own, "units")
 
 
 def checked_presentations(
-    presentations: pd.DataFrame, phases: pd.DataFrame
+    presentations: pd.DataFrame, segments: pd.DataFrame
 ) -> pd.DataFrame:
     """Return the table of presentations in fixed types, or raise if it does not fit.
 
-    Presentations must be in order of time, each inside the phase that it names.
+    Presentations must be in order of time, each inside a segment of the phase that it
+    names, and those of one kind must not overlap.
     """
-    table = _fixed_types(presentations, PRESENTATION_TYPES, "presentations")
+    if "kind" not in presentations:
+        kinds = _repeated(DEFAULT_KIND, len(presentations))
+        presentations = presentations.assign(kind=kinds)
+    table = fixed_types(presentations, PRESENTATION_TYPES, "presentations")
     if not len(table):
         return table
     start, stop = table["start_bin"].to_numpy(), table["stop_bin"].to_numpy()
@@ -375,29 +423,67 @@ def checked_presentations(
             "presentations must be sorted by start_bin and last one bin or more; use"
             " sort_values, and drop empty ones"
         )
-    named = table["phase"].to_numpy()
-    inside = np.zeros(len(table), np.bool_)
-    # Sorted by start: the presentations that start in a phase are one slice.
-    for phase, *bounds in phases[["phase", "start_bin", "stop_bin"]].to_numpy(object):
-        rows = slice(*np.searchsorted(start, bounds))
-        inside[rows] = (stop[rows] <= bounds[1]) & (named[rows] == phase)
-    if not inside.all():
-        # argmin finds the first False.
-        bad = table.iloc[int(np.argmin(inside))]
+    outside = np.flatnonzero(~_in_segments(table, segments))
+    if len(outside):
+        bad = table.iloc[int(outside[0])]
         raise InputValueError(
             f"the presentation of bins {bad['start_bin']} .. {bad['stop_bin']} does not"
-            f" lie in the phase {bad['phase']!r} it names; cut it at the phase's edges"
-            " or drop it"
+            f" lie in a segment of the phase {bad['phase']!r} it names; cut it at the"
+            " segment's edges or drop it"
         )
+    _check_overlap(table)
     return table
 
 
+def _in_segments(table: pd.DataFrame, segments: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Return which presentations lie in one segment, of the phase they name."""
+    start, stop = (table[name].to_numpy() for name in ("start_bin", "stop_bin"))
+    # The last segment that starts no later; -1 where there is none.
+    place = np.searchsorted(segments["start_bin"].to_numpy(), start, side="right") - 1
+    if not len(segments):
+        return np.zeros(len(table), np.bool_)
+    codes, _ = pd.factorize(pd.concat([segments["phase"], table["phase"]]))
+    is_same = codes[: len(segments)][place] == codes[len(segments) :]
+    inside: npt.NDArray[np.bool_] = (
+        (place >= 0) & (stop <= segments["stop_bin"].to_numpy()[place]) & is_same
+    )
+    return inside
+
+
+def _check_overlap(table: pd.DataFrame) -> None:
+    """Raise if two presentations of one kind overlap."""
+    start, stop = (table[name].to_numpy() for name in ("start_bin", "stop_bin"))
+    # In order of time, so that without overlap at all there is nothing more to do.
+    if not (start[1:] < stop[:-1]).any():
+        return
+    codes, names = pd.factorize(table["kind"])
+    for number, kind in enumerate(names):
+        rows = np.flatnonzero(codes == number)
+        overlaps = np.flatnonzero(start[rows][1:] < stop[rows][:-1])
+        if len(overlaps):
+            one, other = rows[overlaps[0]], rows[overlaps[0] + 1]
+            raise InputValueError(
+                f"presentations of the kind {kind!r} overlap: bins {start[one]} .."
+                f" {stop[one]} and {start[other]} .. {stop[other]}; give what was shown"
+                " at the same time a kind of its own, in the column kind"
+            )
+
+
 def unit_names(units: pd.DataFrame) -> list[str]:
-    """Return readable names of units: ``layer[unit in layer]``, else ``unit i``."""
-    if "layer" not in units or "unit_in_layer" not in units:
-        return [f"unit {i}" for i in range(len(units))]
-    places = zip(units["layer"], units["unit_in_layer"], strict=True)
-    return [f"{layer}[{place}]" for layer, place in places]
+    """Return readable names of units.
+
+    ``layer[unit in layer]`` of a network, else the first of ``name``, ``unit_name`` and
+    ``id`` that tells the units apart, else ``unit i``.
+    """
+    if network_columns(units):
+        places = zip(units["layer"], units["unit_in_layer"], strict=True)
+        return [f"{layer}[{place}]" for layer, place in places]
+    for column in ("name", "unit_name", "id", "unit_id"):
+        if column in units and units[column].is_unique and len(units):
+            texts = units[column].astype("str")
+            prefix = "" if units[column].dtype == _STRING else "unit "
+            return [f"{prefix}{text}" for text in texts]
+    return [f"unit {i}" for i in range(len(units))]
 
 
 def stimulus_names(presentations: pd.DataFrame) -> pd.Series:
@@ -412,7 +498,7 @@ def stimulus_names(presentations: pd.DataFrame) -> pd.Series:
 def shifted(
     table: pd.DataFrame, bins: int | npt.NDArray[np.integer[Any]]
 ) -> pd.DataFrame:
-    """Move presentations or phases by a number of bins, or by one for each row."""
+    """Move presentations or segments by a number of bins, or by one for each row."""
     return table.assign(
         start_bin=table["start_bin"] + bins, stop_bin=table["stop_bin"] + bins
     )

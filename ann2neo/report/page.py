@@ -19,7 +19,7 @@ from ann2neo.analysis.table_of_statistics import STATISTICS
 from ann2neo.analysis.units.analyze import analyze
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.recording import Recording, checked_recording
-from ann2neo.recording.tables import Phase
+from ann2neo.recording.segments import SegmentedPhase, segmented_phases
 from ann2neo.report.population_figures import plot_correlations, plot_selectivity
 from ann2neo.report.raster_figures import plot_raster
 from ann2neo.report.rate_figures import plot_fano_factors, plot_firing_rates
@@ -190,7 +190,7 @@ def _chapter(
     study: pd.DataFrame | None,
 ) -> dict[str, Any]:
     parts = []
-    for number, phase in enumerate(recording.iter_phases(), start=1):
+    for number, phase in enumerate(segmented_phases(recording), start=1):
         of_phase = units[units["phase"] == phase.phase]
         first_row = network[network["phase"] == phase.phase].iloc[0]
         row = {str(name): value for name, value in first_row.items()}
@@ -220,7 +220,7 @@ def _chapter(
 
 
 def _phase_figures(
-    key: str, recording: Recording, phase: Phase, units: pd.DataFrame
+    key: str, recording: Recording, phase: SegmentedPhase, units: pd.DataFrame
 ) -> list[PageFigure]:
     """Draw every figure that the phase has the data for."""
     name, n_units, n_bins = phase.phase, grouped(len(units)), grouped(phase.n_time_bins)
@@ -304,7 +304,7 @@ def _phase_figures(
 
 
 def _place(
-    key: str, phase: Phase, network: Mapping[str, Any], study: pd.DataFrame
+    key: str, phase: SegmentedPhase, network: Mapping[str, Any], study: pd.DataFrame
 ) -> PageFigure:
     splits = list(pd.unique(study["split"]))
     split = phase.phase if phase.phase in splits else splits[-1]
@@ -325,7 +325,7 @@ def _place(
     )
 
 
-def _first_bins(recording: Recording, phase: Phase) -> Recording:
+def _first_bins(recording: Recording, phase: SegmentedPhase) -> Recording:
     part = recording.select(phase=phase.phase)
     presentations = part.presentations
     first = presentations[presentations["stop_bin"] <= _FIRST_BINS]

@@ -21,7 +21,7 @@ from ann2neo.analysis.populations.labels import has_labels, labels_of
 from ann2neo.errors import InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
-from ann2neo.recording.tables import Phase
+from ann2neo.recording.segments import SegmentedPhase
 from ann2neo.report.style import (
     ACTIVITY,
     BLUE,
@@ -48,7 +48,9 @@ _MAX_LABELS = 30
 _BLOCK_BYTES = 1 << 24
 
 
-def only_phase(recording: Recording, phase: str | None) -> tuple[Phase, SpikeRaster]:
+def only_phase(
+    recording: Recording, phase: str | None
+) -> tuple[SegmentedPhase, SpikeRaster]:
     """Return the phase asked for, or the only one, and its raster.
 
     Raises
@@ -59,7 +61,7 @@ def only_phase(recording: Recording, phase: str | None) -> tuple[Phase, SpikeRas
         If there is no such phase, or several and none was named.
     """
     chosen = one_phase(recording, phase, "a figure")
-    return chosen, recording.raster.slice(chosen.start_bin, chosen.stop_bin)
+    return chosen, chosen.raster(recording.raster).raster
 
 
 def plot_raster(

@@ -11,7 +11,7 @@ import pandas as pd
 from ann2neo.analysis.explain import explain
 from ann2neo.analysis.table_of_statistics import TESTS
 from ann2neo.recording import Recording
-from ann2neo.recording.tables import Phase
+from ann2neo.recording.segments import SegmentedPhase
 from ann2neo.report.style import grouped
 
 __all__ = ["phase_words", "recording_facts", "test_rows"]
@@ -45,7 +45,10 @@ def recording_facts(recording: Recording) -> list[tuple[str, str]]:
 
 
 def phase_words(
-    recording: Recording, phase: Phase, units: pd.DataFrame, network: Mapping[str, Any]
+    recording: Recording,
+    phase: SegmentedPhase,
+    units: pd.DataFrame,
+    network: Mapping[str, Any],
 ) -> list[str]:
     """Describe one phase of a recording.
 
@@ -53,7 +56,7 @@ def phase_words(
     ----------
     recording : Recording
         The recording.
-    phase : Phase
+    phase : SegmentedPhase
         The phase.
     units : pandas.DataFrame
         Its rows of `analyze`.
@@ -78,7 +81,9 @@ def phase_words(
     ]
 
 
-def _what_was_recorded(recording: Recording, phase: Phase, n_units: int) -> str:
+def _what_was_recorded(
+    recording: Recording, phase: SegmentedPhase, n_units: int
+) -> str:
     presentations = recording.presentations
     presentations = presentations[presentations["phase"] == phase.phase]
     n_shown = len(presentations)
@@ -128,7 +133,7 @@ def _how_active(units: pd.DataFrame, network: Mapping[str, Any]) -> str:
 
 
 def _what_variability_adds(
-    phase: Phase, units: pd.DataFrame, network: Mapping[str, Any]
+    phase: SegmentedPhase, units: pd.DataFrame, network: Mapping[str, Any]
 ) -> str:
     fano = float(network["mean_fano_factor"])
     expected = float(network["mean_fano_factor_expected"])

@@ -18,7 +18,7 @@ from ann2neo import (
     surrogate_test,
     surrogates,
 )
-from ann2neo.recording.tables import phase_table
+from ann2neo.recording.segments import phase_table
 from ann2neo.testing import make_recording
 
 NO_UNITS = Recording.from_activations(np.zeros((5, 0)), labels=[0, 1, 0, 1, 1])

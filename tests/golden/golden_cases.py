@@ -355,7 +355,7 @@ def folder_sums():
                 "layout_version": description["layout_version"],
                 "tables": hashlib.sha256(
                     json.dumps(
-                        [description[k] for k in ("units", "presentations", "phases")]
+                        [description[k] for k in ("units", "presentations", "segments")]
                     ).encode()
                 ).hexdigest(),
                 "opens as recorded": opened.equals(made),

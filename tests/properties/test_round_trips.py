@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 import ann2neo
 from ann2neo import InputValueError, Recording, SpikeRaster
-from ann2neo.recording.tables import ORDERS, Phase, phase_table
+from ann2neo.recording.segments import Phase, phase_table
+from ann2neo.recording.tables import ORDERS
 
 TEXT = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8

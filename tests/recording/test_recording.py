@@ -10,7 +10,8 @@ import quantities as pq
 from ann2neo.errors import ActivationError, InputTypeError, InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
-from ann2neo.recording.tables import Phase, phase_table, table_sha256
+from ann2neo.recording.segments import Phase, phase_table
+from ann2neo.recording.tables import table_sha256
 
 
 def network_recording(n_presentations=40, n_units=6, phase="test", seed=0, **options):
@@ -67,6 +68,7 @@ def test_column_types_are_fixed():
         "start_bin": "int64",
         "stop_bin": "int64",
         "phase": "str",
+        "kind": "str",
         "stimulus_id": "int64",
         "label": "int32",
         "prediction": "int32",
@@ -277,9 +279,11 @@ def shown(start, stop, phase="a"):
         ),
         (lambda: Recording.concatenate([]), InputValueError, "at least one recording"),
         (
-            lambda: Recording.concatenate([network_recording(), network_recording()]),
+            lambda: Recording.concatenate(
+                [network_recording(), network_recording(order="stored")]
+            ),
             InputValueError,
-            "phase named 'test'; rename one with",
+            "phase named 'test' in different order; rename one with",
         ),
         (
             lambda: Recording.concatenate(
@@ -328,14 +332,9 @@ def shown(start, stop, phase="a"):
         ),
         (lambda: network_recording(labels=np.eye(40)), InputValueError, "argmax"),
         (
-            lambda: network_recording(labels=np.full(40, 0.5)),
+            lambda: network_recording(labels=np.full(40, 2**63, np.uint64)),
             InputTypeError,
-            "32-bit integers or strings",
-        ),
-        (
-            lambda: network_recording(labels=np.full(40, 2**40)),
-            InputTypeError,
-            "32-bit integers or strings",
+            "integers below 2.63, got 9223372036854775808; use strings",
         ),
         (
             lambda: network_recording(order="sorted"),
@@ -358,14 +357,18 @@ def shown(start, stop, phase="a"):
             "found 1.*''.*-1",
         ),
         (
-            lambda: with_tables(units=pd.DataFrame({"layer": [1, 2]})),
+            lambda: with_tables(
+                units=pd.DataFrame(
+                    {"layer": "a", "unit_in_layer": [0, 1], "channel": ["x", "y"]}
+                )
+            ),
             InputTypeError,
-            "'layer' of units must be str",
+            "'channel' of units must be int64",
         ),
         (
             lambda: with_tables(presentations=shown([8], [12])),
             InputValueError,
-            "does not lie in the phase 'a'",
+            "does not lie in a segment of the phase 'a'",
         ),
         (
             lambda: with_tables(presentations=shown([0], [5], "b")),

@@ -259,8 +259,8 @@ def fit_processes(
     )
     tables = []
     for phase in phases:
-        raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
-        length = window_for(None, raster.n_time_bins) if window is None else window
+        raster = phase.raster(recording.raster).raster
+        length = window_for(None, phase.lengths) if window is None else window
         for units, block in raster.unit_blocks(_BLOCK_BYTES):
             index = np.arange(units.start, units.stop)
             fit = _fit_block(block, length, lags)

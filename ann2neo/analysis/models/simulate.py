@@ -382,7 +382,7 @@ def counting_processes(
         )
     chosen = one_phase(recording, phase, "counting_processes")
     seed = seed_or_new(seed)
-    raster = recording.raster.slice(chosen.start_bin, chosen.stop_bin)
+    raster = chosen.raster(recording.raster).raster
     index = np.arange(raster.n_units)
     if units is not None:
         raster = raster.take(units=units)

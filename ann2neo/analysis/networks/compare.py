@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ann2neo.analysis._entry import Column, FloatArray, count_column, text_column
+from ann2neo.analysis._phases import one_phase
 from ann2neo.errors import InputValueError
 from ann2neo.recording import Recording, checked_recording
 
@@ -180,8 +181,7 @@ def compare(
 
 def _paired_phases(first: Recording, second: Recording) -> Iterator[tuple[str, str]]:
     names, others = (
-        [phase.phase for phase in recording.iter_phases()]
-        for recording in (first, second)
+        recording.phases["phase"].to_list() for recording in (first, second)
     )
     shared = [name for name in names if name in others]
     if shared:
@@ -197,8 +197,8 @@ def _paired_phases(first: Recording, second: Recording) -> Iterator[tuple[str, s
 
 
 def _rates(recording: Recording, phase: str) -> FloatArray:
-    raster = recording.phase_raster(phase)
-    return raster.spike_counts() / max(1, raster.n_time_bins)
+    raster = one_phase(recording, phase, "compare").raster(recording.raster)
+    return raster.raster.spike_counts() / max(1, raster.n_time_bins)
 
 
 def _why_unpaired(first: Recording, second: Recording) -> str:

@@ -20,12 +20,13 @@ from ann2neo.analysis._entry import (
     count_column,
     text_column,
 )
-from ann2neo.analysis._phases import window_for
+from ann2neo.analysis._phases import lags_for, window_for
 from ann2neo.analysis.units.counts import Counts
 from ann2neo.analysis.units.dispersion import dispersion_values
 from ann2neo.analysis.units.ljung_box import ljung_box_values
 from ann2neo.raster import BinPermuter, SpikeRaster
 from ann2neo.recording import Recording, checked_recording
+from ann2neo.recording.segments import segmented_phases
 
 __all__ = ["COLUMNS", "NETWORK_TESTS", "network_test"]
 
@@ -132,7 +133,7 @@ def network_test(
     n_permutations: int = 999,
     seed: int | None = None,
     window: int | None = None,
-    lags: int = 10,
+    lags: int | None = None,
 ) -> pd.DataFrame:
     """Test whether the order of the time bins matters to a network.
 
@@ -185,13 +186,14 @@ def network_test(
     n_permutations = whole_number(
         n_permutations, "n_permutations", remedy="999 is usual"
     )
-    lags, seed = whole_number(lags, "lags", noun="lags"), seed_or_new(seed)
+    seed = seed_or_new(seed)
     rows: list[dict[str, Any]] = []
-    for number, phase in enumerate(recording.iter_phases()):
-        length = window_for(window, phase.n_time_bins)
-        raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
+    for number, phase in enumerate(segmented_phases(recording)):
+        length = window_for(window, phase.lengths)
+        raster = phase.raster(recording.raster).raster
+        n_lags = lags_for(lags, phase.lengths)
         means, n_units = _permuted_means(
-            raster, length, lags, n_permutations, (seed, number)
+            raster, length, n_lags, n_permutations, (seed, number)
         )
         for index, test in enumerate(NETWORK_TESTS):
             observed, null = float(means[0, index]), means[1:, index]
@@ -205,7 +207,7 @@ def network_test(
                     "pvalue": _pvalue(observed, null, two_sided=test.two_sided),
                     "n_units": int(n_units[index]),
                     "window": length,
-                    "lags": lags,
+                    "lags": n_lags,
                     "n_permutations": n_permutations,
                     "seed": seed,
                 }

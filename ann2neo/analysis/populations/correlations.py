@@ -283,7 +283,7 @@ def correlations(recording: Recording, *, phase: str | None = None) -> Correlati
     """
     chosen = one_phase(recording, phase, "correlations")
     labels = labels_of(recording, chosen) if has_labels(recording, chosen) else None
-    raster = recording.raster.slice(chosen.start_bin, chosen.stop_bin)
+    raster = chosen.raster(recording.raster).raster
     return _correlations(raster, labels, chosen.phase)
 
 
@@ -406,7 +406,7 @@ def correlation_matrix(recording: Recording, *, phase: str | None = None) -> Flo
            [-1.,  1.]])
     """
     chosen = one_phase(recording, phase, "correlation_matrix")
-    raster = recording.raster.slice(chosen.start_bin, chosen.stop_bin)
+    raster = chosen.raster(recording.raster).raster
     counts, n = raster.spike_counts(), raster.n_time_bins
     matrix = np.empty((raster.n_units, raster.n_units))
     for rows, columns, joint in _joint_blocks(raster):
@@ -571,7 +571,7 @@ def complexity(recording: Recording) -> pd.DataFrame:
     """
     tables = []
     for phase in phases_of(recording, "complexity"):
-        raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
+        raster = phase.raster(recording.raster).raster
         n_units, n = raster.shape
         observed = np.bincount(raster.bin_counts(), minlength=n_units + 1)
         # Poisson-binomial, unit by unit:

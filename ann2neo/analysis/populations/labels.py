@@ -7,19 +7,21 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from ann2neo.analysis._entry import IntArray
 from ann2neo.errors import InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
-from ann2neo.recording.tables import Phase
+from ann2neo.recording.segments import SegmentedPhase
+from ann2neo.recording.select import kind_of
 
 __all__ = ["Labels", "has_labels", "labels_of"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
-    """Presentations and labels of one phase, whose bins count from its start.
+    """Presentations and labels of one phase, in the bins of its joined segments.
 
     Parameters
     ----------
@@ -82,31 +84,54 @@ class Labels:
         return before[:, len(self.start_bin) :] - before[:, : len(self.start_bin)]
 
 
-def has_labels(recording: Recording, phase: Phase) -> bool:
-    """Tell whether a phase has presentations with labels."""
+def has_labels(
+    recording: Recording, phase: SegmentedPhase, kind: str | None = None
+) -> bool:
+    """Tell whether a phase has presentations of a kind with labels."""
     table = recording.presentations
-    return "label" in table and bool((table["phase"] == phase.phase).any())
+    if "label" not in table or not len(table):
+        return False
+    return bool(len(_labelled(table, phase, kind_of(table, kind))))
 
 
-def labels_of(recording: Recording, phase: Phase) -> Labels:
+def _labelled(table: pd.DataFrame, phase: SegmentedPhase, kind: str) -> pd.DataFrame:
+    """Return the presentations of a kind in a phase that have a label.
+
+    NaN and "" are no label: what was shown is not known, or it was nothing.
+    """
+    labels = table["label"]
+    is_missing = labels.isna()
+    if labels.dtype == "str":
+        is_missing |= labels == ""
+    here = (table["phase"] == phase.phase) & (table["kind"] == kind) & ~is_missing
+    return table[here]
+
+
+def labels_of(
+    recording: Recording, phase: SegmentedPhase, kind: str | None = None
+) -> Labels:
     """Return the labels of the presentations in a phase.
 
     Parameters
     ----------
     recording : Recording
         A recording whose presentations have labels.
-    phase : Phase
+    phase : SegmentedPhase
         One of its phases.
+    kind : str, optional
+        Kind of the presentations; the only one, or "trials", if not given.
 
     Returns
     -------
     Labels
-        Of all presentations in the phase.
+        Of all presentations of the kind in the phase that have a label; NaN and "" are
+        none.
 
     Raises
     ------
     InputValueError
-        If presentations have no labels, or the phase has no presentation.
+        If presentations have no labels, the phase has no presentation with one, or
+        there is no such kind.
     """
     table = recording.presentations
     if "label" not in table:
@@ -115,11 +140,12 @@ def labels_of(recording: Recording, phase: Phase) -> Labels:
             " labels=..., or give from_raster a table of presentations with a column"
             " 'label'"
         )
-    table = table[table["phase"] == phase.phase]
+    kind = kind_of(table, kind)
+    table = _labelled(table, phase, kind)
     if table.empty:
         raise InputValueError(
-            f"phase {phase.phase!r} has no presentation, so no unit can be tuned to"
-            " one; select another phase"
+            f"phase {phase.phase!r} has no presentation of the kind {kind!r} with a"
+            " label, so no unit can be tuned to one; select another phase or kind"
         )
     labels = table["label"].to_numpy()
     if labels.dtype.kind == "O":
@@ -131,8 +157,8 @@ def labels_of(recording: Recording, phase: Phase) -> Labels:
     return Labels(
         values,
         code.astype(np.int64),
-        table["start_bin"].to_numpy() - phase.start_bin,
-        table["stop_bin"].to_numpy() - phase.start_bin,
+        phase.joined_bins(table["start_bin"].to_numpy()),
+        phase.joined_bins(table["stop_bin"].to_numpy() - 1) + 1,
         stimulus,
         phase.n_time_bins,
     )

@@ -256,7 +256,7 @@ def selectivity(
     # All labels first: a phase without labels is an error before any work is done.
     labels_of_phases = [labels_of(recording, phase) for phase in phases]
     for phase, labels in zip(phases, labels_of_phases, strict=True):
-        raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
+        raster = phase.raster(recording.raster).raster
         null = _Null(labels, n_permutations, seed)
         for units, block in raster.unit_blocks(_BLOCK_BYTES):
             index = np.arange(units.start, units.stop)

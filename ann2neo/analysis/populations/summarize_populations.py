@@ -28,7 +28,7 @@ from ann2neo.analysis.populations.correlations import (
 from ann2neo.analysis.populations.labels import has_labels, labels_of
 from ann2neo.analysis.populations.selectivity import lifetime_sparseness, selectivity
 from ann2neo.recording import Recording
-from ann2neo.recording.tables import Phase
+from ann2neo.recording.segments import SegmentedPhase
 
 __all__ = ["COLUMNS", "POPULATION_STATISTICS", "summarize_populations"]
 
@@ -236,8 +236,8 @@ def summarize_populations(
     return pd.DataFrame(rows).assign(n_permutations=n_permutations, seed=seed)
 
 
-def _together(recording: Recording, phase: Phase) -> dict[str, Any]:
-    raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
+def _together(recording: Recording, phase: SegmentedPhase) -> dict[str, Any]:
+    raster = phase.raster(recording.raster).raster
     rates = raster.spike_counts() / max(1, raster.n_time_bins)
     active = raster.bin_counts()
     pairs = correlations(recording, phase=phase.phase)
@@ -264,13 +264,13 @@ def _together(recording: Recording, phase: Phase) -> dict[str, Any]:
 
 
 def _tuned(
-    recording: Recording, phase: Phase, n_permutations: int, seed: int
+    recording: Recording, phase: SegmentedPhase, n_permutations: int, seed: int
 ) -> dict[str, float]:
     names = [column.name for column in columns_of(_TUNING_STATISTICS)]
     if not has_labels(recording, phase) or not recording.n_units:
         return dict.fromkeys(names, np.nan)
     labels = labels_of(recording, phase)
-    raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
+    raster = phase.raster(recording.raster).raster
     rates = raster.joint_counts(labels.raster()) / labels.bins_of_each
     part = recording
     if len(recording.phases) > 1:

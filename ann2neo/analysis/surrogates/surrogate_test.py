@@ -14,7 +14,7 @@ import quantities as pq
 
 from ann2neo._checks import one_of, seed_or_new, whole_number
 from ann2neo.analysis._entry import Column, FloatArray, count_column, text_column
-from ann2neo.analysis._phases import phases_of, table_of_units, window_for
+from ann2neo.analysis._phases import lags_for, phases_of, table_of_units, window_for
 from ann2neo.analysis.p_values import benjamini_hochberg
 from ann2neo.analysis.surrogates.surrogates import Drawer, phase_drawers
 from ann2neo.analysis.table_of_statistics import STATISTICS, column_values, statistic_of
@@ -96,7 +96,7 @@ def surrogate_test(
     alternative: str = "two-sided",
     alpha: float = 0.05,
     window: int | None = None,
-    lags: int = 10,
+    lags: int | None = None,
     dither: pq.Quantity | None = None,
     seed: int | None = None,
 ) -> pd.DataFrame:
@@ -194,15 +194,15 @@ def surrogate_test(
     column = None if callable(statistic) else _column_of(statistic)
     together = (level == "network" and column is not None) if joint is None else joint
     drawers = phase_drawers(recording, method, joint=together, dither=dither)
-    lags, seed = whole_number(lags, "lags", noun="lags"), seed_or_new(seed)
+    seed = seed_or_new(seed)
     tables, n_tested = [], 0
     for number, (phase, draw) in enumerate(zip(phases, drawers, strict=True)):
-        raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
-        length = window_for(window, raster.n_time_bins)
+        raster = phase.raster(recording.raster).raster
+        length = window_for(window, phase.lengths)
         if column is None:
             measure = _of_user(statistic)
         else:
-            measure = _of_table(column, length, lags)
+            measure = _of_table(column, length, lags_for(lags, phase.lengths))
         observed = measure(raster, "")
         if level == "network" and observed.ndim:
             measure, observed = _mean_of(measure), _mean(observed)

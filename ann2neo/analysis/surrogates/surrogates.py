@@ -193,7 +193,7 @@ def phase_drawers(
         by = seconds(dither, "dither", positive=True)
     drawers: list[Drawer] = []
     for phase in phases_of(recording, "surrogates"):
-        raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
+        raster = phase.raster(recording.raster).raster
         if method in ELEPHANT_METHODS:
             drawers.append(elephant_drawer(raster, method, by))
         elif method == "within_label":

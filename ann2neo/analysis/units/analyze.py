@@ -11,15 +11,15 @@ import numpy.typing as npt
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from ann2neo._checks import one_of, whole_number
+from ann2neo._checks import one_of
 from ann2neo.analysis._entry import UnitStatistic, Values
-from ann2neo.analysis._phases import window_for
+from ann2neo.analysis._phases import lags_for, window_for
 from ann2neo.analysis.table_of_statistics import chosen_statistics, unit_columns
 from ann2neo.analysis.units.counts import Counts, Train
 from ann2neo.analysis.units.firing_rate import status
-from ann2neo.raster import SpikeRaster
+from ann2neo.raster.bits import row_bytes
 from ann2neo.recording import Recording, checked_recording
-from ann2neo.recording.tables import Phase
+from ann2neo.recording.segments import SegmentedPhase, segmented_phases
 
 __all__ = ["ENGINES", "analyze"]
 
@@ -33,7 +33,7 @@ _BLOCK_UNITS = 256
 def analyze(
     recording: Recording,
     window: int | None = None,
-    lags: int = 10,
+    lags: int | None = None,
     engine: str = "fast",
     statistics: Sequence[str] | None = None,
 ) -> pd.DataFrame:
@@ -42,13 +42,15 @@ def analyze(
     Parameters
     ----------
     recording : Recording
-        What to analyse. Statistics never run across the border of two phases, and bins
-        in no phase are ignored.
+        What to analyse. Statistics pool the segments of a phase and never run across
+        the border of two, and bins in no segment are ignored.
     window : int, optional
-        Length of the counting windows, in bins; ``min(100, max(2, N // 10))`` if not
-        given, with N the bins of the phase.
-    lags : int, default 10
-        Number of lags of the Ljung-Box test.
+        Length of the counting windows, in bins; ``max(2, min(100, N // 10, L))`` if not
+        given, with N the bins of the phase and L the largest length such that segments
+        of at least L bins hold 90 % of them.
+    lags : int, optional
+        Number of lags of the Ljung-Box test; 10, or one less than the bins of the
+        longest segment where that is fewer, if not given.
     engine : {"fast", "reference"}
         "fast" computes all units from the bits; "reference" calls Elephant, SciPy and
         statsmodels unit by unit, with the same results.
@@ -98,20 +100,21 @@ def analyze(
     checked_recording(recording, "analyze")
     one_of(engine, ENGINES, "engine")
     chosen = chosen_statistics(statistics)
-    lags = whole_number(lags, "lags", noun="lags")
-    phases, windows = list(recording.iter_phases()), []
+    phases, windows = segmented_phases(recording), []
     # Not in a comprehension, which has a frame of its own in Python 3.11: the warning
     # shall name the caller's line.
     for phase in phases:
-        windows.append(window_for(window, phase.n_time_bins))  # noqa: PERF401
+        windows.append(window_for(window, phase.lengths))  # noqa: PERF401
     identity = _identity(recording, {column.name for column in unit_columns(chosen)})
     parts = []
     with threadpool_limits(1, user_api="blas"):
         for phase, length in zip(phases, windows, strict=True):
-            raster = recording.raster.slice(phase.start_bin, phase.stop_bin)
+            n_lags = lags_for(lags, phase.lengths)
             blocks = [
-                _rows(Counts(block, length, lags), phase, engine, chosen, units.start)
-                for units, block in raster.unit_blocks(_block_bytes(raster))
+                _rows(Counts(block, length, n_lags), phase, engine, chosen, units.start)
+                for units, block in phase.unit_blocks(
+                    recording.raster, _block_bytes(phase.n_time_bins)
+                )
             ]
             parts.append(_joined(blocks, identity, chosen))
     if not parts:
@@ -119,10 +122,9 @@ def analyze(
     return pd.concat(parts, ignore_index=True)
 
 
-def _block_bytes(raster: SpikeRaster) -> int:
+def _block_bytes(n_time_bins: int) -> int:
     # Gram matrices grow with the units, bits with units and bins: both are bounded.
-    unit_bytes = raster.nbytes // max(1, raster.n_units)
-    return max(1, min(_BLOCK_BYTES, _BLOCK_UNITS * unit_bytes))
+    return max(1, min(_BLOCK_BYTES, _BLOCK_UNITS * row_bytes(n_time_bins)))
 
 
 def _identity(recording: Recording, taken: set[str]) -> pd.DataFrame:
@@ -140,7 +142,7 @@ def _identity(recording: Recording, taken: set[str]) -> pd.DataFrame:
 
 def _rows(
     counts: Counts,
-    phase: Phase,
+    phase: SegmentedPhase,
     engine: str,
     statistics: tuple[UnitStatistic, ...],
     first_unit: int,
@@ -195,7 +197,11 @@ def _reference_values(
     }
     for unit in range(counts.n_units):
         train = Train(
-            Counts(counts.raster.take(units=[unit]), counts.window, counts.lags)
+            Counts(
+                counts.segments.with_raster(counts.raster.take(units=[unit])),
+                counts.window,
+                counts.lags,
+            )
         )
         with warnings.catch_warnings():
             # The libraries warn of small samples and of p-values beyond their tables.

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ann2neo.analysis._entry import FloatArray, IntArray
-from ann2neo.raster import SpikeRaster
+from ann2neo.raster import SegmentedRaster, SpikeRaster
 from ann2neo.raster.spiketrains import to_spiketrains
 
 __all__ = ["Counts", "Intervals", "Train"]
@@ -37,17 +37,22 @@ class Counts:
 
     Parameters
     ----------
-    raster : SpikeRaster
-        The units' spikes in the phase.
+    segments : SegmentedRaster or SpikeRaster
+        The units' spikes in the phase; a SpikeRaster is one segment.
     window : int
         Length of a window, in bins.
     lags : int
         Number of lags of the Ljung-Box test.
     """
 
-    def __init__(self, raster: SpikeRaster, window: int, lags: int) -> None:
-        self.raster, self.window, self.lags = raster, window, lags
-        self._lag_counts: IntArray = np.zeros((raster.n_units, 0), np.int64)
+    def __init__(
+        self, segments: SegmentedRaster | SpikeRaster, window: int, lags: int
+    ) -> None:
+        if isinstance(segments, SpikeRaster):
+            segments = SegmentedRaster(segments)
+        self.segments, self.window, self.lags = segments, window, lags
+        self.raster = segments.raster
+        self._lag_counts: IntArray = np.zeros((self.raster.n_units, 0), np.int64)
 
     @property
     def n_units(self) -> int:
@@ -62,7 +67,7 @@ class Counts:
     @property
     def n_windows(self) -> int:
         """n, the number of complete windows."""
-        return self.n_time_bins // self.window
+        return self.segments.n_windows(self.window)
 
     @cached_property
     def n_spikes(self) -> IntArray:
@@ -72,7 +77,7 @@ class Counts:
     @cached_property
     def windows(self) -> IntArray:
         """c, the spikes in each window, shape (n_units, n_windows)."""
-        return self.raster.window_counts(self.window)
+        return self.segments.window_counts(self.window)
 
     @cached_property
     def windowed_spikes(self) -> IntArray:
@@ -89,7 +94,7 @@ class Counts:
     def lag_counts(self, max_lag: int) -> IntArray:
         """Pairs of spikes at lags 0 .. `max_lag`, shape (n_units, max_lag + 1)."""
         if self._lag_counts.shape[1] <= max_lag:
-            self._lag_counts = self.raster.lag_counts(max_lag)
+            self._lag_counts = self.segments.lag_counts(max_lag)
         return self._lag_counts[:, : max_lag + 1]
 
     @cached_property

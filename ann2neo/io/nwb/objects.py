@@ -33,6 +33,7 @@ from ann2neo.io.nwb.metadata import SYNTHETIC, Metadata, id_text
 from ann2neo.io.nwb.series import activation_series, stimulus_series
 from ann2neo.io.nwb.spike_chunks import SpikeTimes
 from ann2neo.recording import Recording
+from ann2neo.recording.segments import segmented_phases
 from ann2neo.recording.stretches import Stretch, stretches
 from ann2neo.recording.tables import stimulus_names, unit_names
 
@@ -72,7 +73,7 @@ class FileBuilder:
         self._recording, self._metadata, self._level = recording, metadata, level
         self._is_network = "layer" in recording.units
         self._for_neo = profile == "neo"
-        whole = Stretch("", 0, recording.n_time_bins, "unknown", is_phase=False)
+        whole = Stretch("", 0, recording.n_time_bins, "unknown", 0.0, is_segment=False)
         self._parts = list(stretches(recording)) if self._for_neo else [whole]
         self._series: list[Any] = []
         self.file = pynwb.NWBFile(**self._file_fields())
@@ -135,7 +136,7 @@ class FileBuilder:
         recording, metadata = self._recording, self._metadata
         phases = ", ".join(
             f"{p.phase} ({p.n_time_bins} bins, {p.order} order)"
-            for p in recording.iter_phases()
+            for p in segmented_phases(recording)
         )
         source, spike, keywords = "a recording", "at least one spike in the bin", []
         if self._is_network:

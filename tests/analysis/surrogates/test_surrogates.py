@@ -14,7 +14,7 @@ import quantities as pq
 from ann2neo import InputTypeError, InputValueError, Recording, SpikeRaster, to_neo
 from ann2neo.analysis.populations.correlations import correlation_matrix
 from ann2neo.analysis.surrogates.surrogates import METHODS, surrogates
-from ann2neo.recording.tables import Phase, phase_table
+from ann2neo.recording.segments import Phase, phase_table
 from ann2neo.testing import make_recording
 
 ELEPHANT = METHODS[4:]

@@ -328,7 +328,7 @@ def recording_sums(recording):
         "raster": plain.raster.sha256(),
         "units": text_sum(plain.units),
         "presentations": text_sum(plain.presentations),
-        "phases": text_sum(plain.phases),
+        "segments": text_sum(plain.segments),
         "provenance": dict(plain.provenance),
     }
 

@@ -305,7 +305,9 @@ def read_folder(path: str | Path, *, verify: bool = True) -> dict[str, Any]:
                 {
                     column: pd.Series(content["cells"], dtype=content["type"])
                     for column, content in description[name].items()
-                }
+                },
+                # Units that nothing is known about have a row each, but no column.
+                index=range(description["n_units"]) if name == "units" else None,
             )
             for name in names
         }

@@ -534,8 +534,8 @@ class Recording:
             Presentations to keep, as rows of `presentations`; the order stays that of
             time.
         kind : str, optional
-            Kind of presentations that `label` and `presentations` choose from; the only
-            one, or "trials", if not given.
+            Kind of presentations to keep, or that `label` and `presentations` choose
+            from; the only one, or "trials", if not given.
         layer : str or sequence of str, optional
             Keep the units of layers with such a name; patterns as ``"conv*"`` are
             allowed.
@@ -579,7 +579,7 @@ class Recording:
             chosen = select_phases(chosen, names)
         if t_start is not None or t_stop is not None:
             chosen = select_time(chosen, t_start, t_stop)
-        if label is not None or presentations is not None:
+        if any(choice is not None for choice in (label, presentations, kind)):
             chosen = select_presentations(chosen, label, presentations, kind)
         return chosen
 

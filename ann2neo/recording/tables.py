@@ -350,21 +350,25 @@ def joined_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
         is_everywhere = all(name in table or not len(table) for table in tables)
         kinds = {str(column.dtype) for column in given}
         columns[name] = _common_type(kinds, missing=not is_everywhere)
-    missing = {_STRING: "", _FLOAT: np.nan}
     filled = [
         pd.DataFrame(
-            {
-                name: (
-                    table[name].astype(kind)
-                    if name in table
-                    else pd.Series([missing.get(kind, -1)] * len(table), dtype=kind)
-                )
-                for name, kind in columns.items()
-            }
+            {name: _column_of(table, name, kind) for name, kind in columns.items()}
         )
         for table in tables
     ]
     return in_time_order(pd.concat(filled, ignore_index=True))
+
+
+def _column_of(table: pd.DataFrame, name: str, kind: str) -> pd.Series:
+    """Return a column in another type, or one of missing values if there is none."""
+    if name not in table:
+        missing = {_STRING: "", _FLOAT: np.nan}.get(kind, -1)
+        return pd.Series([missing] * len(table), table.index, dtype=kind)
+    column = table[name]
+    if kind == _STRING and column.dtype != _STRING:
+        # NaN has no text of its own.
+        return column.astype(_STRING).where(column.notna(), "")
+    return column.astype(kind)
 
 
 def _common_type(kinds: set[str], *, missing: bool) -> str:

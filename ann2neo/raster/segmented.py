@@ -113,7 +113,7 @@ class SegmentedRaster:
         """Return the number of complete windows of `window` bins in all segments."""
         return int((self.lengths // window).sum())
 
-    def window_edges(self, window: int) -> tuple[IntArray, IntArray]:
+    def window_edges(self, window: int) -> tuple[IntArray, npt.NDArray[np.bool_]]:
         """Return the edges of the complete windows in each segment.
 
         Returns
@@ -168,8 +168,10 @@ class SegmentedRaster:
         # those are the last ones.
         lengths = np.sort(self.lengths)
         first = np.searchsorted(lengths, lags, side="right")
-        longer = np.concatenate([[0], np.cumsum(lengths[::-1])])[len(lengths) - first]
-        return longer - lags * (len(lengths) - first)
+        held = np.concatenate([[0], np.cumsum(lengths[::-1])])
+        n_longer = len(lengths) - first
+        pairs: IntArray = held[n_longer] - lags * n_longer
+        return pairs
 
     def lag_counts(self, max_lag: int) -> IntArray:
         """Count the pairs of spikes of each unit at each lag, inside segments.

@@ -144,13 +144,13 @@ class Recording:
                 raise InputValueError(
                     f"{name} must carry a time zone, got {time}; use .astimezone()"
                 )
-        if (phases is None) == (segments is None):
+        if phases is not None and segments is None:
+            segments = segments_of_phases(phases, raster)
+        elif phases is not None or segments is None:
             raise InputValueError(
                 "a recording needs one table of phases or one of segments, got"
                 f" {'neither' if phases is None else 'both'}; pass phases= or segments="
             )
-        if phases is not None:
-            segments = segments_of_phases(phases, raster)
         segments = checked_segments(segments, raster)
         fields = {
             "raster": raster,

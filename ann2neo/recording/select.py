@@ -119,19 +119,25 @@ def select_time(
     recording: Recording, t_start: pq.Quantity | None, t_stop: pq.Quantity | None
 ) -> Recording:
     """Keep the bins from `t_start` to `t_stop`, on the recording's clock."""
-    bounds = [0, recording.n_time_bins]
-    for place, (name, time) in enumerate((("t_start", t_start), ("t_stop", t_stop))):
-        if time is not None:
-            edge = nearest_edges(np.array([seconds(time, name)]), recording.raster)
-            bounds[place] = int(np.clip(edge[0], 0, recording.n_time_bins))
+    first, last = 0, recording.n_time_bins
+    if t_start is not None:
+        first = _edge(recording, seconds(t_start, "t_start"))
+    if t_stop is not None:
+        last = _edge(recording, seconds(t_stop, "t_stop"))
     segments = recording.segments
-    is_left = (segments["stop_bin"] > bounds[0]) & (segments["start_bin"] < bounds[1])
-    if bounds[0] >= bounds[1] or not is_left.any():
+    is_left = (segments["stop_bin"] > first) & (segments["start_bin"] < last)
+    if first >= last or not is_left.any():
         raise InputValueError(
             f"no observed bin lies between t_start={t_start} and t_stop={t_stop}; this"
             f" recording runs from {recording.t_start} to {recording.t_stop}"
         )
-    return _slice(recording, *bounds, by=("time", *bounds))
+    return _slice(recording, first, last, by=("time", first, last))
+
+
+def _edge(recording: Recording, time: float) -> int:
+    """Return the edge of a bin that is nearest to a time in s, inside the raster."""
+    edge = nearest_edges(np.array([time]), recording.raster)
+    return int(np.clip(edge[0], 0, recording.n_time_bins))
 
 
 def _slice(
@@ -309,7 +315,7 @@ def _own_times(
     table = recording.segments
     first = table["start_bin"].to_numpy()[segment]
     late = (starts - first) * recording.raster.sampling_period_seconds
-    times = table["t_start"].to_numpy()[segment] + late
+    times: npt.NDArray[np.float64] = table["t_start"].to_numpy()[segment] + late
     of_phase = table["t_start"].to_numpy()[np.unique(codes, return_index=True)[1]]
     times[is_sample] = of_phase[codes[segment]][is_sample]
     return times

@@ -343,8 +343,8 @@ def joined_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
         is "", NaN or -1 where a table lacks the column, so that a column of booleans
         becomes one of 1, 0 and -1. Columns of text and numbers become text.
     """
-    names = dict.fromkeys(name for table in tables for name in table)
-    columns: dict[str, Any] = {}
+    names = dict.fromkeys(str(name) for table in tables for name in table)
+    columns: dict[str, str] = {}
     for name in names:
         given = [table[name] for table in tables if name in table and len(table)]
         is_everywhere = all(name in table or not len(table) for table in tables)
@@ -368,7 +368,7 @@ def _column_of(table: pd.DataFrame, name: str, kind: str) -> pd.Series:
     if kind == _STRING and column.dtype != _STRING:
         # NaN has no text of its own.
         return column.astype(_STRING).where(column.notna(), "")
-    return column.astype(kind)
+    return pd.Series(column, dtype=kind)
 
 
 def _common_type(kinds: set[str], *, missing: bool) -> str:

@@ -185,7 +185,7 @@ def cut_trials(
             np.ones(len(first), np.bool_),
             segments["phase"].to_numpy(object)[place],
             segments["order"].to_numpy(object)[place],
-            (first - at) * recording.raster.sampling_period_seconds,
+            np.float64(recording.raster.sampling_period_seconds) * (first - at),
         ),
         table[table["kind"] != kind].reset_index(drop=True),
         by=("trials", kind, first, last),

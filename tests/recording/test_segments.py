@@ -517,7 +517,7 @@ def test_trials_are_aligned_to_an_event():
         (
             lambda: session().with_presentations(shown([(2, 4), (25, 45)]), "cues"),
             InputValueError,
-            r"row 1 of the cues \(start_bin 25, stop_bin 45\) .* \(1 of 2 rows are such",
+            r"row 1 of the cues \(start_bin 25, stop_bin 45\) .*1 of 2 rows are such",
         ),
         (
             lambda: session().with_presentations(shown([(2, 4)], phase="rest")),

@@ -446,11 +446,10 @@ def _in_segments(table: pd.DataFrame, segments: pd.DataFrame) -> npt.NDArray[np.
     place = np.searchsorted(segments["start_bin"].to_numpy(), start, side="right") - 1
     if not len(segments):
         return np.zeros(len(table), np.bool_)
-    codes, _ = pd.factorize(pd.concat([segments["phase"], table["phase"]]))
-    is_same = codes[: len(segments)][place] == codes[len(segments) :]
-    inside: npt.NDArray[np.bool_] = (
-        (place >= 0) & (stop <= segments["stop_bin"].to_numpy()[place]) & is_same
-    )
+    phases = segments["phase"].to_numpy(object)[place]
+    inside: npt.NDArray[np.bool_] = place >= 0
+    inside &= stop <= segments["stop_bin"].to_numpy()[place]
+    inside &= phases == table["phase"].to_numpy(object)
     return inside
 
 

@@ -94,6 +94,15 @@ class DataSet:
     scale: float
     source: str
 
+    def __repr__(self) -> str:
+        """Name, sizes and source, without the arrays."""
+        shape = " x ".join(map(str, self.x_train.shape[1:]))
+        return (
+            f"DataSet({self.name!r}, {len(self.x_train)} training and"
+            f" {len(self.x_test)} test samples of {shape}, {self.n_classes} classes,"
+            f" from {self.source})"
+        )
+
     @property
     def n_classes(self) -> int:
         """Number of classes."""

@@ -372,6 +372,15 @@ class SpikeRaster:
         """
         return self._unpack(self.bits, 0, self._n_time_bins)
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        """Unpack for NumPy: ``np.asarray(raster)`` is `to_dense`."""
+        if copy is False:
+            raise ValueError(
+                "the bits of a raster must be unpacked, which makes a copy; leave out"
+                " copy=False"
+            )
+        return self.to_dense().astype(dtype or np.bool_, copy=False)
+
     @staticmethod
     def _unpack(bits: npt.NDArray[np.uint8], start: int, stop: int) -> BoolArray:
         # From the byte that holds the bin `start`, whose bits before it are cut off.

@@ -19,6 +19,7 @@ from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.raster import RasterBuilder, SpikeRaster
 from ann2neo.recording.activations import checked_activations, checked_threshold
 from ann2neo.recording.concatenate import concatenated
+from ann2neo.recording.html import recording_html
 from ann2neo.recording.segments import (
     Phase,
     Segment,
@@ -503,6 +504,10 @@ class Recording:
             f" {self.sampling_period}, {len(self._presentations)} presentations,"
             f" phases: {', '.join(phases) or 'none'})"
         )
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: size, phases, and a small raster."""
+        return recording_html(self)
 
     # -- selecting and joining
     # ----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -22,7 +23,7 @@ from ann2neo.analysis.table_of_statistics import unit_values
 from ann2neo.analysis.units.counts import Counts
 from ann2neo.analysis.units.dispersion import FANO
 from ann2neo.analysis.units.firing_rate import FIRING_RATE
-from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo.errors import ActivationError, InputTypeError, InputValueError
 from ann2neo.probe.adapter import LayerChoice
 from ann2neo.probe.record import Probe
 from ann2neo.probe.thresholds import Threshold
@@ -33,6 +34,7 @@ __all__ = ["MONITORED", "SpikeMonitor"]
 MONITORED = tuple(column.name for column in MONITORED_COLUMNS)
 """The monitored statistics, which the logs hold as ``spike_<column>``."""
 
+_log = logging.getLogger(__name__)
 _OF_UNITS = (FIRING_RATE, FANO)
 _OF_NETWORK = (MEAN_FIRING_RATE, MEAN_FANO_FACTOR, UNBIASED_FANO_FACTOR, DEAD_UNITS)
 
@@ -46,8 +48,9 @@ class SpikeMonitor(keras.callbacks.Callback):
     go into the logs as ``spike_mean_firing_rate`` and so on; those of `x_val` as
     ``val_spike_...``; those of several layers as ``spike_..._<layer>``. Put the monitor
     before callbacks that read the logs, such as
-    ``EarlyStopping(monitor="spike_mean_firing_rate")``, ``CSVLogger`` or
-    ``TensorBoard``.
+    ``EarlyStopping(monitor="spike_mean_firing_rate", mode="min")``, ``CSVLogger`` or
+    ``TensorBoard``. A training that diverges, so that activations are NaN, goes on with
+    statistics of NaN.
 
     Parameters
     ----------
@@ -77,8 +80,9 @@ class SpikeMonitor(keras.callbacks.Callback):
     Raises
     ------
     InputTypeError, InputValueError
-        If there are fewer samples than two windows, or `every` is unknown; during
-        training, whatever `Probe` raises.
+        If there are fewer samples than two windows, or `every` is unknown; when a
+        training begins (after its first batch if the model has no input shape),
+        whatever `Probe` raises about layers and stimuli.
 
     Examples
     --------
@@ -118,8 +122,9 @@ class SpikeMonitor(keras.callbacks.Callback):
         if x_val is not None:
             self._sets["val"] = _sample(x_val, n_samples, window, seed, "x_val")
         self._layers, self._threshold = layers, threshold
-        self._window, self._seed = window, seed
+        self._window, self._seed, self._every = window, seed, every
         self._probe: Probe | None = None
+        self._layer_names: list[str] = []
         self._epoch = 0
         self._rows: list[dict[str, Any]] = []
         if every == "batch":
@@ -133,9 +138,13 @@ class SpikeMonitor(keras.callbacks.Callback):
         return pd.DataFrame(self._rows, columns=columns)
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Forget an earlier training."""
+        """Forget an earlier training; check layers and stimuli before this one."""
         del logs
-        self._rows, self._probe = [], None
+        self._rows, self._probe, self._layer_names = [], None, []
+        # A model without an input shape is built by its first batch.
+        if self.model.built and self.model.weights:
+            for stimuli in self._sets.values():
+                self._recorded(stimuli)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Remember the epoch for the batches in it."""
@@ -154,14 +163,10 @@ class SpikeMonitor(keras.callbacks.Callback):
         if hasattr(self.model, "jax_state_sync"):
             # With JAX, the trained weights stay in the training loop until this call.
             self.model.jax_state_sync()
-        # Not earlier: a model without an input shape is built by its first batch.
-        if self._probe is None:
-            self._probe = Probe(self.model, self._layers, self._threshold)
         logged = {}
         for split, stimuli in self._sets.items():
-            parts = list(_by_layer(*self._probe.spikes(stimuli, seed=self._seed)))
-            for layer, raster in parts:
-                values = self._statistics(raster)
+            parts = self._recorded(stimuli)
+            for layer, values in parts.items():
                 self._rows.append(
                     {
                         "epoch": epoch,
@@ -178,6 +183,29 @@ class SpikeMonitor(keras.callbacks.Callback):
                 )
         if logs is not None:
             logs.update(logged)
+
+    def _recorded(self, stimuli: Any) -> dict[str, dict[str, float]]:
+        """Record a probe set, and return the statistics of each layer."""
+        if self._probe is None:
+            self._probe = Probe(self.model, self._layers, self._threshold)
+        try:
+            raster, units = self._probe.spikes(stimuli, seed=self._seed)
+        except ActivationError as error:
+            _log.warning("the statistics of this recording are NaN: %s", error)
+            nothing = dict.fromkeys(MONITORED, math.nan)
+            return dict.fromkeys(self._layer_names or [""], nothing)
+        parts = dict(_by_layer(raster, units))
+        self._layer_names = list(parts)
+        return {name: self._statistics(part) for name, part in parts.items()}
+
+    def __repr__(self) -> str:
+        """Return what is watched, and how often."""
+        n_samples = len(keras.tree.flatten(self._sets["train"])[0])
+        return (
+            f"SpikeMonitor({', '.join(self._sets)}: {n_samples} samples,"
+            f" layers={self._layers!r}, threshold={self._threshold!r},"
+            f" window={self._window}, every={self._every!r})"
+        )
 
     def _statistics(self, raster: SpikeRaster) -> dict[str, float]:
         units = unit_values(Counts(raster, self._window, 1), _OF_UNITS)

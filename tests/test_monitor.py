@@ -212,3 +212,52 @@ def test_an_unknown_layer_is_an_error_that_lists_the_valid_ones(data):
     x, y = data
     with pytest.raises(Ann2NeoError, match="first"):
         _model().fit(x, y, verbose=0, callbacks=[SpikeMonitor(x, layers="third")])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"layers": "third"}, "first"),
+        ({"x": np.zeros((100, 7), np.float32)}, "7"),
+        ({"x_val": np.zeros((100, 5), np.float32)}, "5"),
+    ],
+)
+def test_layers_and_shapes_are_checked_before_the_first_batch(data, options, words):
+    """What the network does not take stops the training before a weight changed."""
+    x, y = data
+    model = _model()
+    before = model.get_weights()
+    with pytest.raises(Ann2NeoError, match=words):
+        model.fit(x, y, verbose=0, callbacks=[SpikeMonitor(**{"x": x, **options})])
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_training_that_diverges_goes_on_with_nan(data, caplog):
+    """Weights that become NaN are NaN in logs and history, and logged."""
+    x, y = data
+
+    class Diverge(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            del logs
+            if epoch == 1:
+                weights = [np.full_like(w, np.nan) for w in self.model.get_weights()]
+                self.model.set_weights(weights)
+
+    monitor = SpikeMonitor(x, layers=["first", "second"])
+    logs = (
+        _model().fit(x, y, epochs=3, verbose=0, callbacks=[Diverge(), monitor]).history
+    )
+    rates = logs["spike_mean_firing_rate_second"]
+    assert np.isnan(rates).tolist() == [False, True, True]
+    assert monitor.history["layer"].to_list() == ["first", "second"] * 3
+    assert sum("are NaN" in record.message for record in caplog.records) == 2
+
+
+def test_a_monitor_says_what_it_watches(data):
+    """Its repr names probe sets, layers, threshold and how often."""
+    monitor = SpikeMonitor(data[0], layers="first", every="batch")
+    assert repr(monitor) == (
+        "SpikeMonitor(train: 100 samples, layers='first', threshold=0.0, window=10,"
+        " every='batch')"
+    )

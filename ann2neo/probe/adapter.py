@@ -186,6 +186,9 @@ class Adapter(Protocol):
     def to_numpy(self, tensor: Tensor) -> npt.NDArray[Any]:
         """Copy a tensor into an array."""
 
+    def weights(self) -> Iterable[tuple[str, npt.NDArray[Any]]]:
+        """Yield the name and the values of every weight."""
+
     def fingerprint(self) -> dict[str, str]:
         """Describe model, weights, framework and versions, for the provenance."""
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["leaves_of", "map_leaves"]
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["all_finite", "leaves_of", "map_leaves"]
 
 
 def leaves_of(nest: Any) -> list[Any]:
@@ -39,3 +42,22 @@ def map_leaves(function: Callable[[Any], Any], nest: Any) -> Any:
         # A named tuple takes its parts as separate arguments.
         return type(nest)(*parts)
     return tuple(parts) if isinstance(nest, tuple) else parts
+
+
+def all_finite(values: npt.NDArray[Any]) -> bool:
+    """Return whether no number of an array is NaN or infinite.
+
+    Examples
+    --------
+    >>> all_finite(np.array([1.0, 2.0])), all_finite(np.array([1.0, np.nan]))
+    (True, False)
+    """
+    if values.dtype.kind in "biuSUO":
+        return True
+    if values.dtype.kind == "V":
+        # bfloat16 and its like, of which NumPy knows nothing but how to cast them.
+        values = values.astype(np.float32)
+    with np.errstate(all="ignore"):
+        # A sum reads memory once, and NaN and infinity pass into it. It may overflow,
+        # so that only a finite one decides.
+        return bool(np.isfinite(values.sum()) or np.isfinite(values).all())

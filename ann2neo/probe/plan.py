@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ann2neo._checks import seed_or_new, whole_number
-from ann2neo.errors import InputValueError
+from ann2neo.errors import ActivationError, InputValueError
 from ann2neo.probe.adapter import Adapter, Forward, LayerInfo, Tap
-from ann2neo.probe.nests import leaves_of
+from ann2neo.probe.nests import all_finite, leaves_of
 from ann2neo.probe.stimuli import (
     ArrayStimuli,
     Batch,
@@ -212,6 +212,7 @@ def make_plan(
     n_repeats = whole_number(n_repeats, "n_repeats")
     if batch_size is not None:
         batch_size = whole_number(batch_size, "batch_size")
+    _check_weights(adapter)
     stimuli = as_stimuli(x, n_samples, adapter)
     classes = None
     if labels is not None:
@@ -276,6 +277,20 @@ def make_plan(
         training=training,
         read_classes=read_classes if with_classes else None,
     )
+
+
+def _check_weights(adapter: Adapter) -> None:
+    """Raise if a weight is NaN or infinite.
+
+    Some operations hide it: TensorFlow's fused ReLU makes 0 of NaN, which would be
+    recorded as silence.
+    """
+    for name, values in adapter.weights():
+        if not all_finite(values):
+            raise ActivationError(
+                f"the weight {name!r} of {adapter.model_name!r} holds NaN or infinity;"
+                " record the network as it was before its training diverged"
+            )
 
 
 def _check_fixed_batch(

@@ -584,6 +584,27 @@ def test_activations_that_are_not_finite_name_layer_and_sample(
         ann2neo.record(model, x, layers="linear", shuffle=False, batch_size=8)
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("eager", [False, True])
+def test_weights_that_are_not_finite_are_no_silence(bad: float, eager: bool) -> None:
+    """A diverged network is refused by the name of a weight, also where a fused ReLU
+    turns NaN into 0.
+    """
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            kl.Conv2D(4, 3, activation="relu", name="hidden"),
+            kl.Flatten(),
+            kl.Dense(3),
+        ]
+    )
+    kernel, *rest = model.get_weights()
+    kernel[1, 2, 0, 3] = bad
+    model.set_weights([kernel, *rest])
+    with pytest.raises(ActivationError, match=r"weight '.*kernel' of .* holds NaN or"):
+        ann2neo.record(model, _x(8, 8, 1), layers="hidden", eager=eager)
+
+
 class Counting(keras.layers.Layer):
     """Passes its input on, and counts how often it was really computed."""
 

@@ -163,20 +163,24 @@ class KerasAdapter(Adapter):
         """Copy a tensor into an array."""
         return np.asarray(keras.ops.convert_to_numpy(tensor))
 
+    def weights(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+        """Yield the name and the values of every weight; see `Adapter`."""
+        for weight in self._model.weights:
+            yield str(weight.path), np.asarray(weight.numpy())
+
     def fingerprint(self) -> dict[str, str]:
         """Describe model, weights and versions; see `Adapter`."""
         backend = keras.backend.backend()
         # Asked of the module, since its distribution may have another name, such as
         # tensorflow-cpu.
         version = str(importlib.import_module(backend).__version__)
-        weights = (np.asarray(weight.numpy()) for weight in self._model.weights)
         return {
             **package_versions("keras"),
             f"{backend}_version": version,
             "backend": backend,
             "model_name": self.model_name,
             "model_class": type(self._model).__name__,
-            "weights_sha256": arrays_sha256(weights),
+            "weights_sha256": arrays_sha256(values for _, values in self.weights()),
         }
 
 

@@ -80,3 +80,4 @@ from .probe.record import Probe as Probe
 from .probe.record import record as record
 from .raster import SpikeRaster as SpikeRaster
 from .recording import Recording as Recording
+from .recording.from_spike_times import from_spike_times as from_spike_times

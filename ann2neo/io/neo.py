@@ -407,7 +407,7 @@ def _from_any_block(
         t_start=None if t_start is None else seconds(t_start, "t_start"),
         t_stop=None if t_stop is None else seconds(t_stop, "t_stop"),
         units=_common_annotations(segments[0].spiketrains),
-        presentations=_intervals(segments),
+        presentations={"trials": _intervals(segments)},
         provenance={key: str(value) for key, value in notes.items() if value},
         session_start_time=started if isinstance(started, datetime) else None,
     )

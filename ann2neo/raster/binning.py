@@ -11,12 +11,15 @@ import numpy as np
 import numpy.typing as npt
 import quantities as pq
 
+from ann2neo._checks import fifteen_digits
 from ann2neo.errors import InputValueError
 from ann2neo.raster.spike_raster import SpikeRaster
 
 __all__ = [
     "BinnedSpikes",
     "Observed",
+    "ObservedBins",
+    "Outside",
     "bin_spike_times",
     "interval_bins",
     "nearest_edges",
@@ -30,11 +33,64 @@ Clocks round, and in floating point 0.3 / 0.1 is 2.9999999999999996.
 
 
 class Observed(NamedTuple):
-    """A stretch of time in which every unit was observed, in seconds, half-open."""
+    """A stretch of time in which every unit was observed, half-open.
+
+    Parameters
+    ----------
+    name : str
+        Name of its phase; stretches of one name make up one phase.
+    start, stop : float, in s
+        Its ends, on the recording's clock.
+    own_start : float, in s, optional
+        Its start on a clock of its own, such as the time before a trial's cue; the
+        recording's clock if not given.
+    """
 
     name: str
     start: float
     stop: float
+    own_start: float | None = None
+
+
+class ObservedBins(NamedTuple):
+    """The whole bins of an observed stretch, ``start_bin .. stop_bin - 1``.
+
+    ``t_start`` is the time of the first on the stretch's own clock, in s.
+    """
+
+    name: str
+    start_bin: int
+    stop_bin: int
+    t_start: float
+
+
+class Outside(NamedTuple):
+    """Numbers of spike times that lie in no observed bin.
+
+    Parameters
+    ----------
+    before, after : int
+        Before the first bin, and on ``t_stop``, after it or in a partial last bin.
+    between : int
+        In between, in no stretch or in a bin that is not wholly inside one.
+    cut_off : int
+        Beyond the bins, while observed time reaches further: `t_start` or `t_stop` cuts
+        it, which the caller asked for.
+    earliest, latest : float, in s
+        The first and last time of those that are before and after; NaN without any.
+    """
+
+    before: int
+    after: int
+    between: int
+    cut_off: int
+    earliest: float
+    latest: float
+
+    @property
+    def total(self) -> int:
+        """Number of spikes outside that the caller did not cut off."""
+        return self.before + self.after + self.between
 
 
 class BinnedSpikes(NamedTuple):
@@ -44,19 +100,21 @@ class BinnedSpikes(NamedTuple):
     ----------
     raster : SpikeRaster
         The spikes.
-    observed : list of (str, int, int)
-        Name, first bin and bin after the last of each observed stretch.
+    observed : list of ObservedBins
+        The bins of each observed stretch that has some.
     n_spikes : int
-        Number of spike times between ``t_start`` and ``t_stop``.
+        Number of spike times in observed bins.
     n_lost : int
-        Number of those that share their bin with an earlier one, or lie in the partial
-        last bin, on ``t_stop`` or in no observed stretch.
+        Number of those that share their bin with an earlier one.
+    outside : Outside
+        Numbers of spike times in no observed bin.
     """
 
     raster: SpikeRaster
-    observed: list[tuple[str, int, int]]
+    observed: list[ObservedBins]
     n_spikes: int
     n_lost: int
+    outside: Outside
 
 
 def bin_spike_times(
@@ -72,7 +130,7 @@ def bin_spike_times(
     Parameters
     ----------
     spikes : sequence of ndarray of float, one per unit, in s
-        Spike times in any order.
+        Spike times in any order, finite.
     observed : sequence of Observed
         Stretches in which the units were observed, in order of time.
     bin_size : float
@@ -83,20 +141,19 @@ def bin_spike_times(
     Returns
     -------
     BinnedSpikes
-        The raster and the number of spikes lost.
+        The raster, and the numbers of spikes that it does not hold.
 
     Raises
     ------
     InputValueError
-        If no whole bin fits between start and stop, stretches overlap, or a spike time
-        is NaN or infinite.
+        If no whole bin fits between start and stop, or stretches overlap.
 
     Examples
     --------
-    >>> times = [np.array([0.001, 0.0012, 0.0099])]
+    >>> times = [np.array([0.001, 0.0012, 0.0099, 0.01])]
     >>> binned = bin_spike_times(times, [Observed("all", 0, 0.01)], bin_size=0.001)
-    >>> binned.raster.spike_bins(0), binned.n_lost
-    (array([1, 9]), 1)
+    >>> binned.raster.spike_bins(0), binned.n_lost, binned.outside.after
+    (array([1, 9]), 1, 1)
     """
     start = observed[0].start if t_start is None else t_start
     stop = observed[-1].stop if t_stop is None else t_stop
@@ -120,33 +177,62 @@ def bin_spike_times(
         )
     stretches = []
     is_observed = np.zeros(n_bins, np.bool_)
-    for name, first, last in observed:
+    for stretch in observed:
         # Only bins wholly inside the stretch: its start is rounded up, its end down.
-        start_bin = max(0, math.ceil((first - start) / bin_size - _EDGE))
-        stop_bin = min(n_bins, math.floor((min(stop, last) - start) / bin_size + _EDGE))
-        if stop_bin > start_bin:
-            stretches.append((name, start_bin, stop_bin))
-            is_observed[start_bin:stop_bin] = True
-    n_spikes = 0
-    spike_bins = []
-    for unit, times in enumerate(spikes):
-        if not np.isfinite(times).all():
-            raise InputValueError(
-                f"spike times of unit {unit} hold NaN or infinity; remove them or"
-                " select other units"
+        begin, end = max(start, stretch.start), min(stop, stretch.stop)
+        first = math.ceil((begin - start) / bin_size - _EDGE)
+        last = min(n_bins, math.floor((end - start) / bin_size + _EDGE))
+        if last > first:
+            edge = fifteen_digits(start) + first * bin_size
+            clock = edge
+            if stretch.own_start is not None:
+                clock = stretch.own_start + (edge - stretch.start)
+            stretches.append(
+                ObservedBins(stretch.name, first, last, fifteen_digits(clock))
             )
-        # A spike on `stop` is counted but lies in no bin: it ends up among the lost.
-        here = times[(times >= start - _EDGE * bin_size) & (times <= stop)]
-        n_spikes += len(here)
-        bins = np.floor((here - start) / bin_size + _EDGE).astype(np.int64)
-        bins = bins[(bins >= 0) & (bins < n_bins)]
-        spike_bins.append(bins[is_observed[bins]])
+            is_observed[first:last] = True
+    spike_bins = []
+    unbinned = []
+    for times in spikes:
+        # Far outside, a bin is no int64: such times go to the bins beside the raster.
+        bins = np.floor((times - start) / bin_size + _EDGE)
+        bins = np.clip(bins, -1, n_bins).astype(np.int64)
+        inside = (bins >= 0) & (bins < n_bins)
+        inside[inside] = is_observed[bins[inside]]
+        spike_bins.append(bins[inside])
+        unbinned.append(np.column_stack([times[~inside], bins[~inside]]))
     raster = SpikeRaster.from_spike_bins(
         spike_bins, n_bins, sampling_period=bin_size * pq.s, t_start=start * pq.s
     )
+    n_spikes = sum(map(len, spike_bins))
     # Two spikes in one bin set one bit, so the bits that are set are the spikes kept.
     n_kept = int(raster.spike_counts().sum())
-    return BinnedSpikes(raster, stretches, n_spikes, n_spikes - n_kept)
+    outside = _outside(
+        np.concatenate([np.zeros((0, 2)), *unbinned]), n_bins, observed, stop
+    )
+    return BinnedSpikes(raster, stretches, n_spikes, n_spikes - n_kept, outside)
+
+
+def _outside(
+    unbinned: npt.NDArray[np.float64],
+    n_bins: int,
+    observed: Sequence[Observed],
+    stop: float,
+) -> Outside:
+    """Count spike times in no observed bin; columns time in s, bin."""
+    times, bins = unbinned.T
+    # Where observed time reaches beyond the bins, `t_start` or `t_stop` has cut it.
+    is_cut = (times >= observed[0].start) & (times < observed[-1].stop)
+    is_cut &= (bins < 0) | (times >= stop)
+    is_before, is_after = (bins < 0) & ~is_cut, (bins >= n_bins) & ~is_cut
+    return Outside(
+        int(is_before.sum()),
+        int(is_after.sum()),
+        int((~is_cut & ~is_before & ~is_after).sum()),
+        int(is_cut.sum()),
+        float(times[is_before].min(initial=np.inf)) if is_before.any() else math.nan,
+        float(times[is_after].max(initial=-np.inf)) if is_after.any() else math.nan,
+    )
 
 
 def nearest_edges(

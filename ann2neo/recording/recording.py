@@ -308,6 +308,33 @@ class Recording:
         return cls(raster, units, presentations, phases, provenance)
 
     @classmethod
+    def from_spike_times(cls, times: Any, *args: Any, **options: Any) -> Recording:
+        """Make a recording of spike times; the same as `ann2neo.from_spike_times`.
+
+        Parameters
+        ----------
+        times : sequence or mapping of array_like, one per unit
+            Spike times of each unit; numbers are seconds.
+        *args, **options
+            As in `ann2neo.from_spike_times`: ``bin_size``, ``t_stop``, ``t_start``,
+            ``observed``, ``units``.
+
+        Returns
+        -------
+        Recording
+            The recording.
+
+        Examples
+        --------
+        >>> recording = Recording.from_spike_times([[0.0012, 0.0055], []], t_stop=0.01)
+        >>> recording.raster.spike_bins(0)
+        array([1, 5])
+        """
+        from ann2neo.recording.from_spike_times import from_spike_times
+
+        return from_spike_times(times, *args, **options)
+
+    @classmethod
     def open(cls, folder: str | Path, *, verify: bool = True) -> Self:
         """Open a recording made with ``record(..., out=folder)``; bits stay on disk.
 

@@ -14,7 +14,10 @@ import quantities as pq
 
 import ann2neo
 from ann2neo.errors import FileFormatError, InputTypeError, InputValueError
-from ann2neo.recording.from_spike_times import SpikesLostWarning
+from ann2neo.recording.from_spike_times import (
+    SpikesLostWarning,
+    SpikesOutsideWarning,
+)
 
 MS = 0.001
 
@@ -70,12 +73,19 @@ def session(tmp_path):
 
 
 def test_a_session_is_binned_as_said(session):
-    """Bins are half-open from t_start; shared bins, the gap and the partial last bin
-    count as lost.
+    """Bins are half-open from t_start; shared bins count as lost, the gap and the
+    partial last bin as outside.
     """
-    with pytest.warns(
-        SpikesLostWarning,
-        match=r"37.5 % of 8 spikes were lost: at most one spike per bin of 1 ms",
+    with (
+        pytest.warns(
+            SpikesLostWarning,
+            match=r"16.7 % of 6 spikes were lost: at most one spike per bin of 1 ms",
+        ),
+        pytest.warns(
+            SpikesOutsideWarning,
+            match=r"25.0 % of 8 spikes lie outside the observed time: 1 from 0.04 s on"
+            r" \(the latest at 0.0402 s\), 1 between observed stretches",
+        ),
     ):
         recording = ann2neo.read_nwb(session, bin_size=1 * pq.ms)
     assert recording.n_time_bins == 30
@@ -87,15 +97,16 @@ def test_a_session_is_binned_as_said(session):
         [0, 10],
         [20, 30],
     ]
-    assert recording.provenance["spikes_lost"] == "3"
-    assert recording.provenance["spikes_in_extent"] == "8"
+    assert recording.provenance["spikes_lost"] == "1"
+    assert recording.provenance["spikes_in_extent"] == "6"
+    assert recording.provenance["spikes_outside"] == "2"
 
 
 def test_a_session_keeps_units_trials_and_provenance(session):
     """Columns of units and trials are kept, trials outside the observed time are
     counted, and the provenance names the source.
     """
-    with pytest.warns(SpikesLostWarning):
+    with pytest.warns((SpikesLostWarning, SpikesOutsideWarning)):
         recording = ann2neo.read_nwb(session, bin_size=1 * pq.ms)
     assert recording.units["quality"].to_list() == ["good", "mua"]
     assert recording.units["depth_um"].to_list() == [100.5, 200.0]
@@ -126,7 +137,7 @@ def test_a_session_goes_through_our_own_file(session, tmp_path):
     """What was read of a session is written, read back equal, and passes
     through Neo.
     """
-    with pytest.warns(SpikesLostWarning):
+    with pytest.warns((SpikesLostWarning, SpikesOutsideWarning)):
         recording = ann2neo.read_nwb(session, bin_size=1 * pq.ms)
     path = ann2neo.write_nwb(recording, tmp_path / "ours.nwb")
     assert ann2neo.read_nwb(path).equals(recording)
@@ -205,7 +216,7 @@ def not_a_number():
             not_a_number,
             {"bin_size": 1 * pq.ms},
             InputValueError,
-            "spike times of unit 0 hold NaN or infinity",
+            "1 spike times of unit 0 are NaN or infinite.*leave the unit out",
         ),
         (
             no_intervals,
@@ -230,10 +241,10 @@ def test_what_a_session_lacks_is_told(tmp_path, make, options, error, words):
 
 def test_t_stop_gives_the_extent_where_the_file_does_not(tmp_path):
     """Without obs_intervals the recording runs from 0 to t_stop, half-open: a spike on
-    t_stop is lost.
+    t_stop is outside.
     """
     path = write(no_intervals(), tmp_path / "a.nwb")
-    with pytest.warns(SpikesLostWarning, match="50.0 % of 2"):
+    with pytest.warns(SpikesOutsideWarning, match="50.0 % of 2"):
         recording = ann2neo.read_nwb(path, bin_size=1 * pq.ms, t_stop=4.2 * pq.ms)
     assert recording.n_time_bins == 4
     assert recording.raster.spike_bins(0).tolist() == [1]

@@ -74,7 +74,7 @@ def read_session(
         t_start=start,
         t_stop=stop,
         units=_plain_columns(table, unit_ids=True),
-        presentations=_trials(handle),
+        presentations={"trials": _trials(handle)},
         provenance=_provenance(handle, path),
         identifier=text_at(handle, "identifier"),
         session_start_time=_session_start(handle),
@@ -164,8 +164,7 @@ def _trials(handle: h5py.File) -> pd.DataFrame:
         return pd.DataFrame({"start_time": np.zeros(0), "stop_time": np.zeros(0)})
     table = read_table(handle, "intervals/trials")
     trials = _plain_columns(table, unit_ids=False)
-    # A recording's phases are the stretches observed, whatever the file calls a phase.
-    return trials.rename(columns={"phase": "phase_in_file"}).assign(
+    return trials.assign(
         start_time=table.numbers("start_time"), stop_time=table.numbers("stop_time")
     )
 

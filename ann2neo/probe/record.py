@@ -41,16 +41,19 @@ class Probe:
     ----------
     model : keras.Model
         A model with weights; Sequential, functional, nested or subclassed.
-    layers : keras.Layer, str, predicate, list of those, or None
-        What to record: a layer object; a name, a path, or a glob over either; a
-        function of a layer that says whether to take it; a list of those. None, the
-        default, is the last hidden layer: the one whose output enters the last layer
-        with weights, walking back over flattening, reshaping, dropout and pooling.
+    layers : keras.Layer, class of layers, str, predicate, list of those, or None
+        What to record: a layer object; a class of layers; a name, a path, or a glob
+        over either, which leaves out models inside the model and layers that only
+        reshape; "with weights" or "with an activation"; a function of a layer that says
+        whether to take it; a list of those. Units stand in the order asked, and where
+        one item chooses several layers, in that of the model. None, the default, is the
+        last hidden layer: the one whose output enters the last layer with weights,
+        walking back over flattening, reshaping, dropout and pooling.
     threshold : float, str, array_like, mapping or list, default 0.0, dimensionless
         A unit spikes where its activation is strictly above this: a number; one number
         per unit; ``"quantile:q"`` for each unit's own quantile over the stimuli; or one
-        of those for each layer, as a mapping from layer names or a list in the order of
-        the layers. Quantiles need stimuli that can be indexed: they are taken in a
+        of those for each layer, as a mapping from layer names or a list in the order
+        asked. Quantiles need stimuli that can be indexed: they are taken in a
         first pass over all of them, or over a seeded sample whose activations fit into
         256 MB.
     units : int, mapping, predicate, optional

@@ -5,14 +5,14 @@ from __future__ import annotations
 import fnmatch
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
 
 from ann2neo.errors import InputTypeError, LayerError
 from ann2neo.probe.adapter import LayerChoice, LayerInfo
-from ann2neo.probe.keras.private import inner_layers
+from ann2neo.probe.keras.private import inner_layers, is_activation
 
 __all__ = [
     "NamedLayer",
@@ -22,6 +22,37 @@ __all__ = [
     "layers_of",
     "named_layers",
 ]
+
+
+_NOT_IN_GLOBS = (
+    keras.Model,
+    keras.layers.Flatten,
+    keras.layers.Permute,
+    keras.layers.Reshape,
+)
+"""What a glob leaves out: models, whose output is that of a layer inside them, and
+layers that only reshape, which would record the same units twice.
+"""
+
+
+def _has_weights(layer: Any) -> bool:
+    """Whether a layer has weights of its own, not only layers that have some."""
+    inside = {id(v) for part in inner_layers(layer) for v in part.weights}
+    return any(id(v) not in inside for v in layer.weights)
+
+
+def _has_activation(layer: Any) -> bool:
+    """Whether a layer ends in an activation function, or is one."""
+    function = getattr(layer, "activation", None)
+    if function is not None:
+        return function is not keras.activations.linear
+    return is_activation(layer)
+
+
+_GROUPS: dict[str, Callable[[Any], bool]] = {
+    "with weights": _has_weights,
+    "with an activation": _has_activation,
+}
 
 
 class NamedLayer(NamedTuple):
@@ -111,14 +142,17 @@ def choose_layers(model: Any, layers: LayerChoice) -> list[NamedLayer]:
     ----------
     model : keras.Model
         The model.
-    layers : keras.Layer, str, predicate, or list of those
-        A layer object; a name, a path, or a glob over either; a function of a layer
-        that says whether to take it; a list of those.
+    layers : keras.Layer, class of layers, str, predicate, or list of those
+        A layer object; a class of layers; a name, a path, or a glob over either, which
+        leaves out models inside the model and layers that only reshape; "with weights"
+        or "with an activation"; a function of a layer that says whether to take it; a
+        list of those.
 
     Returns
     -------
     list of NamedLayer
-        In the order of the model, none twice.
+        In the order asked, where one item chooses several in that of the model; none
+        twice.
 
     Raises
     ------
@@ -139,7 +173,7 @@ def choose_layers(model: Any, layers: LayerChoice) -> list[NamedLayer]:
         raise LayerError(
             f"layers={layers!r} chooses no layer; the model has {_listed(candidates)}"
         )
-    return [chosen[number] for number in sorted(chosen)]
+    return list(chosen.values())
 
 
 def _matching(model: Any, item: Any, candidates: list[NamedLayer]) -> list[NamedLayer]:
@@ -151,8 +185,12 @@ def _matching(model: Any, item: Any, candidates: list[NamedLayer]) -> list[Named
                 f" {_listed(candidates)}"
             )
         return matches
+    if isinstance(item, str) and item in _GROUPS:
+        return [named for named in candidates if _GROUPS[item](named.layer)]
     if isinstance(item, str):
         return _called(item, candidates)
+    if isinstance(item, type) and issubclass(item, keras.Layer):
+        return [named for named in candidates if isinstance(named.layer, item)]
     if callable(item):
         return [named for named in candidates if item(named.layer)]
     raise InputTypeError(
@@ -177,7 +215,8 @@ def _called(name: str, candidates: list[NamedLayer]) -> list[NamedLayer]:
     matches = exact or [
         named
         for named in candidates
-        if any(
+        if not isinstance(named.layer, _NOT_IN_GLOBS)
+        and any(
             fnmatch.fnmatchcase(text, name)
             for text in (named.key, named.layer.name, _path(named.layer))
         )

@@ -13,6 +13,7 @@ __all__ = [
     "CALL_ERROR",
     "SEED_STATE",
     "inner_layers",
+    "is_activation",
     "is_of_keras",
     "is_rematerialized",
     "maker_of",
@@ -29,14 +30,35 @@ paragraph.
 
 
 def inner_layers(layer: Any) -> list[Any]:
-    """List the layers inside a layer, at any depth, in the order Keras holds them."""
-    return list(layer._flatten_layers(include_self=False))
+    """List the layers inside a layer, at any depth, each once.
+
+    Layers stand in the order in which their holder holds them, which is that of the
+    calls in a sequential or functional model, and what a layer holds right behind it.
+    """
+    held: dict[int, Any] = {}
+
+    def visit(holder: Any) -> None:
+        for part in holder._layers:
+            if id(part) not in held:
+                held[id(part)] = part
+                visit(part)
+
+    visit(layer)
+    return list(held.values())
 
 
 def is_of_keras(layer: Any) -> bool:
     """Whether a layer, other than a model, is one of Keras' own."""
     return type(layer).__module__.startswith("keras.") and not isinstance(
         layer, keras.Model
+    )
+
+
+def is_activation(layer: Any) -> bool:
+    """Whether a layer is one of Keras' activation functions, such as ReLU."""
+    return any(
+        parent.__module__.startswith("keras.src.layers.activations.")
+        for parent in type(layer).__mro__
     )
 
 

@@ -15,6 +15,7 @@ from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.probe.adapter import Adapter, LayerChoice, LayerInfo, Tap, TapShape
 from ann2neo.probe.keras.capture import LayerCall, capture_all, tensors_of
 from ann2neo.probe.keras.forward import KerasForward, make_forward
+from ann2neo.probe.keras.function_state import function_state
 from ann2neo.probe.keras.hidden import last_hidden_layer
 from ann2neo.probe.keras.layers import (
     choose_layers,
@@ -63,10 +64,11 @@ def make_adapter(model: Any, *, training: bool, eager: bool) -> KerasAdapter:
             f"model must be a keras.Model, got {type(model).__name__}; for other"
             " frameworks use Recording.from_activations"
         )
-    if not model.built:
+    unbuilt = [named.key for named in named_layers(model) if not named.layer.built]
+    if not model.built or (unbuilt and not model.weights):
         raise InputValueError(
             f"the model {model.name!r} has no weights yet, and recording must not"
-            " create them; call it once on a batch, or model.build(shape), first"
+            " create them; call it once on a batch, model(x[:1]), and load its weights"
         )
     return KerasAdapter(model, training=training, eager=eager)
 
@@ -77,6 +79,7 @@ class KerasAdapter(Adapter):
     def __init__(self, model: Any, *, training: bool, eager: bool) -> None:
         self._model, self._training, self._eager = model, training, eager
         self._forwards: dict[tuple[tuple[LayerInfo, ...], bool], KerasForward] = {}
+        self._compiled_for = function_state(model)
         inputs = getattr(model, "inputs", None)
         self.model_name = str(model.name)
         self.n_inputs = None if inputs is None else len(keras.tree.flatten(inputs))
@@ -109,6 +112,7 @@ class KerasAdapter(Adapter):
         self, layers: Sequence[LayerInfo], *, with_output: bool
     ) -> KerasForward:
         """Return the pass that records some layers; see `Adapter`."""
+        self._forget_what_changed()
         key = (tuple(layers), with_output)
         if key not in self._forwards:
             self._forwards[key] = make_forward(
@@ -119,6 +123,20 @@ class KerasAdapter(Adapter):
                 eager=self._eager,
             )
         return self._forwards[key]
+
+    def _forget_what_changed(self) -> None:
+        """Drop the compiled passes of what was another function of the stimuli."""
+        now = function_state(self._model)
+        if now == self._compiled_for:
+            return
+        # The first item of an entry tells which layer it is about.
+        if [entry[0] for entry in now] != [entry[0] for entry in self._compiled_for]:
+            raise InputValueError(
+                f"layers were added to {self.model_name!r}, or taken out of it, since"
+                " this Probe was made; make another Probe"
+            )
+        self._forwards.clear()
+        self._compiled_for = now
 
     def batch_size(self, shapes: Sequence[TapShape], batch: Any) -> int:
         """Choose a power of two, at least 8, that suits the backend; see `Adapter`."""

@@ -100,8 +100,16 @@ class KerasForward(abc.ABC):
         scope = keras.StatelessScope(state_mapping=mapping, initialize_variables=False)
         # The scope converts values to tensors: these are what it would return.
         given = dict(scope.state_mapping)
+        unbuilt = [named for named in named_layers(self._model) if _is_empty(named)]
         with capture_calls([named.layer for named in self._layers]) as calls, scope:
             output = self._model(batch, training=self._training)
+        grown = [named.key for named in unbuilt if not _is_empty(named)]
+        if grown:
+            raise InputValueError(
+                f"the layer {grown[0]!r} of {self._model.name!r} had no weights yet,"
+                " and got random ones just now; load the weights of the model, which"
+                " has been called now, and record again"
+            )
         values = {id(v): scope.get_current_value(v) for v in variables_of(self._model)}
         # The scope returns the very object it was given where nothing was assigned.
         changed = {
@@ -271,6 +279,11 @@ def state_values(
         else:
             values.append(state.get(id(variable), variable.value))
     return values
+
+
+def _is_empty(named: NamedLayer) -> bool:
+    """Whether a layer may still make weights: it was never built and has none."""
+    return not named.layer.built and not named.layer.weights
 
 
 def _is_rehearsed(model: Any, layer: Any, calls: Sequence[LayerCall]) -> bool:

@@ -12,7 +12,7 @@ import keras
 
 from ann2neo.errors import InputTypeError, LayerError
 from ann2neo.probe.adapter import LayerChoice, LayerInfo
-from ann2neo.probe.keras.private import inner_layers, is_activation
+from ann2neo.probe.keras.private import inner_layers, is_activation, is_of_keras
 
 __all__ = [
     "NamedLayer",
@@ -36,7 +36,9 @@ layers that only reshape, which would record the same units twice.
 
 
 def _has_weights(layer: Any) -> bool:
-    """Whether a layer has weights of its own, not only layers that have some."""
+    """Whether a layer has weights that are not those of a layer that can be chosen."""
+    if is_of_keras(layer):
+        return bool(layer.weights)
     inside = {id(v) for part in inner_layers(layer) for v in part.weights}
     return any(id(v) not in inside for v in layer.weights)
 
@@ -50,6 +52,7 @@ def _has_activation(layer: Any) -> bool:
 
 
 _GROUPS: dict[str, Callable[[Any], bool]] = {
+    "*": lambda layer: not isinstance(layer, _NOT_IN_GLOBS),
     "with weights": _has_weights,
     "with an activation": _has_activation,
 }
@@ -144,9 +147,9 @@ def choose_layers(model: Any, layers: LayerChoice) -> list[NamedLayer]:
         The model.
     layers : keras.Layer, class of layers, str, predicate, or list of those
         A layer object; a class of layers; a name, a path, or a glob over either, which
-        leaves out models inside the model and layers that only reshape; "with weights"
-        or "with an activation"; a function of a layer that says whether to take it; a
-        list of those.
+        leaves out models inside the model and layers that only reshape; "*", "with
+        weights" or "with an activation", which also leave out the parts of Keras' own
+        layers; a function of a layer that says whether to take it; a list of those.
 
     Returns
     -------
@@ -186,7 +189,7 @@ def _matching(model: Any, item: Any, candidates: list[NamedLayer]) -> list[Named
             )
         return matches
     if isinstance(item, str) and item in _GROUPS:
-        return [named for named in candidates if _GROUPS[item](named.layer)]
+        return [named for named in _outermost(candidates) if _GROUPS[item](named.layer)]
     if isinstance(item, str):
         return _called(item, candidates)
     if isinstance(item, type) and issubclass(item, keras.Layer):
@@ -198,6 +201,17 @@ def _matching(model: Any, item: Any, candidates: list[NamedLayer]) -> list[Named
         f" ({type(item).__name__}); name one of the model's layers, or None for the"
         " last hidden one"
     )
+
+
+def _outermost(candidates: list[NamedLayer]) -> list[NamedLayer]:
+    """Leave out what Keras' own layers consist of, such as the cell of an LSTM."""
+    parts = {
+        id(part)
+        for named in candidates
+        if is_of_keras(named.layer)
+        for part in inner_layers(named.layer)
+    }
+    return [named for named in candidates if id(named.layer) not in parts]
 
 
 def _called(name: str, candidates: list[NamedLayer]) -> list[NamedLayer]:

@@ -28,8 +28,8 @@ __all__ = [
 
 _MIN_WINDOWS = 10
 _DEFAULT_LAGS = 10
-_SHARE_IN_WINDOWS = 0.9
-"""Share of a phase's bins in segments that are long enough for the default window."""
+_PERCENT_IN_WINDOWS = 90
+"""Percent of a phase's bins in segments that are long enough for the default window."""
 
 
 class FewWindowsWarning(UserWarning):
@@ -205,4 +205,6 @@ def _common_length(lengths: IntArray) -> int:
     held = np.cumsum(descending)
     if not len(held):
         return 0
-    return int(descending[np.searchsorted(held, _SHARE_IN_WINDOWS * held[-1])])
+    # In whole numbers, as 0.9 of a number of bins would round.
+    enough = 100 * held >= _PERCENT_IN_WINDOWS * held[-1]
+    return int(descending[np.argmax(enough)])

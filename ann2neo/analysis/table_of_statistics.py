@@ -29,6 +29,7 @@ from ann2neo.analysis.units.counts import Counts
 from ann2neo.analysis.units.dispersion import DISPERSION, FANO
 from ann2neo.analysis.units.firing_rate import FIRING_RATE
 from ann2neo.analysis.units.interval_variation import CV2, CV_ISI, LV
+from ann2neo.analysis.units.kpss import KPSS
 from ann2neo.analysis.units.ljung_box import LJUNG_BOX
 from ann2neo.analysis.units.trend import TREND
 from ann2neo.errors import InputTypeError, InputValueError
@@ -58,6 +59,7 @@ STATISTICS: tuple[UnitStatistic, ...] = (
     LJUNG_BOX,
     ADF,
     TREND,
+    KPSS,
 )
 """Every statistic of a unit, in the order of the columns."""
 
@@ -79,6 +81,11 @@ CONDITIONS: tuple[Column, ...] = (
     count_column("n_spikes", "Spikes of the unit in the phase, K."),
     count_column("window", "Length of a counting window, in time bins."),
     count_column("n_windows", "Complete windows in the phase, n."),
+    Column(
+        "window_share",
+        "Share of the bins that lie in complete windows, N'/N; windows are cut inside"
+        " segments, whose last bins may be left over.",
+    ),
     count_column("lags", "Lags of the Ljung-Box test."),
     text_column(
         "engine", "fast (from the bits) or reference (Elephant, SciPy, statsmodels)."
@@ -102,7 +109,15 @@ NETWORK_STATISTICS: tuple[NetworkStatistic, ...] = (
 )
 """Every statistic of a network, in the order of the columns."""
 
-_SHARED = {"order", "n_time_bins", "window", "n_windows", "lags", "engine"}
+_SHARED = {
+    "order",
+    "n_time_bins",
+    "window",
+    "n_windows",
+    "window_share",
+    "lags",
+    "engine",
+}
 
 NETWORK_CONDITIONS: tuple[Column, ...] = (
     *(column for column in CONDITIONS if column.name == "phase"),

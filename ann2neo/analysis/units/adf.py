@@ -196,15 +196,23 @@ def _tvalue(gram: IntArray, degrees: int) -> float:
 
 # Reasons and values of a block are asked for one after the other.
 @lru_cache(maxsize=1)
-def _fitted(counts: Counts) -> tuple[npt.NDArray[Any], FloatArray, IntArray]:
+def _fitted(phase: Counts) -> tuple[npt.NDArray[Any], FloatArray, IntArray]:
     """Return why each unit has no statistic, its statistic, and its lag."""
+    # A regression needs one run of bins: the longest segment stands for the phase.
+    counts = phase.longest
     n_time_bins = counts.n_time_bins
     largest = max_adf_lag(n_time_bins)
+    where = "" if counts is phase else " in the longest segment"
+    too_short = (
+        f"the longest segment has {n_time_bins} of {phase.n_time_bins} time bins; needs"
+        " half of them"
+    )
     reason = reasons(
         counts,
-        (largest < 0, f"{n_time_bins} time bins; needs {MIN_TIME_BINS}"),
-        (counts.n_spikes == 0, "silent"),
-        (counts.n_spikes == n_time_bins, "saturated"),
+        (2 * n_time_bins < phase.n_time_bins, too_short),
+        (largest < 0, f"{n_time_bins} time bins{where}; needs {MIN_TIME_BINS}"),
+        (counts.n_spikes == 0, f"silent{where}"),
+        (counts.n_spikes == n_time_bins, f"saturated{where}"),
     )
     statistic = np.full(counts.n_units, np.nan)
     lags = np.full(counts.n_units, -1, np.int64)
@@ -244,14 +252,15 @@ def _fast(counts: Counts) -> Values:
         "adf_statistic": statistic,
         "adf_pvalue": pvalue,
         "adf_lag": lags,
-        "adf_nobs": np.where(lags >= 0, counts.n_time_bins - lags - 1, -1),
+        "adf_nobs": np.where(lags >= 0, counts.longest.n_time_bins - lags - 1, -1),
     }
 
 
 def _reference(train: Train) -> Mapping[str, Any]:
     from statsmodels.tsa.stattools import adfuller
 
-    result = adfuller(train.series, regression="c", autolag="AIC", result_object=True)
+    longest = max(train.pieces, key=len)
+    result = adfuller(longest, regression="c", autolag="AIC", result_object=True)
     return {
         "adf_statistic": float(result.statistic),
         "adf_pvalue": float(result.pvalue),
@@ -272,7 +281,8 @@ ADF = UnitStatistic(
         Column(
             "adf_pvalue",
             "p-value of a unit root; no train of zeros and ones has one, so a long one"
-            " rejects, and rejecting is no proof of a constant rate: see trend_pvalue.",
+            " rejects, even one whose rate drifts: a test of stationarity is"
+            " kpss_pvalue. Of several segments the longest is tested.",
             in_random_order=BY_DESIGN,
         ),
         count_column("adf_lag", "Lag chosen by AIC; -1 where there is none."),
@@ -283,8 +293,8 @@ ADF = UnitStatistic(
     null="a unit root",
     null_in_short="a unit root (Dickey-Fuller)",
     validity=(
-        "every nested regression has full rank and leaves a residual, decided in"
-        " integers"
+        "a segment with at least half of the bins; every nested regression has full"
+        " rank and leaves a residual, decided in integers"
     ),
     source=(
         "Dickey and Fuller (1979), J Am Stat Assoc 74:427; Said and Dickey (1984),"

@@ -155,6 +155,7 @@ def _rows(
         "n_spikes": counts.n_spikes,
         "window": counts.window,
         "n_windows": counts.n_windows,
+        "window_share": counts.window_share,
         "lags": counts.lags,
         "engine": np.array(engine, dtype=object),
         "status": status(counts),

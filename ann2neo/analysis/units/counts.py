@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from ann2neo.analysis._entry import FloatArray, IntArray
 from ann2neo.raster import SegmentedRaster, SpikeRaster
@@ -18,13 +20,16 @@ __all__ = ["Counts", "Intervals", "Train"]
 class Intervals(NamedTuple):
     """Sums over the inter-spike intervals of each unit, in bins, shape (n_units,).
 
-    With I_i the intervals: ``total`` is the sum of I_i, ``squares`` that of I_i^2,
-    ``contrast`` that of ``abs(r_i)`` and ``squared_contrast`` that of r_i^2, with
-    ``r_i = (I_(i+1) - I_i) / (I_(i+1) + I_i)``. ``drift`` is the largest ``abs(N S_k -
-    k K)`` over k, with S_k the spikes in the first k bins: an integer, so that ties are
-    exact.
+    With I_i the intervals inside segments: ``n_intervals`` is their number and
+    ``n_pairs`` that of neighbours in one segment; ``total`` is the sum of I_i,
+    ``squares`` that of I_i^2, ``contrast`` that of ``abs(r_i)`` and
+    ``squared_contrast`` that of r_i^2, with ``r_i = (I_(i+1) - I_i) / (I_(i+1) +
+    I_i)``. ``drift`` is the largest ``abs(N S_k - k K)`` over k, with S_k the spikes in
+    the first k bins, one segment after another: an integer, so that ties are exact.
     """
 
+    n_intervals: IntArray
+    n_pairs: IntArray
     total: IntArray
     squares: IntArray
     contrast: FloatArray
@@ -53,6 +58,7 @@ class Counts:
         self.segments, self.window, self.lags = segments, window, lags
         self.raster = segments.raster
         self._lag_counts: IntArray = np.zeros((self.raster.n_units, 0), np.int64)
+        self._end_counts = self._lag_counts
 
     @property
     def n_units(self) -> int:
@@ -68,6 +74,20 @@ class Counts:
     def n_windows(self) -> int:
         """n, the number of complete windows."""
         return self.segments.n_windows(self.window)
+
+    @property
+    def window_share(self) -> float:
+        """N' / N, the share of the bins that lie in complete windows."""
+        if not self.n_time_bins:
+            return math.nan
+        return self.n_windows * self.window / self.n_time_bins
+
+    @cached_property
+    def longest(self) -> Counts:
+        """Counts of the longest segment alone."""
+        if self.segments.n_segments == 1:
+            return self
+        return Counts(self.segments.longest, self.window, self.lags)
 
     @cached_property
     def n_spikes(self) -> IntArray:
@@ -93,17 +113,41 @@ class Counts:
 
     def lag_counts(self, max_lag: int) -> IntArray:
         """Pairs of spikes at lags 0 .. `max_lag`, shape (n_units, max_lag + 1)."""
-        if self._lag_counts.shape[1] <= max_lag:
+        if not self.has_lags(max_lag):
             self._lag_counts = self.segments.lag_counts(max_lag)
         return self._lag_counts[:, : max_lag + 1]
+
+    def has_lags(self, max_lag: int) -> bool:
+        """Whether `lag_counts` up to that lag have been counted."""
+        return bool(self._lag_counts.shape[1] > max_lag)
+
+    def end_counts(self, max_lag: int) -> IntArray:
+        """Spikes without a partner at lags 0 .. `max_lag`, as `SegmentedRaster` has it.
+
+        At lag k the first k bins of a segment have no partner before them, the last k
+        none after them. Shape (n_units, max_lag + 1).
+        """
+        if self._end_counts.shape[1] <= max_lag:
+            self._end_counts = self.segments.end_counts(max_lag)
+        return self._end_counts[:, : max_lag + 1]
+
+    def of_units(self, units: npt.NDArray[np.intp]) -> Counts:
+        """Return the counts of some units alone."""
+        if len(units) == self.n_units:
+            return self
+        raster = self.raster.take(units=units)
+        return Counts(self.segments.with_raster(raster), self.window, self.lags)
 
     @cached_property
     def intervals(self) -> Intervals:
         """Sums over the inter-spike intervals."""
         n = self.n_units
-        total, squares, drift = np.zeros((3, n), np.int64)
+        n_intervals, n_pairs, total, squares, drift = np.zeros((5, n), np.int64)
         contrast, squared = np.zeros((2, n))
         n_bins = self.n_time_bins
+        # Spikes before each border: intervals[before - 1] would cross it. Shape
+        # (n_units, n_segments - 1).
+        before_border = self.raster.cumulative_counts(self.segments.edges[1:-1])
         rank = np.arange(n_bins + 1, dtype=np.int64) * n_bins
         for unit in range(n):
             bins = self.raster.spike_bins(unit)
@@ -115,13 +159,22 @@ class Counts:
             before = rank[:n_spikes] - bins * n_spikes
             drift[unit] = max(-int(before.min()), int(before.max()) + n_bins - n_spikes)
             steps = np.diff(bins)
-            total[unit] = bins[-1] - bins[0]
-            squares[unit] = steps @ steps
+            across = before_border[unit]
+            across = np.unique(across[(across > 0) & (across < n_spikes)]) - 1
+            gaps = steps[across]
+            n_intervals[unit] = len(steps) - len(gaps)
+            total[unit] = bins[-1] - bins[0] - gaps.sum()
+            squares[unit] = steps @ steps - gaps @ gaps
             if n_spikes >= 3:
                 ratio = (steps[1:] - steps[:-1]) / (bins[2:] - bins[:-2])
+                # Ratio i is of the intervals i and i + 1.
+                touching = np.unique(np.concatenate([across - 1, across]))
+                touching = touching[(touching >= 0) & (touching < len(ratio))]
+                ratio[touching] = 0
+                n_pairs[unit] = len(ratio) - len(touching)
                 squared[unit] = ratio @ ratio
                 contrast[unit] = np.abs(ratio, out=ratio).sum()
-        return Intervals(total, squares, contrast, squared, drift)
+        return Intervals(n_intervals, n_pairs, total, squares, contrast, squared, drift)
 
 
 class Train:
@@ -143,9 +196,14 @@ class Train:
         return self.counts.n_time_bins
 
     @cached_property
-    def spiketrain(self) -> Any:
-        """The unit as a neo.SpikeTrain."""
-        return to_spiketrains(self.counts.raster)[0]
+    def segments(self) -> list[SpikeRaster]:
+        """The unit's raster in each segment."""
+        return self.counts.segments.parts()
+
+    @cached_property
+    def spiketrains(self) -> list[Any]:
+        """The unit in each segment as a neo.SpikeTrain."""
+        return [to_spiketrains(segment)[0] for segment in self.segments]
 
     @cached_property
     def series(self) -> FloatArray:
@@ -154,14 +212,27 @@ class Train:
         return series
 
     @cached_property
+    def pieces(self) -> list[FloatArray]:
+        """The same, cut into its segments."""
+        return np.split(self.series, self.counts.segments.edges[1:-1])
+
+    @cached_property
     def window_spiketrains(self) -> list[Any]:
-        """The train cut into its complete windows."""
-        raster = self.counts.raster
-        edges = raster.bin_edge_seconds(
-            np.arange(self.counts.n_windows + 1) * self.window
+        """The complete windows of all segments."""
+        windows = []
+        for segment, spiketrain in zip(self.segments, self.spiketrains, strict=True):
+            n_windows = segment.n_time_bins // self.window
+            edges = segment.bin_edge_seconds(np.arange(n_windows + 1) * self.window)
+            unit = spiketrain.units
+            windows += [
+                spiketrain.time_slice(start * unit, stop * unit)
+                for start, stop in pairwise(edges)
+            ]
+        return windows
+
+    def autocovariance(self, lag: int) -> float:
+        """Sum of ``(x(t) - p) (x(t + lag) - p)`` over the pairs inside segments."""
+        mean = self.series.mean()
+        return float(
+            sum((piece[lag:] - mean) @ (piece[:-lag] - mean) for piece in self.pieces)
         )
-        unit = self.spiketrain.units
-        return [
-            self.spiketrain.time_slice(start * unit, stop * unit)
-            for start, stop in pairwise(edges)
-        ]

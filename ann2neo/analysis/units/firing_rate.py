@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from ann2neo.analysis._entry import Column, UnitStatistic, Values, reasons
@@ -45,7 +46,11 @@ def _fast(counts: Counts) -> Values:
 def _reference(train: Train) -> Mapping[str, Any]:
     from elephant.statistics import mean_firing_rate
 
-    in_hz = float(mean_firing_rate(train.spiketrain).rescale("Hz").magnitude)
+    rates = [
+        float(mean_firing_rate(spiketrain).rescale("Hz").magnitude)
+        for spiketrain in train.spiketrains
+    ]
+    in_hz = float(np.dot(rates, train.counts.segments.lengths / train.n_time_bins))
     return {
         "firing_rate": in_hz * train.counts.raster.sampling_period_seconds,
         "firing_rate_hz": in_hz,

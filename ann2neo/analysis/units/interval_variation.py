@@ -99,9 +99,19 @@ def lv_expected(firing_rate: npt.ArrayLike) -> FloatArray:
 
 
 def _fewer_than(spikes: int) -> Callable[[Counts], npt.NDArray[Any]]:
-    return lambda counts: reasons(
-        counts, (counts.n_spikes < spikes, f"fewer than {spikes} spikes")
-    )
+    """Return the function that says which units lack a segment of so many spikes."""
+
+    def reason(counts: Counts) -> npt.NDArray[Any]:
+        if counts.segments.n_segments == 1:
+            return reasons(
+                counts, (counts.n_spikes < spikes, f"fewer than {spikes} spikes")
+            )
+        intervals = counts.intervals
+        # Two spikes make an interval, three a pair of neighbours.
+        found = intervals.n_intervals if spikes == 2 else intervals.n_pairs
+        return reasons(counts, (found == 0, f"fewer than {spikes} spikes per segment"))
+
+    return reason
 
 
 def _rate(counts: Counts) -> FloatArray:
@@ -109,12 +119,20 @@ def _rate(counts: Counts) -> FloatArray:
 
 
 def _cv_fast(counts: Counts) -> Values:
-    n = counts.n_spikes - 1
-    total, squares = counts.intervals.total, counts.intervals.squares
+    # Python's integers: n squares is of third order in the bins and overflows int64
+    # from about two million bins on.
+    n, total, squares = (
+        values.astype(object)
+        for values in (
+            counts.intervals.n_intervals,
+            counts.intervals.total,
+            counts.intervals.squares,
+        )
+    )
     # Variance squares / n - (total / n)^2 and mean total / n: n cancels in the CV.
-    spread = np.maximum(n * squares - total * total, 0)
+    spread = np.maximum(n * squares - total * total, 0).astype(np.float64)
     return {
-        "cv_isi": np.sqrt(spread) / total,
+        "cv_isi": np.sqrt(spread) / counts.intervals.total,
         "cv_isi_expected": cv_isi_expected(_rate(counts)),
     }
 
@@ -122,17 +140,26 @@ def _cv_fast(counts: Counts) -> Values:
 def _reference_of(
     name: str, expected: Callable[[float], FloatArray], function: str
 ) -> Callable[[Train], Mapping[str, Any]]:
-    """Return the reference engine of a column, a function of Elephant's."""
+    """Return the reference engine of a column, a function of Elephant's.
+
+    Intervals of all segments make one CV; CV2 and LV are means over segments, weighted
+    by their pairs of neighbouring intervals.
+    """
 
     def reference(train: Train) -> Mapping[str, Any]:
         from elephant import statistics
 
-        intervals = statistics.isi(train.spiketrain)
-        rate = len(train.spiketrain) / train.n_time_bins
-        return {
-            name: float(getattr(statistics, function)(intervals)),
-            f"{name}_expected": float(expected(rate)),
-        }
+        of_intervals = getattr(statistics, function)
+        intervals = [np.asarray(statistics.isi(part)) for part in train.spiketrains]
+        if function == "cv":
+            value = of_intervals(np.concatenate(intervals))
+        else:
+            paired = [part for part in intervals if len(part) >= 2]
+            weights = np.array([len(part) - 1 for part in paired])
+            values = [of_intervals(part) for part in paired]
+            value = np.dot(values, weights / weights.sum())
+        rate = sum(map(len, train.spiketrains)) / train.n_time_bins
+        return {name: float(value), f"{name}_expected": float(expected(rate))}
 
     return reference
 
@@ -152,7 +179,7 @@ CV_ISI = UnitStatistic(
         ),
     ),
     null="",
-    validity="at least two spikes",
+    validity="at least two spikes in one segment",
     source=(
         "Softky and Koch (1993), J Neurosci 13:334; `elephant.statistics.isi` and"
         " `elephant.statistics.cv`"
@@ -176,12 +203,11 @@ CV2 = UnitStatistic(
         ),
     ),
     null="",
-    validity="at least three spikes",
+    validity="at least three spikes in one segment",
     source="Holt et al. (1996), J Neurophysiol 75:1806; `elephant.statistics.cv2`",
     reason=_fewer_than(3),
     fast=lambda counts: {
-        # K spikes have K - 1 intervals and K - 2 pairs of neighbours.
-        "cv2": 2 * counts.intervals.contrast / (counts.n_spikes - 2),
+        "cv2": 2 * counts.intervals.contrast / counts.intervals.n_pairs,
         "cv2_expected": cv2_expected(_rate(counts)),
     },
     reference=_reference_of("cv2", cv2_expected, "cv2"),
@@ -201,14 +227,14 @@ LV = UnitStatistic(
         ),
     ),
     null="",
-    validity="at least three spikes",
+    validity="at least three spikes in one segment",
     source=(
         "Shinomoto, Shima and Tanji (2003), Neural Comput 15:2823;"
         " `elephant.statistics.lv`"
     ),
     reason=_fewer_than(3),
     fast=lambda counts: {
-        "lv": 3 * counts.intervals.squared_contrast / (counts.n_spikes - 2),
+        "lv": 3 * counts.intervals.squared_contrast / counts.intervals.n_pairs,
         "lv_expected": lv_expected(_rate(counts)),
     },
     reference=_reference_of("lv", lv_expected, "lv"),

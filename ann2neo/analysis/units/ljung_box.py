@@ -19,7 +19,12 @@ from ann2neo.analysis._entry import (
     text_column,
 )
 from ann2neo.analysis.units.counts import Counts, Train
-from ann2neo.analysis.units.nulls import ljung_box_null, ljung_box_statistic, upper_tail
+from ann2neo.analysis.units.nulls import (
+    LjungBoxNull,
+    ljung_box_null,
+    ljung_box_statistic,
+    upper_tail,
+)
 
 __all__ = ["LJUNG_BOX", "MIN_ASYMPTOTIC", "ljung_box_values"]
 
@@ -31,13 +36,21 @@ fewer, permutations.
 
 def _reason(counts: Counts) -> npt.NDArray[Any]:
     n_time_bins, lags = counts.n_time_bins, counts.lags
-    too_short = f"{lags} lags need more than {lags} time bins, got {n_time_bins}"
+    longest = _longest(counts)
+    too_short = f"{lags} lags need more than {lags} time bins, got {longest}"
+    if counts.segments.n_segments > 1:
+        too_short += " in the longest segment"
     return reasons(
         counts,
-        (n_time_bins <= lags, too_short),
+        (longest <= lags, too_short),
         (counts.n_spikes == 0, "silent"),
         (counts.n_spikes == n_time_bins, "saturated"),
     )
+
+
+def _longest(counts: Counts) -> int:
+    """Return the bins of the longest segment, which has pairs at every smaller lag."""
+    return int(counts.segments.lengths.max(initial=0))
 
 
 def ljung_box_values(counts: Counts) -> FloatArray:
@@ -51,18 +64,18 @@ def ljung_box_values(counts: Counts) -> FloatArray:
     Returns
     -------
     ndarray of float, shape (n_units,)
-        NaN for silent and saturated units, and for all with no more bins than lags.
+        NaN for silent and saturated units, and for all where no segment has more bins
+        than lags.
     """
-    n_time_bins, lags = counts.n_time_bins, counts.lags
-    if n_time_bins <= lags:
+    lags = counts.lags
+    if _longest(counts) <= lags:
         return np.full(counts.n_units, np.nan)
-    head, tail = counts.raster.head(lags), counts.raster.tail(lags)
-    # At lag k the first k bins have no partner before them, the last k none after them.
-    ends = np.zeros((counts.n_units, lags + 1), np.int64)
-    ends[:, 1:] = np.cumsum(head, axis=1) + np.cumsum(tail[:, ::-1], axis=1)
     with np.errstate(invalid="ignore"):
         return ljung_box_statistic(
-            counts.lag_counts(lags), ends, counts.n_spikes, n_time_bins
+            counts.lag_counts(lags),
+            counts.end_counts(lags),
+            counts.n_spikes,
+            counts.segments.n_pairs(lags),
         )
 
 
@@ -73,9 +86,9 @@ def _fast(counts: Counts) -> Values:
     statistic = ljung_box_values(counts)
     method = np.full(counts.n_units, "chi-square", dtype=object)
     pvalue = special.chdtrc(lags, statistic)
-    sparse = (rarer < MIN_ASYMPTOTIC) & (rarer > 0) & (n_time_bins > lags)
+    sparse = (rarer < MIN_ASYMPTOTIC) & (rarer > 0) & (_longest(counts) > lags)
     for unit in np.flatnonzero(sparse):
-        null = ljung_box_null(n_time_bins, lags).statistics(int(rarer[unit]))
+        null = _null(counts).statistics(int(rarer[unit]))
         pvalue[unit], method[unit] = upper_tail(null, statistic[unit]), "permutation"
     return {
         "ljung_box_statistic": statistic,
@@ -84,16 +97,37 @@ def _fast(counts: Counts) -> Values:
     }
 
 
-def _reference(train: Train) -> Mapping[str, Any]:
-    from statsmodels.stats.diagnostic import acorr_ljungbox
+def _null(counts: Counts) -> LjungBoxNull:
+    return ljung_box_null(tuple(counts.segments.lengths.tolist()), counts.lags)
 
-    row = acorr_ljungbox(train.series, lags=[train.lags]).iloc[0]
-    statistic, pvalue = float(row["lb_stat"]), float(row["lb_pvalue"])
+
+def _by_definition(train: Train) -> float:
+    """Return the statistic over segments, which statsmodels does not know."""
+    n_time_bins, lags = train.n_time_bins, range(1, train.lags + 1)
+    pairs = [sum(max(0, len(part) - lag) for part in train.pieces) for lag in lags]
+    correlations = [
+        train.autocovariance(lag) / (n_time_bins * train.series.var()) for lag in lags
+    ]
+    terms = sum(r**2 / n for r, n in zip(correlations, pairs, strict=True))
+    return float(n_time_bins * (n_time_bins + 2) * terms)
+
+
+def _reference(train: Train) -> Mapping[str, Any]:
+    if len(train.pieces) == 1:
+        from statsmodels.stats.diagnostic import acorr_ljungbox
+
+        row = acorr_ljungbox(train.series, lags=[train.lags]).iloc[0]
+        statistic, pvalue = float(row["lb_stat"]), float(row["lb_pvalue"])
+    else:
+        from scipy import stats
+
+        statistic = _by_definition(train)
+        pvalue = float(stats.chi2.sf(statistic, train.lags))
     method = "chi-square"
     spikes = int(train.series.sum())
     rarer = min(spikes, train.n_time_bins - spikes)
     if rarer < MIN_ASYMPTOTIC:
-        null = ljung_box_null(train.n_time_bins, train.lags).statistics(rarer)
+        null = _null(train.counts).statistics(rarer)
         pvalue, method = upper_tail(null, statistic), "permutation"
     return {
         "ljung_box_statistic": statistic,
@@ -113,7 +147,10 @@ LJUNG_BOX = UnitStatistic(
         ),
         Column(
             "ljung_box_pvalue",
-            "p-value of independent bins (no serial dependence up to the last lag).",
+            "p-value of independent bins of one rate (no serial dependence up to the"
+            " last lag). Over several segments a rate that changes within them or from"
+            " one to the next rejects too: for trials a PSTH alone does, so that a"
+            " rejection does not show what a trial remembers.",
             in_random_order=BY_CONSTRUCTION,
         ),
         text_column(
@@ -122,9 +159,9 @@ LJUNG_BOX = UnitStatistic(
             f" {MIN_ASYMPTOTIC} spikes or empty bins.",
         ),
     ),
-    null="independent bins",
+    null="independent bins of one rate over all segments",
     null_in_short="bins are independent (Ljung-Box)",
-    validity="more bins than lags, neither silent nor saturated",
+    validity="a segment of more bins than lags, neither silent nor saturated",
     source=(
         "Ljung and Box (1978), Biometrika 65:297;"
         " `statsmodels.stats.diagnostic.acorr_ljungbox`"

@@ -39,34 +39,56 @@ _BLOCK_BYTES = 1 << 26
 class _Draws:
     """Cells drawn without replacement, for `N_DRAWS` samples at once.
 
+    The cells of a segment lie side by side, and `reach` empty places between two
+    segments, so that neighbours lie in one segment::
+
+        x x x x | 0 0 | x x x | 0 0 | x x x x x        reach = 2
+
     Parameters
     ----------
-    n_cells : int
-        Number of cells.
+    lengths : tuple of int
+        Number of cells of each segment.
     reach : int
         How far apart, in cells, neighbours may be.
     *seed : int
-        Seeds the draws, together with `n_cells`.
+        Seeds the draws, together with the number of cells.
     """
 
-    def __init__(self, n_cells: int, reach: int, *seed: int) -> None:
-        self.n_cells, self.reach = n_cells, reach
+    def __init__(self, lengths: tuple[int, ...], reach: int, *seed: int) -> None:
+        self.n_cells, self.reach = sum(lengths), reach
         self.n_drawn = 0
-        self._rng = np.random.default_rng(np.random.SeedSequence([n_cells, *seed]))
-        self._type = np.int32 if n_cells < 2**30 else np.int64
+        edges = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        self._borders = edges[1:-1]
+        gaps = reach * np.arange(len(lengths))
+        self.starts, self.stops = edges[:-1] + gaps, edges[1:] + gaps
+        self.width = self.n_cells + reach * (len(lengths) - 1)
+        seeds = np.random.SeedSequence([self.n_cells, *seed])
+        self._rng = np.random.default_rng(seeds)
+        self._type = np.int32 if self.width < 2**30 else np.int64
         self._cells: npt.NDArray[Any] = np.empty((16, N_DRAWS), self._type)
 
     def draw(self) -> npt.NDArray[Any]:
-        """Draw a cell of every sample that was not drawn before, shape (N_DRAWS,)."""
+        """Draw the place of a cell not drawn before in every sample, (N_DRAWS,)."""
         # By rejection. Callers draw the rarer of spikes and empty bins, so that half of
         # the cells or more are free.
         new, again = np.zeros(N_DRAWS, self._type), np.arange(N_DRAWS)
         while len(again):
-            new[again] = self._rng.integers(
-                0, self.n_cells, len(again), dtype=self._type
-            )
+            cells = self._rng.integers(0, self.n_cells, len(again), dtype=self._type)
+            new[again] = self._places(cells)
             again = self._taken(new, again)
         return new
+
+    def _places(self, cells: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if not len(self._borders):
+            return cells
+        return cells + self.reach * np.searchsorted(self._borders, cells, "right")
+
+    def to_ends(self, new: npt.NDArray[Any]) -> tuple[IntArray, IntArray]:
+        """Return the cells before and after each place in its segment."""
+        if not len(self._borders):
+            return new, self.n_cells - 1 - new
+        segment = np.searchsorted(self.starts, new, "right") - 1
+        return new - self.starts[segment], self.stops[segment] - 1 - new
 
     def keep(self, new: npt.NDArray[Any]) -> None:
         """Mark cells as drawn."""
@@ -118,9 +140,9 @@ class _BlockDraws(_Draws):
               ^offset of sample 0      ^offset of sample 1
     """
 
-    def __init__(self, n_cells: int, reach: int, *seed: int) -> None:
-        super().__init__(n_cells, reach, *seed)
-        width = n_cells + 2 * reach
+    def __init__(self, lengths: tuple[int, ...], reach: int, *seed: int) -> None:
+        super().__init__(lengths, reach, *seed)
+        width = self.width + 2 * reach
         self._block = np.zeros(N_DRAWS * width, np.uint8)
         self._offset = np.arange(N_DRAWS) * width + reach
 
@@ -153,7 +175,7 @@ class WindowNull:
 
     def __init__(self, n_windows: int, window: int) -> None:
         self._window = window
-        self._draws = _Draws(n_windows * window, 0, window)
+        self._draws = _Draws((n_windows * window,), 0, window)
         self._squares = np.zeros(N_DRAWS, np.int64)
         self._sorted: list[IntArray] = [np.zeros(N_DRAWS, np.int64)]
 
@@ -197,42 +219,50 @@ class LjungBoxNull:
 
     Parameters
     ----------
-    n_time_bins, lags : int
-        Number of bins and of lags.
+    lengths : int or tuple of int
+        Number of bins of each segment; a number is one segment.
+    lags : int
+        Number of lags.
     block_bytes : int, optional
         Largest block with a byte per cell; lists of spikes replace a larger one.
     """
 
     def __init__(
-        self, n_time_bins: int, lags: int, block_bytes: int = _BLOCK_BYTES
+        self, lengths: int | tuple[int, ...], lags: int, block_bytes: int = _BLOCK_BYTES
     ) -> None:
         self._lags = lags
-        in_block = N_DRAWS * n_time_bins <= block_bytes
+        if isinstance(lengths, int):
+            lengths = (lengths,)
+        width = sum(lengths) + lags * (len(lengths) - 1)
+        in_block = N_DRAWS * width <= block_bytes
         kind = _BlockDraws if in_block else _Draws
-        self._draws = kind(n_time_bins, lags, lags)
+        self._draws = kind(lengths, lags, lags)
+        # (n_segments, lags + 1), summed over segments: N_s - k pairs at lag k.
+        inside = np.subtract.outer(lengths, np.arange(lags + 1))
+        self._n_pairs: IntArray = np.maximum(inside, 0).sum(axis=0)
         self._pairs = np.zeros((lags + 1, N_DRAWS), np.int64)
         self._ends = np.zeros((lags + 1, N_DRAWS), np.int64)
         self._sorted: list[FloatArray] = [np.zeros(N_DRAWS)]
 
     def statistics(self, n_spikes: int) -> FloatArray:
         """Return sorted Ljung-Box statistics of `n_spikes` spikes, shape (N_DRAWS,)."""
-        n_time_bins, lags = self._draws.n_cells, self._lags
-        lag = np.arange(lags + 1)[:, np.newaxis]
+        lag = np.arange(self._lags + 1)[:, np.newaxis]
         while len(self._sorted) <= n_spikes:
             new = self._draws.draw()
             self._pairs += self._draws.neighbours(new)
-            self._ends += (new < lag).astype(np.int64) + (new >= n_time_bins - lag)
+            before, after = self._draws.to_ends(new)
+            self._ends += (before < lag).astype(np.int64) + (after < lag)
             self._draws.keep(new)
             count = np.full(N_DRAWS, self._draws.n_drawn)
             values = ljung_box_statistic(
-                self._pairs.T, self._ends.T, count, n_time_bins
+                self._pairs.T, self._ends.T, count, self._n_pairs
             )
             self._sorted.append(np.sort(values))
         return self._sorted[n_spikes]
 
 
 def ljung_box_statistic(
-    pairs: IntArray, ends: IntArray, n_spikes: IntArray, n_time_bins: int
+    pairs: IntArray, ends: IntArray, n_spikes: IntArray, n_pairs: IntArray
 ) -> FloatArray:
     """Return the Ljung-Box statistic of each unit, from counts.
 
@@ -241,30 +271,32 @@ def ljung_box_statistic(
     pairs : ndarray of int, shape (n_units, lags + 1)
         Pairs of spikes at each lag.
     ends : ndarray of int, shape (n_units, lags + 1)
-        Spikes in the first k plus spikes in the last k bins, for k = 0 .. lags.
+        Spikes in the first k plus spikes in the last k bins of each segment, for k = 0
+        .. lags.
     n_spikes : ndarray of int, shape (n_units,)
-        Spikes of each unit, neither 0 nor `n_time_bins`.
-    n_time_bins : int
-        Number of bins.
+        Spikes of each unit, neither 0 nor N.
+    n_pairs : ndarray of int, shape (lags + 1,)
+        Pairs of bins at each lag, none of them 0; n_0 is N, the number of bins.
 
     Returns
     -------
     ndarray of float, shape (n_units,)
-        ``N (N + 2) sum over k of r_k^2 / (N - k)`` (Ljung and Box 1978, Biometrika
-        65:297).
+        ``N (N + 2) sum over k of r_k^2 / n_k`` (Ljung and Box 1978, Biometrika 65:297,
+        for one segment, where n_k is N - k).
     """
     total: FloatArray = np.zeros(len(n_spikes))
+    n_time_bins = int(n_pairs[0])
     spread = n_spikes * (n_time_bins - n_spikes)
     # Lag by lag, so that rounding does not depend on the number of units.
     for lag in range(1, pairs.shape[1]):
         # r_k is the sum of (x(t) - p) (x(t-k) - p) over that of (x(t) - p)^2. Both
         # are multiplied out and taken N times: with `inside` the sum of x(t) + x(t-k),
-        #     (N pairs - K inside + K^2 (N - k) / N) / (K (N - K)).
+        #     (N pairs - K inside + K^2 n_k / N) / (K (N - K)).
         inside = 2 * n_spikes - ends[:, lag]
         covariance = n_time_bins * pairs[:, lag] - n_spikes * inside
-        covariance = covariance + n_spikes**2 * ((n_time_bins - lag) / n_time_bins)
+        covariance = covariance + n_spikes**2 * (n_pairs[lag] / n_time_bins)
         correlation = covariance / spread
-        total += correlation * correlation / (n_time_bins - lag)
+        total += correlation * correlation / n_pairs[lag]
     return total * (n_time_bins * (n_time_bins + 2.0))
 
 
@@ -285,6 +317,6 @@ def window_null(n_windows: int, window: int) -> WindowNull:
 
 # Few, as each may keep 500 sorted null distributions of 80 kB.
 @lru_cache(maxsize=4)
-def ljung_box_null(n_time_bins: int, lags: int) -> LjungBoxNull:
+def ljung_box_null(lengths: int | tuple[int, ...], lags: int) -> LjungBoxNull:
     """Return the null distribution of the Ljung-Box statistic, drawn once."""
-    return LjungBoxNull(n_time_bins, lags)
+    return LjungBoxNull(lengths, lags)

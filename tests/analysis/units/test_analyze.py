@@ -266,9 +266,9 @@ def test_one_presentation_gives_a_table(engine):
         ({"lags": 0}, InputValueError, "lags must be at least 1, got 0"),
         ({"lags": -1}, InputValueError, "lags must be at least 1, got -1"),
         (
-            {"lags": None},
+            {"lags": "ten"},
             InputTypeError,
-            r"lags must be a whole number of lags, got None \(NoneType\)",
+            r"lags must be a whole number of lags, got 'ten' \(str\)",
         ),
         (
             {"engine": "elephant"},

@@ -145,9 +145,10 @@ class Counts:
         n_intervals, n_pairs, total, squares, drift = np.zeros((5, n), np.int64)
         contrast, squared = np.zeros((2, n))
         n_bins = self.n_time_bins
-        # Spikes before each border: intervals[before - 1] would cross it. Shape
-        # (n_units, n_segments - 1).
-        before_border = self.raster.cumulative_counts(self.segments.edges[1:-1])
+        borders = self.segments.edges[1:-1]
+        n_before = np.zeros((n, 0), np.int64)
+        if len(borders):
+            n_before = self.raster.cumulative_counts(borders)
         rank = np.arange(n_bins + 1, dtype=np.int64) * n_bins
         for unit in range(n):
             bins = self.raster.spike_bins(unit)
@@ -159,19 +160,26 @@ class Counts:
             before = rank[:n_spikes] - bins * n_spikes
             drift[unit] = max(-int(before.min()), int(before.max()) + n_bins - n_spikes)
             steps = np.diff(bins)
-            across = before_border[unit]
-            across = np.unique(across[(across > 0) & (across < n_spikes)]) - 1
-            gaps = steps[across]
-            n_intervals[unit] = len(steps) - len(gaps)
-            total[unit] = bins[-1] - bins[0] - gaps.sum()
-            squares[unit] = steps @ steps - gaps @ gaps
+            n_intervals[unit], n_pairs[unit] = n_spikes - 1, max(0, n_spikes - 2)
+            total[unit] = bins[-1] - bins[0]
+            squares[unit] = steps @ steps
+            # A border with k spikes before it lies between the spikes k - 1 and k.
+            first_after = n_before[unit]
+            across = first_after[(first_after > 0) & (first_after < n_spikes)] - 1
+            crosses = np.zeros(len(steps) if len(across) else 0, np.bool_)
+            if len(across):
+                crosses[across] = True
+                gaps = steps[crosses]
+                n_intervals[unit] -= len(gaps)
+                total[unit] -= gaps.sum()
+                squares[unit] -= gaps @ gaps
             if n_spikes >= 3:
                 ratio = (steps[1:] - steps[:-1]) / (bins[2:] - bins[:-2])
-                # Ratio i is of the intervals i and i + 1.
-                touching = np.unique(np.concatenate([across - 1, across]))
-                touching = touching[(touching >= 0) & (touching < len(ratio))]
-                ratio[touching] = 0
-                n_pairs[unit] = len(ratio) - len(touching)
+                if len(across):
+                    # Ratio i is of the intervals i and i + 1.
+                    touching = crosses[1:] | crosses[:-1]
+                    ratio[touching] = 0
+                    n_pairs[unit] -= np.count_nonzero(touching)
                 squared[unit] = ratio @ ratio
                 contrast[unit] = np.abs(ratio, out=ratio).sum()
         return Intervals(n_intervals, n_pairs, total, squares, contrast, squared, drift)

@@ -123,7 +123,8 @@ def _cumulated_squares(counts: Counts, units: npt.NDArray[np.intp]) -> FloatArra
         # d is a difference of integers, so that no long sum loses digits.
         d = (n_time_bins * before - n_spikes * first) / n_time_bins
         rate = n_spikes / n_time_bins
-        total, squares, weighted = (table[word] for table in tables)
+        # Method `take`, which is several times as fast as table[word].
+        total, squares, weighted = (table.take(word) for table in tables)
         sums[row] = (
             16 * (d @ d)
             + 2 * (d @ total - 136 * rate * d.sum())
@@ -147,18 +148,17 @@ def _scaled_covariances(counts: Counts, max_lag: int) -> IntArray:
 
 
 def _weighted(
-    counts: Counts, covariances: IntArray, weights: npt.NDArray[Any]
+    covariances: IntArray, weights: IntArray, n_spikes: IntArray, n_pairs: IntArray
 ) -> npt.NDArray[Any]:
     """Return N^2 times the weighted sum of covariances of each unit.
 
     As Python's integers, shape (n_units,): they are of third order in the bins, which
     int64 cannot hold from two million bins on.
     """
-    weights = weights.astype(object)
-    n_pairs = counts.segments.n_pairs(len(weights) - 1)
-    squares = counts.n_spikes.astype(object) ** 2
-    whole = covariances.astype(object) @ weights
-    total: npt.NDArray[Any] = counts.n_time_bins * whole + squares * (n_pairs @ weights)
+    exact = weights.astype(object)
+    whole = covariances.astype(object) @ exact
+    squares = n_spikes.astype(object) ** 2
+    total: npt.NDArray[Any] = int(n_pairs[0]) * whole + squares * (n_pairs @ exact)
     return total
 
 
@@ -186,8 +186,9 @@ def _fitted(counts: Counts) -> tuple[npt.NDArray[Any], FloatArray, IntArray]:
     lag = np.arange(n_covariances + 1)
     twice = np.where(lag == 0, 1, 2)
     covariances = _scaled_covariances(counts, n_covariances)
-    sums = _weighted(counts, covariances, twice)
-    moments = _weighted(counts, covariances, twice * lag)
+    n_pairs = counts.segments.n_pairs(n_covariances)
+    sums = _weighted(covariances, twice, counts.n_spikes, n_pairs)
+    moments = _weighted(covariances, twice * lag, counts.n_spikes, n_pairs)
     reason[(reason == "") & (sums == 0)] = (
         "the lag is undefined: covariances of neighbouring bins add up to 0"
     )
@@ -219,16 +220,17 @@ def _long_run_variances(
         )
     if counts.has_lags(largest):
         covariances = _scaled_covariances(counts, largest)[units]
-        counts = counts.of_units(units)
     else:
-        counts = counts.of_units(units)
-        covariances = _scaled_covariances(counts, largest)
+        covariances = _scaled_covariances(counts.of_units(units), largest)
+    n_spikes, n_pairs = counts.n_spikes[units], counts.segments.n_pairs(largest)
     sums = np.empty(len(units))
     for lag in np.unique(lags):
         rows = np.flatnonzero(lags == lag)
         weights = 2 * (lag + 1 - np.arange(lag + 1))
         weights[0] = lag + 1
-        total = _weighted(counts.of_units(rows), covariances[rows, : lag + 1], weights)
+        total = _weighted(
+            covariances[rows, : lag + 1], weights, n_spikes[rows], n_pairs[: lag + 1]
+        )
         # N^2 (L + 1) times the sum, divided once.
         scale = int(lag + 1) * counts.n_time_bins**2
         sums[rows] = (total / scale).astype(np.float64)
@@ -270,8 +272,7 @@ def _by_windows(counts: Counts, unit: int, lag: int) -> float:
 
 
 def _table_pvalue(statistic: float | FloatArray) -> FloatArray:
-    pvalue: FloatArray = np.interp(statistic, _CRITICAL, _CRITICAL_PVALUES)
-    return pvalue
+    return np.asarray(np.interp(statistic, _CRITICAL, _CRITICAL_PVALUES))
 
 
 def _fast(counts: Counts) -> Values:

@@ -199,8 +199,8 @@ def _meaning_of_order(entry: Statistic) -> str:
         )
     if entry.tests_order:
         return (
-            "**In random order**: true by construction; a rejection points to a fault"
-            " in the pipeline."
+            "**In random order**: true by construction where every stimulus is one bin;"
+            " a rejection points to a fault in the pipeline."
         )
     return ""
 

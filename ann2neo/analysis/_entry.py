@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ann2neo.analysis.units.counts import Counts, Train
 
 __all__ = [
+    "ACROSS_STIMULI",
     "BY_CONSTRUCTION",
     "BY_DESIGN",
     "BoolArray",
@@ -41,6 +42,12 @@ BoolArray = npt.NDArray[np.bool_]
 
 BY_CONSTRUCTION = "true by construction: a rejection points to a fault in the pipeline"
 """Meaning of a number about the order of the bins if stimuli came in random order."""
+
+ACROSS_STIMULI = (
+    "Where stimuli last longer than one bin, the shuffle settles what runs across them,"
+    " not what runs inside."
+)
+"""The limit of a shuffle, which leaves the bins inside a presentation as they are."""
 
 BY_DESIGN = (
     "a number about the shuffle, not about the network, and it rejects by design"
@@ -68,8 +75,8 @@ class Column:
         Type of the column; "" for that of the recording's labels or stimuli. A missing
         value is NaN, -1 or "".
     in_random_order : str
-        What the number means if stimuli came in random order: `BY_CONSTRUCTION`,
-        `BY_DESIGN`, or "" if it does not depend on the order.
+        What the number means if stimuli of one bin each came in random order:
+        `BY_CONSTRUCTION`, `BY_DESIGN`, or "" if it does not depend on the order.
     """
 
     name: str
@@ -183,7 +190,7 @@ class NetworkStatistic(Statistic):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkTest(Statistic):
-    """A mean over units, tested by permuting the bins of all units jointly.
+    """A mean over units, tested by permuting bins inside segments jointly for units.
 
     Parameters
     ----------
@@ -191,10 +198,13 @@ class NetworkTest(Statistic):
         Value of each unit, shape (n_units,); NaN where there is none.
     two_sided : bool
         Whether small values count as extreme too.
+    of_windows : bool
+        Whether it sees nothing but the counts in windows.
     """
 
     fast: Callable[[Counts], FloatArray]
     two_sided: bool = False
+    of_windows: bool = False
 
 
 def columns_of(statistics: Iterable[Statistic]) -> tuple[Column, ...]:

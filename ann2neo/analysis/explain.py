@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from ann2neo._checks import one_of
-from ann2neo.analysis._entry import BY_CONSTRUCTION
+from ann2neo.analysis._entry import ACROSS_STIMULI, BY_CONSTRUCTION
 from ann2neo.analysis.columns import RECORDING_COLUMNS, TABLES, column_named, table_of
 from ann2neo.recording.tables import ORDERS
 
@@ -45,9 +45,11 @@ def explain(column: str, order: str | None = None, *, table: str | None = None) 
     'Spikes per time bin: the share of presentations (or bins) in which the unit is
     active.'
     >>> explain("ljung_box_pvalue", order="random")
-    'p-value of independent bins (no serial dependence up to the last lag). Stimuli
-    were shown in random order, so this is true by construction: a rejection points to
-    a fault in the pipeline.'
+    'p-value of independent bins of one rate (no serial dependence up to the last lag).
+    Over several segments ... Stimuli were shown in random order, so this is true by
+    construction: a rejection points to a fault in the pipeline. Where stimuli last
+    longer than one bin, the shuffle settles what runs across them, not what runs
+    inside.'
     >>> explain("statistic", table="compare")
     'Statistic of the test.'
     """
@@ -58,16 +60,22 @@ def explain(column: str, order: str | None = None, *, table: str | None = None) 
     if not meaning:
         return entry.description
     meanings = {
-        "random": f"Stimuli were shown in random order, so this is {meaning}.",
+        "random": (
+            f"Stimuli were shown in random order, so this is {meaning}."
+            f" {ACROSS_STIMULI}"
+        ),
         "stored": (
             "Stimuli were shown in the data set's order, so this describes the data set"
             " as the network sees it."
         ),
         "unknown": (
             "The order of the stimuli is not known; where it was random, this is"
-            f" {meaning}."
+            f" {meaning}. {ACROSS_STIMULI}"
         ),
-        None: f"Where stimuli were shown in random order, this is {meaning}.",
+        None: (
+            f"Where stimuli were shown in random order, this is {meaning}."
+            f" {ACROSS_STIMULI}"
+        ),
     }
     return f"{entry.description} {meanings[order]}"
 
@@ -114,7 +122,7 @@ def column_descriptions(*tables: pd.DataFrame) -> dict[str, str]:
 
 
 def true_by_construction(column: str) -> bool:
-    """Tell whether a random order of the stimuli makes a null hypothesis true.
+    """Tell whether a random order of stimuli of one bin makes a null hypothesis true.
 
     Parameters
     ----------

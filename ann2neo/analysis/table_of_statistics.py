@@ -74,8 +74,9 @@ CONDITIONS: tuple[Column, ...] = (
     ),
     text_column(
         "order",
-        "Order of the stimuli: random (then tests of order are true by construction),"
-        " stored (they describe the data set as the network sees it) or unknown.",
+        "Order of the stimuli: random (then tests of order are true by construction"
+        " where every stimulus is one bin), stored (they describe the data set as the"
+        " network sees it) or unknown.",
     ),
     count_column("n_time_bins", "Time bins of the phase, N."),
     count_column("n_spikes", "Spikes of the unit in the phase, K."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,14 +25,15 @@ from ann2neo.analysis._phases import lags_for, window_for
 from ann2neo.analysis.units.counts import Counts
 from ann2neo.analysis.units.dispersion import dispersion_values
 from ann2neo.analysis.units.ljung_box import ljung_box_values
-from ann2neo.raster import BinPermuter, SpikeRaster
+from ann2neo.raster import BinPermuter, SegmentedRaster, SpikeRaster
 from ann2neo.recording import Recording, checked_recording
 from ann2neo.recording.segments import segmented_phases
 
 __all__ = ["COLUMNS", "NETWORK_TESTS", "network_test"]
 
 _NULL = (
-    "every joint permutation of the bins is equally likely: their order does not matter"
+    "every joint permutation of the bins inside their segments is equally likely: their"
+    " order does not matter"
 )
 
 
@@ -71,6 +73,7 @@ NETWORK_TESTS: tuple[NetworkTest, ...] = (
             counts.window,
         ),
         two_sided=True,
+        of_windows=True,
     ),
     NetworkTest(
         name="mean_ljung_box_statistic",
@@ -83,7 +86,10 @@ NETWORK_TESTS: tuple[NetworkTest, ...] = (
             ),
         ),
         null=_NULL,
-        validity="at least one unit that is neither silent nor saturated",
+        validity=(
+            "a segment of more bins than lags, and at least one unit that is neither"
+            " silent nor saturated"
+        ),
         source="Ljung and Box (1978), Biometrika 65:297",
         fast=ljung_box_values,
     ),
@@ -102,6 +108,7 @@ NETWORK_TESTS: tuple[NetworkTest, ...] = (
         validity="two windows, and at least one unit that is not constant in them",
         source="as the trend of a unit, at the edges of the windows",
         fast=_windowed_trend,
+        of_windows=True,
     ),
 )
 """The tests of a network, each of the mean over units of a statistic."""
@@ -119,6 +126,7 @@ COLUMNS: tuple[Column, ...] = (
         "p-value of the null hypothesis that the order of the bins does not matter.",
         in_random_order=BY_CONSTRUCTION,
     ),
+    text_column("reason", "Why there is no p-value; empty where there is one."),
     count_column("n_units", "Units that have the statistic."),
     count_column("window", "Length of a counting window, in time bins."),
     count_column("lags", "Lags of the Ljung-Box statistic."),
@@ -138,13 +146,14 @@ def network_test(
     """Test whether the order of the time bins matters to a network.
 
     Tests of single units cannot be combined into one test of the network, since units
-    of one layer are not independent. Here the bins of a phase are permuted jointly for
-    all units, which keeps all dependence between units within a bin.
+    of one layer are not independent. Here the bins of every segment are permuted
+    jointly for all units, which keeps all dependence between units within a bin, and
+    the rates of each segment.
 
     Parameters
     ----------
     recording : Recording
-        What to test; each phase is permuted within itself and tested on its own.
+        What to test; each phase is tested on its own, and no bin leaves its segment.
     n_permutations : int, default 999
         Number of joint permutations; the smallest p-value is ``1 / (n_permutations +
         1)``, twice that two-sided.
@@ -157,9 +166,10 @@ def network_test(
     -------
     pandas.DataFrame
         One row per phase and statistic of `NETWORK_TESTS`: ``phase``, ``order``,
-        ``statistic``, ``observed``, ``null_mean``, ``pvalue``, ``n_units`` (units with
-        the statistic), ``window``, ``lags``, ``n_permutations``, ``seed``. NaN where no
-        unit has the statistic.
+        ``statistic``, ``observed``, ``null_mean``, ``pvalue``, ``reason``, ``n_units``
+        (units with the statistic), ``window``, ``lags``, ``n_permutations``, ``seed``.
+        Where no unit has the statistic, or no permutation can change it, ``pvalue`` is
+        NaN and ``reason`` says why.
 
     Raises
     ------
@@ -169,8 +179,13 @@ def network_test(
     Notes
     -----
     ``p = (1 + draws at least as extreme) / (1 + n_permutations)``; ties count. Where
-    ``order`` is "random", the null hypothesis is true by construction, and a rejection
-    points to a fault in the pipeline.
+    ``order`` is "random" and every presentation is one bin, the null hypothesis is true
+    by construction, and a rejection points to a fault in the pipeline.
+
+    Rates may differ between segments: that is another null hypothesis than that of
+    ``dispersion_pvalue`` and ``ljung_box_pvalue`` of `analyze`, for which all bins of a
+    phase are alike. Trends and dispersion of trials that are one window each are the
+    same in any order of their bins.
 
     Examples
     --------
@@ -190,13 +205,24 @@ def network_test(
     rows: list[dict[str, Any]] = []
     for number, phase in enumerate(segmented_phases(recording)):
         length = window_for(window, phase.lengths)
-        raster = phase.raster(recording.raster).raster
+        segments = phase.raster(recording.raster)
         n_lags = lags_for(lags, phase.lengths)
         means, n_units = _permuted_means(
-            raster, length, n_lags, n_permutations, (seed, number)
+            segments, length, n_lags, n_permutations, (seed, number)
         )
         for index, test in enumerate(NETWORK_TESTS):
             observed, null = float(means[0, index]), means[1:, index]
+            reason = ""
+            if not n_units[index]:
+                reason = f"no unit has the statistic, which needs {test.validity}"
+            elif test.of_windows and _one_window_each(phase.lengths, length):
+                reason = (
+                    f"each segment is one window of {length} bins, whose count no"
+                    " permutation of its bins can change; pass a shorter window"
+                )
+            pvalue = float("nan")
+            if not reason:
+                pvalue = _pvalue(observed, null, two_sided=test.two_sided)
             rows.append(
                 {
                     "phase": phase.phase,
@@ -204,7 +230,8 @@ def network_test(
                     "statistic": test.name,
                     "observed": observed,
                     "null_mean": float(null.mean()) if n_units[index] else float("nan"),
-                    "pvalue": _pvalue(observed, null, two_sided=test.two_sided),
+                    "pvalue": pvalue,
+                    "reason": reason,
                     "n_units": int(n_units[index]),
                     "window": length,
                     "lags": n_lags,
@@ -215,8 +242,34 @@ def network_test(
     return pd.DataFrame(rows)
 
 
+def _one_window_each(lengths: IntArray, window: int) -> bool:
+    """Return whether every segment with a window has just one and no bin left over."""
+    return bool((lengths[lengths >= window] == window).all())
+
+
+def _orders(
+    rng: np.random.Generator, edges: IntArray, n_permutations: int
+) -> Iterator[IntArray]:
+    """Yield permutations of the bins inside every segment, (n_time_bins,) each."""
+    n_time_bins, lengths = int(edges[-1]), np.diff(edges)
+    if len(lengths) == 1:
+        for _ in range(n_permutations):
+            yield rng.permutation(n_time_bins)
+        return
+    # Segments of one length together, one per row, as trials are often equally long.
+    groups = [
+        edges[:-1][lengths == length, np.newaxis] + np.arange(length)
+        for length in np.unique(lengths)
+    ]
+    for _ in range(n_permutations):
+        order = np.empty(n_time_bins, np.int64)
+        for bins in groups:
+            order[bins] = rng.permuted(bins, axis=1)
+        yield order
+
+
 def _permuted_means(
-    raster: SpikeRaster,
+    segments: SegmentedRaster | SpikeRaster,
     window: int,
     lags: int,
     n_permutations: int,
@@ -227,16 +280,18 @@ def _permuted_means(
 
     Row 0 of the means is as observed, every further row from one permutation.
     """
+    if isinstance(segments, SpikeRaster):
+        segments = SegmentedRaster(segments)
     sums, n_units = np.zeros((2, n_permutations + 1, len(NETWORK_TESTS)))
-    for first in range(0, raster.n_units, block_units):
-        units = range(first, min(first + block_units, raster.n_units))
-        block = raster.take(units=units)
+    for first in range(0, segments.n_units, block_units):
+        units = range(first, min(first + block_units, segments.n_units))
+        block = segments.with_raster(segments.raster.take(units=units))
         # Every block of units sees the same permutations.
         rng = np.random.default_rng(seed)
         # A generator: 999 orders of 60 000 bins would take 480 MB.
-        orders = (rng.permutation(raster.n_time_bins) for _ in range(n_permutations))
+        orders = _orders(rng, segments.edges, n_permutations)
         sums_of_order = functools.partial(
-            _sums_of_order, BinPermuter(block), window, lags
+            _sums_of_order, BinPermuter(block.raster), block, window, lags
         )
         observed = [_sums(block, window, lags)]
         for draw, (draw_sums, draw_units) in enumerate(
@@ -250,14 +305,20 @@ def _permuted_means(
 
 
 def _sums_of_order(
-    permuter: BinPermuter, window: int, lags: int, order: IntArray
+    permuter: BinPermuter,
+    segments: SegmentedRaster,
+    window: int,
+    lags: int,
+    order: IntArray,
 ) -> tuple[FloatArray, FloatArray]:
-    return _sums(permuter.permuted(order), window, lags)
+    return _sums(segments.with_raster(permuter.permuted(order)), window, lags)
 
 
-def _sums(raster: SpikeRaster, window: int, lags: int) -> tuple[FloatArray, FloatArray]:
+def _sums(
+    segments: SegmentedRaster, window: int, lags: int
+) -> tuple[FloatArray, FloatArray]:
     """Return sums over units of each statistic, and the numbers of units summed."""
-    counts = Counts(raster, window, lags)
+    counts = Counts(segments, window, lags)
     values = np.array([test.fast(counts) for test in NETWORK_TESTS])
     return np.nansum(values, axis=1), np.isfinite(values).sum(axis=1).astype(np.float64)
 

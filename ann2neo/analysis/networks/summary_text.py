@@ -20,7 +20,10 @@ _ORDERS = {
     "unknown": "in unknown order",
 }
 _MEANINGS = {
-    "random": f"* {BY_CONSTRUCTION}",
+    "random": (
+        f"* {BY_CONSTRUCTION} (of stimuli longer than one bin, only what runs across"
+        " them)"
+    ),
     "stored": "* in stored order this describes the data set as the network sees it",
     "unknown": (
         "* this is about the order of the time bins; about a network only if its"
@@ -41,7 +44,7 @@ def network_text(network: pd.DataFrame) -> str:
     -------
     str
         One paragraph per row. Beside each number stands what follows from the rate
-        alone; an asterisk marks what a random order of the stimuli makes true by
+        alone; an asterisk marks what a random order of stimuli of one bin makes true by
         construction.
     """
     return "\n\n".join("\n".join(_lines(row)) for row in network.to_dict("records"))

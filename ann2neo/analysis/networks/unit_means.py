@@ -175,7 +175,7 @@ PEARSON_LJUNG_BOX = NetworkStatistic(
             in_random_order=BY_CONSTRUCTION,
         ),
     ),
-    null="independent bins in every unit, and independent units",
+    null="independent bins of one rate in every unit, and independent units",
     validity="at least one unit with a Ljung-Box p-value",
     source='`scipy.stats.combine_pvalues(method="pearson")`',
     pvalue="ljung_box_pearson_pvalue",

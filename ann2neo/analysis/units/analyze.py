@@ -82,8 +82,9 @@ def analyze(
     the variability over repeats of one stimulus, which a deterministic network does not
     have.
 
-    Where ``order`` is "random", every test of order is true by construction: it tests
-    the shuffle, not the network.
+    Where ``order`` is "random" and every presentation is one bin, every test of order
+    is true by construction: it tests the shuffle, not the network. The shuffle of
+    longer presentations settles what runs across them, not what runs inside.
 
     Examples
     --------

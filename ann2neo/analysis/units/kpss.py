@@ -59,7 +59,7 @@ def kpss_pvalue(statistic: npt.ArrayLike) -> FloatArray:
     Examples
     --------
     >>> kpss_pvalue([0.347, 0.463, 0.739]).round(3)
-    array([0.1  , 0.05 , 0.01 ])
+    array([0.1 , 0.05, 0.01])
     """
     values = np.asarray(statistic, np.float64)
     large = np.maximum(values, _SERIES_BELOW)[..., np.newaxis]

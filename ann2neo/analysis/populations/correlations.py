@@ -57,10 +57,17 @@ CORRELATION = Statistic(
         Column(
             "share_beyond_null",
             "Share of pairs further from 0 than 1.96 standard deviations of independent"
-            " units; 0.05 if all bins and units are independent.",
+            " units; 0.05 if all bins and units are independent. It supposes"
+            " independent bins, as in a random order with one bin per presentation;"
+            " elsewhere the null hypothesis is that of circular shifts, the default of"
+            " surrogate_test for a function of the network (independent Markov units"
+            " with a correlation of 0.5 between bins exceed this one in 13 %).",
         ),
     ),
-    null="independent units with independent bins",
+    null=(
+        "independent units with independent bins (a random order with one bin per"
+        " presentation); elsewhere compare with circular shifts"
+    ),
     validity=_PAIRS,
     source="Cohen and Kohn (2011), Nature Neuroscience 14:811",
 )
@@ -179,7 +186,9 @@ class Correlations:
         rates, ``1 / sqrt(N - 1)``; the mean is 0.
     share_beyond_null : float
         Share of pairs further than 1.96 `null_std` from 0; 0.05 if all units were
-        independent.
+        independent, and their bins too. Outside a random order with one bin per
+        presentation, circular shifts are the null distribution; see Notes of
+        `correlations`.
     tuning_mean : float
         Mean over pairs of the correlation due to shared tuning to the labels alone, its
         expectation under the within-label permutation; NaN without labels.
@@ -234,7 +243,9 @@ class Correlations:
     histogram_counts: IntArray = dataclasses.field(repr=False)
 
 
-def correlations(recording: Recording, *, phase: str | None = None) -> Correlations:
+def correlations(
+    recording: Recording, *, phase: str | None = None, kind: str | None = None
+) -> Correlations:
     """Correlate all pairs of units, block by block.
 
     The matrix of all pairs is never in memory, so that 21 632 units fit; see
@@ -246,6 +257,9 @@ def correlations(recording: Recording, *, phase: str | None = None) -> Correlati
         The spikes; with labels, the part due to tuning is separated.
     phase : str, optional
         The phase; not needed if there is only one.
+    kind : str, optional
+        Kind of the presentations whose labels count; the only one, or "trials", if not
+        given.
 
     Returns
     -------
@@ -255,7 +269,8 @@ def correlations(recording: Recording, *, phase: str | None = None) -> Correlati
     Raises
     ------
     InputTypeError, InputValueError
-        If `recording` is not a Recording, or the phase is unknown or not given.
+        If `recording` is not a Recording, the phase is unknown or not given, or there
+        are no presentations of the kind.
 
     Notes
     -----
@@ -264,6 +279,12 @@ def correlations(recording: Recording, *, phase: str | None = None) -> Correlati
     If either train is permuted, its mean is exactly 0 and its variance 1 / (N - 1).
     Within labels, n_ij is compared with ``sum over c of n_ic n_jc / n_c`` instead of
     K_i K_j / N; bins outside presentations are one more stratum.
+
+    ``null_std`` and ``share_beyond_null`` suppose that the bins of a unit are
+    independent, which a random order with one bin per presentation makes true.
+    Elsewhere units remember what they did, and independent ones exceed that null
+    distribution too often: pass a function of the raster to `surrogate_test`, which
+    then compares with circular shifts. Bins of all segments of a phase are pooled.
 
     References
     ----------
@@ -282,7 +303,9 @@ def correlations(recording: Recording, *, phase: str | None = None) -> Correlati
     (3, 0.333333333333)
     """
     chosen = one_phase(recording, phase, "correlations")
-    labels = labels_of(recording, chosen) if has_labels(recording, chosen) else None
+    labels = None
+    if has_labels(recording, chosen, kind):
+        labels = labels_of(recording, chosen, kind)
     raster = chosen.raster(recording.raster).raster
     return _correlations(raster, labels, chosen.phase)
 
@@ -295,7 +318,9 @@ def _correlations(
 ) -> Correlations:
     counts = raster.spike_counts()
     n = raster.n_time_bins
-    variance = counts * (n - counts)
+    # As floats, since a product of two variances, up to N^4 / 16, overflows int64 from
+    # about 110 000 bins on.
+    variance = (counts * (n - counts)).astype(np.float64)
     active = variance > 0
     strata = _Strata(raster, labels) if labels is not None else None
     edges = np.linspace(-1.0, 1.0, _HISTOGRAM_BINS + 1)
@@ -316,8 +341,7 @@ def _correlations(
         total += r.sum()
         square += (r**2).sum()
         absolute += np.abs(r).sum()
-        # As floats, since a product of two variances, up to N^4 / 16, can overflow.
-        sizes = variance[rows, None] * variance[None, columns].astype(np.float64)
+        sizes = variance[rows, None] * variance[None, columns]
         joint_square += float((r**2 * sizes).sum())
         beyond += int((np.abs(r) > 1.96 * null_std).sum())
         place = ((r[pair] + 1.0) * (_HISTOGRAM_BINS / 2)).astype(np.int64)
@@ -340,7 +364,7 @@ def _correlations(
     mean, left = total / pairs, within / labelled
     # tr(C^2) has every variance squared and, twice, every covariance squared. Those of
     # independent units are not 0 either: r^2 is 1 / (N - 1) on average.
-    sizes = variance[active].astype(np.float64)
+    sizes = variance[active]
     diagonal = float((sizes**2).sum())
     independent = diagonal + (float(sizes.sum()) ** 2 - diagonal) * null_std**2
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -476,7 +500,7 @@ class _Strata:
 
     @np.errstate(invalid="ignore", divide="ignore")
     def split(
-        self, joint: IntArray, variance: IntArray, n: int, rows: slice, columns: slice
+        self, joint: IntArray, variance: FloatArray, n: int, rows: slice, columns: slice
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Split correlations into a part within labels and a part due to tuning.
 
@@ -488,7 +512,7 @@ class _Strata:
         """
         expected = self.scaled[rows] @ self.scaled[columns].T
         inside = np.outer(self.variance[rows], self.variance[columns])
-        whole = np.sqrt(np.outer(variance[rows], variance[columns]).astype(np.float64))
+        whole = np.sqrt(np.outer(variance[rows], variance[columns]))
         # A unit that its label determines entirely does not vary within labels.
         varies = inside > 1e-9
         within = np.where(varies, (joint - expected) / np.sqrt(inside), 0.0)
@@ -525,7 +549,7 @@ def participation_ratio(raster: SpikeRaster) -> float:
     2.0
     """
     counts, n = raster.spike_counts(), raster.n_time_bins
-    trace = float((counts * (n - counts)).sum())
+    trace = float((counts * (n - counts)).sum(dtype=np.float64))
     square = 0.0
     for rows, columns, joint in _joint_blocks(raster):
         covariance = n * joint - counts[rows, None] * counts[None, columns]

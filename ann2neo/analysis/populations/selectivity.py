@@ -98,7 +98,7 @@ SELECTIVITY_STATISTICS: tuple[Statistic, ...] = (
             Column(
                 "mutual_information",
                 "Mutual information of the spike count in a presentation and its label,"
-                " with the Miller-Madow correction; not clipped at 0.",
+                " less its bias, the mean under permuted labels; not clipped at 0.",
                 "bit",
             ),
             Column(
@@ -108,7 +108,7 @@ SELECTIVITY_STATISTICS: tuple[Statistic, ...] = (
         ),
         null="spike count and label are independent: labels can be permuted",
         validity="presentations with labels, exchangeable where their lengths differ",
-        source="Miller (1955), in Information Theory in Psychology, 95-100",
+        source="definition; permuted labels as Patefield (1981), Appl Stat 30:91",
         pvalue="mutual_information_pvalue",
     ),
     Statistic(
@@ -173,7 +173,11 @@ OVERLAP_COLUMNS: tuple[Column, ...] = (
 
 
 def selectivity(
-    recording: Recording, *, n_permutations: int = 999, seed: int | None = None
+    recording: Recording,
+    *,
+    kind: str | None = None,
+    n_permutations: int = 999,
+    seed: int | None = None,
 ) -> pd.DataFrame:
     """Measure what every unit is tuned to, and how sharply, in every phase.
 
@@ -181,9 +185,11 @@ def selectivity(
     ----------
     recording : Recording
         A recording whose presentations have labels.
+    kind : str, optional
+        Kind of the presentations; the only one, or "trials", if not given.
     n_permutations : int, default 999
-        Number of permutations of the labels, for the expected index and for the p-value
-        of the mutual information.
+        Number of permutations of the labels, for the expected index and for bias and
+        p-value of the mutual information.
     seed : int, optional
         Seed of the permutations; one is drawn and reported in the column ``seed`` if
         not given.
@@ -196,7 +202,7 @@ def selectivity(
         - ``n_labels, n_presentations, n_active_presentations`` (with at least one
           spike), ``mean_rate`` in spikes per bin of the presentations;
         - ``preferred_label`` of the highest rate (of equals the first; missing for a
-          silent unit: -1, or "" for strings) and ``preferred_rate``;
+          silent unit: -1, NaN, or "" for strings) and ``preferred_rate``;
         - ``selectivity_index``, (best rate - mean of the other labels') / (best + mean
           of the others'), from 0 to 1, and ``selectivity_index_expected``, its mean
           under permuted labels: it is above 0 for every unit by chance;
@@ -204,10 +210,9 @@ def selectivity(
           from 1 / n_labels to 1, and ``lifetime_sparseness``, (1 - that) / (1 - 1 /
           n_labels), from 0 (same rate for all) to 1 (one label only);
         - ``mutual_information`` of spike count in a presentation and label, in bits,
-          with the Miller-Madow correction (R - 1)(C - 1) / (2 N ln 2) subtracted, R the
-          counts and C the labels that occur among N presentations; not clipped, so that
-          it is 0 on average for an untuned unit; and ``mutual_information_pvalue``, (k
-          + 1) / (n_permutations + 1), under permuted labels;
+          less its bias, the mean under permuted labels; not clipped, so that it is 0 on
+          average for an untuned unit; and ``mutual_information_pvalue``, (k + 1) /
+          (n_permutations + 1), under permuted labels;
         - ``n_stimuli``, the different stimuli it fired for; where that is one,
           ``only_stimulus`` (stimulus_id, or number in the phase without one) and
           ``only_label``, else missing;
@@ -216,8 +221,8 @@ def selectivity(
     Raises
     ------
     InputTypeError, InputValueError
-        If `recording` is not a Recording, a phase has no labelled presentation, or
-        `n_permutations` is not positive.
+        If `recording` is not a Recording, a phase has no labelled presentation, there
+        are none of the kind, or `n_permutations` is not positive.
 
     Notes
     -----
@@ -225,7 +230,9 @@ def selectivity(
     margins (Patefield 1981). It depends on the unit only through how often each count
     occurs, and units that agree in this share their draws. Presentations of different
     lengths are treated as exchangeable. For single bits, sparseness over stimuli equals
-    the rate, so it is computed over labels.
+    the rate, so it is computed over labels. The bias of the information is measured
+    rather than approximated: Miller and Madow's formula is off where counts are many
+    and presentations few, by 0.08 bit with 100 trials of 8 labels and mean count 50.
 
     References
     ----------
@@ -233,8 +240,7 @@ def selectivity(
     memories in the brain? Network 2. Vinje, W. E. and Gallant, J. L. (2000). Sparse
     coding and decorrelation in primary visual cortex during natural vision. Science
     287. Morcos, A. S. et al. (2018). On the importance of single directions for
-    generalization. ICLR. Miller, G. A. (1955). Note on the bias of information
-    estimates.
+    generalization. ICLR.
 
     Examples
     --------
@@ -254,7 +260,7 @@ def selectivity(
     seed = seed_or_new(seed)
     tables = []
     # All labels first: a phase without labels is an error before any work is done.
-    labels_of_phases = [labels_of(recording, phase) for phase in phases]
+    labels_of_phases = [labels_of(recording, phase, kind) for phase in phases]
     for phase, labels in zip(phases, labels_of_phases, strict=True):
         raster = phase.raster(recording.raster).raster
         null = _Null(labels, n_permutations, seed)
@@ -281,11 +287,9 @@ def _block(raster: SpikeRaster, labels: Labels, null: _Null) -> pd.DataFrame:
         drawn, expected[unit] = null.draws(
             values, counts.reshape(-1, classes).sum(axis=1)
         )
-        # Miller and Madow: the plug-in estimate is too large by about that much.
-        degrees = (len(values) - 1) * (classes - 1)
-        information[unit] = plugin - degrees / (2 * n_presentations * np.log(2))
+        # The plug-in estimate is too large, by as much as it is without any tuning.
+        information[unit] = plugin - drawn.mean()
         # Draws that differ from the value only by rounding are ties, which count.
-        # The correction is the same for all draws, so plug-in values are compared.
         smaller = np.searchsorted(drawn, plugin - 1e-12)
         pvalue[unit] = (1 + len(drawn) - smaller) / (1 + len(drawn))
     silent = spikes.sum(axis=1) == 0
@@ -326,6 +330,8 @@ def _n_stimuli(active: BoolArray, stimulus: npt.NDArray[Any]) -> IntArray:
 def _with_missing(values: npt.NDArray[Any], present: BoolArray) -> pd.Series:
     if values.dtype.kind in "iub":
         return pd.Series(np.where(present, values, -1), dtype="int64")
+    if values.dtype.kind == "f":
+        return pd.Series(np.where(present, values, np.nan))
     return pd.Series(np.where(present, values.astype(object), ""), dtype="str")
 
 

@@ -163,7 +163,11 @@ COLUMNS: tuple[Column, ...] = (
 
 
 def summarize_populations(
-    recording: Recording, *, n_permutations: int = 999, seed: int | None = None
+    recording: Recording,
+    *,
+    kind: str | None = None,
+    n_permutations: int = 999,
+    seed: int | None = None,
 ) -> pd.DataFrame:
     """Summarize correlations and tuning of a population, phase by phase.
 
@@ -171,6 +175,9 @@ def summarize_populations(
     ----------
     recording : Recording
         The recording; columns about labels are NaN where presentations have none.
+    kind : str, optional
+        Kind of the presentations whose labels count; the only one, or "trials", if not
+        given.
     n_permutations : int, default 999
         Permutations of the labels, as in `selectivity`.
     seed : int, optional
@@ -184,8 +191,9 @@ def summarize_populations(
         - ``n_units, n_time_bins, mean_firing_rate, silent_share, saturated_share``;
         - ``mean_correlation, std_correlation, mean_absolute_correlation`` over pairs,
           ``correlation_null_std`` of independent units and ``share_correlated``, pairs
-          beyond 1.96 of it (0.05 if independent); ``tuning_correlation``, due to the
-          labels alone, and ``within_label_correlation``, the remainder;
+          beyond 1.96 of it (0.05 if independent, bins included: see `correlations`);
+          ``tuning_correlation``, due to the labels alone, and
+          ``within_label_correlation``, the remainder;
         - ``participation_ratio`` and ``participation_ratio_independent``, the number of
           dimensions spanned, and that of independent units of the same rates;
         - ``complexity_mean, complexity_variance_ratio``, mean of the number of units
@@ -202,8 +210,8 @@ def summarize_populations(
 
     Raises
     ------
-    InputTypeError
-        If `recording` is not a Recording.
+    InputTypeError, InputValueError
+        If `recording` is not a Recording, or there are no presentations of the kind.
 
     References
     ----------
@@ -228,19 +236,21 @@ def summarize_populations(
     rows = [
         {
             "phase": phase.phase,
-            **_together(recording, phase),
-            **_tuned(recording, phase, n_permutations, seed),
+            **_together(recording, phase, kind),
+            **_tuned(recording, phase, kind, n_permutations, seed),
         }
         for phase in phases_of(recording, "summarize_populations")
     ]
     return pd.DataFrame(rows).assign(n_permutations=n_permutations, seed=seed)
 
 
-def _together(recording: Recording, phase: SegmentedPhase) -> dict[str, Any]:
+def _together(
+    recording: Recording, phase: SegmentedPhase, kind: str | None
+) -> dict[str, Any]:
     raster = phase.raster(recording.raster).raster
     rates = raster.spike_counts() / max(1, raster.n_time_bins)
     active = raster.bin_counts()
-    pairs = correlations(recording, phase=phase.phase)
+    pairs = correlations(recording, phase=phase.phase, kind=kind)
     # Variance of the number of active units if units were independent.
     spread = float((rates * (1.0 - rates)).sum())
     return {
@@ -264,18 +274,22 @@ def _together(recording: Recording, phase: SegmentedPhase) -> dict[str, Any]:
 
 
 def _tuned(
-    recording: Recording, phase: SegmentedPhase, n_permutations: int, seed: int
+    recording: Recording,
+    phase: SegmentedPhase,
+    kind: str | None,
+    n_permutations: int,
+    seed: int,
 ) -> dict[str, float]:
     names = [column.name for column in columns_of(_TUNING_STATISTICS)]
-    if not has_labels(recording, phase) or not recording.n_units:
+    if not has_labels(recording, phase, kind) or not recording.n_units:
         return dict.fromkeys(names, np.nan)
-    labels = labels_of(recording, phase)
+    labels = labels_of(recording, phase, kind)
     raster = phase.raster(recording.raster).raster
     rates = raster.joint_counts(labels.raster()) / labels.bins_of_each
     part = recording
     if len(recording.phases) > 1:
         part = recording.select(phase=phase.phase)
-    units = selectivity(part, n_permutations=n_permutations, seed=seed)
+    units = selectivity(part, kind=kind, n_permutations=n_permutations, seed=seed)
     adjusted = benjamini_hochberg(units["mutual_information_pvalue"])
     sparseness = lifetime_sparseness(rates.T)
     values = (

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
-from ann2neo.analysis._entry import Column, Statistic, columns_of, count_column
+from ann2neo.analysis._entry import (
+    Column,
+    FloatArray,
+    Statistic,
+    columns_of,
+    count_column,
+    text_column,
+)
+from ann2neo.analysis._phases import phases_of, table_of_units
 from ann2neo.analysis.units.dispersion import unbiased_variance
 from ann2neo.errors import InputValueError
+from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
+from ann2neo.recording.select import kind_of
 
 __all__ = ["COLUMNS", "REPEAT_STATISTICS", "variability_over_repeats"]
 
@@ -40,7 +52,8 @@ REPEAT_STATISTICS: tuple[Statistic, ...] = (
 
 COLUMNS: tuple[Column, ...] = (
     count_column("unit", "Index of the unit in the recording."),
-    count_column("n_stimuli", "Stimuli that were shown twice or more."),
+    text_column("phase", "Phase of the recording."),
+    count_column("n_stimuli", "Stimuli that were shown twice or more in the phase."),
     count_column("n_presentations", "Presentations of those stimuli."),
     *columns_of(REPEAT_STATISTICS),
 )
@@ -49,8 +62,10 @@ COLUMNS: tuple[Column, ...] = (
 _BLOCK_BYTES = 1 << 22
 
 
-def variability_over_repeats(recording: Recording) -> pd.DataFrame:
-    """Compute the Fano factor over repeats of a stimulus.
+def variability_over_repeats(
+    recording: Recording, *, kind: str | None = None
+) -> pd.DataFrame:
+    """Compute the Fano factor over repeats of a stimulus, phase by phase.
 
     This is what neuroscientists usually call the Fano factor. For each stimulus s shown
     r_s >= 2 times, let m_s and v_s be mean and variance (r_s - 1 in the denominator) of
@@ -65,20 +80,25 @@ def variability_over_repeats(recording: Recording) -> pd.DataFrame:
     recording : Recording
         A recording with a ``stimulus_id`` and stimuli shown more than once: made with
         ``training=True, n_repeats=k``, or trials of a real session.
+    kind : str, optional
+        Kind of the presentations; the only one, or "trials", if not given.
 
     Returns
     -------
     pandas.DataFrame
-        One row per unit: ``unit``, ``n_stimuli`` and ``n_presentations`` that were
-        used, ``mean_count`` (spikes per presentation, mean over stimuli),
-        ``fano_factor_over_repeats`` (NaN where the unit never spiked), and
-        ``varying_share``, the share of the stimuli whose repeats gave different
-        spike counts.
+        One row per unit and phase: ``unit``, ``phase``, ``n_stimuli`` and
+        ``n_presentations`` that were used, ``mean_count`` (spikes per presentation,
+        mean over stimuli), ``fano_factor_over_repeats`` (NaN where the unit never
+        spiked), and ``varying_share``, the share of the stimuli whose repeats gave
+        different spike counts. In a phase without repeats, n_stimuli is 0 and the
+        others are NaN.
 
     Raises
     ------
-    InputValueError
-        If there is no ``stimulus_id``, or no stimulus was shown twice.
+    InputTypeError, InputValueError
+        If `recording` is not a Recording, there is no ``stimulus_id``, there are no
+        presentations of the kind, no stimulus was shown twice in one phase, or one
+        stimulus has two labels in a phase, so that it is not one stimulus.
 
     References
     ----------
@@ -94,29 +114,66 @@ def variability_over_repeats(recording: Recording) -> pd.DataFrame:
     >>> variability_over_repeats(recording)["fano_factor_over_repeats"].to_list()
     [0.0, 1.0]
     """
+    phases = phases_of(recording, "variability_over_repeats")
     presentations = recording.presentations
     if "stimulus_id" not in presentations:
         raise InputValueError(
             "variability over repeats needs to know what was shown, and the recording"
             " has no stimulus_id; add that column to its presentations"
         )
+    presentations = presentations[presentations["kind"] == kind_of(presentations, kind)]
+    # Phases may number their stimuli alike, so that ids mean something in one only.
+    shown = [
+        presentations[presentations["phase"] == phase.phase].reset_index(drop=True)
+        for phase in phases
+    ]
+    for table, phase in zip(shown, phases, strict=True):
+        _refuse_two_labels(table, phase.phase)
+    n_shown = sum(table["stimulus_id"].nunique() for table in shown)
+    if n_shown == len(presentations):
+        raise InputValueError(
+            "variability over repeats needs stimuli shown twice or more in one phase,"
+            f" and all {n_shown} were shown once; record with training=True and, say,"
+            " n_repeats=10"
+        )
+    tables = []
+    for table, phase in zip(shown, phases, strict=True):
+        result = _of_phase(recording.raster, table)
+        tables.append(table_of_units(result, np.arange(len(result)), phase))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _refuse_two_labels(table: pd.DataFrame, phase: str) -> None:
+    """Raise if presentations of one stimulus differ in their label."""
+    if "label" not in table:
+        return
+    n_labels = table.groupby("stimulus_id")["label"].nunique()
+    several = n_labels.index[n_labels > 1].tolist()
+    if not several:
+        return
+    labels = table["label"][table["stimulus_id"] == several[0]].unique().tolist()
+    raise InputValueError(
+        f"stimulus {several[0]!r} of phase {phase!r} has the labels"
+        f" {', '.join(map(repr, labels[:5]))}, so its presentations are no repeats of"
+        " one stimulus; give different stimuli different stimulus_id"
+    )
+
+
+def _of_phase(raster: SpikeRaster, presentations: pd.DataFrame) -> pd.DataFrame:
+    """Return the statistics of each unit over the presentations of one phase."""
     _, stimulus, times = np.unique(
         presentations["stimulus_id"].to_numpy(), return_inverse=True, return_counts=True
     )
     repeated = np.flatnonzero(times >= 2)
-    if not len(repeated):
-        raise InputValueError(
-            "variability over repeats needs stimuli shown twice or more, and all"
-            f" {len(times)} were shown once; record with training=True and, say,"
-            " n_repeats=10"
-        )
     order = np.argsort(stimulus, kind="stable")
     # Presentations in the order of stimuli, so that each stimulus is one stretch.
     firsts = np.concatenate([[0], np.cumsum(times)[:-1]])
     starts = presentations["start_bin"].to_numpy()[order]
     stops = presentations["stop_bin"].to_numpy()[order]
-    blocks = []
-    for _, block in recording.raster.unit_blocks(_BLOCK_BYTES):
+    values: FloatArray = np.full((raster.n_units, 3), np.nan)
+    for units, block in raster.unit_blocks(_BLOCK_BYTES):
+        if not len(repeated):
+            break
         counts = block.cumulative_counts(stops) - block.cumulative_counts(starts)
         # (n_units, n_stimuli), of the stimuli that were shown twice or more.
         total = np.add.reduceat(counts, firsts, axis=1)[:, repeated]
@@ -126,13 +183,13 @@ def variability_over_repeats(recording: Recording) -> pd.DataFrame:
         with np.errstate(invalid="ignore"):
             # A ratio of sums, as stimuli without a spike have no ratio of their own.
             fano = variance.sum(axis=1) / mean.sum(axis=1)
-        blocks.append(
-            np.column_stack([mean.mean(axis=1), fano, (variance > 0).mean(axis=1)])
+        values[units] = np.column_stack(
+            [mean.mean(axis=1), fano, (variance > 0).mean(axis=1)]
         )
-    table = pd.DataFrame(
-        np.concatenate(blocks),
-        columns=["mean_count", "fano_factor_over_repeats", "varying_share"],
-    )
-    sizes = {"n_stimuli": len(repeated), "n_presentations": int(times[repeated].sum())}
-    table = table.assign(unit=np.arange(len(table)), **sizes)
-    return table[[column.name for column in COLUMNS]]
+    sizes: dict[str, Any] = {
+        "n_stimuli": np.full(raster.n_units, len(repeated)),
+        "n_presentations": np.full(raster.n_units, times[repeated].sum()),
+    }
+    names = ("mean_count", "fano_factor_over_repeats", "varying_share")
+    columns = dict(zip(names, values.T, strict=True))
+    return pd.DataFrame({**sizes, **columns}, index=pd.RangeIndex(raster.n_units))

@@ -3,14 +3,21 @@ Elephant and theory.
 """
 
 import numpy as np
+import pandas as pd
 import pytest
 import quantities as pq
+from cut_sessions import session
 from elephant.conversion import BinnedSpikeTrain
 from elephant.spike_train_correlation import correlation_coefficient
 from elephant.statistics import Complexity
 from scipy.stats import binom
 
-from ann2neo import InputTypeError, InputValueError, Recording, to_neo
+from ann2neo import (
+    InputTypeError,
+    InputValueError,
+    Recording,
+    to_neo,
+)
 from ann2neo.analysis.populations.correlations import (
     _correlations,
     complexity,
@@ -123,6 +130,45 @@ def test_tuning_and_the_rest_are_what_permuting_within_labels_gives(layer):
     np.testing.assert_allclose(found.within_label_mean, pairs.mean())
     np.testing.assert_allclose(found.within_label_std, pairs.std())
     assert found.mean > found.tuning_mean + 0.05
+
+
+@pytest.mark.parametrize("n", [60_000, 200_000])
+def test_long_recordings_have_the_tuning_of_short_ones(n):
+    """The correlation due to tuning is that of the labels' means by definition, also
+    where a product of spike counts no longer fits 64 bits.
+    """
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 10, n)
+    preferred = np.cos(2 * np.pi * (labels / 10 - np.arange(4)[:, None] / 8))
+    bits = rng.random((4, n)) < np.clip(0.5 + 0.4 * preferred, 0, 1)
+    found = correlations(
+        Recording.from_activations(bits.T.astype(float), labels=labels)
+    )
+    shares = np.bincount(labels) / n
+    means = np.array([bits[:, labels == label].mean(axis=1) for label in range(10)]).T
+    covariance = (means * shares) @ means.T - np.outer(means @ shares, means @ shares)
+    spread = bits.std(axis=1)
+    expected = (covariance / np.outer(spread, spread))[np.triu_indices(4, 1)].mean()
+    assert found.tuning_mean == pytest.approx(expected)
+    assert found.tuning_mean == pytest.approx(0.076, abs=0.002)
+
+
+def test_segments_are_pooled_whatever_lies_between_them():
+    """The numbers of a phase of several segments are those of its bins, without the
+    bins between them.
+    """
+    rng = np.random.default_rng(2)
+    bits = rng.random((6, 300)) < 0.3
+    inside = np.zeros(300, bool)
+    inside[20:90] = inside[130:200] = inside[200:280] = True
+    bits[:, ~inside] = True
+    cut = session(bits, [20, 130, 200], [90, 200, 280])
+    alone = make_recording(bits[:, inside], phases="session")
+    np.testing.assert_array_equal(correlation_matrix(cut), correlation_matrix(alone))
+    pd.testing.assert_frame_equal(complexity(cut), complexity(alone))
+    names = ("mean", "std", "participation_ratio", "share_beyond_null", "n_time_bins")
+    found, expected = correlations(cut), correlations(alone)
+    assert [getattr(found, n) for n in names] == [getattr(expected, n) for n in names]
 
 
 def test_independent_units_meet_the_analytic_null():

@@ -9,6 +9,7 @@ from scipy.stats import kstest
 from sklearn.metrics import mutual_info_score
 
 from ann2neo import InputTypeError, InputValueError, Recording, SpikeRaster
+from ann2neo.analysis.populations.correlations import correlations
 from ann2neo.analysis.populations.selectivity import (
     lifetime_sparseness,
     selectivity,
@@ -16,6 +17,7 @@ from ann2neo.analysis.populations.selectivity import (
     single_stimulus_overlap,
     treves_rolls,
 )
+from ann2neo.analysis.populations.summarize_populations import summarize_populations
 from ann2neo.testing import make_recording
 
 
@@ -61,22 +63,82 @@ def test_given_tuning_is_recovered_within_its_standard_errors():
     assert (table["mutual_information_pvalue"] == 0.01).all()
 
 
-def test_information_is_scikit_learns_with_the_miller_madow_correction():
-    """The plug-in value equals mutual_info_score; subtracted is (R - 1)(C - 1) / (2 N
-    ln 2).
+def test_information_is_scikit_learns_less_its_mean_under_permuted_labels():
+    """The plug-in value equals mutual_info_score; subtracted is its mean over permuted
+    labels.
     """
     recording = tuned(1, np.random.default_rng(1).random((5, 7)), 400)
-    table = selectivity(recording, n_permutations=9, seed=0)
-    labels = recording.presentations["label"]
-    plugin = [
-        mutual_info_score(labels, row) / np.log(2)
-        for row in recording.raster.to_dense()
-    ]
-    np.testing.assert_allclose(
-        table["mutual_information"],
-        np.array(plugin) - 6 / (2 * 400 * np.log(2)),
-        atol=1e-12,
+    table = selectivity(recording, n_permutations=2000, seed=0)
+    labels = recording.presentations["label"].to_numpy()
+    rng = np.random.default_rng(2)
+    for unit, row in enumerate(recording.raster.to_dense()):
+        null = [
+            mutual_info_score(rng.permutation(labels), row) / np.log(2)
+            for _ in range(200)
+        ]
+        plugin = mutual_info_score(labels, row) / np.log(2)
+        error = np.std(null) * np.sqrt(1 / 200 + 1 / 2000)
+        found = table["mutual_information"][unit]
+        assert abs(found - (plugin - np.mean(null))) < 5 * error
+
+
+def test_the_information_of_many_counts_in_few_trials_is_unbiased():
+    """100 trials of 8 labels with 50 spikes on average carry no information, where the
+    correction of Miller and Madow leaves -0.08 bits.
+    """
+    rng = np.random.default_rng(0)
+    start = np.arange(100) * 500
+    trials = pd.DataFrame(
+        {"start_bin": start, "stop_bin": start + 500, "label": np.arange(100) % 8}
     )
+    raster = SpikeRaster.from_dense(rng.random((20, 50_000)) < 0.1)
+    table = selectivity(
+        Recording.from_raster(raster, presentations=trials), n_permutations=99, seed=0
+    )
+    information = table["mutual_information"]
+    assert abs(information.mean()) < 4 * information.std() / np.sqrt(20)
+
+
+def test_each_kind_of_presentations_is_judged_by_itself():
+    """A unit that fires alike throughout has no preference among trials, whatever cues
+    overlap them; a kind that does not exist is refused with those that do.
+    """
+    bits = np.zeros((2, 200), bool)
+    bits[0, ::10], bits[1, 5::10] = True, True
+    table = pd.DataFrame(
+        {
+            "start_bin": [0, 0, 50, 50, 100, 150],
+            "stop_bin": [50, 25, 100, 75, 150, 200],
+            "label": ["a", "on", "b", "off", "a", "b"],
+            "kind": ["trials", "cues", "trials", "cues", "trials", "trials"],
+        }
+    )
+    recording = Recording.from_raster(SpikeRaster.from_dense(bits), presentations=table)
+    found = selectivity(recording, n_permutations=9, seed=0)
+    np.testing.assert_allclose(found["mean_rate"], 0.1)
+    np.testing.assert_array_equal(found["selectivity_index"], 0)
+    assert found["n_presentations"].to_list() == [4, 4]
+    assert correlations(recording).tuning_mean == pytest.approx(0)
+    cues = selectivity(recording, kind="cues", n_permutations=9, seed=0)
+    assert cues["n_presentations"].to_list() == [2, 2]
+    for function in (selectivity, correlations, summarize_populations):
+        with pytest.raises(
+            InputValueError, match=r"'rewards'; this .*'trials', 'cues'"
+        ):
+            function(recording, kind="rewards")
+
+
+def test_labels_of_numbers_stay_numbers():
+    """Labels that are fractions are preferred as fractions, and NaN is no label."""
+    labels = np.tile([0.25, 0.75, np.nan], 20)
+    bits = np.vstack([labels == 0.75, np.zeros(60, bool)])
+    table = pd.DataFrame(
+        {"start_bin": np.arange(60), "stop_bin": np.arange(60) + 1, "label": labels}
+    )
+    recording = Recording.from_raster(SpikeRaster.from_dense(bits), presentations=table)
+    found = selectivity(recording, n_permutations=9, seed=0)
+    np.testing.assert_array_equal(found["preferred_label"], [0.75, np.nan])
+    assert found["n_presentations"].to_list() == [40, 40]
 
 
 def test_untuned_units_have_no_information_and_uniform_p_values():
@@ -143,13 +205,14 @@ def test_trials_of_many_bins_are_judged_by_their_spike_counts():
     np.testing.assert_allclose(found["mean_rate"], seen.mean(axis=(1, 2)))
     counts = seen.sum(axis=2)
     for unit in range(2):
-        n_counts = len(np.unique(counts[unit]))
         plugin = mutual_info_score(labels, counts[unit]) / np.log(2)
-        np.testing.assert_allclose(
-            found["mutual_information"][unit],
-            plugin - (n_counts - 1) / (2 * 60 * np.log(2)),
-            atol=1e-12,
-        )
+        null = [
+            mutual_info_score(rng.permutation(labels), counts[unit]) / np.log(2)
+            for _ in range(300)
+        ]
+        error = np.std(null) * np.sqrt(1 / 300 + 1 / 499)
+        bias = plugin - found["mutual_information"][unit]
+        assert abs(bias - np.mean(null)) < 5 * error
     assert found["preferred_label"][0] == "left"
     assert found["mutual_information_pvalue"][0] == pytest.approx(0.002)
     assert found["mutual_information_pvalue"][1] > 0.02

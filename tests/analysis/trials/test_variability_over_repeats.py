@@ -73,6 +73,37 @@ def test_trials_of_many_bins_count_their_spikes() -> None:
     assert table["mean_count"][0] == pytest.approx(5, rel=0.1)
 
 
+def test_phases_are_judged_apart() -> None:
+    """Phases that number other stimuli alike do not mix: a deterministic network has a
+    Fano factor of 0 in each, and a phase without repeats has none.
+    """
+    answers = np.arange(20) % 2 == 0
+    ids = np.tile(np.arange(10), 2)
+    train = ann2neo.Recording.from_activations(
+        answers[:, None] - 0.5, stimulus_id=ids, labels=answers, phase="train"
+    )
+    test = ann2neo.Recording.from_activations(
+        0.5 - answers[:, None], stimulus_id=ids, labels=~answers, phase="test"
+    )
+    last = ann2neo.Recording.from_activations(
+        np.ones((3, 1)), stimulus_id=np.arange(3), labels=[True] * 3, phase="last"
+    )
+    table = variability_over_repeats(ann2neo.Recording.concatenate([train, test, last]))
+    assert table["phase"].to_list() == ["train", "test", "last"]
+    assert table["fano_factor_over_repeats"][:2].to_list() == [0.0, 0.0]
+    assert table["n_stimuli"].to_list() == [10, 10, 0]
+    assert np.isnan(table["fano_factor_over_repeats"][2])
+
+
+def test_one_stimulus_with_two_labels_is_refused() -> None:
+    """Presentations that differ in their label are no repeats of one stimulus."""
+    recording = ann2neo.Recording.from_activations(
+        np.ones((4, 1)), stimulus_id=[0, 1, 0, 1], labels=[3, 4, 3, 5]
+    )
+    with pytest.raises(InputValueError, match=r"stimulus 1 .* has the labels 4, 5, so"):
+        variability_over_repeats(recording)
+
+
 def test_recordings_without_repeats_are_refused() -> None:
     """Without stimulus_id, or with every stimulus shown once, there is nothing to
     compare.

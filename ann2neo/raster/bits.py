@@ -21,11 +21,13 @@ __all__ = [
     "DENSE_BYTES",
     "UINT16_WORDS",
     "WORD_BITS",
+    "add_bits",
     "bin_mask",
     "clear_padding",
     "or_words_at",
     "pack_rows",
     "row_bytes",
+    "set_bits",
     "shifted_down",
     "transposed_bits",
 ]
@@ -65,6 +67,29 @@ def clear_padding(bits: npt.NDArray[np.uint8], n_time_bins: int) -> None:
         bits[:, full] &= (1 << rest) - 1
         full += 1
     bits[:, full:] = 0
+
+
+def set_bits(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """Return the places of the bits that are set in a row of words, ascending."""
+    # Only words and bytes that hold a bit are looked at:
+    #
+    #     word   0     1     2        -> word 2
+    #     byte   ..    ..    0 7 0 ..  -> byte 1 of it
+    #     bit                  1 1 1  -> bits 0, 1, 2 of it
+    word = np.flatnonzero(words != 0)
+    in_bytes = words[word].view(np.uint8)
+    byte = np.flatnonzero(in_bytes != 0)
+    unpacked = np.unpackbits(in_bytes[byte], bitorder="little")
+    bit = np.flatnonzero(unpacked.view(np.bool_))
+    byte = byte[bit // 8]
+    return word[byte // 8] * WORD_BITS + byte % 8 * 8 + bit % 8
+
+
+def add_bits(words: npt.NDArray[np.uint64], places: npt.NDArray[np.int64]) -> None:
+    """Set bits of a row of words that are not set yet, in place, each named once."""
+    bit = np.uint64(1) << (places % WORD_BITS).astype(np.uint64)
+    # Different bits of a word add up to the word; ufunc.at is fast for sums only.
+    np.add.at(words, places // WORD_BITS, bit)
 
 
 def shifted_down(words: npt.NDArray[np.uint64], bins: int) -> npt.NDArray[np.uint64]:

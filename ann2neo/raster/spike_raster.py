@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -16,17 +17,21 @@ from ann2neo.raster.bits import (
     DENSE_BYTES,
     UINT16_WORDS,
     WORD_BITS,
+    add_bits,
     bin_mask,
     clear_padding,
     or_words_at,
     row_bytes,
+    set_bits,
     shifted_down,
 )
 from ann2neo.raster.joint import joint_counts
 from ann2neo.raster.spike_times import SPIKE_POSITION
 
-__all__ = ["SpikeRaster", "as_index"]
+__all__ = ["SpikeRaster", "as_index", "is_sparse"]
 
+_FEW_SPIKES = 16
+"""From so many bins per spike on, going by spikes is faster than going by bins."""
 _CACHE_BYTES = 1 << 18
 """Bytes of bits that fit a core's cache together with their shifted copy."""
 
@@ -69,7 +74,7 @@ class SpikeRaster:
     array(3.) * ms
     """
 
-    __slots__ = ("_n_time_bins", "_n_units", "_period", "_source", "_start")
+    __slots__ = ("_n_time_bins", "_n_units", "_period", "_source", "_start", "_trains")
 
     def __init__(
         self,
@@ -90,6 +95,8 @@ class SpikeRaster:
         self._n_units, self._n_time_bins = int(n_units), int(n_time_bins)
         # The bits, or the function that loads them.
         self._source = bits if callable(bits) else self._checked(bits)
+        # The bins of each unit's spikes, where they are kept beside the bits.
+        self._trains: tuple[IntArray, ...] | None = None
 
     def _checked(self, bits: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         expected = (self._n_units, row_bytes(self._n_time_bins))
@@ -242,28 +249,31 @@ class SpikeRaster:
         >>> SpikeRaster.from_spike_bins([[0, 2], []], 4).spike_counts()
         array([2, 0])
         """
-        bits = np.zeros((len(spike_bins), row_bytes(n_time_bins)), np.uint8)
-        # One unpacked row at a time, so that the matrix is never in memory unpacked.
-        row = np.empty(n_time_bins, np.bool_)
-        for unit, bins in enumerate(spike_bins):
-            index = np.asarray(bins, np.int64)
-            if index.size and (index.min() < 0 or index.max() >= n_time_bins):
+        trains = tuple(np.array(bins, np.int64) for bins in spike_bins)
+        for unit, bins in enumerate(trains):
+            if bins.size and (bins.min() < 0 or bins.max() >= n_time_bins):
                 raise InputValueError(
-                    f"spike bins of unit {unit} run from {index.min()} to"
-                    f" {index.max()}, outside 0 .. {n_time_bins - 1}; raise n_time_bins"
+                    f"spike bins of unit {unit} run from {bins.min()} to"
+                    f" {bins.max()}, outside 0 .. {n_time_bins - 1}; raise n_time_bins"
                     " or drop those spikes"
                 )
-            row[:] = False
-            row[index] = True
-            packed = np.packbits(row, bitorder="little")
-            bits[unit, : len(packed)] = packed
-        return cls(
+        sparse = is_sparse(sum(map(len, trains)), len(trains), n_time_bins)
+        if sparse:
+            trains = tuple(map(_ascending, trains))
+            # The bits are made when they are first needed: what goes by spikes, as
+            # statistics of intervals do, needs none.
+            bits: Any = partial(_scattered, trains, n_time_bins)
+        else:
+            bits = _packed(trains, n_time_bins)
+        raster = cls(
             bits,
-            len(spike_bins),
+            len(trains),
             n_time_bins,
             sampling_period=sampling_period,
             t_start=t_start,
         )
+        raster._trains = trains if sparse else None
+        return raster
 
     def _like(
         self,
@@ -277,6 +287,7 @@ class SpikeRaster:
         raster._period = self._period
         raster._start = self._start if t_start is None else t_start
         raster._n_units, raster._n_time_bins = len(bits), n_time_bins
+        raster._trains = None
         raster._source = raster._checked(bits)
         return raster
 
@@ -396,6 +407,8 @@ class SpikeRaster:
         ndarray of int64, shape (n_units,)
             Number of spikes.
         """
+        if self._trains is not None:
+            return np.array([len(bins) for bins in self._trains], np.int64)
         # Shape (n_units, n_words), one byte per word; the padding adds nothing.
         set_bits = np.bitwise_count(self._words)
         counts = np.zeros(self._n_units, np.int64)
@@ -429,6 +442,8 @@ class SpikeRaster:
                 f"bins must lie in 0 .. {self._n_time_bins}, got {edges.min()} .."
                 f" {edges.max()}; leave out bins beyond the raster"
             )
+        if not edges.size:
+            return np.zeros((self._n_units, 0), np.int64)
         # Spikes before bin e = 64 w + b: the popcounts of the words before w, summed
         # once for all edges, and the popcount of the b lowest bits of word w.
         words = self._words
@@ -466,6 +481,12 @@ class SpikeRaster:
                 f"window must be at least 1 bin, got {window}; pass a positive length"
             )
         n_windows = self._n_time_bins // window
+        if self._trains is not None:
+            counts = np.zeros((self._n_units, n_windows), np.int64)
+            for unit, bins in enumerate(self._trains):
+                in_window = np.bincount(bins // window, minlength=n_windows)
+                counts[unit] = in_window[:n_windows]
+            return counts
         # Differences of cumulative counts, since windows need not begin at whole words.
         before = self.cumulative_counts(np.arange(n_windows + 1) * window)
         return before[:, 1:] - before[:, :-1]
@@ -598,6 +619,11 @@ class SpikeRaster:
 
     def spike_bins(self, unit: int) -> IntArray:
         """Return the bins in which a unit spiked, ascending: int64, (n_spikes,)."""
+        if self._trains is not None:
+            return self._trains[unit].copy()
+        words = self._words[unit]
+        if _FEW_SPIKES * int(np.bitwise_count(words).sum()) <= self._n_time_bins:
+            return set_bits(words)
         row = np.unpackbits(self.bits[unit], bitorder="little", count=self._n_time_bins)
         return np.flatnonzero(row.view(np.bool_))
 
@@ -826,6 +852,37 @@ class SpikeRaster:
             # Without the padding to words, which is no part of the spikes.
             digest.update(np.ascontiguousarray(block.bits[:, :n_bytes]).data)
         return digest.hexdigest()
+
+
+def is_sparse(n_spikes: int, n_units: int, n_time_bins: int) -> bool:
+    """Tell whether the bins of all spikes take no more memory than the bits."""
+    return WORD_BITS * n_spikes <= n_units * n_time_bins
+
+
+def _ascending(bins: IntArray) -> IntArray:
+    """Return bins in ascending order, each once; shares them where they are so."""
+    return bins if (bins[1:] > bins[:-1]).all() else np.unique(bins)
+
+
+def _scattered(trains: Sequence[IntArray], n_time_bins: int) -> npt.NDArray[np.uint8]:
+    """Return the bits of trains of few spikes, each in ascending order."""
+    words = np.zeros((len(trains), row_bytes(n_time_bins) // 8), "<u8")
+    for row, bins in zip(words, trains, strict=True):
+        add_bits(row, bins)
+    return words.view(np.uint8)
+
+
+def _packed(trains: Sequence[IntArray], n_time_bins: int) -> npt.NDArray[np.uint8]:
+    """Return the bits of trains of any number of spikes in any order."""
+    bits = np.zeros((len(trains), row_bytes(n_time_bins)), np.uint8)
+    # One unpacked row at a time, so that the matrix is never in memory unpacked.
+    row = np.empty(n_time_bins, np.bool_)
+    for unit, bins in enumerate(trains):
+        row[:] = False
+        row[bins] = True
+        packed = np.packbits(row, bitorder="little")
+        bits[unit, : len(packed)] = packed
+    return bits
 
 
 def _clear_bins(words: npt.NDArray[np.uint64], mask: npt.NDArray[np.uint64]) -> None:

@@ -29,7 +29,7 @@ def recording():
             Recording.from_activations(
                 rng.normal(size=(240, 4)),
                 labels=np.arange(240) % 3,
-                stimulus_id=np.arange(240) % 80,
+                stimulus_id=np.arange(240) % 60,
                 phase=phase,
                 order="random",
             )

@@ -16,7 +16,7 @@ from ann2neo.recording import Recording
 from ann2neo.recording.segments import SegmentedPhase
 from ann2neo.recording.select import kind_of
 
-__all__ = ["Labels", "has_labels", "labels_of"]
+__all__ = ["Labels", "has_labels", "is_shuffled", "labels_of"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +92,25 @@ def has_labels(
     if "label" not in table or not len(table):
         return False
     return bool(len(_labelled(table, phase, kind_of(table, kind))))
+
+
+def is_shuffled(
+    recording: Recording, phase: SegmentedPhase, kind: str | None = None
+) -> bool:
+    """Tell whether a random order makes the bins of a phase exchangeable.
+
+    That is so where presentations came in a random order and each of them is one bin: a
+    longer one runs on by itself, whatever came before it.
+    """
+    if phase.order != "random":
+        return False
+    table = recording.presentations
+    here = table[table["phase"] == phase.phase]
+    if kind is None and len(here["kind"].unique()) > 1:
+        kind = kind_of(table, None)
+    if kind is not None:
+        here = here[here["kind"] == kind]
+    return bool((here["stop_bin"] - here["start_bin"] == 1).all())
 
 
 def _labelled(table: pd.DataFrame, phase: SegmentedPhase, kind: str) -> pd.DataFrame:

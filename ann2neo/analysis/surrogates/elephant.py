@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import quantities as pq
 
-from ann2neo.raster import SpikeRaster
+from ann2neo.analysis._entry import IntArray
+from ann2neo.raster import SegmentedRaster, SpikeRaster
 from ann2neo.raster.spiketrains import to_spiketrains
 
 __all__ = ["DITHERED", "ELEPHANT_METHODS", "elephant_drawer", "seeded_globals"]
@@ -53,14 +54,14 @@ def seeded_globals(seed: np.random.SeedSequence | None = None) -> Iterator[None]
 
 
 def elephant_drawer(
-    raster: SpikeRaster, method: str, dither: float
+    segments: SegmentedRaster, method: str, dither: float
 ) -> Callable[[np.random.SeedSequence], tuple[SpikeRaster, int]]:
     """Return a function that draws surrogates with one of Elephant's methods.
 
     Parameters
     ----------
-    raster : SpikeRaster
-        The spikes of one phase.
+    segments : SegmentedRaster
+        The spikes of one phase; each segment has surrogates of its own.
     method : str
         One of `ELEPHANT_METHODS`.
     dither : float
@@ -69,34 +70,49 @@ def elephant_drawer(
     Returns
     -------
     function of SeedSequence
-        Returns the surrogate on the grid, and the number of spikes that left it or fell
-        into an occupied bin.
+        Returns the surrogate on the grid, and the number of spikes that left their
+        segment or fell into an occupied bin.
     """
-    # Trains that start at 0: jitter_spikes adds t_start twice to the edges of its bins.
-    from_zero = SpikeRaster(
-        raster.bits, *raster.shape, sampling_period=raster.sampling_period
-    )
-    surrogate_of = [
-        _surrogate_of(train, method, dither, raster)
-        for train in to_spiketrains(from_zero)
-    ]
+    raster = segments.raster
+    # Functions that draw the trains of a segment, one list per segment.
+    surrogates_of = [_surrogates_of(part, method, dither) for part in segments.parts()]
     n_spikes = int(raster.spike_counts().sum())
-    period, n = raster.sampling_period_seconds, raster.n_time_bins
+    period, lengths = raster.sampling_period_seconds, segments.lengths.tolist()
 
     def draw(seed: np.random.SeedSequence) -> tuple[SpikeRaster, int]:
-        trains = []
+        trains: list[list[IntArray]] = [[] for _ in range(raster.n_units)]
         # Elephant draws from both global generators.
         with seeded_globals(seed):
-            for surrogate in surrogate_of:
-                seconds = surrogate().rescale("s").magnitude
-                bins = np.floor(seconds / period + _EDGE).astype(np.int64)
-                trains.append(bins[(bins >= 0) & (bins < n)])
+            for surrogate_of, first, n in zip(
+                surrogates_of, segments.edges[:-1].tolist(), lengths, strict=True
+            ):
+                for train, surrogate in zip(trains, surrogate_of, strict=True):
+                    seconds = surrogate().rescale("s").magnitude
+                    bins = np.floor(seconds / period + _EDGE).astype(np.int64)
+                    train.append(first + bins[(bins >= 0) & (bins < n)])
         drawn = SpikeRaster.from_spike_bins(
-            trains, n, sampling_period=raster.sampling_period, t_start=raster.t_start
+            [np.concatenate(train) for train in trains],
+            raster.n_time_bins,
+            sampling_period=raster.sampling_period,
+            t_start=raster.t_start,
         )
         return drawn, n_spikes - int(drawn.spike_counts().sum())
 
     return draw
+
+
+def _surrogates_of(
+    part: SpikeRaster, method: str, dither: float
+) -> list[Callable[[], Any]]:
+    """Return functions that draw surrogates of the trains of one segment."""
+    # Trains that start at 0: jitter_spikes adds t_start twice to the edges of its bins.
+    from_zero = SpikeRaster(
+        part.bits, *part.shape, sampling_period=part.sampling_period
+    )
+    return [
+        _surrogate_of(train, method, dither, part)
+        for train in to_spiketrains(from_zero)
+    ]
 
 
 def _surrogate_of(

@@ -13,16 +13,33 @@ import pandas as pd
 import quantities as pq
 
 from ann2neo._checks import one_of, seed_or_new, whole_number
-from ann2neo.analysis._entry import Column, FloatArray, count_column, text_column
+from ann2neo.analysis._entry import (
+    Column,
+    FloatArray,
+    IntArray,
+    count_column,
+    text_column,
+)
 from ann2neo.analysis._phases import lags_for, phases_of, table_of_units, window_for
 from ann2neo.analysis.p_values import benjamini_hochberg
-from ann2neo.analysis.surrogates.surrogates import Drawer, phase_drawers
+from ann2neo.analysis.populations.labels import is_shuffled
+from ann2neo.analysis.surrogates.inside_segments import (
+    first_distinct,
+    goes_by_spikes,
+    random_order,
+)
+from ann2neo.analysis.surrogates.surrogates import (
+    GRID_METHODS,
+    PhaseSurrogates,
+    phase_surrogates,
+)
 from ann2neo.analysis.table_of_statistics import STATISTICS, column_values, statistic_of
 from ann2neo.analysis.units.counts import Counts
 from ann2neo.analysis.units.dispersion import dispersion_values, unbiased_fano_values
 from ann2neo.errors import InputTypeError, InputValueError
-from ann2neo.raster import SpikeRaster
+from ann2neo.raster import SegmentedRaster, SpikeRaster
 from ann2neo.recording import Recording
+from ann2neo.recording.segments import SegmentedPhase
 
 __all__ = [
     "ALTERNATIVES",
@@ -36,6 +53,7 @@ ALTERNATIVES = ("two-sided", "greater", "less")
 LEVELS = ("unit", "network")
 _TIE = 1e-9
 _WINDOWED = ("fano_factor", "fano_factor_unbiased", "dispersion")
+_INTERVALS = ("cv_isi", "cv2", "lv")
 
 COLUMNS: tuple[Column, ...] = (
     count_column("unit", "Index of the unit in the recording; -1 for the network."),
@@ -87,9 +105,9 @@ class SurrogateWarning(UserWarning):
 
 def surrogate_test(
     recording: Recording,
-    statistic: str | Callable[[SpikeRaster], npt.ArrayLike],
+    statistic: str | Callable[[Any], npt.ArrayLike],
     *,
-    method: str = "bin_permutation",
+    method: str | None = None,
     n_surrogates: int = 999,
     joint: bool | None = None,
     level: str = "unit",
@@ -98,6 +116,7 @@ def surrogate_test(
     window: int | None = None,
     lags: int | None = None,
     dither: pq.Quantity | None = None,
+    kind: str | None = None,
     seed: int | None = None,
 ) -> pd.DataFrame:
     """Compare a statistic with its values on surrogates.
@@ -110,9 +129,16 @@ def surrogate_test(
         A statistic of the table of statistics (such as "ljung_box") or one of its
         columns (such as "cv2"); or a function that takes the raster of a phase and
         returns one number for the network, or one per unit as an array of shape
-        (n_units,).
-    method : str, default "bin_permutation"
-        Method of making surrogates, see `surrogates`.
+        (n_units,). Where a phase has several segments, the function gets the list of
+        their rasters.
+    method : str, optional
+        Method of making surrogates, see `surrogates`. If not given, it is
+        bin_permutation for a statistic of single units, that is, one of the table or a
+        function that returns one number per unit: circular shifts would leave a unit's
+        own structure in place. For a function that returns one number it is
+        bin_permutation where the order is random and every presentation is one bin,
+        else circular_shift: units that remember would seem to be related after their
+        bins are permuted.
     n_surrogates : int, default 999
         Number of surrogates.
     joint : bool, optional
@@ -129,6 +155,9 @@ def surrogate_test(
         Settings of the statistics of the table, as in `analyze`.
     dither : quantities.Quantity, time, optional
         As in `surrogates`.
+    kind : str, optional
+        Kind of the presentations, for within_label and for what is one bin long; the
+        only one, or "trials", if not given.
     seed : int, optional
         Seed; one is drawn and reported if not given.
 
@@ -140,7 +169,9 @@ def surrogate_test(
         over the units of the phase), ``n_surrogates`` (draws with a value), ``n_nan``
         (draws without a value, excluded), ``share_lost`` (spikes lost by putting
         surrogates on the grid), ``method, joint, alternative, seed`` and ``reason``,
-        why there is no p-value.
+        why there is no p-value: the statistic has no value, or surrogates of this
+        method cannot change it, as a circular shift cannot change a unit's own
+        intervals.
 
     Raises
     ------
@@ -159,6 +190,10 @@ def surrogate_test(
     Notes
     -----
     p = (k + 1) / (n + 1), with k of n surrogates at least as extreme, ties included.
+    Surrogates are made inside segments. Bins permuted inside segments keep the rate of
+    each, so that the null hypothesis lets rates differ between segments; the p-value of
+    dispersion in `analyze` supposes one rate in all of them.
+
     For Fano factor and dispersion of units under bin_permutation, only the counts in
     windows are drawn, which are multivariate hypergeometric: one sweep through a random
     order of the bins gives the value for every number of spikes, hence for every unit.
@@ -193,41 +228,39 @@ def surrogate_test(
         )
     column = None if callable(statistic) else _column_of(statistic)
     together = (level == "network" and column is not None) if joint is None else joint
-    drawers = phase_drawers(recording, method, joint=together, dither=dither)
     seed = seed_or_new(seed)
+    tests = [
+        _PhaseTest(
+            recording, phase, statistic if column is None else column, window, lags
+        )
+        for phase in phases
+    ]
+    # All methods first: one that does not apply is an error before any work is done.
+    chosen = [method or test.default_method(kind) for test in tests]
+    parts = [
+        phase_surrogates(
+            recording, phase, name, joint=together, dither=dither, kind=kind
+        )
+        for phase, name in zip(phases, chosen, strict=True)
+    ]
     tables, n_tested = [], 0
-    for number, (phase, draw) in enumerate(zip(phases, drawers, strict=True)):
-        raster = phase.raster(recording.raster).raster
-        length = window_for(window, phase.lengths)
-        if column is None:
-            measure = _of_user(statistic)
-        else:
-            measure = _of_table(column, length, lags_for(lags, phase.lengths))
-        observed = measure(raster, "")
-        if level == "network" and observed.ndim:
-            measure, observed = _mean_of(measure), _mean(observed)
-        if column is None:
-            _warn_of_missing(observed, phase.phase)
-        seeds = _seeds(seed, number, n_surrogates)
-        if method == "bin_permutation" and column in _WINDOWED and level == "unit":
-            draws = window_draws(raster, length, column, seeds)
-        else:
-            draws = _generic_draws(draw, measure, seeds)
-        tally = _Tally(np.atleast_1d(observed))
-        for values, lost in draws:
-            tally.add(np.atleast_1d(values), lost)
-        units = np.arange(len(observed)) if observed.ndim else np.array([-1])
-        table = tally.table(alternative, int(raster.spike_counts().sum()))
-        tables.append(table_of_units(table, units, phase))
+    for number, (test, name, part) in enumerate(zip(tests, chosen, parts, strict=True)):
+        table = test.table(
+            part,
+            name,
+            _seeds(seed, number, n_surrogates),
+            by_unit=level == "unit",
+            alternative=alternative,
+        )
+        tables.append(table.assign(method=name))
         n_tested = max(n_tested, int(table["pvalue"].notna().sum()))
     _warn_of_few(n_surrogates, n_tested, alternative, alpha)
     result = pd.concat(tables, ignore_index=True)
     result.insert(
         2, "statistic", column or getattr(statistic, "__name__", repr(statistic))
     )
-    return result.assign(
-        method=method, joint=together, alternative=alternative, seed=seed
-    )
+    result = result.assign(joint=together, alternative=alternative, seed=seed)
+    return result[[entry.name for entry in COLUMNS]]
 
 
 def _seeds(seed: int, phase: int, n: int) -> Iterator[np.random.SeedSequence]:
@@ -235,11 +268,111 @@ def _seeds(seed: int, phase: int, n: int) -> Iterator[np.random.SeedSequence]:
     return (np.random.SeedSequence([seed, turn, phase]) for turn in range(n))
 
 
-# -- statistics
+# -- one phase
 # --------------------------------------------------------------------------------------
 
-Measure = Callable[[SpikeRaster, str], FloatArray]
-"""Values of a raster, shape (n_units,) or (); the string names it in messages."""
+Measure = Callable[[SegmentedRaster, str], FloatArray]
+"""Values of the segments of a phase, shape (n_units,) or (); the string names a
+surrogate in messages.
+"""
+
+
+class _PhaseTest:
+    """The test of one statistic in one phase.
+
+    Parameters
+    ----------
+    recording : Recording
+        The recording.
+    phase : SegmentedPhase
+        Its phase.
+    statistic : str or function
+        Name of a column of the table of statistics, or a function of the user's.
+    window, lags : int, optional
+        Settings of the statistics of the table.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        phase: SegmentedPhase,
+        statistic: Any,
+        window: int | None,
+        lags: int | None,
+    ) -> None:
+        self._recording, self._phase = recording, phase
+        self._segments = phase.raster(recording.raster)
+        self._column = statistic if isinstance(statistic, str) else None
+        self._window = window_for(window, phase.lengths)
+        if self._column is None:
+            self._measure = _of_user(statistic)
+        else:
+            n_lags = lags_for(lags, phase.lengths)
+            self._measure = _of_table(self._column, self._window, n_lags)
+        self._observed = self._measure(self._segments, "")
+
+    def default_method(self, kind: str | None) -> str:
+        """Return the method whose null hypothesis fits what the statistic is about."""
+        between_units = self._column is None and not self._observed.ndim
+        if between_units and not is_shuffled(self._recording, self._phase, kind):
+            return "circular_shift"
+        return "bin_permutation"
+
+    def table(
+        self,
+        surrogates: PhaseSurrogates,
+        method: str,
+        seeds: Iterator[np.random.SeedSequence],
+        *,
+        by_unit: bool,
+        alternative: str,
+    ) -> pd.DataFrame:
+        """Compare with surrogates; one row per unit, or one for the network."""
+        measure, observed = self._measure, self._observed
+        if not by_unit and observed.ndim:
+            measure, observed = _mean_of(measure), _mean(observed)
+        if self._column is None:
+            _warn_of_missing(observed, self._phase.phase)
+        unchanged = self._why_unchanged(method)
+        draws: Iterator[tuple[FloatArray, int]] = iter(())
+        if not unchanged:
+            shared = by_unit and self._column in _WINDOWED
+            if shared and method == "bin_permutation":
+                draws = window_draws(
+                    self._segments, self._window, str(self._column), seeds
+                )
+            else:
+                draws = _generic_draws(surrogates, self._segments, measure, seeds)
+        tally = _Tally(np.atleast_1d(observed))
+        for values, lost in draws:
+            tally.add(np.atleast_1d(values), lost)
+        units = np.arange(len(observed)) if observed.ndim else np.array([-1])
+        n_spikes = int(self._segments.raster.spike_counts().sum())
+        table = tally.table(alternative, n_spikes, unchanged)
+        return table_of_units(table, units, self._phase)
+
+    def _why_unchanged(self, method: str) -> str:
+        """Return why surrogates of a method cannot change the statistic, if so."""
+        column, shifts = self._column, ("circular_shift", "trial_shifting")
+        if column == "firing_rate" and method in GRID_METHODS:
+            return f"{method} keeps the firing rate"
+        if column == "cv_isi" and method in {"isi_shuffle", "shuffle_isis"}:
+            return f"{method} keeps the intervals, of which the CV is"
+        if column in _INTERVALS and method in shifts:
+            return f"{method} keeps the intervals of a unit and their order"
+        lengths, window = self._segments.lengths, self._window
+        inside = method in GRID_METHODS and method != "within_label"
+        alone = len(lengths) > 1 and int(lengths.max()) // window < 2
+        if column in _WINDOWED and inside and alone:
+            return (
+                f"{method} inside segments keeps the spikes of each, and no segment has"
+                f" two windows of {window} bins"
+            )
+        return ""
+
+
+# -- statistics
+# --------------------------------------------------------------------------------------
 
 
 def _column_of(name: Any) -> str:
@@ -256,47 +389,54 @@ def _column_of(name: Any) -> str:
 
 
 def _of_table(column: str, window: int, lags: int) -> Measure:
-    return lambda raster, _: column_values(Counts(raster, window, lags), column)
+    return lambda segments, _: column_values(Counts(segments, window, lags), column)
 
 
 def _of_user(function: Any) -> Measure:
     name = getattr(function, "__name__", repr(function))
 
-    def measure(raster: SpikeRaster, which: str) -> FloatArray:
+    def measure(segments: SegmentedRaster, which: str) -> FloatArray:
         try:
-            values = np.asarray(function(raster))
+            values = np.asarray(function(_as_user_sees(segments)))
         except Exception as error:
-            place = which + _where_it_fails(function, raster)
+            place = which + _where_it_fails(function, segments)
             raise InputValueError(
                 f"the statistic {name} raised {type(error).__name__}: {error}{place};"
                 " it must return a number (NaN where it has no value) for every unit"
             ) from error
-        shapes = {(), (raster.n_units,)}
+        shapes = {(), (segments.n_units,)}
         if values.dtype.kind not in "fiub" or values.shape not in shapes:
             raise InputValueError(
                 f"the statistic {name} must return one number or an array of shape"
-                f" ({raster.n_units},), got {values.dtype} of shape {values.shape}"
+                f" ({segments.n_units},), got {values.dtype} of shape {values.shape}"
             )
         return values.astype(np.float64)
 
     return measure
 
 
-def _where_it_fails(function: Any, raster: SpikeRaster) -> str:
+def _as_user_sees(segments: SegmentedRaster) -> SpikeRaster | list[SpikeRaster]:
+    """Return the raster of a phase, or the list of those of its segments."""
+    return segments.raster if segments.n_segments == 1 else segments.parts()
+
+
+def _where_it_fails(function: Any, segments: SegmentedRaster) -> str:
     """Return words about the first unit that makes a function fail on its own."""
-    for unit in range(raster.n_units):
+    counts = segments.raster.spike_counts()
+    for unit in range(segments.n_units):
+        alone = segments.with_raster(segments.raster.take(units=[unit]))
         try:
-            function(raster.take(units=[unit]))
+            function(_as_user_sees(alone))
         except Exception:  # noqa: BLE001 - whatever a user's function raises
             return (
-                f" (unit {unit}, {int(raster.spike_counts()[unit])} spikes in"
-                f" {raster.n_time_bins} bins)"
+                f" (unit {unit}, {int(counts[unit])} spikes in"
+                f" {segments.n_time_bins} bins)"
             )
     return ""
 
 
 def _mean_of(measure: Measure) -> Measure:
-    return lambda raster, which: _mean(measure(raster, which))
+    return lambda segments, which: _mean(measure(segments, which))
 
 
 def _mean(values: FloatArray) -> FloatArray:
@@ -309,15 +449,18 @@ def _mean(values: FloatArray) -> FloatArray:
 
 
 def _generic_draws(
-    draw: Drawer, measure: Measure, seeds: Iterator[np.random.SeedSequence]
+    surrogates: PhaseSurrogates,
+    segments: SegmentedRaster,
+    measure: Measure,
+    seeds: Iterator[np.random.SeedSequence],
 ) -> Iterator[tuple[FloatArray, int]]:
     for turn, seed in enumerate(seeds):
-        raster, lost = draw(seed)
-        yield measure(raster, f" in surrogate {turn}"), lost
+        raster, lost = surrogates.draw(seed)
+        yield measure(segments.with_raster(raster), f" in surrogate {turn}"), lost
 
 
 def window_draws(
-    raster: SpikeRaster,
+    segments: SegmentedRaster | SpikeRaster,
     window: int,
     column: str,
     seeds: Iterator[np.random.SeedSequence],
@@ -326,8 +469,9 @@ def window_draws(
 
     Parameters
     ----------
-    raster : SpikeRaster
-        The units.
+    segments : SegmentedRaster or SpikeRaster
+        The units; a SpikeRaster is one segment. Each unit keeps its number of spikes in
+        every segment.
     window : int
         Length of a window, in bins.
     column : {"fano_factor", "fano_factor_unbiased", "dispersion"}
@@ -343,23 +487,39 @@ def window_draws(
     lost : int
         0.
     """
-    n_bins, spikes = raster.n_time_bins, raster.spike_counts()
-    n = n_bins // window
-    inside = n * window
-    # Bins are filled in a random order. The j-th filled bin of a window (j = 0, 1, ..)
-    # raises its squared count by (j + 1)^2 - j^2 = 2 j + 1; cumulative sums over the
-    # order give the squares for every number of spikes.
-    rises = np.tile(2 * np.arange(window, dtype=np.int64) + 1, n)
-    rise = np.zeros(n_bins + 1, np.int64)
-    hits = np.zeros(n_bins + 1, np.int64)
+    if isinstance(segments, SpikeRaster):
+        segments = SegmentedRaster(segments)
+    counts, n = segments.segment_counts(), segments.n_windows(window)
+    draw, filled = _filling(segments, counts)
+    # Each segment has a stretch of the turns: where it begins, and for each unit the
+    # turn after its last spike.
+    begin = np.cumsum(filled) - filled
+    end = begin + counts
+    n_turns = int(filled.sum())
+    full = segments.lengths // window
+    windows_before = np.cumsum(full) - full
+    rise, hit = np.zeros((2, n_turns + 1), np.int64)
     for seed in seeds:
-        # The turn in which each bin is filled, from 1: entry K of the sums below is for
-        # K spikes. Bins after the last window are filled too, but not counted.
-        order = np.random.default_rng(seed).permutation(n_bins) + 1
-        drawn = np.sort(order[:inside].reshape(n, window), axis=1).reshape(inside)
-        rise[1:], hits[1:] = 0, 0
-        rise[drawn], hits[drawn] = rises, 1
-        squares, counted = np.cumsum(rise)[spikes], np.cumsum(hits)[spikes]
+        bins, turn = draw(np.random.default_rng(seed))
+        segment = segments.segment_of(bins)
+        number = (bins - segments.edges[segment]) // window
+        # Bins after the last window of a segment are filled too, but not counted.
+        inside = number < full[segment]
+        key = (number + windows_before[segment])[inside] * n_turns + turn[inside]
+        key.sort()
+        number, turn = np.divmod(key, max(1, n_turns))
+        # Bins are filled in a random order. The j-th filled bin of a window (j = 0, 1,
+        # ..) raises its squared count by (j + 1)^2 - j^2 = 2 j + 1; cumulative sums
+        # over the order give the squares for every number of spikes.
+        first = np.flatnonzero(np.diff(number, prepend=-1))
+        j = np.arange(len(key)) - np.repeat(first, np.diff(first, append=len(key)))
+        rise[:], hit[:] = 0, 0
+        # Entry t + 1 is turn t, so that entry K of the sums is for K spikes.
+        rise[turn + 1], hit[turn + 1] = 2 * j + 1, 1
+        squares, counted = (
+            (total[end] - total[begin]).sum(axis=1)
+            for total in (np.cumsum(rise), np.cumsum(hit))
+        )
         if column == "dispersion":
             values = dispersion_values(squares, counted, n, window)
         else:
@@ -367,6 +527,29 @@ def window_draws(
             if column == "fano_factor":
                 values *= (n - 1) / max(1, n)
         yield values, 0
+
+
+def _filling(
+    segments: SegmentedRaster, counts: IntArray
+) -> tuple[
+    Callable[[np.random.Generator], tuple[IntArray, IntArray]],
+    IntArray,
+]:
+    """Return a function that fills the bins of each segment in a random order.
+
+    It returns bins and the turns in which they are filled, those of the first segment
+    before those of the second. Also returned is how many bins of each segment are
+    filled: all, or as many as some unit has spikes there.
+    """
+    if goes_by_spikes(segments):
+        most = counts.max(axis=0, initial=0)
+        turns = np.arange(most.sum())
+        return lambda rng: (first_distinct(segments, most, rng), turns), most
+    all_bins = np.arange(segments.n_time_bins)
+    if segments.n_segments == 1:
+        return lambda rng: (all_bins, rng.permutation(len(all_bins))), segments.lengths
+    order = random_order(segments)
+    return lambda rng: (order(rng), all_bins), segments.lengths
 
 
 class _Tally:
@@ -392,7 +575,7 @@ class _Tally:
         self._draws += 1
         self._lost += lost
 
-    def table(self, alternative: str, n_spikes: int) -> pd.DataFrame:
+    def table(self, alternative: str, n_spikes: int, unchanged: str) -> pd.DataFrame:
         observed = ~np.isnan(self._observed)
         tested = observed & (self._valid > 0)
         upper = (self._above + 1) / (self._valid + 1)
@@ -404,8 +587,8 @@ class _Tally:
             mean = np.where(tested, self._sum / self._valid, np.nan)
             variance = np.where(tested, self._squares / self._valid, np.nan) - mean**2
         reason = np.select(
-            [~observed, ~tested],
-            ["the observed value is NaN", "no surrogate has a value"],
+            [~observed, ~tested & (unchanged != ""), ~tested],
+            ["the observed value is NaN", unchanged, "no surrogate has a value"],
             "",
         )
         return pd.DataFrame(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -10,25 +11,66 @@ import numpy as np
 import quantities as pq
 
 from ann2neo._checks import one_of, seconds, seed_or_new, whole_number
-from ann2neo.analysis._entry import BoolArray, IntArray
+from ann2neo.analysis._entry import IntArray
 from ann2neo.analysis._phases import phases_of
-from ann2neo.analysis.populations.labels import Labels, labels_of
+from ann2neo.analysis.populations.labels import labels_of
 from ann2neo.analysis.surrogates.elephant import (
     DITHERED,
     ELEPHANT_METHODS,
     elephant_drawer,
 )
+from ann2neo.analysis.surrogates.inside_segments import (
+    GridDraw,
+    bin_permutation,
+    circular_shift,
+    isi_shuffle,
+)
+from ann2neo.analysis.surrogates.within_label import exchange, exchangeable
 from ann2neo.errors import InputValueError
-from ann2neo.raster import SpikeRaster
+from ann2neo.raster import SegmentedRaster, SpikeRaster
 from ann2neo.recording import Recording
+from ann2neo.recording.segments import SegmentedPhase
 
-__all__ = ["GRID_METHODS", "METHODS", "Drawer", "phase_drawers", "surrogates"]
+__all__ = [
+    "GRID_METHODS",
+    "METHODS",
+    "PhaseSurrogates",
+    "phase_surrogates",
+    "surrogates",
+]
 
-Drawer = Callable[[np.random.SeedSequence], tuple[SpikeRaster, int]]
-"""Draws a surrogate of one phase: its raster, and the number of spikes lost."""
-
-_BLOCK_BYTES = 1 << 22
+GRID_METHODS = (
+    "bin_permutation",
+    "circular_shift",
+    "isi_shuffle",
+    "within_label",
+    "trial_shifting",
+)
+"""Methods that move spikes from bin to bin, without losing any."""
+METHODS = (*GRID_METHODS, *ELEPHANT_METHODS)
+"""All methods."""
+_JOINT = ("bin_permutation", "circular_shift", "within_label")
+_WITH_DITHER = (*DITHERED, "trial_shifting")
 _DEFAULT_DITHER = 0.015
+_ROUNDING = 1e-9
+
+
+@dataclasses.dataclass(frozen=True)
+class PhaseSurrogates:
+    """Surrogates of one phase.
+
+    Parameters
+    ----------
+    draw : function of SeedSequence
+        Draws a surrogate: the raster of the joined segments, and the number of spikes
+        lost.
+    n_exchanged, n_exchangeable : int
+        For within_label: the bins of presentations that are exchanged, and all of them.
+    """
+
+    draw: Callable[[np.random.SeedSequence], tuple[SpikeRaster, int]]
+    n_exchanged: int = 0
+    n_exchangeable: int = 0
 
 
 def surrogates(
@@ -38,6 +80,7 @@ def surrogates(
     n_surrogates: int = 100,
     joint: bool = False,
     dither: pq.Quantity | None = None,
+    kind: str | None = None,
     seed: int | None = None,
 ) -> Iterator[Recording]:
     """Draw surrogates of a recording, one by one.
@@ -48,13 +91,20 @@ def surrogates(
       stimuli; with ``joint`` it also keeps those between units.
     - ``isi_shuffle`` keeps the intervals, from t_start on. It destroys their order.
     - ``within_label`` keeps tuning to the labels. It destroys correlations beyond that;
-      with ``joint``, only the order of the presentations of a label.
+      with ``joint``, only the order of the presentations of a label. Presentations of
+      one label change places in groups of similar length, over the length of the
+      shortest of the group, such that at least 90 % of their bins are exchanged.
+    - ``trial_shifting`` keeps each segment (a trial) of a train up to a rotation by at
+      most ``dither``. It destroys relations between units that are finer; without
+      ``dither`` it is circular_shift.
 
     Further methods are Elephant's functions of the same names, with each spike put back
     into its time bin: dither_spikes, dither_spike_train, jitter_spikes, bin_shuffling,
     joint_isi_dithering, isi_dithering, randomise_spikes and shuffle_isis.
 
-    Phases are treated one by one; bins in no phase stay as they are.
+    Every segment of a phase is treated by itself, and no spike leaves its segment, but
+    for within_label, which exchanges presentations wherever they lie in the phase. Bins
+    in no segment stay as they are.
 
     Parameters
     ----------
@@ -70,7 +120,11 @@ def surrogates(
     dither : quantities.Quantity, time, optional
         For the dithering methods of Elephant: the largest shift of a spike (or of a
         train), or the length of the bins within which spikes are moved (jitter_spikes);
-        15 ms if not given.
+        15 ms if not given. For trial_shifting: the largest shift of a trial. It must
+        not be so short that spikes stay in their time bins.
+    kind : str, optional
+        For within_label: kind of the presentations; the only one, or "trials", if not
+        given.
     seed : int, optional
         Seed; one is drawn if not given. Surrogate number k of a seed does not depend on
         how many are drawn.
@@ -81,14 +135,16 @@ def surrogates(
         The same units, presentations and phases with other spikes. Its provenance adds
         ``surrogate_method``, ``surrogate_joint``, ``surrogate_seed``,
         ``surrogate_number`` and ``surrogate_share_lost``: the share of spikes that left
-        the phase or fell into an occupied bin, as Elephant's methods work in continuous
-        time.
+        their segment or fell into an occupied bin, as Elephant's methods work in
+        continuous time; for within_label also ``surrogate_share_exchanged``, the share
+        of the bins of labelled presentations that change places.
 
     Raises
     ------
     InputTypeError, InputValueError
-        If the method is unknown, an argument does not apply to it, or it needs labels
-        and the recording has none.
+        If the method is unknown, an argument does not apply to it, or it would leave
+        the recording as it is; for within_label, if there are no labels, or less than
+        90 % of the bins can be exchanged.
 
     Notes
     -----
@@ -97,7 +153,9 @@ def surrogates(
     References
     ----------
     Grün, S. (2009). Data-driven significance estimation for precise spike correlation.
-    J. Neurophysiol. 101.
+    J. Neurophysiol. 101. Pipa, G. et al. (2008). NeuroXidence: reliable and efficient
+    analysis of an excess or deficiency of joint-spike events. J. Comput. Neurosci. 25
+    (trial shifting).
 
     Examples
     --------
@@ -112,66 +170,110 @@ def surrogates(
     n_surrogates = whole_number(n_surrogates, "n_surrogates")
     seed = seed_or_new(seed)
     # Errors are raised here, not when the first surrogate is drawn.
-    drawers = phase_drawers(recording, method, joint=joint, dither=dither)
-    return _recordings(recording, drawers, method, n_surrogates, joint, seed)
+    by_phase = [
+        phase_surrogates(
+            recording, phase, method, joint=joint, dither=dither, kind=kind
+        )
+        for phase in phases_of(recording, "surrogates")
+    ]
+    return _recordings(recording, by_phase, method, n_surrogates, joint, seed)
 
 
 def _recordings(
     recording: Recording,
-    drawers: list[Drawer],
+    by_phase: list[PhaseSurrogates],
     method: str,
     n_surrogates: int,
     joint: bool,
     seed: int,
 ) -> Iterator[Recording]:
-    phases = list(recording.iter_phases())
+    phases = phases_of(recording, "surrogates")
+    original = recording.raster
     n_spikes = sum(
-        int(recording.phase_raster(phase.phase).spike_counts().sum())
-        for phase in phases
+        int(phase.raster(original).raster.spike_counts().sum()) for phase in phases
     )
+    starts, stops = _places(original, phases)
+    notes = {
+        **recording.provenance,
+        "surrogate_method": method,
+        "surrogate_joint": str(joint),
+        "surrogate_seed": str(seed),
+    }
+    n_exchangeable = sum(part.n_exchangeable for part in by_phase)
+    if n_exchangeable:
+        share = sum(part.n_exchanged for part in by_phase) / n_exchangeable
+        notes["surrogate_share_exchanged"] = f"{share:.6g}"
     for turn in range(n_surrogates):
-        parts, position, lost = [], 0, 0
-        for number, (phase, draw) in enumerate(zip(phases, drawers, strict=True)):
-            if phase.start_bin > position:
-                parts.append(recording.raster.slice(position, phase.start_bin))
-            raster, n_lost = draw(np.random.SeedSequence([seed, turn, number]))
-            parts.append(raster)
+        drawn, lost = [], 0
+        for number, part in enumerate(by_phase):
+            raster, n_lost = part.draw(np.random.SeedSequence([seed, turn, number]))
+            drawn.append(raster)
             lost += n_lost
-            position = phase.stop_bin
-        parts.append(recording.raster.slice(position, recording.n_time_bins))
-        joined = SpikeRaster.concatenate(parts)
+        joined = SpikeRaster.concatenate([original, *drawn]).join(starts, stops)
         name = f"{recording.identifier} {method} {joint} {seed} {turn}"
         yield Recording(
             SpikeRaster(
                 joined.bits,
                 *joined.shape,
-                sampling_period=recording.raster.sampling_period,
-                t_start=recording.raster.t_start,
+                sampling_period=original.sampling_period,
+                t_start=original.t_start,
             ),
             recording.units,
             recording.presentations,
-            recording.phases,
-            {
-                **recording.provenance,
-                "surrogate_method": method,
-                "surrogate_joint": str(joint),
-                "surrogate_seed": str(seed),
+            segments=recording.segments,
+            provenance={
+                **notes,
                 "surrogate_number": str(turn),
                 "surrogate_share_lost": f"{lost / max(1, n_spikes):.6g}",
             },
-            str(uuid.uuid5(uuid.NAMESPACE_OID, name)),
-            recording.session_start_time,
+            identifier=str(uuid.uuid5(uuid.NAMESPACE_OID, name)),
+            session_start_time=recording.session_start_time,
+            timestamps_reference_time=recording.timestamps_reference_time,
         )
 
 
-def phase_drawers(
-    recording: Recording, method: str, *, joint: bool, dither: pq.Quantity | None
-) -> list[Drawer]:
-    """Return a function per phase that draws surrogates of it.
+def _places(
+    raster: SpikeRaster, phases: list[SegmentedPhase]
+) -> tuple[IntArray, IntArray]:
+    """Return where each stretch of a surrogate lies, in order of time.
+
+    That is its first bin, and the bin after its last, in the bins of the recording
+    followed by the joined segments of each phase.
+    """
+    first = np.concatenate([phase.starts for phase in phases])
+    length = np.concatenate([phase.lengths for phase in phases])
+    # Where a segment begins in the phases set side by side, after the recording.
+    place = raster.n_time_bins + np.cumsum(length) - length
+    order = np.argsort(first)
+    first, length, place = first[order], length[order], place[order]
+    # Before each segment, and after the last, the bins in no segment.
+    gap_start = np.concatenate([[0], first + length])
+    gap_stop = np.concatenate([first, [raster.n_time_bins]])
+    starts, stops = np.empty((2, 2 * len(first) + 1), np.int64)
+    starts[::2], stops[::2] = gap_start, gap_stop
+    starts[1::2], stops[1::2] = place, place + length
+    used = stops > starts
+    return starts[used], stops[used]
+
+
+def phase_surrogates(
+    recording: Recording,
+    phase: SegmentedPhase,
+    method: str,
+    *,
+    joint: bool,
+    dither: pq.Quantity | None,
+    kind: str | None,
+) -> PhaseSurrogates:
+    """Return a function that draws surrogates of a phase.
 
     Parameters
     ----------
-    recording, method, joint, dither
+    recording : Recording
+        The recording.
+    phase : SegmentedPhase
+        One of its phases.
+    method, joint, dither, kind
         As in `surrogates`.
 
     Raises
@@ -184,150 +286,70 @@ def phase_drawers(
         raise InputValueError(
             f"joint applies to {', '.join(_JOINT)}, not to {method}; drop it"
         )
-    if dither is not None and method not in DITHERED:
+    if dither is not None and method not in _WITH_DITHER:
         raise InputValueError(
-            f"dither applies to {', '.join(DITHERED)}, not to {method}; drop it"
+            f"dither applies to {', '.join(_WITH_DITHER)}, not to {method}; drop it"
+        )
+    if kind is not None and method != "within_label":
+        raise InputValueError(
+            f"kind applies to within_label, which exchanges presentations, not to"
+            f" {method}; drop it"
         )
     by = _DEFAULT_DITHER
     if dither is not None:
         by = seconds(dither, "dither", positive=True)
-    drawers: list[Drawer] = []
-    for phase in phases_of(recording, "surrogates"):
-        raster = phase.raster(recording.raster).raster
-        if method in ELEPHANT_METHODS:
-            drawers.append(elephant_drawer(raster, method, by))
-        elif method == "within_label":
-            groups = _exchangeable(labels_of(recording, phase))
-            change = partial(_within_label, groups)
-            drawers.append(partial(_draw_on_grid, change, raster, joint))
-        else:
-            drawers.append(partial(_draw_on_grid, _GRID[method], raster, joint))
-    return drawers
+    segments = phase.raster(recording.raster)
+    if method == "within_label":
+        groups, n_bins = exchangeable(labels_of(recording, phase, kind), phase.phase)
+        draw = partial(_draw_on_grid, exchange(segments, joint, groups))
+        return PhaseSurrogates(draw, sum(group.size for group in groups), n_bins)
+    if segments.n_segments > 1 and segments.lengths.max() < 2:
+        raise InputValueError(
+            f"every segment of phase {phase.phase!r} is one bin long, so that {method}"
+            " inside segments leaves it as it is; use within_label, which exchanges"
+            " presentations, or give the phase one segment"
+        )
+    if method in _WITH_DITHER and not (method == "trial_shifting" and dither is None):
+        _check_dither(method, by, segments.raster.sampling_period_seconds)
+    if method in ELEPHANT_METHODS:
+        return PhaseSurrogates(elephant_drawer(segments, method, by))
+    return PhaseSurrogates(
+        partial(_draw_on_grid, _on_grid(segments, method, joint, dither, by))
+    )
+
+
+def _check_dither(method: str, dither: float, period: float) -> None:
+    """Raise if spikes moved by no more than that stay in their time bins."""
+    # Spikes are moved inside bins of the length `dither`, which must hold two of ours.
+    within_bins = method in {"jitter_spikes", "bin_shuffling"}
+    least = 2 if within_bins else 1
+    if dither / period < least * (1 - _ROUNDING):
+        raise InputValueError(
+            f"dither must be at least {least * period:g} s for {method} in time bins of"
+            f" {period:g} s, got {dither:g} s, which leaves spikes in their bins; pass"
+            " a longer dither="
+        )
+
+
+def _on_grid(
+    segments: SegmentedRaster,
+    method: str,
+    joint: bool,
+    dither: pq.Quantity | None,
+    by: float,
+) -> GridDraw:
+    if method == "bin_permutation":
+        return bin_permutation(segments, joint)
+    if method == "isi_shuffle":
+        return isi_shuffle(segments)
+    reach = None
+    if method == "trial_shifting" and dither is not None:
+        period = segments.raster.sampling_period_seconds
+        reach = int(by / period * (1 + _ROUNDING))
+    return circular_shift(segments, joint, reach)
 
 
 def _draw_on_grid(
-    change: Callable[[SpikeRaster, bool, np.random.Generator], SpikeRaster],
-    raster: SpikeRaster,
-    joint: bool,
-    seed: np.random.SeedSequence,
+    draw: GridDraw, seed: np.random.SeedSequence
 ) -> tuple[SpikeRaster, int]:
-    return change(raster, joint, np.random.default_rng(seed)), 0
-
-
-def _bin_permutation(
-    raster: SpikeRaster, joint: bool, rng: np.random.Generator
-) -> SpikeRaster:
-    if joint:
-        return raster.take(bins=rng.permutation(raster.n_time_bins))
-    return _blockwise(raster, lambda dense: rng.permuted(dense, axis=1))
-
-
-def _circular_shift(
-    raster: SpikeRaster, joint: bool, rng: np.random.Generator
-) -> SpikeRaster:
-    n = raster.n_time_bins
-    if joint:
-        shift = int(rng.integers(n)) if n else 0
-        return raster.take(bins=(np.arange(n) - shift) % max(1, n))
-    # Drawn for all units at once, so that the size of blocks does not matter.
-    shifts = iter(rng.integers(max(1, n), size=raster.n_units))
-    return _blockwise(
-        raster, lambda dense: np.stack([np.roll(row, next(shifts)) for row in dense])
-    )
-
-
-def _isi_shuffle(
-    raster: SpikeRaster, joint: bool, rng: np.random.Generator
-) -> SpikeRaster:
-    del joint
-    # The first interval counts from bin -1 and is shuffled too. The intervals' sum
-    # stays, and with it the last spike: none leaves the grid.
-    trains = [
-        np.cumsum(rng.permutation(np.diff(raster.spike_bins(unit), prepend=-1))) - 1
-        for unit in range(raster.n_units)
-    ]
-    return SpikeRaster.from_spike_bins(
-        trains,
-        raster.n_time_bins,
-        sampling_period=raster.sampling_period,
-        t_start=raster.t_start,
-    )
-
-
-_GRID: dict[str, Callable[[SpikeRaster, bool, np.random.Generator], SpikeRaster]] = {
-    "bin_permutation": _bin_permutation,
-    "circular_shift": _circular_shift,
-    "isi_shuffle": _isi_shuffle,
-}
-GRID_METHODS = (*_GRID, "within_label")
-"""Methods that move spikes from bin to bin, without losing any."""
-METHODS = (*GRID_METHODS, *ELEPHANT_METHODS)
-"""All methods."""
-_JOINT = ("bin_permutation", "circular_shift", "within_label")
-
-
-def _blockwise(
-    raster: SpikeRaster,
-    change: Callable[[BoolArray], BoolArray],
-) -> SpikeRaster:
-    """Change dense rows of a raster, some units at a time."""
-    parts = [
-        SpikeRaster.from_dense(
-            change(block.to_dense()),
-            sampling_period=raster.sampling_period,
-            t_start=raster.t_start,
-        )
-        for _, block in raster.unit_blocks(_BLOCK_BYTES)
-    ]
-    return SpikeRaster.stack(parts) if parts else raster
-
-
-def _exchangeable(labels: Labels) -> list[IntArray]:
-    """Return groups of presentations that can be exchanged, as bins.
-
-    The presentations of a group have the same label and the same length; each group has
-    shape (n_presentations, length).
-    """
-    length = labels.stop_bin - labels.start_bin
-    if np.bincount(labels.bins()).max(initial=0) > 1:
-        raise InputValueError(
-            "presentations overlap in time, so they cannot be exchanged; select others"
-        )
-    groups = []
-    for code, n_bins in set(zip(labels.code.tolist(), length.tolist(), strict=True)):
-        start = labels.start_bin[(labels.code == code) & (length == n_bins)]
-        if len(start) > 1:
-            groups.append(start[:, None] + np.arange(n_bins))
-    if not groups:
-        raise InputValueError(
-            "no label was presented twice for the same number of bins, so within_label"
-            " permutes nothing; use bin_permutation"
-        )
-    # In order of time: draws depend on the order of groups, and a set has none.
-    return sorted(groups, key=lambda group: int(group[0, 0]))
-
-
-def _within_label(
-    groups: list[IntArray],
-    raster: SpikeRaster,
-    joint: bool,
-    rng: np.random.Generator,
-) -> SpikeRaster:
-    if joint:
-        order = np.arange(raster.n_time_bins)
-        for bins in groups:
-            order[bins] = bins[rng.permutation(len(bins))]
-        return raster.take(bins=order)
-
-    def change(dense: BoolArray) -> BoolArray:
-        for bins in groups:
-            if bins.shape[1] == 1:
-                dense[:, bins[:, 0]] = rng.permuted(dense[:, bins[:, 0]], axis=1)
-            else:
-                # Whole presentations change places, in an order of each unit's own.
-                orders = np.tile(np.arange(len(bins)), (len(dense), 1))
-                order = rng.permuted(orders, axis=1)[:, :, None]
-                dense[:, bins] = np.take_along_axis(dense[:, bins], order, axis=1)
-        return dense
-
-    return _blockwise(raster, change)
+    return draw(np.random.default_rng(seed)), 0

@@ -7,6 +7,7 @@ where it is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -48,21 +49,16 @@ def exchangeable(labels: Labels, phase: str) -> tuple[list[IntArray], int]:
     InputValueError
         If the groups hold less than 90 % of the bins of the presentations.
     """
-    length = labels.stop_bin - labels.start_bin
-    groups = []
-    for code in range(len(labels.names)):
-        of_label = np.flatnonzero(labels.code == code)
-        for members in _groups(length[of_label]):
-            # In order of time, whatever their lengths.
-            chosen = of_label[np.sort(members)]
-            start, common = labels.start_bin[chosen], int(length[chosen].min())
-            groups.append(start[:, None] + np.arange(common))
+    n_bins = int((labels.stop_bin - labels.start_bin).sum())
+    groups, exchanged = _of_labels(labels, _cuts)
+    # A label that cannot be exchanged is made up for by the others, if at all.
+    if exchanged < _SHARE * n_bins:
+        groups, exchanged = _of_labels(labels, _most_exchanged)
     if not groups:
         raise InputValueError(
             f"no label was presented twice in phase {phase!r}, so within_label permutes"
             " nothing; use bin_permutation"
         )
-    n_bins, exchanged = int(length.sum()), sum(group.size for group in groups)
     if exchanged < _SHARE * n_bins:
         raise InputValueError(
             f"within_label can exchange {exchanged / n_bins:.0%} of the bins of the"
@@ -75,20 +71,41 @@ def exchangeable(labels: Labels, phase: str) -> tuple[list[IntArray], int]:
     return sorted(groups, key=lambda group: int(group[0, 0])), n_bins
 
 
-def _groups(length: IntArray) -> list[IntArray]:
-    """Divide presentations of one label into the fewest groups that exchange enough.
+def _of_labels(
+    labels: Labels, cuts_of: Callable[[IntArray], list[int]]
+) -> tuple[list[IntArray], int]:
+    """Return groups of presentations, and the number of bins in them.
 
-    A presentation changes places with more others in a larger group, but over the
-    length of the shortest. Where no division of few groups exchanges 90 % of the bins,
-    it is the one that exchanges most. Presentations alone in their group are left out.
+    Parameters
+    ----------
+    labels : Labels
+        The presentations.
+    cuts_of : function
+        Cuts sorted lengths of presentations of one label into runs, the groups.
+        Presentations alone in their run are left out.
     """
-    order = np.argsort(length, kind="stable")
-    ascending = length[order]
+    length = labels.stop_bin - labels.start_bin
+    groups = []
+    for code in range(len(labels.names)):
+        of_label = np.flatnonzero(labels.code == code)
+        ascending = of_label[np.argsort(length[of_label], kind="stable")]
+        for start, stop in pairwise(cuts_of(length[ascending])):
+            if stop - start > 1:
+                # In order of time, whatever their lengths.
+                members = np.sort(ascending[start:stop])
+                common = np.arange(length[ascending[start]])
+                groups.append(labels.start_bin[members, None] + common)
+    return groups, sum(group.size for group in groups)
+
+
+def _cuts(ascending: IntArray) -> list[int]:
+    """Cut sorted lengths into few runs that exchange enough, or as much as can be.
+
+    A presentation changes places with more others in a longer run, but over the length
+    of the shortest.
+    """
     cuts = _fewest_runs(ascending)
-    if cuts is None:
-        cuts = _most_exchanged(ascending)
-    runs = [order[start:stop] for start, stop in pairwise(cuts)]
-    return [run for run in runs if len(run) > 1]
+    return _most_exchanged(ascending) if cuts is None else cuts
 
 
 def _fewest_runs(ascending: IntArray) -> list[int] | None:

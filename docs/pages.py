@@ -280,13 +280,10 @@ def function_statistics() -> str:
 
 
 def nwb_columns() -> str:
-    """Return the columns of units and presentations, as described in the file."""
-    from ann2neo.io.nwb.layout import DESCRIPTIONS, stored_name
+    """Return our columns of units, presentations and segments, described."""
+    from ann2neo.io.nwb.layout import described_columns
 
-    rows = [
-        (f"`{stored_name(name, DESCRIPTIONS)}`", about)
-        for name, about in DESCRIPTIONS.items()
-    ]
+    rows = [(f"`{name}`", about) for name, about in described_columns().items()]
     return markdown_table(("column", "meaning"), rows)
 
 

@@ -23,7 +23,7 @@ import ann2neo.report
 from ann2neo.analysis.columns import TABLES
 from ann2neo.analysis.table_of_statistics import CONDITIONS, NETWORK_COLUMNS, STATISTICS
 from ann2neo.cli import app
-from ann2neo.io.nwb.layout import DESCRIPTIONS, stored_name
+from ann2neo.io.nwb.layout import described_columns
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -298,14 +298,12 @@ def test_the_columns_of_the_nwb_page_are_the_ones_in_the_file(folder):
     """
     described = {}
     with h5py.File(folder / "network.nwb") as file:
-        for table in ("units", "intervals/trials", "intervals/phases"):
+        for table in ("units", "intervals/trials", "intervals/segments"):
             for name in file[table].attrs["colnames"]:
                 described[name] = file[table][name].attrs["description"]
     for name in ("spike_times", "obs_intervals", "start_time", "stop_time"):
         del described[name]
-    expected = {
-        stored_name(name, DESCRIPTIONS): about for name, about in DESCRIPTIONS.items()
-    }
+    expected = described_columns()
     assert described == expected
     for name, about in expected.items():
         assert f"| `{name}` | {about} |" in pages.nwb_columns()

@@ -50,7 +50,7 @@ def test_pynwb_reads_units_trials_and_phases(dandi, network):
             trials["is_correct"].to_list()
             == network.presentations["is_correct"].to_list()
         )
-        assert file.intervals["phases"]["phase"][:].tolist() == ["train", "test"]
+        assert file.intervals["segments"]["phase"][:].tolist() == ["train", "test"]
         assert file.identifier == network.identifier
         assert ["keras", "3.8.0"] in file.was_generated_by[:].astype("U").tolist()
 

@@ -3,9 +3,12 @@
 import dataclasses
 import hashlib
 import itertools
+from datetime import UTC, datetime
 from pathlib import Path
 
 import h5py
+import neo
+import neo.io
 import numpy as np
 import pandas as pd
 import pynwb
@@ -21,6 +24,7 @@ from ann2neo.errors import (
     OutputError,
     OutputExistsError,
 )
+from ann2neo.io.nwb.checks import BestPracticeWarning
 from ann2neo.io.nwb.metadata import Metadata, checked_metadata
 from ann2neo.io.nwb.series import OrientationWarning
 from ann2neo.testing import make_recording
@@ -70,21 +74,15 @@ def with_unit_column(name, cells=(1, 2)):
         ),
         (
             Recording.from_raster(spikes(t_start=-1 * pq.ms)),
-            {},
+            {"profile": "neo"},
             InputValueError,
-            (
-                r"t_start is -1.0 ms, but times in NWB must not be negative.*t_start=0"
-                r" \* pq.ms"
-            ),
+            r"cannot keep times below 0, since t_start is -1.0 ms; write profile='da",
         ),
         (
             Recording.from_raster(spikes(sampling_period=20 * pq.ms)),
-            {},
+            {"profile": "neo"},
             InputValueError,
-            (
-                r"sampling period is 20.0 ms, NWB's checks accept up to 10"
-                r" ms.*sampling_period=1 \* pq.ms"
-            ),
+            r"cannot keep time bins of 20.0 ms, longer than 10 ms; write profile='da",
         ),
         (
             Recording.from_raster(spikes()),
@@ -111,16 +109,10 @@ def with_unit_column(name, cells=(1, 2)):
             "compression must be.*got True",
         ),
         (
-            with_unit_column("spike_times"),
+            with_unit_column("a\0b"),
             {},
             InputValueError,
-            "'spike_times' of units has a name that NWB uses itself",
-        ),
-        (
-            with_unit_column("a/b"),
-            {},
-            InputValueError,
-            "'a/b' of units has a name that HDF5 cannot keep; rename it",
+            "a name of a column of units holds a NUL character",
         ),
         (
             with_unit_column("note", ["a\0b", ""]),
@@ -161,18 +153,229 @@ def test_what_cannot_be_written_is_refused_before_any_work(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_columns_that_would_be_stored_under_one_name_are_refused(tmp_path):
-    """A column layer_number beside layer and layer_index is refused, not
-    overwritten.
+def test_columns_of_any_name_and_type_come_back(tmp_path):
+    """Columns whose names NWB uses itself, HDF5 cannot keep or ann2neo gives another
+    meaning keep name, type and cells, and pynwb finds them under a name beside.
     """
     units = pd.DataFrame(
-        {"layer": ["a", "b"], "layer_index": [0, 1], "layer_number": [5, 6]}
+        {
+            "layer": [5, 6],
+            "layer_index": [0, 1],
+            "layer_number": [7, 8],
+            "depth": [372.5, 410.25],
+            "channel": ["A-001", "A-002"],
+            "threshold": ["-4 sd", "-5 sd"],
+            "spike_times": [1, 2],
+            "id": ["x", "y"],
+            "id_": [True, False],
+            "a/b": [1.5, np.nan],
+            "": [3, 4],
+        }
     )
-    with pytest.raises(
-        InputValueError,
-        match="'layer_index' and 'layer_number', which would both be stored",
+    presentations = pd.DataFrame(
+        {
+            "start_bin": [0, 5],
+            "stop_bin": [5, 9],
+            "start_time": [0.25, 0.5],
+            "tags": ["a", "b"],
+            "timeseries": [1, 2],
+            "step": ["late", "early"],
+        }
+    )
+    recording = Recording.from_raster(spikes(), units, presentations)
+    path = ann2neo.write_nwb(recording, tmp_path / "a.nwb")
+    assert ann2neo.read_nwb(path).equals(recording)
+    with pynwb.NWBHDF5IO(path, "r") as io:
+        file = io.read()
+        assert file.units["depth"][:].tolist() == [372.5, 410.25]
+        assert file.units["id_"][:].tolist() == [True, False]
+        assert file.units["id__"][:].tolist() == ["x", "y"]
+        assert file.trials["tags_"][:].tolist() == ["a", "b"]
+        assert "Depth of the unit" not in file.units["depth"].description
+
+
+def test_a_label_of_any_type_comes_back(tmp_path):
+    """Labels of flags, numbers with gaps, large integers and text keep their type."""
+    for cells in (
+        [True, False],
+        [45.0, np.nan],
+        [3_000_000_000, 3],
+        [-1, 3],
+        ["left", ""],
     ):
-        ann2neo.write_nwb(Recording.from_raster(spikes(), units), tmp_path / "a.nwb")
+        presentations = pd.DataFrame(
+            {"start_bin": [0, 5], "stop_bin": [5, 9], "label": cells}
+        )
+        recording = Recording.from_raster(spikes(), presentations=presentations)
+        path = ann2neo.write_nwb(recording, tmp_path / "a.nwb", overwrite=True)
+        assert ann2neo.read_nwb(path).equals(recording)
+
+
+# -- segments, kinds and clocks
+# --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def segmented():
+    """Trials of two phases on clocks of their own, one gap, and three kinds of
+    presentations that differ in their columns.
+    """
+    segments = pd.DataFrame(
+        {
+            "start_bin": [0, 40, 70, 120],
+            "stop_bin": [40, 70, 100, 150],
+            "phase": ["a", "a", "b", "a"],
+            "order": "stored",
+            "t_start": [0.0, -0.5, 7.25, 0.0],
+        }
+    )
+    presentations = pd.DataFrame(
+        {
+            "start_bin": [0, 0, 5, 40, 70, 120],
+            "stop_bin": [40, 4, 6, 70, 71, 150],
+            "phase": ["a", "a", "a", "a", "b", "a"],
+            "kind": ["trials", "cues", "epochs", "trials", "segments", "trials"],
+            "label": [1.5, np.nan, np.nan, 2.5, np.nan, np.nan],
+            "tone": ["", "low", "", "", "high", ""],
+            "is_probe": [True, False, True, False, True, False],
+        }
+    )
+    rng = np.random.default_rng(0)
+    dense = rng.random((3, 150)) < 0.3
+    dense[:, 100:120] = False
+    return Recording(
+        SpikeRaster.from_dense(dense),
+        pd.DataFrame(index=range(3)),
+        presentations,
+        segments=segments,
+        session_start_time=datetime(2020, 5, 17, 12, tzinfo=UTC),
+        timestamps_reference_time=datetime(2020, 5, 17, 13, tzinfo=UTC),
+    )
+
+
+@pytest.mark.parametrize("profile", ["dandi", "neo"])
+def test_segments_kinds_and_clocks_come_back(segmented, tmp_path, profile):
+    """Segments with their own clocks, presentations of several kinds in their order,
+    and both moments of the session come back equal.
+    """
+    path = ann2neo.write_nwb(segmented, tmp_path / "a.nwb", profile=profile)
+    back = ann2neo.read_nwb(path)
+    assert back.equals(segmented)
+    assert back.segments.equals(segmented.segments)
+    assert back.presentations.equals(segmented.presentations)
+    assert back.timestamps_reference_time == segmented.timestamps_reference_time
+
+
+def test_the_file_shows_segments_kinds_and_observed_time(segmented, tmp_path):
+    """Segments, kinds of presentations and the time observed stand where other tools
+    look for them; a kind has no columns that only others have.
+    """
+    path = ann2neo.write_nwb(segmented, tmp_path / "a.nwb")
+    with pynwb.NWBHDF5IO(path, "r") as io:
+        file = io.read()
+        table = file.intervals["segments"].to_dataframe()
+        assert table["own_t_start"].to_list() == [0.0, -0.5, 7.25, 0.0]
+        assert table["stop_time"].to_list() == [0.04, 0.07, 0.1, 0.15]
+        assert table["phase"].to_list() == ["a", "a", "b", "a"]
+        observed = [file.units["obs_intervals"][unit].tolist() for unit in range(3)]
+        assert observed == [[[0.0, 0.1], [0.12, 0.15]]] * 3
+        assert "kind" not in file.trials.colnames
+        assert "tone" not in file.trials.colnames
+        assert "label" not in file.intervals["cues"].colnames
+        assert file.epochs["is_probe"][:].tolist() == [True]
+        assert file.intervals["segments_"]["tone"][:].tolist() == ["high"]
+        assert file.timestamps_reference_time.hour == 13
+
+
+def test_neo_reads_a_segment_for_each_of_ours(segmented, tmp_path):
+    """NWBIO makes one segment of each segment, with its trains and presentations."""
+    path = ann2neo.write_nwb(segmented, tmp_path / "a.nwb", profile="neo")
+    (block,) = neo.io.NWBIO(str(path), "r").read_all_blocks()
+    segments = {segment.name: segment for segment in block.segments}
+    assert sorted(segments) == ["a (1)", "a (2)", "a (3)", "b"]
+    for segment in segments.values():
+        assert len(segment.spiketrains) == 3
+    assert sum(len(e) for s in segments.values() for e in s.epochs) == 6
+
+
+def test_segments_of_a_clean_recording_are_clean(segmented, metadata, tmp_path):
+    """The validators have nothing to say about segments, kinds and own clocks but that
+    some tables have one row.
+    """
+    facts = {**metadata, "subject_id": "m1", "species": "Mus musculus", "sex": "F"}
+    facts |= {"age": "P90D", "keywords": ["trials"]}
+    facts["subject_description"] = "A mouse."
+    path = ann2neo.write_nwb(segmented, tmp_path / "a.nwb", facts)
+    checks = {finding.check for finding in ann2neo.validate_nwb(path)}
+    assert checks == {"check_single_row"}
+
+
+@pytest.mark.parametrize(
+    ("recording", "words"),
+    [
+        (
+            Recording.from_raster(spikes(t_start=-1 * pq.ms)),
+            "check_negative_spike_times .times below 0, since t_start is -1.0 ms",
+        ),
+        (
+            Recording.from_raster(spikes(sampling_period=20 * pq.ms)),
+            "check_units_resolution_is_valid .time bins of 20.0 ms.*bins of up to 10",
+        ),
+        (
+            Recording(
+                spikes(),
+                pd.DataFrame(index=range(2)),
+                pd.DataFrame({"start_bin": [0], "stop_bin": [5], "phase": ["a"]}),
+                segments=pd.DataFrame(
+                    {
+                        "start_bin": [0],
+                        "stop_bin": [10],
+                        "phase": ["a"],
+                        "order": ["stored"],
+                    }
+                ),
+            ),
+            "check_spike_times_not_in_unobserved_interval .7 spikes lie in no segment",
+        ),
+    ],
+)
+def test_what_the_inspector_will_report_is_said_once(tmp_path, recording, words):
+    """Long bins, times below 0 and spikes in no segment are written and come back, with
+    one warning that names checks which NWB Inspector then reports.
+    """
+    with pytest.warns(BestPracticeWarning, match=words) as caught:
+        path = ann2neo.write_nwb(recording, tmp_path / "a.nwb")
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert ann2neo.read_nwb(path).equals(recording)
+    checks = {finding.check for finding in ann2neo.validate_nwb(path)}
+    assert words.split()[0] in checks
+
+
+def test_another_place_of_the_spikes_in_their_bins_is_read(network, tmp_path):
+    """A file whose header says that spikes lie in the middle of bins reads the same."""
+    path = ann2neo.write_nwb(network, tmp_path / "a.nwb", compression=None)
+    with h5py.File(path, "a") as handle:
+        handle["units/spike_times"][...] += 0.25 * 0.001
+        bins = np.floor(handle["units/spike_times"][()] / 0.001)
+        handle["units/spike_times"][...] = (bins + 0.5) * 0.001
+    with pytest.raises(FileFormatError, match=r"lies elsewhere than 0\.25 of the way"):
+        ann2neo.read_nwb(path)
+    with_header(path, spike_position="0.5")
+    assert ann2neo.read_nwb(path).equals(network)
+
+
+def with_header(path, **changed):
+    """Change values in the header of a file, and its checksum."""
+    with h5py.File(path, "a") as handle:
+        values = handle["analysis/ann2neo_layout/value"]
+        keys = handle["analysis/ann2neo_layout/key"].asstr()[()]
+        rows = dict(zip(keys, values.asstr()[()], strict=True)) | changed
+        del rows["header_sha256"]
+        digest = hashlib.sha256()
+        for text in itertools.chain.from_iterable(rows.items()):
+            digest.update(len(text.encode()).to_bytes(8, "little") + text.encode())
+        values[...] = [*rows.values(), digest.hexdigest()]
 
 
 def test_an_existing_file_is_not_replaced_unasked(network, tmp_path):
@@ -289,10 +492,10 @@ def test_a_later_layout_is_told(tmp_path, network):
     """A file of a later layout is an error whose remedy is to update."""
     path = ann2neo.write_nwb(network, tmp_path / "a.nwb")
     with h5py.File(path, "a") as handle:
-        handle["analysis/ann2neo_layout/value"][0] = "2"
+        handle["analysis/ann2neo_layout/value"][0] = "3"
     with pytest.raises(
         FileFormatError,
-        match="layout version 2, and this ann2neo reads versions up to 1; update",
+        match="layout version 3, and this ann2neo reads versions up to 2; update",
     ):
         ann2neo.read_nwb(path)
 
@@ -314,6 +517,9 @@ def test_the_file_of_layout_1_still_reads():
     assert recording.sampling_period == 2 * pq.ms
     assert recording.identifier == "layout-1-compatibility"
     assert recording.provenance == {"made_by": "ann2neo", "seed": "none"}
+    assert recording.segments["t_start"].to_list() == [2.0, 2.06]
+    assert set(recording.presentations["kind"]) == {"trials"}
+    assert recording.timestamps_reference_time == recording.session_start_time
 
 
 # -- stimuli and activations
@@ -576,24 +782,8 @@ def test_the_layout_version_of_the_file_is_reported(tmp_path, network):
     ann2neo writes.
     """
     path = ann2neo.write_nwb(network, tmp_path / "a.nwb")
-    assert ann2neo.nwb_info(path).layout_version == 1
-    with h5py.File(path, "a") as handle:
-        values = handle["analysis/ann2neo_layout/value"]
-        rows = dict(
-            zip(
-                handle["analysis/ann2neo_layout/key"].asstr()[()],
-                values.asstr()[()],
-                strict=True,
-            )
-        )
-        rows["layout_version"] = "0"
-        del rows["header_sha256"]
-        digest = hashlib.sha256()
-        for text in itertools.chain.from_iterable(rows.items()):
-            digest.update(len(text.encode()).to_bytes(8, "little") + text.encode())
-        values[...] = [*rows.values(), digest.hexdigest()]
-    assert ann2neo.nwb_info(path).layout_version == 0
-    assert ann2neo.read_nwb(path).equals(network)
+    assert ann2neo.nwb_info(path).layout_version == 2
+    assert ann2neo.nwb_info(COMPATIBLE).layout_version == 1
 
 
 def test_info_says_what_a_file_holds(network, metadata, tmp_path):
@@ -606,7 +796,7 @@ def test_info_says_what_a_file_holds(network, metadata, tmp_path):
         network.n_units,
         int(network.raster.spike_counts().sum()),
     )
-    assert (info.profile, info.layout_version) == ("neo", 1)
+    assert (info.profile, info.layout_version) == ("neo", 2)
     assert info.session["experimenter"] == "Noether, Emmy"
     assert info.session["subject_id"] == "tiny-abcdef01"
     assert info.recording.equals(network)

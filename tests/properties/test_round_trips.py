@@ -125,6 +125,63 @@ def recordings(draw, *, network=True, t_start=True):
     )
 
 
+KINDS = st.sampled_from(["trials", "cues", "epochs", "segments", "a/b", "層"])
+FOREIGN = {
+    "depth": [372.5, -1.0, np.nan, 0.0, 1e300],
+    "layer": [5, 6, -1, 2**40, 0],
+    "channel": ["A-001", "", "ß", "A-002", "x"],
+    "spike_times": [True, False, True, True, False],
+    "id": [1, 2, 3, 4, 5],
+}
+LABELS = st.sampled_from(
+    [[True, False, True], [1.5, np.nan, -1.0], [2**40, -1, 7], ["left", "", "right"]]
+)
+
+
+@st.composite
+def segmented_recordings(draw):
+    """Recordings whose phases are sets of segments with clocks of their own, with
+    presentations of several kinds and columns that came with somebody else's data.
+    """
+    recording = draw(recordings(t_start=False))
+    phases, n_bins = recording.phases, recording.n_time_bins
+    names = draw(st.lists(TEXT.filter(bool), min_size=1, max_size=2, unique=True))
+    orders = {name: draw(st.sampled_from(ORDERS)) for name in names}
+    clocks = st.sampled_from([0.0, -0.5, 12345.678])
+    segments = pd.DataFrame(
+        [
+            (start, stop, name, orders[name], draw(clocks))
+            for start, stop in zip(phases["start_bin"], phases["stop_bin"], strict=True)
+            for name in [draw(st.sampled_from(names))]
+        ],
+        columns=["start_bin", "stop_bin", "phase", "order", "t_start"],
+    ).astype({"start_bin": "int64", "stop_bin": "int64", "t_start": "float64"})
+    labels, kinds = draw(LABELS), draw(st.lists(KINDS, min_size=1, unique=True))
+    rows = [
+        (first, min(first + 7, stop), name, kind, labels[first % 3])
+        for start, stop, name, *_ in segments.to_numpy(object)
+        for kind in kinds
+        for first in range(start, stop, 7)
+    ]
+    columns = ["start_bin", "stop_bin", "phase", "kind", "label"]
+    shown = pd.DataFrame(rows, columns=columns).sort_values("start_bin", kind="stable")
+    only = draw(KINDS)
+    shown["tone"] = np.where(shown["kind"] == only, "high", "")
+    if not rows:
+        shown = shown.astype(str).astype({"start_bin": "int64", "stop_bin": "int64"})
+    chosen = draw(st.sets(st.sampled_from(list(FOREIGN))))
+    units = {name: FOREIGN[name][: recording.n_units] for name in sorted(chosen)}
+    return Recording(
+        recording.raster,
+        pd.DataFrame(units, index=range(recording.n_units)),
+        shown,
+        segments=segments if n_bins else segments.iloc[:0],
+        provenance=recording.provenance,
+        session_start_time=recording.session_start_time,
+        timestamps_reference_time=recording.session_start_time + timedelta(hours=1),
+    )
+
+
 def examples(n):
     return settings(
         max_examples=n, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -163,7 +220,8 @@ def test_a_recording_survives_an_nwb_file(n_examples):
         st.sampled_from(["gzip", 9, None]),
         st.booleans(),
     )
-    examples(n_examples)(given(recordings(), *ways)(check_nwb_file))()
+    made = recordings() | segmented_recordings()
+    examples(n_examples)(given(made, *ways)(check_nwb_file))()
 
 
 def check_nwb_file(recording, profile, compression, lazy):
@@ -180,5 +238,5 @@ def check_nwb_file(recording, profile, compression, lazy):
         back = ann2neo.read_nwb(path, lazy=lazy)
         assert back.equals(recording)
         assert [entry.name for entry in Path(folder).iterdir()] == ["recording.nwb"]
-        for name in ("units", "presentations", "phases"):
+        for name in ("units", "presentations", "segments"):
             assert list(getattr(back, name)) == list(getattr(recording, name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,40 +10,19 @@ import numpy as np
 import pandas as pd
 
 from ann2neo.errors import InputValueError
-from ann2neo.io.nwb.layout import stored_name
-from ann2neo.recording import checked_recording
+from ann2neo.raster import SpikeRaster
+from ann2neo.recording import Recording, checked_recording
 
-__all__ = ["check_recording"]
+__all__ = ["BestPracticeWarning", "check_recording"]
 
 _LONGEST_PERIOD = 0.010
-# Names that NWB gives to columns and attributes of its tables.
-_RESERVED = {
-    "units": {
-        "spike_times",
-        "obs_intervals",
-        "electrodes",
-        "electrode_group",
-        "waveform_mean",
-        "waveform_sd",
-        "waveforms",
-    },
-    "presentations": {"start_time", "stop_time", "tags", "timeseries"},
-}
-_RESERVED_IN_TABLES = {
-    "id",
-    "name",
-    "description",
-    "columns",
-    "colnames",
-    "parent",
-    "fields",
-    "_name",
-    "segment",
-    "block",
-}
 
 
-def check_recording(recording: Any) -> None:
+class BestPracticeWarning(UserWarning):
+    """NWB Inspector will report times or time bins that the file has to have."""
+
+
+def check_recording(recording: Any, profile: str) -> None:
     """Raise if NWB cannot keep a recording.
 
     Raises
@@ -50,20 +30,20 @@ def check_recording(recording: Any) -> None:
     InputTypeError
         If it is not a Recording.
     InputValueError
-        If NWB does not allow its time base, no unit spikes, or a name or string in it
-        cannot be stored in HDF5.
+        If no unit spikes, a string in it cannot be stored in HDF5, or profile "neo"
+        does not allow its time base.
+
+    Warns
+    -----
+    BestPracticeWarning
+        If NWB Inspector will report its time base.
     """
     raster = checked_recording(recording, "write_nwb").raster
-    if raster.sampling_period_seconds > _LONGEST_PERIOD:
+    findings = _findings(raster)
+    if findings and profile == "neo":
+        reasons = " and ".join(why for why, _, _ in findings)
         raise InputValueError(
-            f"the sampling period is {raster.sampling_period}, NWB's checks accept up"
-            " to 10 ms; record with sampling_period=1 * pq.ms, or rebuild the raster"
-            " with a shorter one"
-        )
-    if raster.t_start_seconds < 0:
-        raise InputValueError(
-            f"t_start is {raster.t_start}, but times in NWB must not be negative;"
-            " rebuild the raster with t_start=0 * pq.ms"
+            f"profile='neo' cannot keep {reasons}; write profile='dandi'"
         )
     if not np.any(raster.spike_counts()):
         raise InputValueError(
@@ -73,35 +53,60 @@ def check_recording(recording: Any) -> None:
         )
     _check_table(recording.units, "units")
     _check_table(recording.presentations, "presentations")
-    _check_texts(recording.phases["phase"], "the names of phases")
+    _check_table(recording.segments, "segments")
     provenance = recording.provenance
     _check_texts([*provenance, *provenance.values()], "the provenance")
     _check_texts([recording.identifier], "the identifier")
+    findings += _unobserved(recording)
+    if findings:
+        reports = ", ".join(f"{check} ({why})" for why, check, _ in findings)
+        remedies = " and ".join(remedy for _, _, remedy in findings)
+        warnings.warn(
+            f"the file is whole, but NWB Inspector will report {reports}; to avoid"
+            f" that, {remedies}",
+            BestPracticeWarning,
+            stacklevel=3,
+        )
+
+
+def _findings(raster: SpikeRaster) -> list[tuple[str, str, str]]:
+    """Return what NWB Inspector reports about a time base, its check and a remedy."""
+    findings = []
+    if raster.sampling_period_seconds > _LONGEST_PERIOD:
+        why = f"time bins of {raster.sampling_period}, longer than 10 ms"
+        remedy = "use bins of up to 10 ms"
+        findings.append((why, "check_units_resolution_is_valid", remedy))
+    if raster.t_start_seconds < 0:
+        why = f"times below 0, since t_start is {raster.t_start}"
+        remedy = "let the recording start at 0 or later"
+        findings.append((why, "check_negative_spike_times", remedy))
+    return findings
+
+
+def _unobserved(recording: Recording) -> list[tuple[str, str, str]]:
+    """Return what NWB Inspector reports about spikes in no segment, if there are."""
+    segments, raster = recording.segments, recording.raster
+    starts, stops = (segments[name].to_numpy() for name in ("start_bin", "stop_bin"))
+    # No segment at all: the file says that everything was observed.
+    if not len(segments) or (stops - starts).sum() == raster.n_time_bins:
+        return []
+    before = raster.cumulative_counts(np.column_stack([starts, stops]).ravel())
+    n_inside = (before[:, 1::2] - before[:, ::2]).sum()
+    n_outside = int(raster.spike_counts().sum() - n_inside)
+    if not n_outside:
+        return []
+    return [
+        (
+            f"{n_outside} spikes lie in no segment",
+            "check_spike_times_not_in_unobserved_interval",
+            "select(phase=...) to leave them out",
+        )
+    ]
 
 
 def _check_table(table: pd.DataFrame, kind: str) -> None:
-    names = [str(name) for name in table]
-    stored = [stored_name(name, names) for name in names]
-    for name in stored:
-        if stored.count(name) > 1:
-            index = name.removesuffix("_number") + "_index"
-            raise InputValueError(
-                f"{kind} have the columns {index!r} and {name!r}, which would both be"
-                f" stored as {name!r}; rename one"
-            )
-    reserved = _RESERVED[kind] | _RESERVED_IN_TABLES
-    for name in names:
-        # A column X_index would be taken for the index of a ragged column X.
-        if name in reserved or name.removesuffix("_index") in reserved:
-            raise InputValueError(
-                f"the column {name!r} of {kind} has a name that NWB uses itself; rename"
-                f" it, for example to 'my_{name}'"
-            )
-        if not name or set(name) & set("/:\0") or name in {".", ".."}:
-            raise InputValueError(
-                f"the column {name!r} of {kind} has a name that HDF5 cannot keep;"
-                " rename it without '/', ':' and NUL"
-            )
+    _check_texts(map(str, table), f"a name of a column of {kind}")
+    for name in table:
         if table[name].dtype == "str":
             _check_texts(table[name], f"column {name!r} of {kind}")
 

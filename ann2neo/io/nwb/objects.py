@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -24,10 +25,11 @@ from ann2neo.io.nwb.layout import (
     EPOCH_NAME,
     LAYERS_TABLE,
     LAYOUT_TABLE,
+    OWN_CLOCK,
     PROVENANCE_TABLE,
     header_of,
     provenance_rows,
-    stored_name,
+    stored_names,
 )
 from ann2neo.io.nwb.metadata import SYNTHETIC, Metadata, id_text
 from ann2neo.io.nwb.series import activation_series, stimulus_series
@@ -35,12 +37,34 @@ from ann2neo.io.nwb.spike_chunks import SpikeTimes
 from ann2neo.recording import Recording
 from ann2neo.recording.segments import segmented_phases
 from ann2neo.recording.stretches import Stretch, stretches
-from ann2neo.recording.tables import stimulus_names, unit_names
+from ann2neo.recording.tables import (
+    DEFAULT_KIND,
+    UNIT_DESCRIPTIONS,
+    network_columns,
+    stimulus_names,
+    unit_names,
+)
 
 __all__ = ["FileBuilder"]
 
 _VERSION = re.compile(r"(?P<before>.+?)[ _.:]version|version[ _.:](?P<after>.+)")
 _KEY_VALUE = {"key": "Name of the value.", "value": "The value, as text."}
+# Columns of Neo's, and what it calls the presentations of other kinds.
+_NEO = {"_name", "segment", "block"}
+_EDGES = {
+    "start": "Start of the interval, in s.",
+    "stop": "End of the interval, in s.",
+}
+# Tables of intervals that mean something else than presentations.
+_OTHER_INTERVALS = {"segments", "phases", "invalid_times"}
+
+
+def _reserved(table: type[DynamicTable], *, for_neo: bool) -> set[str]:
+    """Return the names that a table of pynwb's gives to columns and attributes."""
+    # The elements of columns that pynwb knows are made when they are first used.
+    columns = {column["name"] for column in table.__columns__}
+    indices = {f"{name}_index" for name in columns}
+    return {*columns, *indices, *dir(table), *(_NEO if for_neo else ())}
 
 
 class FileBuilder:
@@ -71,10 +95,12 @@ class FileBuilder:
         level: int | None,
     ) -> None:
         self._recording, self._metadata, self._level = recording, metadata, level
-        self._is_network = "layer" in recording.units
+        self._network_columns = network_columns(recording.units)
+        self._is_network = bool(self._network_columns)
         self._for_neo = profile == "neo"
         whole = Stretch("", 0, recording.n_time_bins, "unknown", 0.0, is_segment=False)
-        self._parts = list(stretches(recording)) if self._for_neo else [whole]
+        self._parts = _named_apart(stretches(recording)) if self._for_neo else [whole]
+        self._names = self._stored_names()
         self._series: list[Any] = []
         self.file = pynwb.NWBFile(**self._file_fields())
         self._add_subject()
@@ -82,8 +108,32 @@ class FileBuilder:
             self._add_device()
         self.file.units = self._units()
         self._add_presentations()
-        self._add_phases()
+        self._add_segments()
         self._add_tables(profile)
+
+    def _stored_names(self) -> dict[str, dict[str, str]]:
+        """Return the names in the file of columns, and of the tables of each kind."""
+        recording = self._recording
+        of_units, of_intervals = (
+            _reserved(table, for_neo=self._for_neo)
+            for table in (pynwb.misc.Units, pynwb.epoch.TimeIntervals)
+        )
+        # Bounds are stored as times.
+        bounds = ["start_bin", "stop_bin"]
+        presentations, segments = (
+            table.columns.drop(bounds)
+            for table in (recording.presentations, recording.segments)
+        )
+        clock = {"t_start": OWN_CLOCK}
+        others = stored_names(segments.drop(list(clock)), {*of_intervals, OWN_CLOCK})
+        return {
+            "unit": stored_names(recording.units.columns, of_units),
+            "presentation": stored_names(presentations, of_intervals),
+            "segment": others | clock,
+            "kind": stored_names(
+                recording.presentations["kind"].unique(), _OTHER_INTERVALS
+            ),
+        }
 
     def add_stimuli(self, stimuli: npt.ArrayLike | Mapping[str, npt.ArrayLike]) -> None:
         """Add series of the stimuli; see `stimulus_series`."""
@@ -110,7 +160,13 @@ class FileBuilder:
         # 2 MiB for the schema, some numbers or references per cell, and the strings.
         n_bytes = 2 << 20
         units, presentations = self._recording.units, self._recording.presentations
-        for table, n_copies in ((units, len(self._parts)), (presentations, 1)):
+        segments, n_rows = self._recording.segments, len(units) * len(self._parts)
+        n_bytes += 16 * n_rows * len(self._observed())
+        for table, n_copies in (
+            (units, len(self._parts)),
+            (presentations, 1),
+            (segments, 1),
+        ):
             n_bytes += 48 * len(table) * n_copies * (len(table.columns) + 6)
             n_bytes += 8 * sum(
                 int(table[name].str.len().sum())
@@ -128,7 +184,13 @@ class FileBuilder:
             Called before each large write, with its number of bytes.
         """
         file = self.file
-        tables = (file.units, file.trials, file.epochs, *file.analysis.values())
+        tables = (
+            file.units,
+            file.trials,
+            file.epochs,
+            *file.intervals.values(),
+            *file.analysis.values(),
+        )
         columns = [c for table in tables if table is not None for c in table.columns]
         fill_late_data([*columns, *self._series], claim)
 
@@ -158,6 +220,7 @@ class FileBuilder:
             "experiment_description": metadata.experiment_description or experiment,
             "identifier": recording.identifier,
             "session_start_time": recording.session_start_time,
+            "timestamps_reference_time": recording.timestamps_reference_time,
             "was_generated_by": _generators(recording.provenance),
             "experimenter": list(metadata.experimenter),
             "related_publications": list(metadata.related_publications),
@@ -235,18 +298,24 @@ class FileBuilder:
             ),
             data=late_spike_times(spikes, self._level),
         )
+        intervals = edges if self._for_neo else np.tile(self._observed(), (n_rows, 1))
         observed = VectorData(
             name="obs_intervals",
-            description="The one interval in which the unit was observed.",
-            data=packed(raster.bin_edge_seconds(edges), self._level),
+            description="The intervals in which the unit was observed.",
+            data=packed(raster.bin_edge_seconds(intervals), self._level),
         )
         columns = [
             times,
             _index_of(times, spikes.ends),
             observed,
-            # One interval per row: row i ends at i + 1.
-            _index_of(observed, np.arange(1, n_rows + 1)),
-            *_columns(table.iloc[unit], self._level),
+            # As many intervals per row.
+            _index_of(observed, _row_ends(n_rows, len(intervals))),
+            *_columns(
+                table.iloc[unit],
+                self._names["unit"],
+                {name: UNIT_DESCRIPTIONS[name] for name in self._network_columns},
+                self._level,
+            ),
         ]
         if self._for_neo:
             names = unit_names(table)
@@ -273,20 +342,54 @@ class FileBuilder:
             resolution=raster.sampling_period_seconds,
         )
 
+    def _observed(self) -> npt.NDArray[np.int64]:
+        """Return first bins and bins after the last of the observed stretches."""
+        segments = self._recording.segments
+        starts, stops = (segments[f"{edge}_bin"].to_numpy() for edge in _EDGES)
+        if not len(segments):
+            return np.array([[0, self._recording.n_time_bins]])
+        # Segments that adjoin are one stretch: it begins where no other ends.
+        begins = np.concatenate([[True], starts[1:] > stops[:-1]])
+        ends = np.concatenate([begins[1:], [True]])
+        return np.column_stack([starts[begins], stops[ends]])
+
     def _add_presentations(self) -> None:
         presentations = self._recording.presentations
-        if not len(presentations):
-            return
-        columns = self._interval_columns(presentations)
         about = "Intervals in which one stimulus was shown."
-        if not self._for_neo:
-            self.file.trials = _intervals("trials", about, columns)
+        if self._for_neo:
+            if len(presentations):
+                columns = self._columns_for_neo(presentations)
+                self.file.epochs = _intervals("epochs", about, columns)
             return
-        block = [self._recording.identifier] * len(presentations)
+        for kind, place in self._names["kind"].items():
+            rows = presentations
+            if len(self._names["kind"]) > 1:
+                rows = presentations[presentations["kind"] == kind]
+                rows = rows.drop(columns=_empty_columns(rows))
+            columns = self._interval_columns(
+                rows.drop(columns="kind"), self._names["presentation"]
+            )
+            # The ids are places in the table of all kinds.
+            table = _intervals(place, about, columns, rows.index.to_numpy())
+            if kind == DEFAULT_KIND:
+                self.file.trials = table
+            elif place == "epochs":
+                self.file.epochs = table
+            else:
+                self.file.add_time_intervals(table)
+
+    def _columns_for_neo(self, presentations: pd.DataFrame) -> list[VectorData]:
+        """Return the columns of presentations of all kinds, and those of Neo's."""
+        columns = self._interval_columns(presentations, self._names["presentation"])
+        starts = np.array([part.start_bin for part in self._parts])
+        place = np.searchsorted(starts, presentations["start_bin"], side="right") - 1
+        segment = pd.Series([self._parts[i].name for i in place], dtype="str")
         extra = {
-            "_name": EPOCH_NAME + presentations["phase"],
-            "segment": presentations["phase"],
-            "block": pd.Series(block, dtype="str"),
+            "_name": EPOCH_NAME + segment,
+            "segment": segment,
+            "block": pd.Series(
+                [self._recording.identifier] * len(presentations), dtype="str"
+            ),
         }
         columns += [
             VectorData(
@@ -302,22 +405,23 @@ class FileBuilder:
         tags = VectorData(
             name="tags",
             description="Label of the stimulus, else its id.",
-            data=column_data(stimulus_names(presentations), 1),
+            data=column_data(stimulus_names(presentations).fillna(""), 1),
         )
-        columns += [tags, _index_of(tags, np.arange(1, len(presentations) + 1))]
-        self.file.epochs = _intervals("epochs", about, columns)
+        return [*columns, tags, _index_of(tags, _row_ends(len(presentations), 1))]
 
-    def _add_phases(self) -> None:
-        phases = self._recording.phases
-        if len(phases):
+    def _add_segments(self) -> None:
+        segments = self._recording.segments
+        if len(segments):
             about = (
-                "Stretches of time that belong together; time in none of them was not"
-                " observed."
+                "Stretches in which time runs on without a break; those of one phase"
+                " belong together. Time in none of them was not observed."
             )
-            columns = self._interval_columns(phases)
-            self.file.add_time_intervals(_intervals("phases", about, columns))
+            columns = self._interval_columns(segments, self._names["segment"])
+            self.file.add_time_intervals(_intervals("segments", about, columns))
 
-    def _interval_columns(self, table: pd.DataFrame) -> list[VectorData]:
+    def _interval_columns(
+        self, table: pd.DataFrame, names: Mapping[str, str]
+    ) -> list[VectorData]:
         edge_seconds = self._recording.raster.bin_edge_seconds
         columns = [
             VectorData(
@@ -325,17 +429,15 @@ class FileBuilder:
                 description=about,
                 data=packed(edge_seconds(table[f"{edge}_bin"].to_numpy()), 1),
             )
-            for edge, about in (
-                ("start", "Start of the interval, in s."),
-                ("stop", "End of the interval, in s."),
-            )
+            for edge, about in _EDGES.items()
         ]
-        return columns + _columns(table.drop(columns=["start_bin", "stop_bin"]), 1)
+        others = table.drop(columns=["start_bin", "stop_bin"])
+        return columns + _columns(others, names, DESCRIPTIONS, 1)
 
     def _add_tables(self, profile: str) -> None:
         provenance = self._recording.provenance
         about = "Layout of this file and checksums of its contents."
-        rows = header_of(self._recording, profile).rows()
+        rows = header_of(self._recording, profile, self._names).rows()
         self.file.add_analysis(_text_table(LAYOUT_TABLE, about, _KEY_VALUE, rows))
         if provenance:
             about, rows = "Where the recording came from.", provenance_rows(provenance)
@@ -356,16 +458,52 @@ def _network_id(notes: Mapping[str, str], identifier: str) -> str:
     return id_text(f"{notes.get('model_name') or 'ann'}-{which}") or "ann"
 
 
-def _columns(table: pd.DataFrame, level: int | None) -> list[VectorData]:
-    names = [str(name) for name in table]
+def _named_apart(parts: Iterable[Stretch]) -> list[Stretch]:
+    """Number the stretches of a phase that has several, so that names differ."""
+    listed = list(parts)
+    totals = Counter(part.name for part in listed)
+    numbers: Counter[str] = Counter()
+    taken, named = set(totals), []
+    for part in listed:
+        name = part.name
+        while totals[part.name] > 1 and name in taken:
+            numbers[part.name] += 1
+            name = f"{part.name} ({numbers[part.name]})"
+        taken.add(name)
+        named.append(part._replace(name=name))
+    return named
+
+
+def _empty_columns(rows: pd.DataFrame) -> list[str]:
+    """Return columns in which no row has a value; flags always have one."""
+    missing = {"str": "", "int64": -1, "int32": -1}
+    return [
+        str(name)
+        for name, cells in rows.items()
+        if cells.isna().all()
+        or (str(cells.dtype) in missing and (cells == missing[str(cells.dtype)]).all())
+    ]
+
+
+def _columns(
+    table: pd.DataFrame,
+    names: Mapping[str, str],
+    descriptions: Mapping[str, str],
+    level: int | None,
+) -> list[VectorData]:
     return [
         VectorData(
-            name=stored_name(name, names),
-            description=DESCRIPTIONS.get(name, f"Column {name!r} of the recording."),
+            name=names[name],
+            description=descriptions.get(name, f"Column {name!r} of the recording."),
             data=column_data(table[name], level),
         )
-        for name in names
+        for name in map(str, table)
     ]
+
+
+def _row_ends(n_rows: int, n_entries: int) -> npt.NDArray[np.int64]:
+    """Return where rows end that share entries evenly."""
+    return (np.arange(n_rows) + 1) * (n_entries // max(1, n_rows))
 
 
 def _index_of(column: VectorData, ends: npt.NDArray[np.int64]) -> VectorIndex:
@@ -380,14 +518,19 @@ def _names(columns: Iterable[VectorData]) -> list[str]:
 
 
 def _intervals(
-    name: str, description: str, columns: list[VectorData]
+    name: str,
+    description: str,
+    columns: list[VectorData],
+    ids: npt.NDArray[np.int64] | None = None,
 ) -> pynwb.epoch.TimeIntervals:
+    if ids is None:
+        ids = np.arange(len(columns[0].data))
     return pynwb.epoch.TimeIntervals(
         name=name,
         description=description,
         columns=columns,
         colnames=_names(columns),
-        id=ElementIdentifiers(name="id", data=np.arange(len(columns[0].data))),
+        id=ElementIdentifiers(name="id", data=ids),
     )
 
 

@@ -23,17 +23,19 @@ from ann2neo.io.nwb.layout import (
     Header,
     provenance_of,
     provenance_table,
-    stored_name,
 )
 from ann2neo.io.nwb.spike_chunks import read_spike_times
 from ann2neo.raster import RasterBuilder, SpikeRaster
 from ann2neo.raster.binning import nearest_edges
 from ann2neo.recording import Recording
-from ann2neo.recording.tables import PHASE_TYPES, empty_table, table_sha256
+from ann2neo.recording.tables import empty_table, table_sha256
 
 __all__ = ["read_header", "read_nwb"]
 
 Bits = npt.NDArray[np.uint8]
+
+_EMPTY = {"str": "", "int64": -1, "int32": -1}
+"""Cells without a value, NaN in columns of floats."""
 
 
 def read_nwb(
@@ -113,20 +115,23 @@ def _read_ours(handle: h5py.File, path: Path, *, lazy: bool) -> Recording:
     # Before its bits are read, the raster serves as the time base of the tables.
     read = partial(_read_later, path) if lazy else partial(_read_bits, handle)
     raster = _raster(header, partial(read, header))
-    units_table = read_table(handle, "units")
-    # Profile "neo" repeats all units for every phase: the first of them are enough.
-    units = _typed(units_table, dict(header.unit_columns), header.n_units, "units")
-    where = "intervals/epochs" if header.profile == "neo" else "intervals/trials"
-    columns = dict(header.presentation_columns)
-    presentations = _intervals(handle, where, columns, raster, "presentations")
-    phases = _intervals(handle, "intervals/phases", PHASE_TYPES, raster, "phases")
+    # Profile "neo" repeats all units for every segment: the first of them are enough.
+    units = _typed(
+        read_table(handle, "units"),
+        dict(header.unit_columns),
+        dict(header.unit_names),
+        header.n_units,
+        "units",
+    )
+    presentations = _presentations(handle, header, raster)
+    segments = _segments(handle, header, raster)
     rows = []
     if PROVENANCE_TABLE in handle["analysis"]:
         rows = _key_values(handle, PROVENANCE_TABLE)
     provenance = provenance_of(rows, header.provenance_sha256)
     header.check("units", table_sha256(units))
     header.check("presentations", table_sha256(presentations))
-    header.check("phases", table_sha256(phases))
+    header.check("segments", table_sha256(segments))
     header.check("provenance", table_sha256(provenance_table(provenance)))
     if not lazy:
         # Now, while the file is open.
@@ -135,10 +140,13 @@ def _read_ours(handle: h5py.File, path: Path, *, lazy: bool) -> Recording:
         raster,
         units,
         presentations,
-        phases,
-        provenance,
-        header.identifier,
-        datetime.fromisoformat(header.session_start_time),
+        segments=segments,
+        provenance=provenance,
+        identifier=header.identifier,
+        session_start_time=datetime.fromisoformat(header.session_start_time),
+        timestamps_reference_time=datetime.fromisoformat(
+            header.timestamps_reference_time
+        ),
     )
 
 
@@ -153,7 +161,7 @@ def read_header(handle: h5py.File) -> Header:
         If the file is of a later version of ann2neo.
     """
     header = Header.from_rows(_key_values(handle, LAYOUT_TABLE))
-    for name in ("identifier", "session_start_time"):
+    for name in ("identifier", "session_start_time", "timestamps_reference_time"):
         text, expected = text_at(handle, name, "replace") or "", getattr(header, name)
         if text != expected:
             raise IntegrityError(
@@ -179,13 +187,26 @@ def _key_values(handle: h5py.File, name: str) -> list[tuple[str, str]]:
 
 
 def _typed(
-    table: Table, columns: Mapping[str, str], n_rows: int, what: str
+    table: Table,
+    columns: Mapping[str, str],
+    names: Mapping[str, str],
+    n_rows: int,
+    what: str,
+    *,
+    may_lack: bool = False,
 ) -> pd.DataFrame:
-    """Read the first `n_rows` rows of columns, in these types."""
+    """Read the first `n_rows` rows of columns, in these types.
+
+    `names` are the names in the file. Cells of columns that the table `may_lack` are
+    empty; only flags are never lacking.
+    """
     cells = {}
     for name, kind in columns.items():
-        stored = stored_name(name, columns)
-        values = table.texts(stored) if kind == "str" else table.numbers(stored)
+        stored = names[name]
+        if may_lack and kind != "bool" and stored not in table:
+            values = np.full(n_rows, _EMPTY.get(kind, np.nan))
+        else:
+            values = table.texts(stored) if kind == "str" else table.numbers(stored)
         if len(values) < n_rows:
             raise FileFormatError(
                 f"column {name!r} of {what} has {len(values)} rows instead of {n_rows},"
@@ -195,20 +216,64 @@ def _typed(
     return pd.DataFrame(cells, index=pd.RangeIndex(n_rows))
 
 
+def _presentations(
+    handle: h5py.File, header: Header, time_base: SpikeRaster
+) -> pd.DataFrame:
+    """Read the presentations of all kinds, in the order in which they were."""
+    columns, names = dict(header.presentation_columns), dict(header.presentation_names)
+    places = {place: kind for kind, place in header.kind_names}
+    # One table with a column of kinds, which other profiles have no need of.
+    if header.profile == "neo":
+        places = {"epochs": ""}
+    tables, rows = [], []
+    for place, kind in places.items():
+        if f"intervals/{place}" not in handle:
+            continue
+        table = read_table(handle, f"intervals/{place}")
+        own = dict(columns)
+        if kind and "kind" in columns:
+            del own["kind"]
+        intervals = _intervals(
+            table, own, names, time_base, "presentations", may_lack=len(places) > 1
+        )
+        if len(own) < len(columns):
+            kinds = pd.array([kind], dtype="str").repeat(len(intervals))
+            intervals["kind"] = kinds
+        tables.append(intervals[list(columns)])
+        rows.append(table.numbers("id"))
+    if not tables:
+        return empty_table(columns)
+    if len(tables) == 1:
+        return tables[0]
+    # The ids are the places of the rows in the table of all kinds.
+    order = np.argsort(np.concatenate(rows), kind="stable")
+    return pd.concat(tables, ignore_index=True).iloc[order].reset_index(drop=True)
+
+
+def _segments(
+    handle: h5py.File, header: Header, time_base: SpikeRaster
+) -> pd.DataFrame:
+    columns = dict(header.segment_columns)
+    place = "intervals/phases" if header.layout_version == 1 else "intervals/segments"
+    if place not in handle:
+        return empty_table(columns)
+    table = read_table(handle, place)
+    return _intervals(table, columns, dict(header.segment_names), time_base, "segments")
+
+
 def _intervals(
-    handle: h5py.File,
-    where: str,
+    table: Table,
     columns: Mapping[str, str],
+    names: Mapping[str, str],
     time_base: SpikeRaster,
     what: str,
+    *,
+    may_lack: bool = False,
 ) -> pd.DataFrame:
     """Read a table of intervals, whose times become bins."""
-    if where not in handle:
-        return empty_table(columns)
-    table = read_table(handle, where)
     edges = {"start_bin": "start_time", "stop_bin": "stop_time"}
     others = {name: kind for name, kind in columns.items() if name not in edges}
-    intervals = _typed(table, others, len(table), what)
+    intervals = _typed(table, others, names, len(table), what, may_lack=may_lack)
     for name, stored in edges.items():
         times = table.numbers(stored)
         # NaN becomes some bin here, and is refused below.
@@ -245,6 +310,6 @@ def _read_bits(handle: h5py.File, header: Header) -> Bits:
     bits = np.zeros(RasterBuilder.bits_shape(n_units, header.n_time_bins), np.uint8)
     # The raster shares the bits, so that it is complete once they are set.
     raster = _raster(header, bits)
-    read_spike_times(dataset, counts, raster, bits)
+    read_spike_times(dataset, counts, raster, bits, header.spike_position)
     header.check("raster", raster.sha256())
     return bits

@@ -16,7 +16,9 @@ import pynwb
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.io.nwb.data import late_rows, rows_per_chunk
 from ann2neo.recording import Recording
+from ann2neo.recording.select import kind_of
 from ann2neo.recording.stretches import Stretch
+from ann2neo.recording.tables import network_columns
 
 __all__ = ["OrientationWarning", "activation_series", "stimulus_series"]
 
@@ -48,7 +50,7 @@ def stimulus_series(
     Parameters
     ----------
     recording : Recording
-        Its presentations give the order.
+        Its presentations give the order; of several kinds, those called trials.
     stimuli : array, shape (n_stimuli, ...), or mapping of phase to such arrays
         Rows are selected by ``stimulus_id`` if the recording has it, else taken in
         order.
@@ -91,7 +93,8 @@ def _stimuli_of_phase(
     recording: Recording, phase: str, values: npt.NDArray[Any], level: int | None
 ) -> pynwb.TimeSeries:
     presentations = recording.presentations
-    presentations = presentations[presentations["phase"] == phase]
+    is_shown = presentations["kind"] == kind_of(presentations, None)
+    presentations = presentations[is_shown & (presentations["phase"] == phase)]
     start = presentations["start_bin"].to_numpy()
     length = presentations["stop_bin"].to_numpy() - start
     if (
@@ -197,7 +200,8 @@ def activation_series(
             f" {type(activations).__name__}; for example {{'hidden': batches}}"
         )
     units, raster = recording.units, recording.raster
-    layers = units["layer"].unique().tolist() if "layer" in units else []
+    is_network = bool(network_columns(units))
+    layers = units["layer"].unique().tolist() if is_network else []
     series = []
     for layer, batches in activations.items():
         if layer not in layers:
@@ -273,7 +277,7 @@ def _checked_batches(
     """Yield batches, each after comparing it with the spikes of the recording."""
     units = recording.units
     limits = None
-    if "threshold" in units:
+    if "threshold" in network_columns(units):
         limits = units["threshold"].to_numpy()[index]
     position = 0
     for batch in batches:

@@ -175,6 +175,7 @@ def read_spike_times(
     counts: npt.NDArray[np.int64],
     raster: SpikeRaster,
     bits: npt.NDArray[np.uint8],
+    position: float,
 ) -> None:
     """Set the bits of the spikes of a dataset that `write_spike_times` filled.
 
@@ -188,6 +189,8 @@ def read_spike_times(
         Its number of bins, ``t_start`` and ``sampling_period`` are used.
     bits : ndarray of uint8, shape (n_units, n_bytes)
         Zeros to set bits in.
+    position : float
+        Where spikes lie in their bins, in bins.
 
     Raises
     ------
@@ -224,7 +227,7 @@ def read_spike_times(
         for begin in range(0, len(bins), _BLOCK):
             block = slice(begin, min(begin + _BLOCK, len(bins)))
             times = data[block] if planes is None else _unshuffled(planes[:, block])
-            bins[block] = _exact_bins(times, raster)
+            bins[block] = _exact_bins(times, raster, position)
         # Spikes first .. last - 1 belong to one row after another.
         last = first + len(bins)
         start = first
@@ -245,21 +248,21 @@ def read_spike_times(
 
 
 def _exact_bins(
-    times: npt.NDArray[np.float64], raster: SpikeRaster
+    times: npt.NDArray[np.float64], raster: SpikeRaster, position: float
 ) -> npt.NDArray[np.int64]:
     """Return the bins of spike times, or raise if one is not a bin's spike time."""
-    since_start = times
-    if raster.t_start_seconds:
-        since_start = times - raster.t_start_seconds
+    start, period = raster.t_start_seconds, raster.sampling_period_seconds
+    # The time of bin i is start + (i + position) * period. Moved to the middle of the
+    # bin, truncating is safe whatever the rounding, and faster than rounding; the
+    # result is checked below.
+    first = 0.5 - position - start / period
     with np.errstate(invalid="ignore"):
-        # Spikes are a quarter of the way through their bins. There, truncating is safe
-        # whatever the rounding, and faster than rounding; the result is checked below.
-        bins = (since_start * (1.0 / raster.sampling_period_seconds)).astype(np.int64)
+        bins = (times * (1.0 / period) + first).astype(np.int64)
     inside = len(bins) == 0 or (bins.min() >= 0 and bins.max() < raster.n_time_bins)
-    if not inside or not np.array_equal(raster.spike_time_seconds(bins), times):
+    if not inside or not np.array_equal(start + (bins + position) * period, times):
         raise FileFormatError(
-            "a spike time lies elsewhere than a quarter of the way through a bin of the"
-            " recording, so the file was changed or damaged; get an undamaged copy"
+            f"a spike time lies elsewhere than {position:g} of the way through a bin of"
+            " the recording, so the file was changed or damaged; get an undamaged copy"
         )
     return bins
 

@@ -46,8 +46,9 @@ def write_nwb(
         keys. Nothing is invented.
     profile : {"dandi", "neo"}
         "dandi" follows NWB's best practices: presentations are trials, one row per
-        unit. "neo" is what `neo.io.NWBIO` reads: presentations are epochs, one row per
-        unit and phase. `read_nwb` reads both.
+        unit; presentations of another kind are a table of its name. "neo" is what
+        `neo.io.NWBIO` reads: presentations are epochs, one row per unit and segment.
+        `read_nwb` reads both.
     compression : {"gzip"}, int or None
         "gzip" is fast; 1 to 9 are levels of gzip; None is no compression.
     overwrite : bool, default False
@@ -69,11 +70,17 @@ def write_nwb(
     Raises
     ------
     InputTypeError, InputValueError
-        If an argument is wrong, no unit spikes, ``t_start`` is negative, time bins are
-        longer than 10 ms, or a table holds what NWB cannot store. Nothing was written.
+        If an argument is wrong, no unit spikes, or a string holds what NWB cannot
+        store; for profile "neo" also if ``t_start`` is negative or time bins are longer
+        than 10 ms. Nothing was written.
     OutputExistsError, OutputLockedError, OutputError
         If the file exists, another process is writing it, or it cannot be written. An
         old file is unchanged.
+
+    Warns
+    -----
+    BestPracticeWarning
+        If NWB Inspector will report times below 0 or time bins longer than 10 ms.
 
     Notes
     -----
@@ -81,7 +88,8 @@ def write_nwb(
     ``rate`` differs from ours until it is given the whole time:
     ``units.restrict(pynapple.IntervalSet(0, n_time_bins * sampling_period))``. Some
     readers take a column ``layer_index`` beside ``layer`` for the index of a ragged
-    column; it is therefore stored as ``layer_number``.
+    column; it is therefore stored as ``layer_number``. A column whose name NWB reserves
+    is stored with a ``_`` behind its name. `read_nwb` gives all of them back.
 
     Examples
     --------
@@ -98,7 +106,7 @@ def write_nwb(
     level = checked_compression(compression)
     one_of(profile, PROFILES, "profile")
     given = checked_metadata(metadata)
-    check_recording(recording)
+    check_recording(recording, profile)
     if stimuli is not None and profile == "neo":
         raise InputValueError(
             "stimuli cannot be written with profile='neo': neo.io.NWBIO takes images"

@@ -9,17 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+import quantities as pq
 
 from ann2neo._files import complete_text, output_path
 from ann2neo.analysis.explain import column_descriptions
 from ann2neo.analysis.networks.compare import SamenessWarning, compare
 from ann2neo.analysis.networks.summarize import summarize
+from ann2neo.analysis.populations.labels import labels_of
 from ann2neo.analysis.table_of_statistics import STATISTICS
 from ann2neo.analysis.units.analyze import analyze
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.recording import Recording, checked_recording
 from ann2neo.recording.segments import SegmentedPhase, segmented_phases
+from ann2neo.report._recorded import (
+    is_network,
+    labelled_kind,
+    names_of_units,
+    presentations_in,
+    segment_noun,
+)
 from ann2neo.report.population_figures import plot_correlations, plot_selectivity
 from ann2neo.report.raster_figures import plot_raster
 from ann2neo.report.rate_figures import plot_fano_factors, plot_firing_rates
@@ -28,12 +38,13 @@ from ann2neo.report.study_figures import plot_place
 from ann2neo.report.style import Axes, grouped
 from ann2neo.report.svg import inline_svg
 from ann2neo.report.train_figures import plot_autocorrelation, plot_intervals
-from ann2neo.report.words import phase_words, recording_facts, test_rows
+from ann2neo.report.words import duration, phase_words, recording_facts, test_rows
 
 __all__ = ["render_report", "write_report"]
 
 _MAX_UNIT_ROWS = 1_000
 _FIRST_BINS = 200
+_STRETCH_SECONDS = 5.0
 _MAX_COMPARED = 4
 _NETWORK_COLUMNS = (
     "recording",
@@ -42,6 +53,7 @@ _NETWORK_COLUMNS = (
     "n_units",
     "n_time_bins",
     "mean_firing_rate",
+    "mean_firing_rate_hz",
     "cv_firing_rate_percent",
     "silent_share",
     "saturated_share",
@@ -51,11 +63,13 @@ _NETWORK_COLUMNS = (
 )
 _UNIT_COLUMNS = (
     "unit",
+    "name",
     "layer",
     "unit_in_layer",
     "phase",
     "status",
     "n_spikes",
+    "firing_rate_hz",
     "firing_rate",
     "fano_factor_unbiased",
     "fano_factor_unbiased_expected",
@@ -87,8 +101,8 @@ def write_report(
     title : str, optional
         Heading of the page.
     study : pandas.DataFrame, optional
-        Reference networks, one row per network and split, among which each recording's
-        place is shown, without a verdict.
+        Reference networks, one row per network and split, among which the place of each
+        recording of a network is shown, without a verdict.
     overwrite : bool, default False
         Whether an existing file may be replaced.
 
@@ -145,6 +159,10 @@ def render_report(
         units = analyze(recording)
         network = summarize(units)
         unit_tables[name] = units
+        if not is_network(recording):
+            # Phases in the same order as in the table of networks.
+            in_hz = units.groupby("phase", sort=False)["firing_rate_hz"].mean()
+            network = network.assign(mean_firing_rate_hz=in_hz.to_numpy())
         networks.append(network.assign(recording=name))
         chapters.append(_chapter(name, f"r{number}", recording, units, network, study))
     heading, overview = f"Recording {next(iter(recordings))}", None
@@ -194,9 +212,9 @@ def _chapter(
         of_phase = units[units["phase"] == phase.phase]
         first_row = network[network["phase"] == phase.phase].iloc[0]
         row = {str(name): value for name, value in first_row.items()}
-        tests = pd.DataFrame(test_rows(row, phase.order))
+        tests = pd.DataFrame(test_rows(recording, phase, row))
         figures = _phase_figures(f"{key}p{number}", recording, phase, of_phase)
-        if study is not None:
+        if study is not None and is_network(recording):
             figures.append(_place(f"{key}p{number}-place", phase, row, study))
         parts.append(
             {
@@ -211,7 +229,7 @@ def _chapter(
         "name": name,
         "facts": recording_facts(recording),
         "parts": parts,
-        "tables": [("Units", _unit_table(units))],
+        "tables": [("Units", _unit_table(recording, units))],
         "provenance": (
             sorted(recording.provenance.items())
             or [("nothing", "no provenance is on record")]
@@ -219,88 +237,167 @@ def _chapter(
     }
 
 
+class _Figures:
+    """The figures of one phase, as they are drawn."""
+
+    def __init__(self, key: str, phase: str) -> None:
+        self.drawn: list[PageFigure] = []
+        self._key, self._phase = key, phase
+
+    def add(self, name: str, heading: str, ax: Axes, caption: str) -> None:
+        """Add a figure with its caption, which is also read to those who cannot see."""
+        key, alt = f"{self._key}-{name}", f"{heading}, phase {self._phase}. {caption}"
+        svg = inline_svg(ax.figure, key, alt)
+        self.drawn.append(PageFigure(key, heading, caption, svg))
+
+
 def _phase_figures(
     key: str, recording: Recording, phase: SegmentedPhase, units: pd.DataFrame
 ) -> list[PageFigure]:
     """Draw every figure that the phase has the data for."""
-    name, n_units, n_bins = phase.phase, grouped(len(units)), grouped(phase.n_time_bins)
-    spikes = units["n_spikes"].to_numpy()
-    n_varying = int(((spikes > 0) & (spikes < phase.n_time_bins)).sum())
-    n_fano = int(units["fano_factor_unbiased"].notna().sum())
-    n_labels = _n_labels(recording, name)
-    figures = []
-
-    def add(kind: str, heading: str, ax: Axes, caption: str) -> None:
-        alt = f"{heading}, phase {name}. {caption}"
-        svg = inline_svg(ax.figure, f"{key}-{kind}", alt)
-        figures.append(PageFigure(f"{key}-{kind}", heading, caption, svg))
-
-    # A stored order describes the data set, so it is drawn as it is.
-    sort, order = "time", "in time"
-    if n_labels > 1 and phase.order != "stored":
-        sort, order = "label", "stimuli grouped by label"
-    add(
-        "raster",
-        "Raster",
-        plot_raster(recording, phase=name, sort=sort),
-        f"All {n_units} units over {n_bins} bins, {order}.",
-    )
-    if phase.n_time_bins > 2 * _FIRST_BINS:
-        first = _first_bins(recording, phase)
-        add(
-            "first",
-            "The first stretch",
-            plot_raster(first, phase=name),
-            f"The first {grouped(first.n_time_bins)} bins, as they were recorded.",
-        )
-    rate = units["firing_rate"]
-    add(
+    name, n_units = phase.phase, grouped(len(units))
+    kind = labelled_kind(recording, phase)
+    n_labels = 0
+    if kind is not None:
+        n_labels = len(labels_of(recording, phase, kind).names)
+    figures = _Figures(key, name)
+    if is_network(recording):
+        chance, of_kind = "bins come in random order", ""
+        column, unit, digits = "firing_rate", "spikes per bin", ".3f"
+        _add_rasters(figures, recording, phase, n_labels > 1)
+    else:
+        chance, of_kind = "bins are independent", f" of the {kind}"
+        column, unit, digits = "firing_rate_hz", "Hz", ".3g"
+        _add_rasters_of_neurons(figures, recording, phase, kind)
+    rate = units[column]
+    figures.add(
         "rates",
         "Firing rates",
-        plot_firing_rates(units),
-        f"{n_units} units: median {rate.median():.3f}, {rate.min():.3f} to"
-        f" {rate.max():.3f} spikes per bin.",
+        plot_firing_rates(units, column=column),
+        f"{n_units} units: median {rate.median():{digits}}, {rate.min():{digits}} to"
+        f" {rate.max():{digits}} {unit}.",
     )
+    n_fano = int(units["fano_factor_unbiased"].notna().sum())
     if n_fano:
-        add(
+        figures.add(
             "fano",
             "Fano factor against rate",
-            plot_fano_factors(units),
-            f"{grouped(n_fano)} units; dashed, what the rate alone gives when bins come"
-            " in random order.",
+            plot_fano_factors(units, column=column),
+            f"{grouped(n_fano)} units; dashed, what the rate alone gives when"
+            f" {chance}.",
         )
-    if (spikes >= 2).any():
-        add(
+    if _has_intervals(recording, phase):
+        figures.add(
             "intervals",
             "Inter-spike intervals",
             plot_intervals(recording, phase=name),
             "All units pooled, with the distribution that their rates alone give.",
         )
-    lags = min(20, phase.n_time_bins // 5)
+    _add_correlations(figures, recording, phase, units["n_spikes"].to_numpy())
+    if n_labels > 1:
+        figures.add(
+            "selectivity",
+            "What units fire for",
+            plot_selectivity(recording, phase=name, kind=kind),
+            f"Firing rate of every unit for each of {n_labels} labels{of_kind}.",
+        )
+    return figures.drawn
+
+
+def _add_rasters(
+    figures: _Figures, recording: Recording, phase: SegmentedPhase, has_labels: bool
+) -> None:
+    """Add rasters of a network: by label unless in stored order, and the first bins."""
+    # A stored order describes the data set, so it is drawn as it is.
+    sort, order = "time", "in time"
+    if has_labels and phase.order != "stored":
+        sort, order = "label", "stimuli grouped by label"
+    n_units, n_bins = grouped(recording.n_units), grouped(phase.n_time_bins)
+    figures.add(
+        "raster",
+        "Raster",
+        plot_raster(recording, phase=phase.phase, sort=sort),
+        f"All {n_units} units over {n_bins} bins, {order}.",
+    )
+    if phase.n_time_bins > 2 * _FIRST_BINS:
+        first = _first_bins(recording, phase)
+        figures.add(
+            "first",
+            "The first stretch",
+            plot_raster(first, phase=phase.phase),
+            f"The first {grouped(first.n_time_bins)} bins, as they were recorded.",
+        )
+
+
+def _add_rasters_of_neurons(
+    figures: _Figures, recording: Recording, phase: SegmentedPhase, kind: str | None
+) -> None:
+    """Add rasters of neurons: all in time, and a stretch where something happens."""
+    period = recording.raster.sampling_period_seconds
+    length = duration(phase.n_time_bins * period)
+    if phase.n_segments > 1:
+        length += f" in {grouped(phase.n_segments)} {segment_noun(recording, phase)}"
+    figures.add(
+        "raster",
+        "Raster",
+        plot_raster(recording, phase=phase.phase, kind=kind),
+        f"All {grouped(recording.n_units)} units over {length}, in time.",
+    )
+    bounds = _typical_stretch(recording, phase)
+    if bounds is None:
+        return
+    part = _stretch(recording, phase, kind, *bounds)
+    spikes = grouped(int(part.raster.spike_counts().sum()))
+    figures.add(
+        "stretch",
+        "A typical stretch",
+        plot_raster(part, phase=phase.phase, kind=kind),
+        f"{_place_in_time(recording, phase, *bounds)}: {spikes} spikes. Half of the"
+        f" stretches of {duration(_STRETCH_SECONDS)} that have spikes have more, half"
+        " fewer.",
+    )
+
+
+def _add_correlations(
+    figures: _Figures,
+    recording: Recording,
+    phase: SegmentedPhase,
+    n_spikes: npt.NDArray[np.int64],
+) -> None:
+    """Add the autocorrelation and the correlations of units that vary."""
+    n_varying = int(((n_spikes > 0) & (n_spikes < phase.n_time_bins)).sum())
+    lags = min(20, phase.n_time_bins // 5, int(phase.lengths.max()) - 1)
+    bin_length = duration(recording.raster.sampling_period_seconds)
+    reach, what = duration(lags * recording.raster.sampling_period_seconds), ""
+    what = f" of spikes in the same bin of {bin_length},"
+    if is_network(recording):
+        reach, what = f"{lags} bins", ""
     if n_varying and lags:
-        add(
+        figures.add(
             "autocorrelation",
             "Autocorrelation",
-            plot_autocorrelation(recording, lags=lags, phase=name),
-            f"Median and middle 90 % of {grouped(n_varying)} units, up to {lags} bins"
+            plot_autocorrelation(recording, lags=lags, phase=phase.phase),
+            f"Median and middle 90 % of {grouped(n_varying)} units, up to {reach}"
             " apart.",
         )
     if n_varying > 1:
-        add(
+        caption = f"{what} between {grouped(n_varying)} units that vary: blue for"
+        caption += " together, orange for apart."
+        figures.add(
             "correlations",
             "Correlations",
-            plot_correlations(recording, phase=name),
-            f"Between {grouped(n_varying)} units that vary: blue for together, orange"
-            " for apart.",
+            plot_correlations(recording, phase=phase.phase),
+            f"Correlations{caption}" if what else caption.strip().capitalize(),
         )
-    if n_labels > 1:
-        add(
-            "selectivity",
-            "What units fire for",
-            plot_selectivity(recording, phase=name),
-            f"Firing rate of every unit for each of {n_labels} labels.",
-        )
-    return figures
+
+
+def _has_intervals(recording: Recording, phase: SegmentedPhase) -> bool:
+    """Tell whether a unit has two spikes in one segment."""
+    segmented = phase.raster(recording.raster)
+    return any(
+        bool((part.segment_counts() >= 2).any())
+        for _, part in segmented.unit_blocks(1 << 20)
+    )
 
 
 def _place(
@@ -336,11 +433,68 @@ def _first_bins(recording: Recording, phase: SegmentedPhase) -> Recording:
     return Recording.from_raster(part.raster.slice(0, _FIRST_BINS), phase=phase.phase)
 
 
-def _n_labels(recording: Recording, phase: str) -> int:
-    table = recording.presentations
-    if "label" not in table:
-        return 0
-    return int(table.loc[table["phase"] == phase, "label"].nunique())
+def _typical_stretch(
+    recording: Recording, phase: SegmentedPhase
+) -> tuple[int, int] | None:
+    """Return the bounds of a few seconds with a typical number of spikes.
+
+    Bins of the recording, half-open; whole segments where these are shorter than that.
+    None if the phase is short, or has no spike.
+    """
+    n_bins = round(_STRETCH_SECONDS / recording.raster.sampling_period_seconds)
+    if n_bins < 2 or phase.n_time_bins < 2 * n_bins:
+        return None
+    counts = phase.raster(recording.raster).raster.window_counts(n_bins).sum(axis=0)
+    active = np.flatnonzero(counts)
+    if not len(active):
+        return None
+    # The lower of two in the middle, so that it is one that there is.
+    by_count = active[np.argsort(counts[active], kind="stable")]
+    first = int(by_count[(len(by_count) - 1) // 2]) * n_bins
+    ends = np.array([first, first + n_bins - 1])
+    edges = np.concatenate([[0], np.cumsum(phase.lengths)])
+    segment = np.searchsorted(edges, ends, side="right") - 1
+    bounds = phase.starts[segment] + ends - edges[segment] + [0, 1]
+    if phase.lengths.max() <= n_bins:
+        bounds = np.array([phase.starts[segment[0]], phase.stops[segment[1]]])
+    return int(bounds[0]), int(bounds[1])
+
+
+def _stretch(
+    recording: Recording,
+    phase: SegmentedPhase,
+    kind: str | None,
+    first: int,
+    stop: int,
+) -> Recording:
+    """Return the bins of a stretch; labels of presentations cut off by it stay."""
+    times = [recording.raster.bin_edge_seconds(edge) * pq.s for edge in (first, stop)]
+    part = recording.select(t_start=times[0], t_stop=times[1])
+    if kind is None:
+        return part
+    table = presentations_in(recording, phase, kind)
+    table = table[(table["stop_bin"] > first) & (table["start_bin"] < stop)]
+    bounds = table[["start_bin", "stop_bin"]].clip(first, stop) - first
+    return part.with_presentations(table.assign(**bounds), kind)
+
+
+def _place_in_time(
+    recording: Recording, phase: SegmentedPhase, first: int, stop: int
+) -> str:
+    """Say where a stretch lies: on the clock of the segments, or by their numbers."""
+    segments = recording.segments
+    segments = segments[segments["phase"] == phase.phase]
+    period = recording.raster.sampling_period_seconds
+    place = np.searchsorted(phase.starts, [first, stop - 1], side="right") - 1
+    start, last = (
+        segments["t_start"].iloc[number] + (time_bin - phase.starts[number]) * period
+        for number, time_bin in zip(place, (first, stop), strict=True)
+    )
+    runs_on = start + (stop - first) * period <= last + period / 2
+    if not runs_on:
+        noun = segment_noun(recording, phase).capitalize()
+        return f"{noun} {place[0] + 1} to {place[1] + 1}"
+    return f"From {start:.6g} to {last:.6g} s"
 
 
 def _overview(
@@ -354,7 +508,10 @@ def _overview(
         group = f"{name}, " + units["phase"] if several else name
         tables.append(units.assign(group=group))
     together = pd.concat(tables, ignore_index=True)
-    ax = plot_firing_rates(together, by="group")
+    # Per bin is what a network and neurons have in common.
+    all_neurons = not any(map(is_network, recordings.values()))
+    column = "firing_rate_hz" if all_neurons else "firing_rate"
+    ax = plot_firing_rates(together, by="group", column=column)
     n_groups = together["group"].nunique()
     caption = f"One raincloud per recording and phase, {n_groups} in all."
     alt = f"Firing rates of all recordings. {caption}"
@@ -399,8 +556,14 @@ def _comparisons(recordings: Mapping[str, Recording]) -> PageTable | None:
     return page_table(table[columns], {}, note)
 
 
-def _unit_table(units: pd.DataFrame) -> PageTable:
+def _unit_table(recording: Recording, units: pd.DataFrame) -> PageTable:
+    left_out = {"name", "firing_rate_hz"}
+    if not is_network(recording):
+        names = np.array(names_of_units(recording), object)
+        units = units.assign(name=names[units["unit"].to_numpy()])
+        left_out = {"layer", "unit_in_layer"}
     columns = [column for column in _UNIT_COLUMNS if column in units]
+    columns = [column for column in columns if column not in left_out]
     listed, note = units, ""
     if len(units) > _MAX_UNIT_ROWS:
         rows = np.linspace(0, len(units) - 1, _MAX_UNIT_ROWS).astype(np.int64)

@@ -15,6 +15,7 @@ from ann2neo.analysis.populations.selectivity import selectivity_index
 from ann2neo.errors import InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
+from ann2neo.report._recorded import is_network, labelled_kind
 from ann2neo.report.raster_figures import only_phase
 from ann2neo.report.style import (
     ACTIVITY,
@@ -74,7 +75,7 @@ def plot_correlations(
     >>> ax.get_xlabel()
     'Unit, alike units side by side'
     """
-    _, raster = only_phase(recording, phase)
+    raster = only_phase(recording, phase)[1].raster
     counts = raster.spike_counts()
     varies = np.flatnonzero((counts > 0) & (counts < raster.n_time_bins))
     if len(varies) < 2:
@@ -151,7 +152,11 @@ def plot_correlations(
 
 
 def plot_selectivity(
-    recording: Recording, *, phase: str | None = None, ax: Axes | None = None
+    recording: Recording,
+    *,
+    phase: str | None = None,
+    kind: str | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw the firing rate of every unit for every label, by preferred label.
 
@@ -161,15 +166,18 @@ def plot_selectivity(
         Spikes with labels.
     phase : str, optional
         Phase to draw; may be left out where there is only one.
+    kind : str, optional
+        Kind of the presentations; trials, or the kind with most labels, if not given.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure if not given.
 
     Returns
     -------
     matplotlib.axes.Axes
-        Spikes per bin, units against labels; beside it, each unit's selectivity (best -
-        mean of the others) / (best + mean of the others), between 0 and 1, and the
-        median if labels are shuffled, which chance alone lifts above 0.
+        Firing rates, units against labels: in spikes per bin for units of a network,
+        else in Hz. Beside it, each unit's selectivity (best - mean of the others) /
+        (best + mean of the others), between 0 and 1, and the median if labels are
+        shuffled, which chance alone lifts above 0.
 
     Raises
     ------
@@ -186,8 +194,9 @@ def plot_selectivity(
     >>> [text.get_text() for text in ax.get_xticklabels()]
     ['a', 'b']
     """
-    chosen, raster = only_phase(recording, phase)
-    given = labels_of(recording, chosen)
+    chosen, segmented = only_phase(recording, phase)
+    raster = segmented.raster
+    given = labels_of(recording, chosen, kind or labelled_kind(recording, chosen))
     if len(given.names) < 2:
         raise InputValueError(
             "selectivity needs presentations with two labels or more, this phase has"
@@ -211,6 +220,9 @@ def plot_selectivity(
     starts = np.arange(0, raster.n_units, size)
     edges = np.append(starts, raster.n_units)
     mean_rates = np.add.reduceat(rates[order], starts, axis=0) / np.diff(edges)[:, None]
+    per_time = "spikes per bin"
+    if not is_network(recording):
+        mean_rates, per_time = mean_rates / raster.sampling_period_seconds, "Hz"
     with axes_or_new(ax, 4.6, 3.4, (0.15, 0.22, 0.5, 0.72)) as axes:
         image = axes.pcolormesh(
             np.arange(len(labels) + 1),
@@ -244,7 +256,7 @@ def plot_selectivity(
         beside.set(xlim=(0, 1))
         beside.set_xlabel("Selectivity", fontsize=7.5)
         beside.axvline(chance, color=VERMILLION, lw=1, ls="--")
-        add_colorbar(axes, image, 1.31, "Firing rate (spikes per bin)")
+        add_colorbar(axes, image, 1.31, f"Firing rate ({per_time})")
         note = (
             f"{grouped(raster.n_units)} units; median selectivity"
             f" {np.median(index):.2f}, if labels are shuffled {chance:.2f} (dashed)"

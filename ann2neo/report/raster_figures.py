@@ -17,14 +17,22 @@ from scipy import stats
 from ann2neo._checks import one_of
 from ann2neo.analysis._entry import FloatArray, IntArray
 from ann2neo.analysis._phases import one_phase
-from ann2neo.analysis.populations.labels import has_labels, labels_of
+from ann2neo.analysis.populations.labels import Labels, labels_of
 from ann2neo.errors import InputValueError
-from ann2neo.raster import SpikeRaster
+from ann2neo.raster import SegmentedRaster, SpikeRaster
 from ann2neo.recording import Recording
 from ann2neo.recording.segments import SegmentedPhase
+from ann2neo.report._recorded import (
+    is_network,
+    labelled_kind,
+    names_of_units,
+    segment_noun,
+)
+from ann2neo.report._timeline import Timeline, timeline_of
 from ann2neo.report.style import (
     ACTIVITY,
     BLUE,
+    GRID,
     MUTED,
     STYLE,
     VERMILLION,
@@ -45,13 +53,20 @@ _MAX_SORTED_COLUMNS = 120
 _MAX_TICKS = 30_000
 _MAX_VECTOR_TICKS = 2_000
 _MAX_LABELS = 30
+# So few spikes are drawn one by one, however long the time in which neurons fired them.
+_MAX_SPARSE_TICKS = 5_000
+_SPARSE_COLUMNS = 100
+_MAX_STRIP_BINS = 20_000
+_MAX_BORDERS = 60
+_MAX_NAMES = 40
+_NAME_LENGTH = 12
 _BLOCK_BYTES = 1 << 24
 
 
 def only_phase(
     recording: Recording, phase: str | None
-) -> tuple[SegmentedPhase, SpikeRaster]:
-    """Return the phase asked for, or the only one, and its raster.
+) -> tuple[SegmentedPhase, SegmentedRaster]:
+    """Return the phase asked for, or the only one, and its spikes.
 
     Raises
     ------
@@ -61,7 +76,7 @@ def only_phase(
         If there is no such phase, or several and none was named.
     """
     chosen = one_phase(recording, phase, "a figure")
-    return chosen, chosen.raster(recording.raster).raster
+    return chosen, chosen.raster(recording.raster)
 
 
 def plot_raster(
@@ -69,6 +84,7 @@ def plot_raster(
     *,
     phase: str | None = None,
     sort: str = "time",
+    kind: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the spikes of units in time, with labels, and rates along both edges.
@@ -76,19 +92,26 @@ def plot_raster(
     Parameters
     ----------
     recording : Recording
-        What to draw; ``recording.select(...)`` picks units or presentations.
+        What to draw; ``recording.select(...)`` picks units, presentations or a stretch
+        of time.
     phase : str, optional
         Phase to draw; may be left out where there is only one.
     sort : {"time", "label"}, default "time"
         Order of the bins: as recorded, or presentations with the same label side by
         side.
+    kind : str, optional
+        Kind of the presentations whose labels are shown; trials, or the kind with most
+        labels, if not given.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure if not given.
 
     Returns
     -------
     matplotlib.axes.Axes
-        The raster; the axes of its marginals are its children.
+        The raster; the axes of its marginals are its children. Time is that of the
+        segments' clock; unobserved time is grey, and left out where it is more than
+        half. Segments whose clocks do not run on stand side by side, with lines between
+        them.
 
     Raises
     ------
@@ -99,7 +122,8 @@ def plot_raster(
     Notes
     -----
     More than 250 units or 500 bins are averaged into cells, as a note below the figure
-    says.
+    says; spikes of neurons are drawn one by one if there are at most 5 000. Rates are
+    per bin for units of a network, and in Hz else.
 
     Examples
     --------
@@ -109,82 +133,87 @@ def plot_raster(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Time (ms)', 'Unit')
     """
-    chosen, raster = only_phase(recording, phase)
+    chosen, segmented = only_phase(recording, phase)
+    raster = segmented.raster
     one_of(sort, ("time", "label"), "sort")
     if not raster.n_units:
         raise InputValueError(
             f"nothing to draw: phase {chosen.phase!r} has no unit; select at least one"
         )
-    labels, label_names = None, []
-    if has_labels(recording, chosen):
-        given = labels_of(recording, chosen)
-        labels, label_names = given.code_of_bins(), [str(name) for name in given.names]
-    scale, unit = _time_scale(raster)
-    start = raster.t_start_seconds / raster.sampling_period_seconds * scale
+    kind = kind or labelled_kind(recording, chosen)
+    given = None if kind is None else labels_of(recording, chosen, kind)
+    of_network = is_network(recording)
+    counts = raster.spike_counts()
+    n_spikes = int(counts.sum())
+    rows = _cell_edges(raster.n_units, _MAX_ROWS)
+    is_sparse = len(rows) > raster.n_units and n_spikes <= _MAX_SPARSE_TICKS
+    is_sparse &= sort == "time" and not of_network
+    line = timeline_of(recording, chosen, segmented)
+    notes = [f"{grouped(raster.n_units)} units x {grouped(raster.n_time_bins)} bins"]
     if sort == "label":
-        if labels is None:
+        if given is None:
             raise InputValueError(
                 "this recording has no labels to sort by; record it with labels=, or"
                 " use sort='time'"
             )
-        # Stable, so that presentations of one label stay in order of time.
-        order = np.argsort(labels, kind="stable")
-        order = order[labels[order] >= 0]
-        labels, scale, start = labels[order], 1.0, 0.0
-    n_bins = raster.n_time_bins if sort == "time" else len(order)
-    rows = _cell_edges(raster.n_units, _MAX_ROWS)
-    columns = _cell_edges(n_bins, _MAX_COLUMNS)
-    # Sorted bins are averaged by joint counts with every column, so that fewer columns
-    # are drawn.
-    if sort == "label" and len(columns) - 1 < n_bins:
-        columns = _cell_edges(n_bins, _MAX_SORTED_COLUMNS)
-        cells = _sorted_cell_rates(raster, rows, columns, order)
-    else:
-        if sort == "label":
+        order, labels = _by_label(given)
+        notes = [f"{grouped(raster.n_units)} units x {grouped(len(order))} bins"]
+        n_bins, columns, cells = _sorted_cells(raster, rows, order)
+        edges, xlabel = columns.astype(float), "Presentations, grouped by label"
+        if len(columns) > n_bins:
             raster = raster.take(bins=order)
-        cells = _cell_rates(raster, rows, columns)
-    unit_rates = raster.spike_counts() / raster.n_time_bins
-    aggregated = cells.shape != (raster.n_units, n_bins)
-    notes = [f"{grouped(raster.n_units)} units x {grouped(n_bins)} bins"]
-    if aggregated:
+            line = Timeline(np.array([0, n_bins]), np.array([0]), 0.0, 1.0, xlabel)
+    else:
+        n_bins, xlabel = line.n_places, line.label
+        columns = _cell_edges(n_bins, _SPARSE_COLUMNS if is_sparse else _MAX_COLUMNS)
+        cells = _cell_rates(raster, rows, columns, line)
+        edges = line.x(columns)
+    is_aggregated = cells.shape != (raster.n_units, n_bins)
+    draws_ticks = n_spikes <= _MAX_TICKS and (is_sparse or not is_aggregated)
+    if is_aggregated and not draws_ticks:
         size = f"{_cell_words(rows, 'unit')} x {_cell_words(columns, 'bin')}"
         notes.append(f"each cell: mean of {size}")
+    # Rates of neurons are told per second.
+    per, unit = (1.0, "") if of_network else (raster.sampling_period_seconds, " (Hz)")
     with axes_or_new(ax, 4.6, 3.9, (0.15, 0.22, 0.55, 0.54)) as axes:
-        edges = start + columns * scale
-        if aggregated or unit_rates.sum() * raster.n_time_bins > _MAX_TICKS:
+        if draws_ticks:
+            _draw_ticks(axes, raster, line)
+        else:
             image = axes.pcolormesh(
                 edges,
                 rows,
-                cells,
+                cells / per,
                 cmap=ACTIVITY,
                 vmin=0,
-                vmax=max(float(cells.max()), 1e-9),
+                vmax=max(float(cells.max()) / per, 1e-9),
                 rasterized=True,
             )
-            label = "Share of cell active" if aggregated else "Spike"
-            bar = add_colorbar(axes, image, 1.27, label)
+            label = "Share of cell active" if is_aggregated else "Spike"
+            bar = add_colorbar(
+                axes, image, 1.27, label if of_network else "Firing rate (Hz)"
+            )
             bar.yaxis.set_major_locator(MaxNLocator(4))
-        else:
-            _draw_ticks(axes, raster, start, scale)
-        xlabels = {"time": f"Time ({unit})", "label": "Presentations, grouped by label"}
-        axes.set(xlim=(edges[0], edges[-1]), xlabel=xlabels[sort])
+        axes.set(xlim=(edges[0], edges[-1]), xlabel=xlabel)
         axes.set(ylim=(raster.n_units, 0), ylabel="Unit")
-        axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        if labels is not None and sort == "label":
-            _name_groups(axes, labels, label_names)
-        elif labels is not None and not aggregated:
-            notes.append(_draw_label_strip(axes, labels, label_names, edges))
+        _name_units(axes, recording)
+        if sort == "label":
+            _name_groups(axes, labels, [str(name) for name in given.names])
+        else:
+            notes += _draw_borders(axes, recording, chosen, line)
+            if given is not None and n_bins <= _MAX_STRIP_BINS and draws_ticks:
+                notes.append(_draw_label_strip(axes, given, line))
         top = axes.inset_axes((0, 1.1, 1, 0.17), sharex=axes)
-        share_active = (cells * np.diff(rows)[:, None]).sum(axis=0) / raster.n_units
-        top.stairs(share_active, edges, color=BLUE, lw=0.8)
+        mean = (cells * np.diff(rows)[:, None]).sum(axis=0) / raster.n_units / per
+        top.stairs(np.ma.filled(mean, np.nan), edges, color=BLUE, lw=0.8)
         top.tick_params(labelbottom=False, bottom=False, labelsize=7)
-        top.set_title("Share of units active", fontsize=7.5, fontweight="normal", pad=2)
+        title = "Share of units active" if of_network else "Mean rate of a unit (Hz)"
+        top.set_title(title, fontsize=7.5, fontweight="normal", pad=2)
         top.set_ylim(0, None)
         top.yaxis.set_major_locator(MaxNLocator(2))
         side = axes.inset_axes((1.03, 0, 0.17, 1), sharey=axes)
         side.plot(
-            unit_rates,
+            counts / segmented.n_time_bins / per,
             np.arange(raster.n_units) + 0.5,
             color=BLUE,
             lw=0.8,
@@ -193,7 +222,7 @@ def plot_raster(
             rasterized=True,
         )
         side.tick_params(labelleft=False, left=False, labelsize=7)
-        side.set_xlabel("Firing rate", fontsize=7.5)
+        side.set_xlabel(f"Firing rate{unit}", fontsize=7.5)
         side.set_xlim(0, None)
         side.xaxis.set_major_locator(MaxNLocator(2, prune="lower"))
         side.xaxis.set_major_formatter("{x:g}")
@@ -201,10 +230,30 @@ def plot_raster(
     return axes
 
 
-def _time_scale(raster: SpikeRaster) -> tuple[float, str]:
-    """Return the length of a bin in seconds or milliseconds, and that unit."""
-    period = raster.sampling_period_seconds
-    return (period, "s") if period * raster.n_time_bins > 10 else (period * 1000, "ms")
+def _by_label(given: Labels) -> tuple[IntArray, IntArray]:
+    """Return the bins of presentations grouped by label, and the label of each."""
+    labels = given.code_of_bins()
+    # Stable, so that presentations of one label stay in order of time.
+    order = np.argsort(labels, kind="stable")
+    order = order[labels[order] >= 0]
+    return order, labels[order]
+
+
+def _sorted_cells(
+    raster: SpikeRaster, rows: IntArray, order: IntArray
+) -> tuple[int, IntArray, FloatArray]:
+    """Return the number of sorted bins, the columns of cells, and their rates."""
+    n_bins = len(order)
+    columns = _cell_edges(n_bins, _MAX_COLUMNS)
+    # Sorted bins are averaged by joint counts with every column, so that fewer columns
+    # are drawn.
+    if len(columns) - 1 < n_bins:
+        columns = _cell_edges(n_bins, _MAX_SORTED_COLUMNS)
+    bins = [order[first:last] for first, last in itertools.pairwise(columns)]
+    # Each column of cells as a train that spikes in its bins: joint counts are sums.
+    trains = SpikeRaster.from_spike_bins(bins, raster.n_time_bins)
+    counts = np.add.reduceat(raster.joint_counts(trains), rows[:-1], axis=0)
+    return n_bins, columns, counts / (np.diff(rows)[:, None] * np.diff(columns))
 
 
 def _cell_edges(length: int, most: int) -> IntArray:
@@ -217,40 +266,31 @@ def _cell_words(edges: IntArray, noun: str) -> str:
     return f"1 {noun}" if size == 1 else f"{grouped(size)} {noun}s"
 
 
-def _cell_rates(raster: SpikeRaster, rows: IntArray, columns: IntArray) -> FloatArray:
-    """Return the share of active unit-bins in each cell, shape (n_rows, n_columns)."""
+def _cell_rates(
+    raster: SpikeRaster, rows: IntArray, columns: IntArray, line: Timeline
+) -> Any:
+    """Return the share of active unit-bins in each cell, shape (n_rows, n_columns).
+
+    Masked where no bin was observed.
+    """
+    before = line.bins_before(columns)
     cells = np.zeros((len(rows) - 1, len(columns) - 1))
     for units, block in raster.unit_blocks(_BLOCK_BYTES):
-        counts = np.diff(block.cumulative_counts(columns), axis=1)
+        counts = np.diff(block.cumulative_counts(before), axis=1)
         index = np.arange(units.start, units.stop)
         row = np.searchsorted(rows, index, side="right") - 1
         # First unit of each row in this block; a row may run on into the next block.
         first = np.flatnonzero(np.diff(row, prepend=-1))
         cells[row[first]] += np.add.reduceat(counts, first, axis=0)
-    return cells / _cell_sizes(rows, columns)
+    sizes = np.diff(rows)[:, None] * np.diff(before)
+    return np.ma.masked_where(sizes == 0, cells / np.maximum(sizes, 1))
 
 
-def _sorted_cell_rates(
-    raster: SpikeRaster,
-    rows: IntArray,
-    columns: IntArray,
-    order: IntArray,
-) -> FloatArray:
-    """Return the same for bins in another order, without unpacking their bits."""
-    bins = [order[first:last] for first, last in itertools.pairwise(columns)]
-    # Each column of cells as a train that spikes in its bins: joint counts are sums.
-    trains = SpikeRaster.from_spike_bins(bins, raster.n_time_bins)
-    counts = np.add.reduceat(raster.joint_counts(trains), rows[:-1], axis=0)
-    return np.asarray(counts / _cell_sizes(rows, columns))
-
-
-def _cell_sizes(rows: IntArray, columns: IntArray) -> IntArray:
-    return np.diff(rows)[:, None] * np.diff(columns)
-
-
-def _draw_ticks(axes: Axes, raster: SpikeRaster, start: float, scale: float) -> None:
-    unit, time_bin = np.nonzero(raster.to_dense())
-    x = start + (time_bin + 0.5) * scale
+def _draw_ticks(axes: Axes, raster: SpikeRaster, line: Timeline) -> None:
+    """Draw one tick per spike, in the middle of its bin."""
+    bins = [raster.spike_bins(unit) for unit in range(raster.n_units)]
+    unit = np.repeat(np.arange(raster.n_units), [len(part) for part in bins])
+    x = line.x(line.places(np.concatenate(bins)) + 0.5)
     # (n_spikes, 2, 2): ends of ticks, which leave a gap between rows.
     lines: Any = np.stack(
         [np.column_stack([x, unit + 0.1]), np.column_stack([x, unit + 0.9])], axis=1
@@ -263,6 +303,53 @@ def _draw_ticks(axes: Axes, raster: SpikeRaster, start: float, scale: float) -> 
         label="spikes",
     )
     axes.add_collection(ticks)
+
+
+def _draw_borders(
+    axes: Axes, recording: Recording, phase: SegmentedPhase, line: Timeline
+) -> list[str]:
+    """Shade the time between segments, draw lines where they adjoin; say what is so."""
+    if phase.n_segments == 1:
+        return []
+    notes = [f"{grouped(phase.n_segments)} {segment_noun(recording, phase)}"]
+    gaps, borders = line.x(line.gaps), line.x(line.borders)
+    if len(gaps):
+        widths = np.column_stack([gaps[:, 0], np.diff(gaps, axis=1)])
+        axes.broken_barh(
+            [tuple(gap) for gap in widths.tolist()],
+            (0, recording.n_units),
+            color=GRID,
+            lw=0,
+            alpha=0.6,
+            rasterized=len(gaps) > _MAX_BORDERS,
+            label="unobserved",
+        )
+        notes.append("grey: not observed")
+    if 0 < len(borders) <= _MAX_BORDERS:
+        axes.vlines(borders, 0, recording.n_units, color=MUTED, lw=0.5, label="borders")
+        notes.append("lines: borders between them")
+    if line.times is not None:
+        # Evenly spaced, at the nearest beginnings of segments.
+        even = np.linspace(0, line.n_places, 5, endpoint=False)
+        near = np.abs(line.offsets[:, None] - even).argmin(axis=0)
+        shown = np.unique(near)
+        axes.set_xticks(
+            line.x(line.offsets[shown]), [f"{line.times[i]:.6g}" for i in shown]
+        )
+    return notes
+
+
+def _name_units(axes: Axes, recording: Recording) -> None:
+    """Write the names of neurons beside their rows, as many as fit."""
+    names = names_of_units(recording)
+    n_units = len(names)
+    if is_network(recording) or names == [str(unit) for unit in range(n_units)]:
+        axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+        return
+    every = -(-n_units // _MAX_NAMES)
+    shown = np.arange(0, n_units, every)
+    axes.set_yticks(shown + 0.5, [names[i][:_NAME_LENGTH] for i in shown])
+    axes.tick_params(axis="y", length=0, labelsize=float(np.clip(150 / n_units, 4, 8)))
 
 
 def _name_groups(axes: Axes, labels: IntArray, names: Sequence[str]) -> None:
@@ -279,13 +366,12 @@ def _name_groups(axes: Axes, labels: IntArray, names: Sequence[str]) -> None:
         axes.axvline(edge, color=MUTED, lw=0.5)
 
 
-def _draw_label_strip(
-    axes: Axes,
-    labels: IntArray,
-    names: Sequence[str],
-    edges: npt.NDArray[Any],
-) -> str:
+def _draw_label_strip(axes: Axes, given: Labels, line: Timeline) -> str:
     """Colour each bin by its label above the raster, with names where they fit."""
+    names = [str(name) for name in given.names]
+    labels = np.full(line.n_places, -1, np.int64)
+    labels[line.places(np.arange(given.n_time_bins))] = given.code_of_bins()
+    edges = line.x(np.arange(line.n_places + 1))
     strip = axes.inset_axes((0, 1.015, 1, 0.05), sharex=axes)
     strip.pcolormesh(
         edges,
@@ -367,8 +453,8 @@ def plot_observed_and_simulated(
     >>> [ax.get_title(loc="left") for ax in plot_observed_and_simulated(make(), make())]
     ['Observed', 'Simulated', 'Spikes so far']
     """
-    _, left = only_phase(observed, phase)
-    _, right = only_phase(simulated, None)
+    _, segmented = only_phase(observed, phase)
+    left, right = segmented.raster, only_phase(simulated, None)[1].raster
     if left.n_units != right.n_units or right.n_time_bins < left.n_time_bins:
         raise InputValueError(
             "observed and simulated must have the same units and time bins, got"
@@ -385,7 +471,13 @@ def plot_observed_and_simulated(
         ):
             part = raster.slice(0, min(200, raster.n_time_bins))
             part = part.take(units=np.arange(min(40, raster.n_units)))
-            _draw_ticks(panel, part, 0.5, 1.0)
+            n_bins = part.n_time_bins
+            edges, first = np.array([0, n_bins]), np.array([0])
+            _draw_ticks(panel, part, Timeline(edges, first, 0.5, 1.0, "Time bin"))
+            borders = segmented.edges[1:-1]
+            panel.vlines(
+                borders[borders < n_bins] + 0.5, 0, part.n_units, color=MUTED, lw=0.5
+            )
             panel.set(
                 xlim=(0.5, part.n_time_bins + 0.5),
                 ylim=(part.n_units, 0),

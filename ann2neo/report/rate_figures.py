@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ann2neo._checks import one_of
 from ann2neo.analysis._entry import FloatArray
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.report.style import (
@@ -26,6 +27,10 @@ __all__ = ["checked_table", "plot_fano_factors", "plot_firing_rates"]
 
 _MAX_DROPS = 400
 _MAX_POINTS = 3_000
+_RATE_LABELS = {
+    "firing_rate": "Firing rate (spikes per bin)",
+    "firing_rate_hz": "Firing rate (Hz)",
+}
 
 
 def plot_firing_rates(
@@ -45,7 +50,7 @@ def plot_firing_rates(
     by : str, default "phase"
         Column that names the groups, such as ``phase``, ``layer`` or ``condition``.
     column : str, default "firing_rate"
-        What to draw; spikes per bin.
+        What to draw; ``firing_rate`` is in spikes per bin, ``firing_rate_hz`` in Hz.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure if not given.
 
@@ -86,7 +91,9 @@ def plot_firing_rates(
         raise InputValueError(
             f"nothing to draw: column {column!r} holds no finite number"
         )
-    is_rate = column in {"firing_rate"}
+    # A rate has a unit, and no density below 0 or beyond one spike per bin.
+    limits = {"firing_rate": (0.0, 1.0), "firing_rate_hz": (0.0, np.inf)}
+    is_rate = column in limits
     # In inches: 0.8 below for labels and the note, 0.1 above; shares of the height in
     # the box.
     height = 1.1 + 0.75 * len(groups)
@@ -97,7 +104,7 @@ def plot_firing_rates(
         for position, (name, values) in enumerate(groups.items()):
             colour, _ = styles[name]
             _draw_raincloud(
-                axes, position, values, colour, (0.0, 1.0) if is_rate else None
+                axes, position, values, colour, limits.get(column, (-np.inf, np.inf))
             )
         labels = [
             textwrap.fill(
@@ -112,7 +119,7 @@ def plot_firing_rates(
         axes.set_ylim(len(groups) - 0.55, -0.75)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
-        axes.set_xlabel("Firing rate (spikes per bin)" if is_rate else column)
+        axes.set_xlabel(_RATE_LABELS.get(column, column))
         axes.grid(visible=True, axis="x")
         if is_rate:
             axes.set_xlim(-0.02 * axes.get_xlim()[1], None)
@@ -128,14 +135,12 @@ def _draw_raincloud(
     position: int,
     values: FloatArray,
     colour: str,
-    limits: tuple[float, float] | None,
+    limits: tuple[float, float],
 ) -> None:
     ordered = np.sort(values)
     if len(values) > 2 and ordered[0] < ordered[-1]:
-        low, high = limits or (
-            ordered[0] - np.ptp(ordered) / 5,
-            ordered[-1] + np.ptp(ordered) / 5,
-        )
+        beyond = np.ptp(ordered) / 5
+        low, high = np.clip([ordered[0] - beyond, ordered[-1] + beyond], *limits)
         grid = np.linspace(low, high, 256)
         density = stats.gaussian_kde(ordered)(grid)
         # Clouds end 0.52 above the box and drops 0.32 below it: groups, 1 apart, never
@@ -177,7 +182,11 @@ def _draw_raincloud(
 
 
 def plot_fano_factors(
-    units: pd.DataFrame, *, unbiased: bool = True, ax: Axes | None = None
+    units: pd.DataFrame,
+    *,
+    unbiased: bool = True,
+    column: str = "firing_rate",
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw Fano factors against firing rates, and the line of a random order.
 
@@ -189,6 +198,8 @@ def plot_fano_factors(
     unbiased : bool, default True
         Draw ``fano_factor_unbiased`` (variance over n - 1); else ``fano_factor``
         (variance over n, as Elephant has it).
+    column : {"firing_rate", "firing_rate_hz"}, default "firing_rate"
+        Rates along the axis: in spikes per bin, or in Hz.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure if not given.
 
@@ -222,19 +233,24 @@ def plot_fano_factors(
     >>> plot_fano_factors(units).get_ylabel()
     'Fano factor (unbiased)'
     """
-    column = "fano_factor_unbiased" if unbiased else "fano_factor"
-    checked_table(units, ["firing_rate", column, "n_windows"])
-    valid = units[np.isfinite(units[column].to_numpy(float))]
-    rate, fano = valid["firing_rate"].to_numpy(float), valid[column].to_numpy(float)
+    one_of(column, tuple(_RATE_LABELS), "column")
+    variability = "fano_factor_unbiased" if unbiased else "fano_factor"
+    checked_table(units, ["firing_rate", column, variability, "n_windows"])
+    valid = units[np.isfinite(units[variability].to_numpy(float))]
+    fano = valid[variability].to_numpy(float)
+    rate, per_bin = (valid[name].to_numpy(float) for name in (column, "firing_rate"))
+    # Hz per spike in a bin; neurons spike in few bins, and would all lie at the edge.
+    per = float(rate.max(initial=0) / max(per_bin.max(initial=0), 1e-12))
+    right = 1.0 if column == "firing_rate" else 1.1 * float(per_bin.max(initial=0))
     with axes_or_new(ax) as axes:
-        line = np.linspace(0, 1, 101)
+        line = np.linspace(0, max(right, 1e-9), 101)
         n_windows = int(valid["n_windows"].median()) if len(valid) else 0
         if n_windows > 1:
             degrees = n_windows - 1
             # (n - 1) F / (1 - p) is nearly chi-square with n - 1 degrees of freedom.
             low, high = (stats.chi2.ppf(q, degrees) / degrees for q in (0.025, 0.975))
             axes.fill_between(
-                line,
+                line * per,
                 low * (1 - line),
                 high * (1 - line),
                 color=MUTED,
@@ -243,7 +259,7 @@ def plot_fano_factors(
                 label="95 % of units then",
             )
         axes.plot(
-            line,
+            line * per,
             1 - line,
             color=VERMILLION,
             lw=1.4,
@@ -273,7 +289,7 @@ def plot_fano_factors(
             n_missing = grouped(len(units) - len(valid))
             note += f"; {n_missing} without a Fano factor not drawn"
         top = max(1.15, float(fano.max(initial=0)) * 1.05)
-        axes.set(xlim=(0, 1), ylim=(0, top), xlabel="Firing rate (spikes per bin)")
+        axes.set(xlim=(0, line[-1] * per), ylim=(0, top), xlabel=_RATE_LABELS[column])
         axes.set_ylabel("Fano factor (unbiased)" if unbiased else "Fano factor")
         axes.legend(loc="lower left")
         add_note(axes, note)

@@ -8,8 +8,9 @@ from scipy import stats
 from ann2neo._checks import whole_number
 from ann2neo.analysis._entry import FloatArray, IntArray
 from ann2neo.errors import InputValueError
-from ann2neo.raster import SpikeRaster
+from ann2neo.raster import SegmentedRaster, SpikeRaster
 from ann2neo.recording import Recording
+from ann2neo.report._recorded import is_network, names_of_units
 from ann2neo.report.raster_figures import only_phase
 from ann2neo.report.style import (
     BLUE,
@@ -24,6 +25,9 @@ from ann2neo.report.style import (
 __all__ = ["plot_autocorrelation", "plot_intervals"]
 
 _MAX_POOLED = 500
+# Longer intervals, as neurons have them, are counted in classes of growing width.
+_MAX_SINGLE_LENGTHS = 200
+_N_CLASSES = 60
 
 
 def plot_intervals(
@@ -49,7 +53,8 @@ def plot_intervals(
     Returns
     -------
     matplotlib.axes.Axes
-        Share of intervals against their length in bins, logarithmic.
+        Share of intervals against their length, logarithmic; in bins for units of a
+        network, and in ms else.
 
     Raises
     ------
@@ -58,7 +63,9 @@ def plot_intervals(
 
     Notes
     -----
-    Independent bins with rate p give intervals k with probability p (1 - p)^(k - 1).
+    Intervals lie inside segments: those across a border are left out. Independent bins
+    with rate p give intervals k with probability p (1 - p)^(k - 1). If there are
+    intervals of more than 200 bins, lengths are drawn in classes of growing width.
     Pooled units are compared with the mixture of their distributions, weighted by their
     numbers of intervals. Of more than 500 units, 500 evenly spaced ones are pooled.
 
@@ -69,52 +76,63 @@ def plot_intervals(
     ...     SpikeRaster.from_spike_bins([[0, 2, 4, 5]], 8)
     ... )
     >>> plot_intervals(recording, 0).get_xlabel()
-    'Inter-spike interval (bins)'
+    'Inter-spike interval (ms)'
     """
-    _, raster = only_phase(recording, phase)
+    _, segmented = only_phase(recording, phase)
+    raster = segmented.raster
     chosen = _chosen_units(raster, unit)
     counts = raster.spike_counts()
     chosen = chosen[counts[chosen] >= 2]
-    if not len(chosen):
+    lengths = [_intervals(segmented, int(index)) for index in chosen]
+    n_intervals = sum(map(len, lengths))
+    if not n_intervals:
         raise InputValueError(
-            "no unit has two spikes, so there is no interval to draw; draw another unit"
-            " or phase"
+            "no unit has two spikes in one segment, so there is no interval to draw;"
+            " draw another unit or phase"
         )
-    lengths = [np.diff(raster.spike_bins(int(index))) for index in chosen]
     observed = np.bincount(np.concatenate(lengths))
-    n_intervals = int(observed.sum())
     # The axis ends where 99.9 % of the intervals are shorter.
     longest = max(int(np.searchsorted(np.cumsum(observed), 0.999 * n_intervals)), 3)
-    interval = np.arange(1, longest + 1)
     rates = counts[chosen] / raster.n_time_bins
     weights = np.array([len(part) for part in lengths]) / n_intervals
-    # A mixture of geometric distributions, one per unit.
-    fit = (weights[:, None] * stats.geom.pmf(interval, rates[:, None])).sum(axis=0)
+    edges = _length_classes(longest)
+    # A mixture of geometric distributions, one per unit: P(k > n) = (1 - p)^n.
+    longer = (weights[:, None] * stats.geom.sf(edges - 1, rates[:, None])).sum(axis=0)
+    fit = -np.diff(longer)
+    below = np.append(0, np.cumsum(observed))[np.minimum(edges, len(observed))]
+    share = np.diff(below) / n_intervals
+    scale, time_unit = _lag_scale(recording)
+    # The middle of a class on a logarithmic axis; a class of one length is that length.
+    interval = scale * np.sqrt(edges[:-1] * (edges[1:] - 1.0))
     with axes_or_new(ax) as axes:
-        share = np.zeros(longest)
-        share[: len(observed) - 1] = observed[1 : longest + 1] / n_intervals
         occurs = share > 0
         x, y = interval[occurs], share[occurs]
         axes.vlines(x, y.min() / 2, y, color=BLUE, lw=1, alpha=0.35)
         axes.plot(x, y, "o", color=BLUE, ms=3.5, label="observed")
-        kind = "geometric for each unit, from its rate"
+        model = "geometric for each unit, from its rate"
         if len(chosen) == 1:
-            kind = "geometric, from the rate alone"
-        axes.plot(interval, fit, color=VERMILLION, ls="--", lw=1.4, label=kind)
+            model = "geometric, from the rate alone"
+        axes.plot(interval, fit, color=VERMILLION, ls="--", lw=1.4, label=model)
         axes.set_yscale("log")
-        axes.set(xlim=(0, longest + 1), ylim=(y.min() / 2, 5 * y.max()))
-        axes.set(xlabel="Inter-spike interval (bins)", ylabel="Share of intervals")
+        axes.set(xlim=(0, scale * (longest + 1)), ylim=(y.min() / 2, 5 * y.max()))
+        if longest > _MAX_SINGLE_LENGTHS:
+            axes.set_xscale("log")
+            axes.set_xlim(scale * 0.9, None)
+        axes.set_xlabel(f"Inter-spike interval ({time_unit})")
+        axes.set_ylabel("Share of intervals")
         axes.legend(loc="upper right")
         who = f"{grouped(len(chosen))} units pooled"
         if unit is not None:
-            who = f"unit {unit}"
+            who = f"unit {names_of_units(recording)[unit]}"
         note = f"{who}, {grouped(n_intervals)} intervals"
         if unit is None and raster.n_units > _MAX_POOLED:
             note += f"; {_MAX_POOLED} units, evenly spaced, of"
             note += f" {grouped(raster.n_units)}"
         if len(observed) - 1 > longest:
-            note += f"; the longest 0.1 % (up to {grouped(len(observed) - 1)} bins)"
-            note += " not shown"
+            most = f"{scale * (len(observed) - 1):.6g} {time_unit}"
+            note += f"; the longest 0.1 % (up to {most}) not shown"
+        if segmented.n_segments > 1:
+            note += "; inside segments"
         add_note(axes, note)
     return axes
 
@@ -145,14 +163,16 @@ def plot_autocorrelation(
     Returns
     -------
     matplotlib.axes.Axes
-        Correlation against lag, with bounds at -1/N +- 1.96 / sqrt(N): where 95 % of
-        the values lie if bins are independent.
+        Correlation against lag, in bins for units of a network and in ms else, with
+        bounds where 95 % of the values lie if bins are independent:
+        ``-n_k / (N (N - 1)) +- 1.96 sqrt(n_k) / N``, with n_k the pairs of bins at that
+        lag inside segments.
 
     Raises
     ------
     InputValueError
-        If there is no such unit, `lags` does not lie in 1 .. N - 1, or no unit is
-        active.
+        If there is no such unit, `lags` does not lie in 1 .. N - 1 with N the bins of
+        the longest segment, or no unit is active.
 
     Examples
     --------
@@ -164,12 +184,13 @@ def plot_autocorrelation(
     >>> [round(float(y), 3) for y in ax.lines[-1].get_ydata()]
     [-0.875, 0.75]
     """
-    _, raster = only_phase(recording, phase)
-    n_bins = raster.n_time_bins
-    lags = whole_number(lags, "lags", at_most=n_bins - 1)
+    _, segmented = only_phase(recording, phase)
+    raster, n_bins = segmented.raster, segmented.n_time_bins
+    lags = whole_number(lags, "lags", at_most=int(segmented.lengths.max()) - 1)
     if unit is not None:
-        raster = raster.take(units=_chosen_units(raster, unit))
-    correlations = autocorrelations(raster, lags)
+        one = raster.take(units=_chosen_units(raster, unit))
+        segmented = segmented.with_raster(one)
+    correlations = autocorrelations(segmented, lags)
     correlations = correlations[np.isfinite(correlations[:, 0])]
     if not len(correlations):
         raise InputValueError(
@@ -177,12 +198,16 @@ def plot_autocorrelation(
             " autocorrelation"
         )
     lag = np.arange(1, lags + 1)
-    # Subtracting the observed mean lowers every autocorrelation by about 1 / N.
-    middle, half = -1 / n_bins, 1.96 / np.sqrt(n_bins)
+    n_pairs = segmented.n_pairs(lags)[1:]
+    # Subtracting the observed mean lowers every product by the same, 1 / (N - 1).
+    middle, half = -n_pairs / (n_bins * (n_bins - 1)), 1.96 * np.sqrt(n_pairs) / n_bins
+    scale, time_unit = _lag_scale(recording)
     with axes_or_new(ax) as axes:
-        axes.axhspan(
-            middle - half,
-            middle + half,
+        axes.fill_between(
+            # To the edges of the axis, beyond the first and the last lag.
+            scale * np.concatenate([[0], lag, [lags + 1]]),
+            np.pad(middle - half, 1, "edge"),
+            np.pad(middle + half, 1, "edge"),
             color=MUTED,
             alpha=0.22,
             lw=0,
@@ -192,7 +217,7 @@ def plot_autocorrelation(
         low, high = np.quantile(correlations, [0.05, 0.95], axis=0)
         if len(correlations) > 1:
             axes.vlines(
-                lag,
+                scale * lag,
                 low,
                 high,
                 color=BLUE,
@@ -209,13 +234,15 @@ def plot_autocorrelation(
             )
             largest = 1.15 * float(np.abs([low, high]).max())
         else:
-            label, who = f"unit {unit}", f"{lags} lags"
+            label = f"unit {names_of_units(recording)[unit]}"
+            who = f"{lags} lags"
             largest = float(np.abs(correlations).max())
-            axes.vlines(lag, 0, values, color=BLUE, lw=1.4)
-        axes.plot(lag, values, "o", color=BLUE, ms=4, label=label)
-        reach = max(largest, 3 * half)
-        axes.set(xlim=(0.3, lags + 0.7), ylim=(-1.25 * reach, 1.6 * reach))
-        axes.set(xlabel="Lag (bins)", ylabel="Autocorrelation")
+            axes.vlines(scale * lag, 0, values, color=BLUE, lw=1.4)
+        axes.plot(scale * lag, values, "o", color=BLUE, ms=4, label=label)
+        reach = max(largest, 3 * half.max())
+        axes.set_xlim(scale * 0.3, scale * (lags + 0.7))
+        axes.set_ylim(-1.25 * reach, 1.6 * reach)
+        axes.set(xlabel=f"Lag ({time_unit})", ylabel="Autocorrelation")
         axes.legend(loc="upper right", ncols=1)
         add_note(
             axes,
@@ -225,23 +252,44 @@ def plot_autocorrelation(
     return axes
 
 
-def autocorrelations(raster: SpikeRaster, lags: int) -> FloatArray:
+def autocorrelations(segmented: SegmentedRaster, lags: int) -> FloatArray:
     """Return autocorrelations at lags 1 .. lags, shape (n_units, lags).
 
-    NaN where a unit never varies.
+    Sums over the pairs of bins inside segments; NaN where a unit never varies.
     """
-    n_bins = raster.n_time_bins
-    counts = raster.spike_counts()
-    rate = counts / n_bins
-    lag = np.arange(1, lags + 1)
-    products = raster.lag_counts(lags)[:, 1:]
-    early = raster.cumulative_counts(n_bins - lag)
-    late = counts[:, None] - raster.cumulative_counts(lag)
+    n_bins = segmented.n_time_bins
+    pairs = segmented.lag_counts(lags)
+    rate = pairs[:, :1] / n_bins
+    # Each spike is the earlier one of a pair and the later one of another, except at
+    # the ends of segments.
+    in_pairs = (2 * pairs[:, :1] - segmented.end_counts(lags))[:, 1:]
     # The sum of (x(t) - p) (x(t - k) - p), multiplied out.
-    mean = rate[:, None]
-    centred = products - mean * (early + late) + (n_bins - lag) * mean**2
-    variance = (n_bins * rate * (1 - rate))[:, None]
+    centred = pairs[:, 1:] - rate * in_pairs + segmented.n_pairs(lags)[1:] * rate**2
+    variance = n_bins * rate * (1 - rate)
     return np.where(variance > 0, centred / np.where(variance > 0, variance, 1), np.nan)
+
+
+def _intervals(segmented: SegmentedRaster, unit: int) -> IntArray:
+    """Return the intervals of a unit inside segments, in bins."""
+    bins = segmented.raster.spike_bins(unit)
+    is_inside = np.diff(segmented.segment_of(bins)) == 0
+    intervals: IntArray = np.diff(bins)[is_inside]
+    return intervals
+
+
+def _length_classes(longest: int) -> IntArray:
+    """Return first lengths of classes of intervals, and the length after the last."""
+    if longest <= _MAX_SINGLE_LENGTHS:
+        return np.arange(1, longest + 2)
+    edges = np.geomspace(1, longest + 1, _N_CLASSES)
+    return np.unique(np.rint(edges).astype(np.int64))
+
+
+def _lag_scale(recording: Recording) -> tuple[float, str]:
+    """Return what a bin is along an axis of intervals or lags, and its unit."""
+    if is_network(recording):
+        return 1.0, "bins"
+    return 1000 * recording.raster.sampling_period_seconds, "ms"
 
 
 def _chosen_units(raster: SpikeRaster, unit: int | None) -> IntArray:

@@ -8,33 +8,71 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ann2neo.analysis.explain import explain
+from ann2neo.analysis.explain import column_descriptions, explain
 from ann2neo.analysis.table_of_statistics import TESTS
 from ann2neo.recording import Recording
 from ann2neo.recording.segments import SegmentedPhase
+from ann2neo.recording.tables import DEFAULT_KIND
+from ann2neo.report._recorded import (
+    is_network,
+    is_true_by_construction,
+    presentations_in,
+    segment_noun,
+)
 from ann2neo.report.style import grouped
 
-__all__ = ["phase_words", "recording_facts", "test_rows"]
+__all__ = ["duration", "phase_words", "recording_facts", "test_rows"]
 
 _ORDER = {
     "random": "in a random order",
     "stored": "in the order in which they are stored",
     "unknown": "in an order that is not known",
 }
+_LOSSES = {
+    "spikes_lost": ("Spikes lost to binning", "spikes_in_extent"),
+    "spikes_outside": ("Spikes outside the observed time", ""),
+    "presentations_outside": ("Presentations outside it, left out", ""),
+    "trials_outside": ("Trials that reach beyond it, left out", ""),
+}
+"""What was lost on the way: its key in the provenance, name, and key of the whole."""
+
+
+def duration(seconds: float) -> str:
+    """Write a length of time in s, or in ms below 0.1 s.
+
+    Examples
+    --------
+    >>> duration(0.02), duration(1.5), duration(240.0)
+    ('20 ms', '1.5 s', '240 s')
+    """
+    if seconds < 0.1:
+        return f"{1000 * seconds:.4g} ms"
+    if seconds < 100:
+        return f"{seconds:.3g} s"
+    return f"{grouped(round(seconds))} s"
 
 
 def recording_facts(recording: Recording) -> list[tuple[str, str]]:
     """Return names and values of the facts that a reader asks for first."""
     presentations, units = recording.presentations, recording.units
-    bin_ms = recording.sampling_period.magnitude
-    facts = [
-        ("Units", grouped(recording.n_units)),
-        ("Time bins", f"{grouped(recording.n_time_bins)} of {bin_ms:g} ms"),
-        ("Phases", ", ".join(recording.phases["phase"]) or "none"),
-        ("Presentations", grouped(len(presentations))),
-        ("Spikes", grouped(int(recording.raster.spike_counts().sum()))),
-    ]
-    if "layer" in units:
+    of_network = is_network(recording)
+    period = recording.raster.sampling_period_seconds
+    facts = [("Units", grouped(recording.n_units))]
+    if of_network:
+        size = f"{grouped(recording.n_time_bins)} of {1000 * period:g} ms"
+        facts.append(("Time bins", size))
+    else:
+        facts += _observed_time(recording)
+    facts.append(("Phases", ", ".join(recording.phases["phase"]) or "none"))
+    kinds = presentations["kind"].value_counts()
+    numbers = grouped(len(presentations))
+    if len(kinds) and list(kinds.index) != [DEFAULT_KIND]:
+        numbers = ", ".join(f"{kind} ({grouped(n)})" for kind, n in kinds.items())
+    facts.append(("Presentations", numbers))
+    spikes = grouped(int(recording.raster.spike_counts().sum()))
+    facts.append(("Spikes", spikes))
+    facts += _losses(recording.provenance)
+    if of_network:
         layers = units["layer"].value_counts(sort=False).items()
         listed = [f"{name} ({grouped(int(number))} units)" for name, number in layers]
         facts.append(("Layers", ", ".join(listed)))
@@ -42,6 +80,37 @@ def recording_facts(recording: Recording) -> list[tuple[str, str]]:
         facts.append(("Labels", grouped(presentations["label"].nunique())))
     start = recording.session_start_time.strftime("%Y-%m-%d %H:%M %Z").strip()
     return [*facts, ("Recorded", start), ("Identifier", recording.identifier)]
+
+
+def _observed_time(recording: Recording) -> list[tuple[str, str]]:
+    """Return how long neurons were observed, in how many segments."""
+    period = recording.raster.sampling_period_seconds
+    segments = recording.segments
+    n_observed = int((segments["stop_bin"] - segments["start_bin"]).sum())
+    n_unobserved = recording.n_time_bins - n_observed
+    facts = [
+        ("Observed time", duration(n_observed * period)),
+        ("Time bins", f"{grouped(n_observed)} of {1000 * period:g} ms"),
+        ("Segments", grouped(len(segments))),
+    ]
+    if n_unobserved:
+        facts.append(("Not observed, in between", duration(n_unobserved * period)))
+    return facts
+
+
+def _losses(provenance: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return what reading, binning and cutting left out, as far as it is on record."""
+    facts = []
+    for key, (name, whole) in _LOSSES.items():
+        lost = provenance.get(key, "")
+        if not lost.isdecimal() or (not whole and lost == "0"):
+            continue
+        text = grouped(int(lost))
+        if provenance.get(whole, "").isdecimal():
+            of = max(int(provenance[whole]), 1)
+            text += f" of {grouped(of)} ({100 * int(lost) / of:.2g} %)"
+        facts.append((name, text))
+    return facts
 
 
 def phase_words(
@@ -67,12 +136,18 @@ def phase_words(
     -------
     list of str
         Paragraphs: what was recorded, how active the units were, what their variability
-        adds to that, and what was not analysed.
+        adds to that, and of a network what was not analysed.
     """
+    if not is_network(recording):
+        return [
+            _what_was_observed(recording, phase, len(units)),
+            _how_active_in_hz(units),
+            _what_variability_adds(recording, phase, units, network),
+        ]
     return [
-        _what_was_recorded(recording, phase, len(units)),
+        _what_was_shown(recording, phase, len(units)),
         _how_active(units, network),
-        _what_variability_adds(phase, units, network),
+        _what_variability_adds(recording, phase, units, network),
         (
             "Nothing here says whether the network generalizes or memorizes: that would"
             " be a claim about a classifier of networks, not a number that one"
@@ -81,31 +156,81 @@ def phase_words(
     ]
 
 
-def _what_was_recorded(
-    recording: Recording, phase: SegmentedPhase, n_units: int
-) -> str:
-    presentations = recording.presentations
-    presentations = presentations[presentations["phase"] == phase.phase]
-    n_shown = len(presentations)
+def _what_was_shown(recording: Recording, phase: SegmentedPhase, n_units: int) -> str:
+    """Say what a network was shown, and how often it was right."""
+    table = presentations_in(recording, phase)
     text = f"{grouped(n_units)} units over {grouped(phase.n_time_bins)} time bins"
-    if n_shown:
-        length = (presentations["stop_bin"] - presentations["start_bin"]).to_numpy()
+    if phase.n_segments > 1:
+        noun = segment_noun(recording, phase)
+        text += f" in {grouped(phase.n_segments)} {noun}"
+    if not len(table):
+        text += "; no stimuli are on record."
+    for kind, shown in table.groupby("kind", sort=False):
+        length = (shown["stop_bin"] - shown["start_bin"]).to_numpy()
         each = "one time bin"
         if length.min() < length.max():
             each = f"{length.min()} to {length.max()} time bins"
         elif length[0] > 1:
             each = f"{length[0]} time bins"
-        text += f"; {grouped(n_shown)} stimuli were shown {_ORDER[phase.order]},"
-        text += f" {each} each."
-    else:
-        text += "; no stimuli are on record."
-    if "is_correct" in presentations and n_shown:
-        right = int(presentations["is_correct"].sum())
+        what = "stimuli" if kind == DEFAULT_KIND else f"stimuli of the kind {kind!r}"
+        text += f"; {grouped(len(shown))} {what} were shown {_ORDER[phase.order]},"
+        text += f" {each} each"
+    text = text.removesuffix(".") + "."
+    n_right, n_known = _n_correct(table)
+    if n_known:
+        n_shown = int((table["kind"] == DEFAULT_KIND).sum())
+        of = "them" if n_known == n_shown else f"{grouped(n_known)} with a known answer"
         text += (
-            f" The network named {grouped(right)} of them correctly"
-            f" ({100 * right / n_shown:.1f} %)."
+            f" The network named {grouped(n_right)} of {of} correctly"
+            f" ({100 * n_right / n_known:.1f} %)."
         )
     return text
+
+
+def _n_correct(presentations: pd.DataFrame) -> tuple[int, int]:
+    """Return the trials that are correct, and those of which that is known."""
+    if "is_correct" not in presentations:
+        return 0, 0
+    of_trials = presentations["kind"] == DEFAULT_KIND
+    # -1 stands for unknown, where the column is no column of booleans.
+    values = presentations["is_correct"][of_trials].to_numpy()
+    return int((values == 1).sum()), int(np.isin(values, (0, 1)).sum())
+
+
+def _what_was_observed(
+    recording: Recording, phase: SegmentedPhase, n_units: int
+) -> str:
+    """Say how long neurons were observed, and what happened meanwhile."""
+    period = recording.raster.sampling_period_seconds
+    text = f"{_number(n_units)} over {duration(phase.n_time_bins * period)}"
+    text += f" ({grouped(phase.n_time_bins)} time bins of {1000 * period:g} ms)"
+    if phase.n_segments > 1:
+        noun = segment_noun(recording, phase)
+        text += f", in {grouped(phase.n_segments)} {noun}"
+        text += f" of {_range(phase.lengths, period)}"
+    text += "."
+    table = presentations_in(recording, phase)
+    for kind, of_kind in table.groupby("kind", sort=False):
+        length = (of_kind["stop_bin"] - of_kind["start_bin"]).to_numpy()
+        text += f" There are {grouped(len(of_kind))} {kind}"
+        text += f" of {_range(length, period)} each." if len(length) else "."
+    n_right, n_known = _n_correct(table)
+    if n_known:
+        text += (
+            f" {grouped(n_right)} of {grouped(n_known)} trials are marked as correct"
+            f" ({100 * n_right / n_known:.1f} %)."
+        )
+    if phase.n_segments > 1:
+        text += (
+            " Time runs inside a segment only: no window, interval or lag crosses from"
+            " one into the next."
+        )
+    return text
+
+
+def _range(lengths: Any, period: float) -> str:
+    low, high = duration(lengths.min() * period), duration(lengths.max() * period)
+    return low if low == high else f"{low} to {high}"
 
 
 def _how_active(units: pd.DataFrame, network: Mapping[str, Any]) -> str:
@@ -132,8 +257,32 @@ def _how_active(units: pd.DataFrame, network: Mapping[str, Any]) -> str:
     return text
 
 
+def _how_active_in_hz(units: pd.DataFrame) -> str:
+    rates, per_bin = units["firing_rate_hz"], units["firing_rate"]
+    text = f"A unit fired {rates.mean():.3g} spikes per second on average"
+    text += f", that is in {100 * per_bin.mean():.2g} % of the bins"
+    if len(units) > 1:
+        low, median, high = rates.quantile([0.05, 0.5, 0.95])
+        text += f"; the median is {median:.3g} Hz"
+        text += f" and nine in ten lie between {low:.3g} and {high:.3g} Hz"
+    text += "."
+    n_silent = int((units["status"] == "silent").sum())
+    n_saturated = int((units["status"] == "saturated").sum())
+    if n_silent:
+        text += f" {_number(n_silent)} never fired."
+    if n_saturated:
+        text += (
+            f" {_number(n_saturated)} fired in every bin, which is more than a neuron"
+            " does: a shorter bin_size loses fewer spikes."
+        )
+    return text
+
+
 def _what_variability_adds(
-    phase: SegmentedPhase, units: pd.DataFrame, network: Mapping[str, Any]
+    recording: Recording,
+    phase: SegmentedPhase,
+    units: pd.DataFrame,
+    network: Mapping[str, Any],
 ) -> str:
     fano = float(network["mean_fano_factor"])
     expected = float(network["mean_fano_factor_expected"])
@@ -142,32 +291,60 @@ def _what_variability_adds(
             "No unit has a Fano factor: the phase is too short for two counting"
             " windows, or no unit spiked in one."
         )
+    window = int(units["window"].iloc[0])
+    of_network = is_network(recording)
+    size, chance = f"{window} bins", "when bins come in a random order"
+    if not of_network:
+        length = window * recording.raster.sampling_period_seconds
+        size = f"{duration(length)} ({size})"
+        if phase.order != "random":
+            chance = "when bins are independent"
     text = (
-        "The mean Fano factor of spike counts in windows of"
-        f" {int(units['window'].iloc[0])} bins is {fano:.3f}; the firing rates alone"
-        f" give {expected:.3f} when bins come in a random order."
+        f"The mean Fano factor of spike counts in windows of {size} is {fano:.3f};"
+        f" the firing rates alone give {expected:.3f} {chance}."
     )
     difference = (
         f" The difference is {fano - expected:+.3f}; the dispersion test below says for"
         " how many units it is more than chance."
     )
+    if is_true_by_construction(recording, phase):
+        who = "the network" if of_network else "the units"
+        return text + (
+            " They did, so the Fano factor restates the rates and says nothing more"
+            f" about {who}, and the tests of order below are true by construction:"
+            f" they test the shuffle, not {who}."
+        )
+    if not of_network:
+        return text + difference + _what_the_tests_ask(recording, phase)
     readings = {
         "random": (
-            " They did, so the Fano factor restates the rates and says nothing more"
-            " about the network, and the tests of order below are true by"
-            " construction: they test the shuffle, not the network."
+            " The stimuli came in a random order, but last several bins: what runs"
+            " across them is settled by the shuffle, what runs inside them is not."
         ),
         "stored": (
-            f"{difference} The stimuli came in stored order, so this and the tests of"
-            " order below describe the data set as the network sees it: runs of similar"
-            " stimuli make counts vary more."
+            " The stimuli came in stored order, so this and the tests of order below"
+            " describe the data set as the network sees it: runs of similar stimuli"
+            " make counts vary more."
         ),
         "unknown": (
-            f"{difference} The tests below ask whether the order of the spikes matters;"
-            " they mean what they always mean if nobody shuffled the stimuli."
+            " The tests below ask whether the order of the spikes matters; they mean"
+            " what they always mean if nobody shuffled the stimuli."
         ),
     }
-    return text + readings[phase.order]
+    return text + difference + readings[phase.order]
+
+
+def _what_the_tests_ask(recording: Recording, phase: SegmentedPhase) -> str:
+    text = (
+        " The tests below ask whether the bins of a unit are independent with one rate"
+        " throughout. Neurons rarely are: refractoriness, bursts, a response to a"
+        " stimulus and a drift of the rate all make them reject."
+    )
+    if segment_noun(recording, phase) == "trials":
+        text += (
+            " With trials, the time course that all of them share is enough for that."
+        )
+    return text
 
 
 def _number(count: int) -> str:
@@ -175,15 +352,19 @@ def _number(count: int) -> str:
     return words.get(count, f"{grouped(count)} units")
 
 
-def test_rows(network: Mapping[str, Any], order: str) -> list[dict[str, Any]]:
+def test_rows(
+    recording: Recording, phase: SegmentedPhase, network: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     """Return one row per test of single units, with its result and what it means.
 
     Parameters
     ----------
+    recording : Recording
+        The recording.
+    phase : SegmentedPhase
+        One of its phases.
     network : mapping
-        A row of `summarize`.
-    order : str
-        Order of the stimuli.
+        Its row of `summarize`.
 
     Returns
     -------
@@ -191,13 +372,23 @@ def test_rows(network: Mapping[str, Any], order: str) -> list[dict[str, Any]]:
         In the order of the table of statistics; shares are after Benjamini-Hochberg at
         5 %.
     """
+    # The order of the stimuli has a say only where there are stimuli, one per bin.
+    order_matters = is_true_by_construction(recording, phase) or (
+        is_network(recording) and phase.order != "random"
+    )
+    names = [test.pvalue for test in TESTS]
+    plain = column_descriptions(pd.DataFrame(columns=names, dtype="float64"))
     return [
         {
             "test": test.name.replace("_", " "),
             "null hypothesis": test.null,
             "units tested": int(network[f"{test.name}_n_tested"]),
             "share rejecting": float(network[f"{test.name}_rejected_share"]),
-            "what it means here": explain(test.pvalue, order),
+            "what it means here": (
+                explain(test.pvalue, phase.order)
+                if order_matters
+                else plain[test.pvalue]
+            ),
         }
         for test in TESTS
     ]

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from statsmodels.tsa.stattools import acf
 
 from ann2neo import InputTypeError, InputValueError, Recording, SpikeRaster, analyze
+from ann2neo.raster import SegmentedRaster
 from ann2neo.report import (
     plot_autocorrelation,
     plot_correlations,
@@ -45,13 +46,9 @@ def note(ax):
 
 def long_recording(n_units=600, n_bins=1200):
     """More units and bins than a figure shows one by one."""
-    rng = np.random.default_rng(3)
-    presentations = pd.DataFrame(
-        {"start_bin": np.arange(n_bins), "stop_bin": np.arange(n_bins) + 1}
+    return make_recording(
+        n_units=n_units, n_time_bins=n_bins, labels=3, layers=["hidden"], seed=3
     )
-    presentations["label"] = rng.integers(0, 3, n_bins)
-    raster = SpikeRaster.from_dense(rng.random((n_units, n_bins)) < 0.3)
-    return Recording.from_raster(raster, presentations=presentations)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +131,7 @@ def test_drawing_leaves_the_settings_of_matplotlib_alone(recording):
 def test_a_raster_draws_every_spike():
     """The ticks of a small raster are its spikes, a unit and a time each."""
     dense = np.random.default_rng(0).random((6, 40)) < 0.3
-    ax = plot_raster(make_recording(dense))
+    ax = plot_raster(make_recording(dense, layers=["hidden"]))
     drawn = {
         (int(line[0, 1]), int(line[0, 0])) for line in ax.collections[0].get_segments()
     }
@@ -289,7 +286,7 @@ def test_autocorrelations_are_those_of_statsmodels():
         [0.3],
         [0.0],
     ]
-    found = autocorrelations(SpikeRaster.from_dense(dense), 12)
+    found = autocorrelations(SegmentedRaster(SpikeRaster.from_dense(dense)), 12)
     for unit in range(4):
         np.testing.assert_allclose(
             found[unit],

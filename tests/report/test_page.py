@@ -18,6 +18,7 @@ from ann2neo import (
     write_nwb,
 )
 from ann2neo.cli import app
+from ann2neo.recording.segments import segmented_phases
 from ann2neo.report import render_report, write_report
 from ann2neo.report.words import phase_words
 from ann2neo.testing import make_recording
@@ -42,7 +43,7 @@ def page(two_phases):
 def words_of(recording):
     units = analyze(recording)
     network = summarize(units)
-    phases = list(recording.iter_phases())
+    phases = segmented_phases(recording)
     return {
         phase.phase: " ".join(
             phase_words(
@@ -130,8 +131,8 @@ def test_no_verdict_is_given(recording, order):
     """Whatever the order, a page says that it does not say whether a network
     generalizes or memorizes.
     """
-    raster = recording.raster
-    text = words_of(Recording.from_raster(raster, order=order))["recording"]
+    bare = Recording.from_raster(recording.raster, recording.units, order=order)
+    text = words_of(bare)["recording"]
     assert "Nothing here says whether the network generalizes or memorizes" in text
     assert len(re.findall("memoriz", text)) == 1
 

@@ -1,0 +1,71 @@
+"""What a recording is of: a network or neurons, trials or segments, which kinds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ann2neo.analysis.populations.labels import has_labels
+from ann2neo.recording import Recording
+from ann2neo.recording.segments import SegmentedPhase
+from ann2neo.recording.tables import DEFAULT_KIND, network_columns, unit_names
+
+__all__ = [
+    "is_network",
+    "is_true_by_construction",
+    "labelled_kind",
+    "names_of_units",
+    "presentations_in",
+    "segment_noun",
+]
+
+
+def is_network(recording: Recording) -> bool:
+    """Tell whether the units are those of a network, with a layer each."""
+    return bool(network_columns(recording.units))
+
+
+def names_of_units(recording: Recording) -> list[str]:
+    """Return short names of units: those the source gave them, else their numbers."""
+    return [name.removeprefix("unit ") for name in unit_names(recording.units)]
+
+
+def presentations_in(
+    recording: Recording, phase: SegmentedPhase, kind: str | None = None
+) -> pd.DataFrame:
+    """Return the presentations of a phase, of one kind or of all."""
+    table = recording.presentations
+    here = table["phase"] == phase.phase
+    if kind is not None:
+        here &= table["kind"] == kind
+    return table[here]
+
+
+def labelled_kind(recording: Recording, phase: SegmentedPhase) -> str | None:
+    """Return the kind of presentations whose labels are shown; None without labels.
+
+    Trials, if they have labels, else the kind with the most presentations that have.
+    """
+    kinds = presentations_in(recording, phase)["kind"].value_counts()
+    labelled = [str(kind) for kind in kinds.index if has_labels(recording, phase, kind)]
+    if DEFAULT_KIND in labelled:
+        return DEFAULT_KIND
+    return next(iter(labelled), None)
+
+
+def segment_noun(recording: Recording, phase: SegmentedPhase) -> str:
+    """Return "trials" if every segment holds one presentation, else "segments"."""
+    trials = presentations_in(recording, phase, DEFAULT_KIND)
+    place = np.searchsorted(phase.starts, trials["start_bin"], side="right") - 1
+    one_each = np.array_equal(place, np.arange(phase.n_segments))
+    return "trials" if one_each and phase.n_segments > 1 else "segments"
+
+
+def is_true_by_construction(recording: Recording, phase: SegmentedPhase) -> bool:
+    """Tell whether a random order of the stimuli settles every test of order.
+
+    It does where each presentation is one bin: inside a longer one, time runs on.
+    """
+    table = presentations_in(recording, phase)
+    is_one_bin = table["stop_bin"] - table["start_bin"] == 1
+    return phase.order == "random" and bool(is_one_bin.all())

@@ -12,7 +12,7 @@ from ann2neo.analysis._entry import FloatArray, IntArray
 from ann2neo.raster import SegmentedRaster
 from ann2neo.recording import Recording
 from ann2neo.recording.segments import SegmentedPhase
-from ann2neo.report._recorded import is_network, segment_noun
+from ann2neo.report._recorded import is_network
 
 __all__ = ["Timeline", "timeline_of"]
 
@@ -125,6 +125,6 @@ def timeline_of(
         return Timeline(
             edges, side_by_side, 0.0, period * factor, label, clock * factor
         )
-    noun = segment_noun(recording, phase)
-    label = f"Observed time ({unit}), {noun} side by side"
-    return Timeline(edges, side_by_side, 0.0, period * factor, label)
+    return Timeline(
+        edges, side_by_side, 0.0, period * factor, f"Observed time ({unit})"
+    )

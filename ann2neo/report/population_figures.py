@@ -16,7 +16,7 @@ from ann2neo.errors import InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 from ann2neo.report._recorded import is_network, labelled_kind
-from ann2neo.report.raster_figures import only_phase
+from ann2neo.report.raster_figures import name_units, only_phase
 from ann2neo.report.style import (
     ACTIVITY,
     BLUE,
@@ -111,7 +111,7 @@ def plot_correlations(
         )
         axes.set(xlabel="Unit, alike units side by side", ylabel="Unit")
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+        name_units(axes, recording, chosen[order], start=0.0)
         bar = axes.inset_axes((1.27, 0, 0.05, 1))
         scale = axes.figure.colorbar(image, cax=bar, ticklocation="left")
         scale.outline.set_visible(False)
@@ -236,7 +236,10 @@ def plot_selectivity(
         axes.set(
             ylim=(raster.n_units, 0), xlabel="Label", ylabel="Unit, by favourite label"
         )
-        axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+        if size == 1:
+            name_units(axes, recording, order)
+        else:
+            axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         every = -(-len(labels) // 20)
         axes.set_xticks(
             (np.arange(len(labels)) + 0.5)[::every],

@@ -43,7 +43,7 @@ from ann2neo.report.style import (
     grouped,
 )
 
-__all__ = ["only_phase", "plot_observed_and_simulated", "plot_raster"]
+__all__ = ["name_units", "only_phase", "plot_observed_and_simulated", "plot_raster"]
 
 _MAX_ROWS, _MAX_COLUMNS = 250, 500
 """More units or bins are averaged into cells, as a figure has no more pixels."""
@@ -58,6 +58,8 @@ _MAX_SPARSE_TICKS = 5_000
 _SPARSE_COLUMNS = 100
 _MAX_STRIP_BINS = 20_000
 _MAX_BORDERS = 60
+_RATES_IN_COLOUR = 0.99
+"""Share of the cells with a colour of their own; higher rates of neurons look alike."""
 _MAX_NAMES = 40
 _NAME_LENGTH = 12
 _BLOCK_BYTES = 1 << 24
@@ -170,64 +172,88 @@ def plot_raster(
         edges = line.x(columns)
     is_aggregated = cells.shape != (raster.n_units, n_bins)
     draws_ticks = n_spikes <= _MAX_TICKS and (is_sparse or not is_aggregated)
-    if is_aggregated and not draws_ticks:
-        size = f"{_cell_words(rows, 'unit')} x {_cell_words(columns, 'bin')}"
-        notes.append(f"each cell: mean of {size}")
     # Rates of neurons are told per second.
-    per, unit = (1.0, "") if of_network else (raster.sampling_period_seconds, " (Hz)")
+    per = 1.0 if of_network else raster.sampling_period_seconds
     with axes_or_new(ax, 4.6, 3.9, (0.15, 0.22, 0.55, 0.54)) as axes:
         if draws_ticks:
             _draw_ticks(axes, raster, line)
         else:
-            image = axes.pcolormesh(
-                edges,
-                rows,
-                cells / per,
-                cmap=ACTIVITY,
-                vmin=0,
-                vmax=max(float(cells.max()) / per, 1e-9),
-                rasterized=True,
-            )
+            if is_aggregated:
+                size = f"{_cell_words(rows, 'unit')} x {_cell_words(columns, 'bin')}"
+                notes.append(f"each cell: mean of {size}")
             label = "Share of cell active" if is_aggregated else "Spike"
-            bar = add_colorbar(
-                axes, image, 1.27, label if of_network else "Firing rate (Hz)"
-            )
-            bar.yaxis.set_major_locator(MaxNLocator(4))
+            if not of_network:
+                label = "Firing rate (Hz)"
+            _draw_cells(axes, edges, rows, cells / per, label)
         axes.set(xlim=(edges[0], edges[-1]), xlabel=xlabel)
         axes.set(ylim=(raster.n_units, 0), ylabel="Unit")
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        _name_units(axes, recording)
-        if sort == "label":
+        name_units(axes, recording, np.arange(raster.n_units))
+        if given is not None and sort == "label":
             _name_groups(axes, labels, [str(name) for name in given.names])
         else:
             notes += _draw_borders(axes, recording, chosen, line)
-            if given is not None and n_bins <= _MAX_STRIP_BINS and draws_ticks:
+            is_legible = draws_ticks or not is_aggregated
+            if given is not None and is_legible and n_bins <= _MAX_STRIP_BINS:
                 notes.append(_draw_label_strip(axes, given, line))
-        top = axes.inset_axes((0, 1.1, 1, 0.17), sharex=axes)
-        mean = (cells * np.diff(rows)[:, None]).sum(axis=0) / raster.n_units / per
-        top.stairs(np.ma.filled(mean, np.nan), edges, color=BLUE, lw=0.8)
-        top.tick_params(labelbottom=False, bottom=False, labelsize=7)
-        title = "Share of units active" if of_network else "Mean rate of a unit (Hz)"
-        top.set_title(title, fontsize=7.5, fontweight="normal", pad=2)
-        top.set_ylim(0, None)
-        top.yaxis.set_major_locator(MaxNLocator(2))
-        side = axes.inset_axes((1.03, 0, 0.17, 1), sharey=axes)
-        side.plot(
-            counts / segmented.n_time_bins / per,
-            np.arange(raster.n_units) + 0.5,
-            color=BLUE,
-            lw=0.8,
-            marker="." if raster.n_units <= 100 else "",
-            ms=3,
-            rasterized=True,
+        mean = (cells * np.diff(rows)[:, None]).sum(axis=0) / raster.n_units
+        _draw_marginals(
+            axes, edges, mean / per, counts / segmented.n_time_bins / per, of_network
         )
-        side.tick_params(labelleft=False, left=False, labelsize=7)
-        side.set_xlabel(f"Firing rate{unit}", fontsize=7.5)
-        side.set_xlim(0, None)
-        side.xaxis.set_major_locator(MaxNLocator(2, prune="lower"))
-        side.xaxis.set_major_formatter("{x:g}")
         add_note(axes, "; ".join(notes))
     return axes
+
+
+def _draw_cells(
+    axes: Axes, edges: FloatArray, rows: IntArray, cells: Any, label: str
+) -> None:
+    """Draw cells as an image with a colour bar."""
+    largest = float(cells.max())
+    # Rates have a long tail: one burst would leave all other cells pale.
+    highest = float(np.quantile(np.ma.compressed(cells), _RATES_IN_COLOUR))
+    is_cut = "Hz" in label and 0 < highest < largest
+    image = axes.pcolormesh(
+        edges,
+        rows,
+        cells,
+        cmap=ACTIVITY,
+        vmin=0,
+        vmax=max(highest if is_cut else largest, 1e-9),
+        rasterized=True,
+    )
+    bar = add_colorbar(axes, image, 1.27, f"{label}, or more" if is_cut else label)
+    bar.yaxis.set_major_locator(MaxNLocator(4))
+
+
+def _draw_marginals(
+    axes: Axes, edges: FloatArray, mean: Any, rates: FloatArray, of_network: bool
+) -> None:
+    """Draw the mean of all units above the raster, and each unit's rate beside it."""
+    title, name = "Mean rate of a unit (Hz)", "Firing rate (Hz)"
+    if of_network:
+        title, name = "Share of units active", "Firing rate"
+    top = axes.inset_axes((0, 1.1, 1, 0.17), sharex=axes)
+    # Nothing where nothing was observed.
+    top.stairs(np.ma.filled(mean, np.nan), edges, color=BLUE, lw=0.8)
+    top.tick_params(labelbottom=False, bottom=False, labelsize=7)
+    top.set_title(title, fontsize=7.5, fontweight="normal", pad=2)
+    top.set_ylim(0, None)
+    top.yaxis.set_major_locator(MaxNLocator(2))
+    side = axes.inset_axes((1.03, 0, 0.17, 1), sharey=axes)
+    side.plot(
+        rates,
+        np.arange(len(rates)) + 0.5,
+        color=BLUE,
+        lw=0.8,
+        marker="." if len(rates) <= 100 else "",
+        ms=3,
+        rasterized=True,
+    )
+    side.tick_params(labelleft=False, left=False, labelsize=7)
+    side.set_xlabel(name, fontsize=7.5)
+    side.set_xlim(0, None)
+    side.xaxis.set_major_locator(MaxNLocator(2, prune="lower"))
+    side.xaxis.set_major_formatter("{x:g}")
 
 
 def _by_label(given: Labels) -> tuple[IntArray, IntArray]:
@@ -339,17 +365,31 @@ def _draw_borders(
     return notes
 
 
-def _name_units(axes: Axes, recording: Recording) -> None:
-    """Write the names of neurons beside their rows, as many as fit."""
+def name_units(
+    axes: Axes, recording: Recording, rows: IntArray, start: float = 0.5
+) -> None:
+    """Write the names of neurons beside their rows, as many as fit.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Axes with one row per unit.
+    recording : Recording
+        The recording.
+    rows : ndarray of int64, shape (n_rows,)
+        The unit in each row.
+    start : float, default 0.5
+        Middle of the first row.
+    """
     names = names_of_units(recording)
-    n_units = len(names)
-    if is_network(recording) or names == [str(unit) for unit in range(n_units)]:
+    if is_network(recording) or names == [str(unit) for unit in range(len(names))]:
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         return
-    every = -(-n_units // _MAX_NAMES)
-    shown = np.arange(0, n_units, every)
-    axes.set_yticks(shown + 0.5, [names[i][:_NAME_LENGTH] for i in shown])
-    axes.tick_params(axis="y", length=0, labelsize=float(np.clip(150 / n_units, 4, 8)))
+    every = -(-len(rows) // _MAX_NAMES)
+    shown = np.arange(0, len(rows), every)
+    axes.set_yticks(shown + start, [names[rows[i]][:_NAME_LENGTH] for i in shown])
+    size = float(np.clip(150 / len(shown), 4, 8))
+    axes.tick_params(axis="y", length=0, labelsize=size)
 
 
 def _name_groups(axes: Axes, labels: IntArray, names: Sequence[str]) -> None:

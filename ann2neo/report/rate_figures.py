@@ -241,7 +241,9 @@ def plot_fano_factors(
     rate, per_bin = (valid[name].to_numpy(float) for name in (column, "firing_rate"))
     # Hz per spike in a bin; neurons spike in few bins, and would all lie at the edge.
     per = float(rate.max(initial=0) / max(per_bin.max(initial=0), 1e-12))
-    right = 1.0 if column == "firing_rate" else 1.1 * float(per_bin.max(initial=0))
+    right, chance = 1.0, "1 \u2212 rate: bins in random order"
+    if column == "firing_rate_hz":
+        right, chance = 1.1 * float(per_bin.max(initial=0)), "independent bins"
     with axes_or_new(ax) as axes:
         line = np.linspace(0, max(right, 1e-9), 101)
         n_windows = int(valid["n_windows"].median()) if len(valid) else 0
@@ -264,7 +266,7 @@ def plot_fano_factors(
             color=VERMILLION,
             lw=1.4,
             ls="--",
-            label="1 \u2212 rate: bins in random order",
+            label=chance,
         )
         axes.axhline(1, color=MUTED, lw=0.8, ls=":", label="Poisson process")
         note = f"{grouped(len(valid))} units, {grouped(n_windows)} windows each"

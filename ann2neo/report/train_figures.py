@@ -65,7 +65,8 @@ def plot_intervals(
     -----
     Intervals lie inside segments: those across a border are left out. Independent bins
     with rate p give intervals k with probability p (1 - p)^(k - 1). If there are
-    intervals of more than 200 bins, lengths are drawn in classes of growing width.
+    intervals of more than 200 bins, both axes are logarithmic: lengths are counted in
+    classes of growing width, and shares are per factor of ten in length.
     Pooled units are compared with the mixture of their distributions, weighted by their
     numbers of intervals. Of more than 500 units, 500 evenly spaced ones are pooled.
 
@@ -102,8 +103,13 @@ def plot_intervals(
     below = np.append(0, np.cumsum(observed))[np.minimum(edges, len(observed))]
     share = np.diff(below) / n_intervals
     scale, time_unit = _lag_scale(recording)
+    is_long, what = longest > _MAX_SINGLE_LENGTHS, "Share of intervals"
     # The middle of a class on a logarithmic axis; a class of one length is that length.
     interval = scale * np.sqrt(edges[:-1] * (edges[1:] - 1.0))
+    if is_long:
+        what += " per factor of 10"
+        decades = np.diff(np.log10(edges - 0.5))
+        share, fit = share / decades, fit / decades
     with axes_or_new(ax) as axes:
         occurs = share > 0
         x, y = interval[occurs], share[occurs]
@@ -115,11 +121,11 @@ def plot_intervals(
         axes.plot(interval, fit, color=VERMILLION, ls="--", lw=1.4, label=model)
         axes.set_yscale("log")
         axes.set(xlim=(0, scale * (longest + 1)), ylim=(y.min() / 2, 5 * y.max()))
-        if longest > _MAX_SINGLE_LENGTHS:
+        if is_long:
             axes.set_xscale("log")
             axes.set_xlim(scale * 0.9, None)
         axes.set_xlabel(f"Inter-spike interval ({time_unit})")
-        axes.set_ylabel("Share of intervals")
+        axes.set_ylabel(what)
         axes.legend(loc="upper right")
         who = f"{grouped(len(chosen))} units pooled"
         if unit is not None:

@@ -77,7 +77,10 @@ def recording_facts(recording: Recording) -> list[tuple[str, str]]:
         listed = [f"{name} ({grouped(int(number))} units)" for name, number in layers]
         facts.append(("Layers", ", ".join(listed)))
     if "label" in presentations and len(presentations):
-        facts.append(("Labels", grouped(presentations["label"].nunique())))
+        labels = presentations["label"]
+        # Kinds without labels have "" or NaN, which is none.
+        n_labels = labels[labels.astype("str") != ""].nunique()
+        facts.append(("Labels", grouped(n_labels)))
     start = recording.session_start_time.strftime("%Y-%m-%d %H:%M %Z").strip()
     return [*facts, ("Recorded", start), ("Identifier", recording.identifier)]
 
@@ -204,16 +207,18 @@ def _what_was_observed(
     period = recording.raster.sampling_period_seconds
     text = f"{_number(n_units)} over {duration(phase.n_time_bins * period)}"
     text += f" ({grouped(phase.n_time_bins)} time bins of {1000 * period:g} ms)"
+    noun = segment_noun(recording, phase)
     if phase.n_segments > 1:
-        noun = segment_noun(recording, phase)
         text += f", in {grouped(phase.n_segments)} {noun}"
         text += f" of {_range(phase.lengths, period)}"
     text += "."
     table = presentations_in(recording, phase)
     for kind, of_kind in table.groupby("kind", sort=False):
+        if kind == noun == DEFAULT_KIND:
+            continue
         length = (of_kind["stop_bin"] - of_kind["start_bin"]).to_numpy()
         text += f" There are {grouped(len(of_kind))} {kind}"
-        text += f" of {_range(length, period)} each." if len(length) else "."
+        text += f" of {_range(length, period)} each."
     n_right, n_known = _n_correct(table)
     if n_known:
         text += (
@@ -222,7 +227,7 @@ def _what_was_observed(
         )
     if phase.n_segments > 1:
         text += (
-            " Time runs inside a segment only: no window, interval or lag crosses from"
+            f" Time runs on inside {noun} only: no window, interval or lag crosses from"
             " one into the next."
         )
     return text

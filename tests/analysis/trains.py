@@ -1,7 +1,9 @@
 """Trains of many kinds, for oracle tests."""
 
 import numpy as np
+import pandas as pd
 
+from ann2neo import Recording
 from ann2neo.testing import make_recording
 
 KINDS = (
@@ -58,3 +60,26 @@ def _two_states(rng, n_time_bins, up, down):
 def recording_of(*rows, order="unknown"):
     """A recording of one phase from rows of zeros and ones."""
     return make_recording(np.array(rows), order=order)
+
+
+def segmented_recording(rows, lengths, order="unknown", gap=3):
+    """A recording of one phase from rows of zeros and ones, cut into segments.
+
+    Between two segments every unit fires in `gap` bins that belong to no segment.
+    """
+    rows, lengths = np.array(rows, bool), np.array(lengths)
+    pieces = np.split(rows, np.cumsum(lengths)[:-1], axis=1)
+    unobserved = np.ones((len(rows), gap), bool)
+    dense = np.concatenate([p for piece in pieces for p in (piece, unobserved)], axis=1)
+    starts = np.cumsum(lengths + gap) - lengths - gap
+    segments = pd.DataFrame(
+        {
+            "start_bin": starts,
+            "stop_bin": starts + lengths,
+            "phase": "trials",
+            "order": order,
+            "t_start": 0.0,
+        }
+    )
+    whole = make_recording(dense)
+    return Recording(whole.raster, whole.units, whole.presentations, segments=segments)

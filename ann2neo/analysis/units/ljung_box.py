@@ -98,7 +98,9 @@ def _fast(counts: Counts) -> Values:
 
 
 def _null(counts: Counts) -> LjungBoxNull:
-    return ljung_box_null(tuple(counts.segments.lengths.tolist()), counts.lags)
+    # Sorted, since the order of segments does not change the distribution.
+    lengths = tuple(np.sort(counts.segments.lengths).tolist())
+    return ljung_box_null(lengths, counts.lags)
 
 
 def _by_definition(train: Train) -> float:

@@ -2,15 +2,17 @@
 whole networks.
 """
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from trains import recording_of, train
+from trains import recording_of, segmented_recording, train
 
 import ann2neo
 from ann2neo import Recording
-from ann2neo.analysis.networks.network_test import _permuted_means
+from ann2neo.analysis.networks.network_test import _orders, _permuted_means
 from ann2neo.analysis.p_values import benjamini_hochberg
 from ann2neo.analysis.table_of_statistics import NETWORK_COLUMNS, NETWORK_TESTS, TESTS
 from ann2neo.errors import InputTypeError, InputValueError
@@ -312,6 +314,54 @@ def test_network_tests_find_what_they_are_made_for():
         )
         assert found["statistic"].to_list() == [test.name for test in NETWORK_TESTS]
         assert (found["pvalue"] <= 0.02).all()
+
+
+def test_bins_are_permuted_inside_their_segments():
+    """Rates that differ between segments are kept by every permutation, so that they do
+    not reject; memory inside segments does.
+    """
+    rng = np.random.default_rng(3)
+    lengths = rng.integers(150, 250, 20)
+    rates = np.repeat(rng.uniform(0.1, 0.6, 20), lengths)
+    rows = rng.random((8, lengths.sum())) < rates
+    uneven = segmented_recording(rows, lengths)
+    tested = ann2neo.network_test(uneven, 99, seed=0, window=10).set_index("statistic")
+    assert (tested["pvalue"] > 0.02).all()
+    assert tested["null_mean"]["mean_dispersion"] > 1.5
+    bursts = np.repeat(rng.random((8, lengths.sum() // 5 + 1)) < 0.3, 5, axis=1)
+    bursty = segmented_recording(bursts[:, : lengths.sum()], lengths)
+    tested = ann2neo.network_test(bursty, 99, seed=0, window=10).set_index("statistic")
+    assert (tested["pvalue"][:2] <= 0.02).all()
+    assert (tested["reason"] == "").all()
+
+
+def test_permutations_keep_the_spikes_of_every_segment():
+    """Each permutation of bins is one inside every segment, and all are drawn."""
+    edges = np.array([0, 3, 4, 7, 12, 15])
+    orders = np.array(list(_orders(np.random.default_rng(0), edges, 400)))
+    for start, stop in itertools.pairwise(edges):
+        part = np.sort(orders[:, start:stop], axis=1)
+        assert (part == np.arange(start, stop)).all()
+    assert len(np.unique(orders[:, :3], axis=0)) == 6
+    assert len(np.unique(orders[:, [0, 1, 2, 4, 5, 6]], axis=0)) == 36
+
+
+def test_what_no_permutation_can_change_has_a_reason():
+    """Where every segment is one window, or is one bin, there is no p-value and the row
+    says why.
+    """
+    recording = segmented_recording([train("bernoulli", 600, 0.3, 0)], [30] * 20)
+    tested = ann2neo.network_test(recording, 19, seed=0).set_index("statistic")
+    for name in ("mean_dispersion", "mean_windowed_trend"):
+        assert np.isnan(tested["pvalue"][name])
+        assert np.isfinite(tested["observed"][name])
+        assert "each segment is one window of 30 bins" in tested["reason"][name]
+    assert tested["pvalue"]["mean_ljung_box_statistic"] > 0
+    assert tested["reason"]["mean_ljung_box_statistic"] == ""
+    short = segmented_recording([train("bernoulli", 40, 0.3, 0)], [1] * 40)
+    tested = ann2neo.network_test(short, 19, seed=0)
+    assert tested["pvalue"].isna().all()
+    assert tested["reason"].str.startswith("no unit has the statistic, which").all()
 
 
 @pytest.mark.parametrize("n_networks", [20, pytest.param(200, marks=pytest.mark.slow)])

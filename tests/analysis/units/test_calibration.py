@@ -10,7 +10,7 @@ import warnings
 
 import numpy as np
 import pytest
-from trains import recording_of
+from trains import recording_of, segmented_recording
 
 import ann2neo
 from ann2neo import Recording, SpikeRaster
@@ -32,7 +32,7 @@ def rejecting(recording, column, **settings):
     """Share of units that reject at 5 %."""
     statistic = next(
         name
-        for name in ("dispersion", "ljung_box", "trend", "fano")
+        for name in ("dispersion", "ljung_box", "trend", "fano", "kpss")
         if column.startswith(name)
     )
     return (
@@ -179,6 +179,64 @@ def test_the_trend_test_finds_drift(rate):
         0.5 * rate, 1.5 * rate, 4000
     )
     assert rejecting(recording_of(*rows), "trend_pvalue") >= 0.85
+
+
+@pytest.mark.parametrize(
+    ("n_segments", "length"),
+    [
+        (100, 50),
+        pytest.param(1, 5000, marks=slow),
+        pytest.param(400, 12, marks=slow),
+    ],
+)
+@pytest.mark.parametrize(
+    ("column", "least", "most"),
+    [
+        ("ljung_box_pvalue", 0.04, 0.06),
+        ("dispersion_pvalue", 0.04, 0.06),
+        ("trend_pvalue", 0.03, 0.05),
+        ("kpss_pvalue", 0.04, 0.08),
+    ],
+)
+def test_tests_over_segments_are_calibrated(column, least, most, n_segments, length):
+    """Independent bins of one rate, cut into segments, reject in about 5 %."""
+    rows = np.random.default_rng(3).random((N_UNITS, n_segments * length)) < 0.3
+    share = rejecting(segmented_recording(rows, [length] * n_segments), column)
+    assert least - 3 * ERROR <= share <= most + 3 * ERROR
+
+
+def markov(rate, correlation, n_time_bins, n_units, seed):
+    """Two-state chains of a rate and a correlation of neighbouring bins."""
+    rng = np.random.default_rng(seed)
+    rows = np.zeros((n_units, n_time_bins), bool)
+    rows[:, 0] = rng.random(n_units) < rate
+    for time_bin in range(1, n_time_bins):
+        before = rows[:, time_bin - 1]
+        chance = rate * (1 - correlation) + correlation * before
+        rows[:, time_bin] = rng.random(n_units) < chance
+    return rows
+
+
+@slow
+@pytest.mark.parametrize(
+    ("rate", "correlation", "of_trend"), [(0.05, 0.2, 0.1), (0.5, 0.5, 0.5)]
+)
+def test_memory_rejects_the_trend_test_and_not_kpss(rate, correlation, of_trend):
+    """Of stationary Markov trains many reject independent bins of one rate by the trend
+    test, and no more than 6 % stationarity by KPSS.
+    """
+    recording = recording_of(*markov(rate, correlation, 2000, N_UNITS, 7))
+    assert rejecting(recording, "trend_pvalue") > of_trend
+    assert rejecting(recording, "kpss_pvalue") <= 0.06 + 3 * ERROR
+
+
+@slow
+def test_kpss_finds_a_slow_drift():
+    """A rate that drifts from 0.08 to 0.12 over 10 000 bins is found in most units."""
+    rows = np.random.default_rng(8).random((500, 10_000)) < np.linspace(
+        0.08, 0.12, 10_000
+    )
+    assert rejecting(recording_of(*rows), "kpss_pvalue") >= 0.9
 
 
 @pytest.mark.parametrize("n_pairs", [30, pytest.param(300, marks=slow)])

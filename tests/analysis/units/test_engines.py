@@ -2,6 +2,8 @@
 called directly.
 """
 
+import warnings
+
 import neo
 import numpy as np
 import pandas as pd
@@ -11,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from threadpoolctl import threadpool_limits
-from trains import KINDS, recording_of, train
+from trains import KINDS, recording_of, segmented_recording, train
 
 import ann2neo
+from ann2neo.analysis._phases import FewWindowsWarning
 from ann2neo.analysis.table_of_statistics import unit_columns
 
 RATES = (0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999)
@@ -80,6 +83,45 @@ def test_engines_agree_on_any_train(n_examples):
 
 
 @pytest.mark.parametrize(
+    "n_examples",
+    [
+        10,
+        pytest.param(100, marks=pytest.mark.slow),
+        pytest.param(1000, marks=[pytest.mark.exhaustive, pytest.mark.timeout(7200)]),
+    ],
+)
+def test_engines_agree_on_any_segments(n_examples):
+    """On trains of every kind cut into segments of any lengths, both engines give the
+    same cells, reasons and NaN.
+    """
+
+    @settings(max_examples=n_examples, deadline=None, derandomize=True)
+    @given(
+        kind=st.sampled_from(KINDS),
+        lengths=st.one_of(
+            st.lists(st.integers(1, 60), min_size=2, max_size=12),
+            st.lists(st.sampled_from((1, 20, 300)), min_size=2, max_size=4),
+            st.integers(2, 30).map(lambda n: [12] * n),
+        ),
+        rate=st.sampled_from(RATES),
+        seed=st.integers(0, 2**20),
+        lags=st.sampled_from((None, 1, 3, 30)),
+        window=st.sampled_from((None, None, 2, 7)),
+    )
+    def check(kind, lengths, rate, seed, lags, window):
+        row = train(kind, sum(lengths), rate, seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FewWindowsWarning)
+            assert_same_tables(
+                *both_tables(
+                    segmented_recording([row], lengths), lags=lags, window=window
+                )
+            )
+
+    check()
+
+
+@pytest.mark.parametrize(
     ("kind", "n_time_bins"),
     [
         *(pytest.param(kind, 1000) for kind in KINDS),
@@ -115,7 +157,7 @@ def test_the_fast_engine_equals_the_libraries_called_directly(rate):
     """
     from elephant.statistics import cv, cv2, fanofactor, isi, lv, mean_firing_rate
     from statsmodels.stats.diagnostic import acorr_ljungbox
-    from statsmodels.tsa.stattools import adfuller
+    from statsmodels.tsa.stattools import adfuller, kpss
 
     x = np.random.default_rng(5).random(3050) < rate
     row = ann2neo.analyze(recording_of(x), window=100).iloc[0]
@@ -126,6 +168,10 @@ def test_the_fast_engine_equals_the_libraries_called_directly(rate):
     ]
     with threadpool_limits(1):
         unit_root = adfuller(x.astype(float), result_object=True)
+        with warnings.catch_warnings():
+            # statsmodels warns that p-values beyond its table are clipped.
+            warnings.simplefilter("ignore")
+            stationary = kpss(x.astype(float), "c", "auto", result_object=True)
     box = acorr_ljungbox(x.astype(float), lags=[10])
     counts = x[:3000].reshape(30, 100).sum(axis=1)
     dispersion = np.square(counts - counts.mean()).sum() / (
@@ -142,6 +188,9 @@ def test_the_fast_engine_equals_the_libraries_called_directly(rate):
         "adf_pvalue": unit_root.pvalue,
         "adf_lag": unit_root.lags,
         "adf_nobs": unit_root.nobs,
+        "kpss_statistic": stationary.statistic,
+        "kpss_pvalue_table": stationary.pvalue,
+        "kpss_lag": stationary.lags,
         "dispersion": dispersion / 29 * 2999 / 3000,
         "fano_pvalue": (
             2

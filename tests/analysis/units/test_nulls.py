@@ -122,6 +122,43 @@ def test_a_block_of_cells_gives_the_same_draws():
         )
 
 
+def over_segments(x, lengths, lags):
+    """Ljung-Box of a train in segments, by definition."""
+    n, p = len(x), x.mean()
+    pieces = np.split(x - p, np.cumsum(lengths)[:-1])
+    total = 0.0
+    for lag in range(1, lags + 1):
+        covariance = sum((s[lag:] * s[: max(0, len(s) - lag)]).sum() for s in pieces)
+        n_pairs = sum(max(0, length - lag) for length in lengths)
+        total += (covariance / (n * p * (1 - p))) ** 2 / n_pairs
+    return n * (n + 2) * total
+
+
+@pytest.mark.parametrize("block_bytes", [0, 1 << 26])
+@pytest.mark.parametrize(
+    ("lengths", "n_spikes", "lags"),
+    [((6, 6), 3, 3), ((3, 7, 2), 4, 5), ((1, 9, 1, 1), 2, 2)],
+)
+def test_the_null_of_segments_counts_no_pair_across_a_border(
+    lengths, n_spikes, lags, block_bytes
+):
+    """Over segments too, drawn statistics follow the distribution over all
+    placements.
+    """
+    exact = [
+        over_segments(x, lengths, lags) for x in placements(sum(lengths), n_spikes)
+    ]
+    null = LjungBoxNull(lengths, lags, block_bytes=block_bytes)
+    assert same_distribution(null.statistics(n_spikes), np.array(exact))
+
+
+def test_one_segment_draws_what_a_number_of_bins_draws():
+    """A tuple of one length is the null of so many bins, to the last bit."""
+    np.testing.assert_array_equal(
+        LjungBoxNull((300,), 10).statistics(20), LjungBoxNull(300, 10).statistics(20)
+    )
+
+
 def test_nulls_are_made_once():
     """The same sizes give the same object."""
     assert ljung_box_null(321, 4) is ljung_box_null(321, 4)

@@ -43,7 +43,8 @@ def train(kind, n_time_bins, rate, seed):
         return time >= int(n_time_bins * rate)
     spikes = np.zeros(n_time_bins, bool)
     if kind == "few":
-        spikes[rng.choice(n_time_bins, 1 + seed % 3, replace=False)] = True
+        n_spikes = min(n_time_bins, 1 + seed % 3)
+        spikes[rng.choice(n_time_bins, n_spikes, replace=False)] = True
     if kind == "full":
         spikes[:] = True
     return spikes

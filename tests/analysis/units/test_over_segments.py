@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 from trains import KINDS, recording_of, segmented_recording, train
 
 import ann2neo
+from ann2neo import SpikeRaster
 from ann2neo.analysis._phases import FewWindowsWarning, lags_for, window_for
+from ann2neo.analysis.table_of_statistics import column_values
 from ann2neo.analysis.units.analyze import ENGINES
+from ann2neo.analysis.units.counts import Counts
+from ann2neo.raster import SegmentedRaster
 
 
 def pieces_of(row, lengths):
@@ -97,7 +101,7 @@ def by_definition(row, lengths):
 @pytest.mark.parametrize(
     "n_examples",
     [
-        40,
+        15,
         pytest.param(400, marks=pytest.mark.slow),
         pytest.param(4000, marks=[pytest.mark.exhaustive, pytest.mark.timeout(3600)]),
     ],
@@ -324,3 +328,32 @@ def test_the_ljung_box_null_of_segments_counts_their_pairs():
     assert table["ljung_box_method"][0] == "permutation"
     share = np.mean(np.array(null) >= observed - 1e-9)
     assert table["ljung_box_pvalue"][0] == pytest.approx(share, abs=0.025)
+
+
+@pytest.mark.parametrize("lengths", [[3000], [1000, 40, 1960], [30] * 100])
+@pytest.mark.parametrize("max_lag", [1, 20, 70])
+def test_pairs_and_ends_of_few_spikes_are_those_of_the_bits(lengths, max_lag):
+    """Counting by spikes gives what counting by bits gives, in one segment and many."""
+    rates = np.array([[0.0], [0.003], [0.01], [0.3], [1.0]])
+    rows = np.random.default_rng(0).random((5, 3000)) < rates
+    edges = np.concatenate([[0], np.cumsum(lengths)])
+    segments = SegmentedRaster(SpikeRaster.from_dense(rows), edges)
+    counts = Counts(segments, 10, 5)
+    np.testing.assert_array_equal(
+        counts.lag_counts(max_lag), segments.lag_counts(max_lag)
+    )
+    np.testing.assert_array_equal(
+        counts.end_counts(max_lag), segments.end_counts(max_lag)
+    )
+
+
+def test_intervals_of_ten_million_bins_do_not_overflow():
+    """The CV of many short intervals and a long one, whose squares times their number
+    exceed 64 bits, is that of the formula.
+    """
+    n_time_bins, n_spikes = 10_000_000, 3_000_000
+    bins = np.append(np.arange(n_spikes), n_time_bins - 1)
+    raster = SpikeRaster.from_spike_bins([bins], n_time_bins)
+    found = column_values(Counts(raster, 100, 10), "cv_isi")[0]
+    intervals = np.diff(bins).astype(float)
+    assert found == pytest.approx(intervals.std() / intervals.mean(), rel=1e-9)

@@ -16,7 +16,7 @@ from ann2neo import Recording
 from ann2neo.analysis.columns import RECORDING_COLUMNS, TABLES
 from ann2neo.analysis.explain import column_descriptions, true_by_construction
 from ann2neo.analysis.networks.summary_text import network_text
-from ann2neo.analysis.table_of_statistics import NETWORK_TESTS, TESTS
+from ann2neo.analysis.table_of_statistics import NETWORK_TESTS, TESTS, statistic_of
 from ann2neo.errors import InputValueError
 
 
@@ -169,6 +169,28 @@ def test_tests_of_order_are_true_by_construction_in_random_order(column):
     assert words not in ann2neo.explain(column, "stored")
     assert "describes the data set" in ann2neo.explain(column, "stored")
     assert words in ann2neo.explain(column)
+
+
+@pytest.mark.parametrize("order", ["random", "unknown", None])
+@pytest.mark.parametrize("column", ["trend_pvalue", "ljung_box_pvalue", "adf_pvalue"])
+def test_a_random_order_of_long_stimuli_is_not_said_to_settle_what_runs_inside(
+    column, order
+):
+    """Wherever a random order is said to decide a test, the limit is named: stimuli
+    longer than one bin.
+    """
+    words = "settles what runs across them, not what runs inside"
+    assert words in ann2neo.explain(column, order)
+    assert words not in ann2neo.explain(column, "stored")
+
+
+def test_the_test_of_stationarity_is_kpss():
+    """No other test calls itself one, and both that look alike name it."""
+    assert "the test of stationarity" in ann2neo.explain("kpss_pvalue")
+    assert "Not a test of stationarity" in ann2neo.explain("trend_pvalue")
+    for column in ("trend_pvalue", "adf_pvalue"):
+        assert "kpss_pvalue" in ann2neo.explain(column)
+    assert statistic_of("trend_pvalue").null == "independent bins of one rate"
 
 
 @pytest.mark.parametrize(

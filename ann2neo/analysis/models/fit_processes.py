@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from ann2neo.analysis._entry import (
     text_column,
 )
 from ann2neo.analysis._phases import phases_of, table_of_units, window_for
-from ann2neo.raster import SpikeRaster
+from ann2neo.raster import SegmentedRaster, SpikeRaster
 from ann2neo.recording import Recording
 
 __all__ = ["COLUMNS", "PROCESSES", "PROCESS_STATISTICS", "fit_processes"]
@@ -151,8 +152,12 @@ COLUMNS: tuple[Column, ...] = (
 )
 """Columns of the table of `fit_processes`."""
 
-_BLOCK_BYTES = 1 << 19  # of bits; the residuals of a block take 64 times as much
+_BLOCK_CELLS = 1 << 16
+"""Bins of a block of units, unless one unit has more."""
+_CHUNK_BINS = 1 << 15
+"""Bins whose residuals stay in a core's cache while they are multiplied."""
 _LARGEST_OVERDISPERSION = 1e6
+_LEAST_VARIANCE = 1e-12
 _MIN_EXPECTED = 5.0
 _MIN_WINDOWS = 50
 
@@ -172,7 +177,10 @@ def fit_processes(
     - ``markov``: two states; the first bit from the stationary distribution. Parameters
       ``after_silence`` and ``after_spike``, probabilities of a spike.
 
-    Every likelihood is the probability of the same sequence of bits, so that Akaike's
+    Each segment of a phase is a sequence of its own: a chain begins anew in it, and
+    windows, lags and transitions lie inside it.
+
+    Every likelihood is the probability of the same sequences of bits, so that Akaike's
     information criteria (AIC) can be compared. Those of a density of intervals in
     milliseconds or of a distribution of counts could not: they are probabilities of
     other data.
@@ -182,8 +190,7 @@ def fit_processes(
     recording : Recording
         The spikes; each phase is fitted on its own.
     window : int, optional
-        Window of the counts, in bins; min(100, max(2, n_time_bins // 10)) of each phase
-        if not given.
+        Window of the counts, in bins; that of `analyze` for each phase if not given.
     lags : int, default 10
         Lags of the Ljung-Box check of the residuals.
 
@@ -259,18 +266,20 @@ def fit_processes(
     )
     tables = []
     for phase in phases:
-        raster = phase.raster(recording.raster).raster
+        segments = phase.raster(recording.raster)
         length = window_for(None, phase.lengths) if window is None else window
-        for units, block in raster.unit_blocks(_BLOCK_BYTES):
+        places = _Places(segments, length, lags)
+        for units, block in segments.unit_blocks(_BLOCK_CELLS // 8):
             index = np.arange(units.start, units.stop)
-            fit = _fit_block(block, length, lags)
+            fit = _fit_block(block, places)
             tables.append(table_of_units(fit, index, phase))
     if not tables:
         return pd.DataFrame(columns=["unit", "phase", "best_process"])
     return pd.concat(tables, ignore_index=True)
 
 
-def _fit_block(raster: SpikeRaster, window: int, lags: int) -> pd.DataFrame:
+def _fit_block(segments: SegmentedRaster, places: _Places) -> pd.DataFrame:
+    raster, window = segments.raster, places.window
     n, spikes = raster.n_time_bins, raster.spike_counts()
     columns: dict[str, Any] = {"n_time_bins": n, "n_spikes": spikes, "window": window}
     p = spikes / n
@@ -281,8 +290,8 @@ def _fit_block(raster: SpikeRaster, window: int, lags: int) -> pd.DataFrame:
         rate = -np.log1p(-p)
     # -expm1(-rate) / rate: bins with a spike per spike of the process.
     seen = np.divide(p, rate, out=np.ones_like(p), where=rate > 0)
-    mean, over, counts_likelihood, counts_edge = fit_beta_binomial(raster, window)
-    silence, spike, chain_likelihood, chain_edge = fit_markov(raster)
+    mean, over, counts_likelihood, counts_edge = fit_beta_binomial(segments, window)
+    silence, spike, chain_likelihood, chain_edge = fit_markov(segments)
     fitted: dict[str, tuple[dict[str, Any], Any, BoolArray]] = {
         "bernoulli": ({"p": p}, bernoulli, edge),
         "poisson": (
@@ -306,21 +315,21 @@ def _fit_block(raster: SpikeRaster, window: int, lags: int) -> pd.DataFrame:
         ),
     }
     dense = raster.to_dense()
-    expected = {
-        "bernoulli": np.broadcast_to(p[:, None], dense.shape),
-        "beta_binomial": _beta_binomial_expectation(dense, window, mean, over),
-        "markov": _markov_expectation(dense, silence, spike),
+    residuals = {
+        "bernoulli": _bernoulli_residuals(dense, p),
+        "beta_binomial": _beta_binomial_residuals(segments, dense, places, mean, over),
+        "markov": _markov_residuals(dense, places.starts, silence, spike),
     }
     checks = {
         name: _residual_checks(
-            dense, given_past, window, lags, spikes, dependence=int(name != "bernoulli")
+            residual, places, spikes, dependence=int(name != "bernoulli")
         )
-        for name, given_past in expected.items()
+        for name, residual in residuals.items()
     }
     # The overdispersion was fitted to these windows, so that their dispersion cannot
     # test it; from few windows its estimate is too rough for white residuals.
     checks["beta_binomial"]["dispersion_pvalue"][:] = np.nan
-    if raster.n_time_bins // window < _MIN_WINDOWS:
+    if segments.n_windows(window) < _MIN_WINDOWS:
         checks["beta_binomial"]["ljung_box_pvalue"][:] = np.nan
     checks["poisson"] = checks["bernoulli"]
     for name, (parameters, likelihood, boundary) in fitted.items():
@@ -340,14 +349,14 @@ def _fit_block(raster: SpikeRaster, window: int, lags: int) -> pd.DataFrame:
 
 
 def fit_markov(
-    raster: SpikeRaster,
+    segments: SegmentedRaster | SpikeRaster,
 ) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
-    """Fit a two-state Markov chain by maximum likelihood, the first bit included.
+    """Fit a two-state Markov chain by maximum likelihood, first bits included.
 
     Parameters
     ----------
-    raster : SpikeRaster
-        The bits.
+    segments : SegmentedRaster or SpikeRaster
+        The bits; a chain begins in every segment, and a SpikeRaster is one segment.
 
     Returns
     -------
@@ -359,22 +368,24 @@ def fit_markov(
     boundary : ndarray of bool, shape (n_units,)
         Whether a probability is 0, 1 or unknown.
     """
-    n, spikes = raster.n_time_bins, raster.spike_counts()
-    first = raster.head(1)[:, 0].astype(np.int64)
-    last = raster.tail(1)[:, 0].astype(np.int64)
+    segments = _segmented(segments)
+    n, spikes = segments.n_time_bins, segments.raster.spike_counts()
+    n_chains = segments.n_segments
+    first = _counts_at(segments.raster, segments.edges[:-1])
+    last = _counts_at(segments.raster, segments.edges[1:] - 1)
     # n01 counts silences that a spike follows, and so on.
-    n11 = raster.lag_counts(1)[:, 1]
+    n11 = segments.lag_counts(1)[:, 1]
     n10, n01 = spikes - last - n11, spikes - first - n11
-    n00 = n - 1 - n11 - n10 - n01
-    # With a and b the probabilities of leaving silence and of leaving spiking, the
+    n00 = n - n_chains - n11 - n10 - n01
+    # With a and b the probabilities of leaving silence and of leaving spiking, each
     # stationary start adds ln a (or ln b) - ln(a + b).
-    leave_silence, leave_spike = n01 + first, n10 + 1 - first
+    leave_silence, leave_spike = n01 + first, n10 + n_chains - first
     # Given b the best a is known in closed form, and the other way round.
     a, b = np.full((2, len(spikes)), 0.5)
     for _ in range(100):
         before = np.stack([a, b])
-        a = _leaving(leave_silence, n00, b)
-        b = _leaving(leave_spike, n11, a)
+        a = _leaving(leave_silence, n00, b, n_chains)
+        b = _leaving(leave_spike, n11, a, n_chains)
         if np.allclose([a, b], before, rtol=0, atol=1e-15):
             break
     active = (spikes > 0) & (spikes < n)
@@ -384,21 +395,23 @@ def fit_markov(
         + xlogy(leave_spike, b)
         + xlog1py(n11, -b)
     )
-    likelihood -= np.log(np.where(active, a + b, 1.0))
+    likelihood -= n_chains * np.log(np.where(active, a + b, 1.0))
     a, b = np.where(spikes == n, np.nan, a), np.where(spikes == 0, np.nan, b)
     boundary = ~active | (a >= 1) | (b >= 1) | (a <= 0) | (b <= 0)
     return a, 1.0 - b, np.where(active, likelihood, 0.0), boundary
 
 
-def _leaving(left: IntArray, stayed: IntArray, other: FloatArray) -> FloatArray:
+def _leaving(
+    left: IntArray, stayed: IntArray, other: FloatArray, n_chains: int
+) -> FloatArray:
     """Return the q in 0 .. 1 that maximises the likelihood of leaving a state.
 
-    Its logarithm is ``left ln(q) + stayed ln(1 - q) - ln(q + other)``, whose slope is 0
-    at the positive root of a quadratic.
+    Its logarithm is ``left ln(q) + stayed ln(1 - q) - n_chains ln(q + other)``, whose
+    slope is 0 at the positive root of a quadratic.
     """
     # The slope times q (1 - q) (q + other) is constant - linear q - square q^2.
-    square = left + stayed - 1.0
-    linear = 1.0 - left + (left + stayed) * other
+    square = left + stayed - float(n_chains)
+    linear = n_chains - left + (left + stayed) * other
     constant = left * other
     root = np.sqrt(np.maximum(0.0, linear**2 + 4.0 * square * constant))
     # Of the two forms of the root, the one that does not cancel.
@@ -412,17 +425,16 @@ def _leaving(left: IntArray, stayed: IntArray, other: FloatArray) -> FloatArray:
     return np.select([left == 0, stayed == 0], [0.0, 1.0], np.clip(inside, 0.0, 1.0))
 
 
-def _markov_expectation(
-    dense: BoolArray, after_silence: FloatArray, after_spike: FloatArray
-) -> FloatArray:
-    silence = np.nan_to_num(after_silence, nan=1.0)
-    spike = np.nan_to_num(after_spike, nan=0.0)
-    expected = np.empty(dense.shape)
-    expected[:, 1:] = np.where(dense[:, :-1], spike[:, None], silence[:, None])
-    with np.errstate(invalid="ignore"):
-        # The first bin has no past: its probability is the stationary a / (a + b).
-        expected[:, 0] = np.nan_to_num(silence / (silence + 1.0 - spike), nan=1.0)
-    return expected
+def _segmented(raster: SegmentedRaster | SpikeRaster) -> SegmentedRaster:
+    return SegmentedRaster(raster) if isinstance(raster, SpikeRaster) else raster
+
+
+def _counts_at(raster: SpikeRaster, bins: IntArray) -> IntArray:
+    """Count the spikes of each unit in some bins, shape (n_units,)."""
+    counts: IntArray = (
+        raster.cumulative_counts(bins + 1) - raster.cumulative_counts(bins)
+    ).sum(axis=1)
+    return counts
 
 
 # -- beta-binomial counts
@@ -430,16 +442,17 @@ def _markov_expectation(
 
 
 def fit_beta_binomial(
-    raster: SpikeRaster, window: int
+    segments: SegmentedRaster | SpikeRaster, window: int
 ) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
     """Fit beta-binomial counts by maximum likelihood.
 
     Parameters
     ----------
-    raster : SpikeRaster
-        The bits.
+    segments : SegmentedRaster or SpikeRaster
+        The bits; a SpikeRaster is one segment.
     window : int
-        Length of a window, in bins; bins left over at the end are a shorter window.
+        Length of a window, in bins; bins left over at the end of a segment are a
+        shorter window.
 
     Returns
     -------
@@ -452,9 +465,10 @@ def fit_beta_binomial(
         Whether the overdispersion is 0 (binomial counts), beyond 1e6, or the train
         silent or saturated.
     """
-    n, spikes = raster.n_time_bins, raster.spike_counts()
-    window = min(window, n)
-    above, below, present = _tail_counts(raster, window)
+    segments = _segmented(segments)
+    n, spikes = segments.n_time_bins, segments.raster.spike_counts()
+    window = min(window, int(segments.lengths.max(initial=0)))
+    above, below, present = _tail_counts(segments, window)
     order = np.arange(window)
     p = spikes / n
     active = (spikes > 0) & (spikes < n)
@@ -477,10 +491,10 @@ def fit_beta_binomial(
 
 
 def _tail_counts(
-    raster: SpikeRaster, window: int
+    segments: SegmentedRaster, window: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Count the windows with more than i spikes, silences and bins, i < window."""
-    counts = raster.window_counts(window)
+    counts = segments.window_counts(window)
     n_units, n_windows = counts.shape
     offset = (window + 1) * np.arange(n_units)[:, None]
     # One histogram for all units, each with an offset of its own.
@@ -491,13 +505,18 @@ def _tail_counts(
     at_most = np.cumsum(histogram, axis=1)[:, :window]
     above, below = n_windows - at_most, at_most[:, ::-1]
     present = np.full(window, n_windows)
-    rest = raster.n_time_bins - n_windows * window
-    if rest:
-        last = (raster.spike_counts() - counts.sum(axis=1))[:, None]
-        order = np.arange(window)
-        above = above + (last > order)
-        below = below + (rest - last > order)
-        present = present + (rest > order)
+    # Bins left over at the end of a segment are a shorter window.
+    rest = segments.lengths % window
+    is_short = rest > 0
+    rest, stops = rest[is_short], segments.edges[1:][is_short]
+    until, after = (
+        segments.raster.cumulative_counts(bins) for bins in (stops - rest, stops)
+    )
+    last = after - until
+    for i in range(int(rest.max(initial=0))):
+        above[:, i] += (last > i).sum(axis=1)
+        below[:, i] += (rest - last > i).sum(axis=1)
+        present[i] += (rest > i).sum()
     return above.astype(float), below.astype(float), present.astype(float)
 
 
@@ -572,65 +591,227 @@ def _maximise(
     return expit(x), over
 
 
-def _beta_binomial_expectation(
-    dense: BoolArray, window: int, mean: FloatArray, over: FloatArray
-) -> FloatArray:
-    """Return the probability of a spike given the bins before it in the same window."""
-    n_units, n = dense.shape
-    before = np.zeros((n_units, n + 1), np.int32)
-    np.cumsum(dense, axis=1, out=before[:, 1:])
-    # Pólya's urn: each spike so far in the window raises the odds of the next one.
-    place = np.arange(n) % window
-    spikes = before[:, :-1] - before[:, np.arange(n) - place]
-    return (mean[:, None] + spikes * over[:, None]) / (1.0 + place * over[:, None])
-
-
 # -- residuals
 # --------------------------------------------------------------------------------------
 
+Residuals = Callable[[int, int], FloatArray]
+"""Residuals of all units in the bins from the first number to before the second; the
+first is a multiple of `_CHUNK_BINS`.
+"""
+
+
+class _Places:
+    """Where the bins of a phase lie in their segments and windows.
+
+    Parameters
+    ----------
+    segments : SegmentedRaster
+        The phase.
+    window, lags : int
+        Length of a window, and number of lags.
+    """
+
+    def __init__(self, segments: SegmentedRaster, window: int, lags: int) -> None:
+        self.window, self.lags = window, lags
+        self.n_time_bins, self.n_segments = segments.n_time_bins, segments.n_segments
+        self.starts = segments.edges[:-1]
+        segment = np.repeat(np.arange(segments.n_segments), segments.lengths)
+        # Place of each bin in its segment, counted from either end.
+        from_start = np.arange(segments.n_time_bins) - self.starts[segment]
+        to_end = segments.lengths[segment] - 1 - from_start
+        # Place of each bin in its window, as numbers to calculate with.
+        self.in_window = (from_start % window).astype(np.float64)
+        # First bin of each window, those cut short by the end of a segment included.
+        self.window_starts = np.flatnonzero(self.in_window == 0)
+        # Number of the window of each bin.
+        self.window_of = np.repeat(
+            np.arange(len(self.window_starts)),
+            np.diff(self.window_starts, append=segments.n_time_bins),
+        )
+        # Pairs of bins at each lag.
+        self.n_pairs = segments.n_pairs(lags)
+        # Bins near the ends of a segment, and how near.
+        self._early = np.flatnonzero(from_start < lags)
+        self._late = np.flatnonzero(to_end < lags)
+        self._from_start, self._to_end = from_start[self._early], to_end[self._late]
+        self._edges, self._is_window = segments.window_edges(window)
+
+    def early(self, lag: int) -> IntArray:
+        """Return the bins that have no partner `lag` bins before them."""
+        return self._early[self._from_start < lag]
+
+    def late(self, lag: int) -> IntArray:
+        """Return the bins that have no partner `lag` bins after them."""
+        return self._late[self._to_end < lag]
+
+    def window_sums(self, values: FloatArray) -> FloatArray:
+        """Sum values, shape (n_units, n_time_bins), over the complete windows."""
+        n_units = len(values)
+        if self.n_segments == 1:
+            n_windows = self.n_time_bins // self.window
+            inside = values[:, : n_windows * self.window]
+            shape = n_units, n_windows, self.window
+            of_windows: FloatArray = inside.reshape(shape).sum(axis=2)
+            return of_windows
+        edges = self._edges[self._edges < self.n_time_bins]
+        sums = np.add.reduceat(values, edges, axis=1)
+        return sums[:, : len(self._is_window)][:, self._is_window]
+
+
+def _two_values(expected: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the residuals of a silence and of a spike that has a probability."""
+    variance = expected * (1.0 - expected)
+    possible = variance > _LEAST_VARIANCE
+    scale = np.where(possible, 1.0 / np.sqrt(np.where(possible, variance, 1.0)), 0.0)
+    return -expected * scale, (1.0 - expected) * scale
+
+
+def _bernoulli_residuals(dense: BoolArray, p: FloatArray) -> Residuals:
+    silence, spike = _two_values(p[:, None])
+    return lambda start, stop: silence + dense[:, start:stop] * (spike - silence)
+
+
+def _markov_residuals(
+    dense: BoolArray,
+    starts: IntArray,
+    after_silence: FloatArray,
+    after_spike: FloatArray,
+) -> Residuals:
+    silence = np.nan_to_num(after_silence, nan=1.0)[:, None]
+    spike = np.nan_to_num(after_spike, nan=0.0)[:, None]
+    with np.errstate(invalid="ignore"):
+        # A first bin has no past: its probability is the stationary a / (a + b).
+        stationary = np.nan_to_num(silence / (silence + 1.0 - spike), nan=1.0)
+    r00, r01 = _two_values(silence)
+    r10, r11 = _two_values(spike)
+    first_0, first_1 = _two_values(stationary)
+    before = np.zeros_like(dense)
+    before[:, 1:] = dense[:, :-1]
+
+    def residuals(start: int, stop: int) -> FloatArray:
+        x = dense[:, start:stop].astype(np.float64)
+        past = before[:, start:stop].astype(np.float64)
+        # The four residuals as a polynomial in x and the bit before it.
+        values: FloatArray = r00 + x * (r01 - r00)
+        values += past * (r10 - r00 + x * (r11 - r10 - r01 + r00))
+        first, last = np.searchsorted(starts, (start, stop))
+        begins = starts[first:last]
+        values[:, begins - start] = np.where(dense[:, begins], first_1, first_0)
+        return values
+
+    return residuals
+
+
+def _beta_binomial_residuals(
+    segments: SegmentedRaster,
+    dense: BoolArray,
+    places: _Places,
+    mean: FloatArray,
+    over: FloatArray,
+) -> Residuals:
+    mean, over = mean[:, None], over[:, None]
+    until_window = segments.raster.cumulative_counts(places.window_starts)
+    chunks = np.arange(0, places.n_time_bins, _CHUNK_BINS)
+    until_chunk = segments.raster.cumulative_counts(chunks)
+
+    def residuals(start: int, stop: int) -> FloatArray:
+        x = dense[:, start:stop].astype(np.float64)
+        # Spikes so far in the window: those before the bin less those before the
+        # window.
+        spikes = np.cumsum(x, axis=1)
+        spikes -= x
+        first = places.window_of[start]
+        until = until_window[:, first : places.window_of[stop - 1] + 1]
+        until = until - until_chunk[:, [start // _CHUNK_BINS]]
+        spikes -= until[:, places.window_of[start:stop] - first]
+        # Pólya's urn: each spike so far in the window raises the odds of the next one.
+        expected = mean + spikes * over
+        expected /= 1.0 + places.in_window[start:stop] * over
+        variance = expected * (1.0 - expected)
+        possible = variance > _LEAST_VARIANCE
+        x -= expected
+        x /= np.sqrt(np.where(possible, variance, 1.0))
+        return np.where(possible, x, 0.0)
+
+    return residuals
+
 
 def _residual_checks(
-    dense: BoolArray,
-    expected: FloatArray,
-    window: int,
-    lags: int,
-    spikes: IntArray,
-    dependence: int,
+    residuals: Residuals, places: _Places, spikes: IntArray, dependence: int
 ) -> dict[str, FloatArray]:
-    n_units, n = dense.shape
-    variance = expected * (1.0 - expected)
-    possible = variance > 1e-12
-    residual = np.where(possible, dense - expected, 0.0)
-    residual /= np.sqrt(np.where(possible, variance, 1.0))
+    n_units, n, lags = len(spikes), places.n_time_bins, places.lags
     rare = np.minimum(spikes, n - spikes)
     checks = {
         name: np.full(n_units, np.nan)
         for name in ("ljung_box_pvalue", "dispersion", "dispersion_pvalue")
     }
+    # Zeros stand before the first bin, so that every bin has a partner at each lag.
+    padded = np.zeros((n_units, lags + n))
+    values = padded[:, lags:]
+    total, products = np.zeros(n_units), np.zeros((n_units, lags + 1))
+    for start in range(0, n, _CHUNK_BINS):
+        stop = min(n, start + _CHUNK_BINS)
+        chunk = values[:, start:stop]
+        chunk[:] = residuals(start, stop)
+        total += chunk.sum(axis=1)
+        for lag in range(lags + 1):
+            partner = padded[:, lags + start - lag : lags + stop - lag]
+            products[:, lag] += np.vecdot(chunk, partner)
     # K^2 / N pairs of spikes are expected at each lag if bins are independent.
-    testable = (rare**2 / n >= _MIN_EXPECTED) & (n > 2 * lags)
+    testable = (rare**2 / n >= _MIN_EXPECTED) & (places.n_pairs[-1] > lags)
     if testable.any():
-        centred = residual[testable] - residual[testable].mean(axis=1, keepdims=True)
-        power = np.einsum("ut,ut->u", centred, centred)
-        statistic = np.zeros(len(centred))
-        for lag in range(1, lags + 1):
-            r = np.einsum("ut,ut->u", centred[:, lag:], centred[:, :-lag]) / power
-            statistic += r**2 / (n - lag)
+        statistic = _squared_autocorrelations(padded, products, total, places)
         checks["ljung_box_pvalue"][testable] = chi2.sf(
-            n * (n + 2) * statistic, lags - dependence
+            n * (n + 2) * statistic[testable], lags - dependence
         )
-    n_windows = n // window
+    sums = places.window_sums(values)
+    n_windows = sums.shape[1]
     if n_windows >= 2:
-        windows = residual[:, : n_windows * window].reshape(n_units, n_windows, window)
-        sums = windows.sum(axis=2)
         # Deviations from the mean: the fit of the rate takes one degree of freedom.
         # Residuals of variance 1 have sums of variance w over a window.
-        square = ((sums - sums.mean(axis=1, keepdims=True)) ** 2).sum(axis=1) / window
+        deviation = sums - sums.mean(axis=1, keepdims=True)
+        square = (deviation**2).sum(axis=1) / places.window
         active = rare > 0
         checks["dispersion"][active] = square[active] / (n_windows - 1)
-        counted = active & (rare * window >= n)
+        counted = active & (rare * places.window >= n)
         lower = chi2.cdf(square[counted], n_windows - 1)
         upper = chi2.sf(square[counted], n_windows - 1)
         smaller = np.minimum(lower, upper)
         checks["dispersion_pvalue"][counted] = np.minimum(1.0, 2.0 * smaller)
     return checks
+
+
+def _squared_autocorrelations(
+    padded: FloatArray, products: FloatArray, total: FloatArray, places: _Places
+) -> FloatArray:
+    """Return the sum over lags of r_k^2 / n_k of the residuals around their mean.
+
+    Parameters
+    ----------
+    padded : ndarray of float64, shape (n_units, lags + n_time_bins)
+        Residuals, after zeros.
+    products : ndarray of float64, shape (n_units, lags + 1)
+        Sum over all bins of the product with the bin `lag` bins before.
+    total : ndarray of float64, shape (n_units,)
+        Sum of the residuals.
+    places : _Places
+        Segments and lags.
+    """
+    lags, n = places.lags, places.n_time_bins
+    values, mean = padded[:, lags:], total / n
+    statistic = np.zeros(len(total))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        power = products[:, 0] - n * mean**2
+        for lag in range(1, lags + 1):
+            early, late = places.early(lag), places.late(lag)
+            inside = products[:, lag]
+            if places.n_segments > 1:
+                # Pairs across a border are no pairs.
+                across = np.vecdot(values[:, early], padded[:, lags + early - lag])
+                inside = inside - across
+            # Sum of both members of all pairs, each less the mean.
+            ends = values[:, early].sum(axis=1) + values[:, late].sum(axis=1)
+            n_pairs = places.n_pairs[lag]
+            centred = inside - mean * (2.0 * total - ends) + n_pairs * mean**2
+            statistic += (centred / power) ** 2 / n_pairs
+    return statistic

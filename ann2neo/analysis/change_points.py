@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,9 @@ from ann2neo.analysis._entry import (
     text_column,
 )
 from ann2neo.errors import InputValueError
+from ann2neo.raster import SegmentedRaster
 from ann2neo.recording import Recording, checked_recording
-from ann2neo.recording.segments import segmented_phases
+from ann2neo.recording.segments import SegmentedPhase, segmented_phases
 
 __all__ = [
     "MIN_EXPECTED_SPIKES",
@@ -152,9 +154,10 @@ def change_points(
     recording : Recording
         What to search, phase by phase.
     windows : sequence of int, optional
-        Lengths of the windows in bins, each less than half of every phase. If not
-        given: the shortest window in which the median active unit is expected to spike
-        `MIN_EXPECTED_SPIKES` times, doubled up to a quarter of the phase.
+        Lengths of the windows in bins, each less than half of the longest segment of
+        every phase. If not given: the shortest window in which the median active unit
+        is expected to spike `MIN_EXPECTED_SPIKES` times, doubled up to a quarter of the
+        longest segment.
     alpha : float, default 0.05
         Probability of finding a change point where there is none; 0.05 is Elephant's
         ``alpha=5``, in percent there.
@@ -175,7 +178,7 @@ def change_points(
     ------
     InputTypeError, InputValueError
         If an argument has the wrong type or is out of range, or a window is longer than
-        half of a phase.
+        half of the longest segment of a phase.
 
     Notes
     -----
@@ -183,6 +186,11 @@ def change_points(
     fault in the pipeline. Units expected to spike less than `MIN_EXPECTED_SPIKES` times
     in the shortest window are not tested, and the column ``reason`` says so. Windows
     whose intervals do not vary at all are never significant.
+
+    A phase of several segments is searched inside each of them, by the windows that fit
+    in twice; the threshold is that of limit processes of the same lengths, one per
+    segment, so that a unit of one rate has a change point anywhere with probability
+    `alpha`. A rate that changes between two segments is not looked for.
 
     References
     ----------
@@ -212,14 +220,23 @@ def change_points(
     point_rows: list[dict[str, Any]] = []
     unit_rows: list[dict[str, Any]] = []
     for phase in segmented_phases(recording):
-        raster = phase.raster(recording.raster).raster
+        segments = phase.raster(recording.raster)
+        raster = segments.raster
         n_bins, counts = raster.n_time_bins, raster.spike_counts()
-        lengths, stride, why_untested = _windows(windows, step, counts, n_bins)
+        lengths, stride, why_untested = _windows(
+            windows, step, counts, n_bins, segments.lengths
+        )
         threshold = float("nan")
         if not why_untested:
             threshold, means, deviations = _limit_distribution(
-                n_bins, lengths, stride, alpha, n_surrogates, seed
+                tuple(segments.lengths.tolist()),
+                lengths,
+                stride,
+                alpha,
+                n_surrogates,
+                seed,
             )
+        times = [_times(segments, window, stride) for window in lengths]
         for unit in range(raster.n_units):
             reason, largest, points = why_untested, float("nan"), []
             if lengths and counts[unit] * lengths[0] < MIN_EXPECTED_SPIKES * n_bins:
@@ -228,9 +245,14 @@ def change_points(
                     f" {lengths[0]} bins; needs {MIN_EXPECTED_SPIKES}"
                 )
             if not reason:
-                processes = _filter_processes(
-                    raster.spike_bins(unit), n_bins, lengths, stride
-                )
+                # One list of processes per segment, set side by side.
+                inside = [
+                    _filter_processes(bins, n, lengths, stride)
+                    for bins, n in _trains(segments, unit)
+                ]
+                processes = [
+                    np.concatenate(of_window) for of_window in zip(*inside, strict=True)
+                ]
                 scaled = [
                     (process - mean) / deviation
                     for process, mean, deviation in zip(
@@ -238,7 +260,7 @@ def change_points(
                     )
                 ]
                 largest = max(float(process.max()) for process in scaled)
-                points = _points(scaled, threshold, lengths, stride)
+                points = _points(scaled, threshold, times, lengths)
             place = {"unit": unit, "phase": phase.phase, "order": phase.order}
             unit_rows.append(
                 {
@@ -251,7 +273,7 @@ def change_points(
                 }
             )
             for time_bin, window in sorted(points):
-                in_recording = int(phase.starts[0]) + time_bin
+                in_recording = int(_in_recording(phase, segments, time_bin))
                 point_rows.append(
                     {
                         **place,
@@ -269,17 +291,51 @@ def change_points(
     )
 
 
+def _in_recording(
+    phase: SegmentedPhase, segments: SegmentedRaster, time_bin: int
+) -> int:
+    """Return where a bin of the joined segments lies in the recording."""
+    segment = int(segments.segment_of(np.array(time_bin)))
+    return int(phase.starts[segment] - segments.edges[segment]) + time_bin
+
+
+def _trains(segments: SegmentedRaster, unit: int) -> Iterator[tuple[IntArray, int]]:
+    """Yield the spikes of a unit in each segment, from its start, and its length."""
+    bins = segments.raster.spike_bins(unit)
+    cuts = np.searchsorted(bins, segments.edges[1:-1])
+    for part, start, stop in zip(
+        np.split(bins, cuts), segments.edges[:-1], segments.edges[1:], strict=True
+    ):
+        yield part - start, int(stop - start)
+
+
+def _times(segments: SegmentedRaster, window: int, step: int) -> IntArray:
+    """Return the points in time that have a window before and after them."""
+    return np.concatenate(
+        [
+            np.arange(start + window, stop - window, step)
+            for start, stop in pairwise(segments.edges.tolist())
+        ]
+    )
+
+
 def _windows(
-    asked: Sequence[int] | None, step: int | None, n_spikes: IntArray, n_time_bins: int
+    asked: Sequence[int] | None,
+    step: int | None,
+    n_spikes: IntArray,
+    n_time_bins: int,
+    segment_lengths: IntArray,
 ) -> tuple[tuple[int, ...], int, str]:
     """Return the lengths of the windows, the step, and why there is no window."""
+    longest = int(segment_lengths.max(initial=0))
+    stretch = "phase" if len(segment_lengths) == 1 else "phase's longest segment"
     if asked is not None:
         lengths = tuple(sorted({int(length) for length in asked}))
-        if not lengths or lengths[0] < 1 or 2 * lengths[-1] >= n_time_bins:
+        if not lengths or lengths[0] < 1 or 2 * lengths[-1] >= longest:
             raise InputValueError(
-                "windows must last at least one bin and less than half of each phase"
-                f" ({n_time_bins} bins), got {list(asked)}; shorten them, or leave them"
-                " out"
+                "windows must last at least one bin and less than half of each"
+                f" {stretch} ({longest} bins), got {list(asked)}; shorten them, or"
+                " leave them out"
             )
     else:
         active = n_spikes[n_spikes > 0]
@@ -288,16 +344,15 @@ def _windows(
         shortest = MIN_EXPECTED_SPIKES * n_time_bins / float(np.median(active))
         # A multiple of the steps, so that the step is whole and divides every window.
         first = _STEPS_PER_WINDOW * int(np.ceil(shortest / _STEPS_PER_WINDOW))
-        if 4 * first > n_time_bins:
+        if 4 * first > longest:
+            inside = "" if len(segment_lengths) == 1 else " of the longest segment"
             reason = (
-                f"{n_time_bins} time bins are less than four windows of"
+                f"{longest} time bins{inside} are less than four windows of"
                 f" {MIN_EXPECTED_SPIKES} spikes"
             )
             return (), 1, reason
         lengths = tuple(
-            first * 2**power
-            for power in range(32)
-            if 4 * first * 2**power <= n_time_bins
+            first * 2**power for power in range(32) if 4 * first * 2**power <= longest
         )
     stride = max(1, lengths[0] // _STEPS_PER_WINDOW) if step is None else step
     uneven = [length for length in lengths if stride < 1 or length % stride]
@@ -349,28 +404,44 @@ def _count_variance(
     # Whole numbers up to here, so that a variance of 0 is exactly 0.
     begin, last = np.where(enough, first, 0), np.where(enough, stop - 1, 0)
     total = bins[last] - bins[begin]
-    spread = n_intervals * (squares[last + 1] - squares[begin + 1]) - total * total
+    spread = _difference_of_products(
+        n_intervals, squares[last + 1] - squares[begin + 1], total
+    )
     with np.errstate(invalid="ignore", divide="ignore"):
         # variance / mean^3 * window, with variance = spread / n^2, mean = total / n.
         variance = spread * n_intervals / total.astype(np.float64) ** 3 * window
     return np.where(enough & (spread > 0), variance, 0.0)
 
 
+def _difference_of_products(n: IntArray, squares: IntArray, total: IntArray) -> Any:
+    """Return ``n squares - total^2``, in whole numbers unless they are huge.
+
+    Both products may be beyond 64 bits. Integers wrap around, so that the difference is
+    exact all the same where it fits itself.
+    """
+    about = n * squares.astype(np.float64) - total.astype(np.float64) ** 2
+    with np.errstate(over="ignore"):
+        exact = n * squares - total * total
+    return np.where(np.abs(about) < 2.0**62, exact, about)
+
+
 def _points(
-    processes: Sequence[FloatArray], threshold: float, windows: Sequence[int], step: int
+    processes: Sequence[FloatArray],
+    threshold: float,
+    times: Sequence[IntArray],
+    windows: Sequence[int],
 ) -> list[tuple[int, int]]:
     """Return change points and the windows that found them, shortest windows first."""
     points: list[tuple[int, int]] = []
-    for process, window in zip(processes, windows, strict=True):
-        rest, reach = process.copy(), window // step
+    for process, window, place in zip(processes, windows, times, strict=True):
+        rest = process.copy()
         # Change points of shorter windows are kept; one of a longer window counts only
         # at some distance from all of them.
         shorter = [point for point, _ in points]
         while rest.max() > threshold:
-            index = int(np.argmax(rest))
-            point = index * step + window
+            point = int(place[np.argmax(rest)])
             # Windows that overlap a change point see it too, so they count no more.
-            rest[max(0, index - reach + 1) : index + reach] = 0
+            rest[np.abs(place - point) < window] = 0
             if not any(abs(point - other) < window for other in shorter):
                 points.append((point, window))
     return points
@@ -378,7 +449,7 @@ def _points(
 
 @lru_cache(maxsize=64)
 def _limit_distribution(
-    n_time_bins: int,
+    n_time_bins: int | tuple[int, ...],
     windows: tuple[int, ...],
     step: int,
     alpha: float,
@@ -387,7 +458,8 @@ def _limit_distribution(
 ) -> tuple[float, tuple[float, ...], tuple[float, ...]]:
     """Return the threshold, and mean and standard deviation of each maximum.
 
-    The maxima are those of limit processes, from simulated Brownian motion.
+    The maxima are those of limit processes, from simulated Brownian motion, one for
+    each segment of so many bins.
     """
     # Elephant draws from this generator, seeded by np.random.seed: equal seeds give the
     # same threshold. It takes seeds of 32 bits.
@@ -396,15 +468,17 @@ def _limit_distribution(
     rng = np.random.RandomState(seed)
     # With W Brownian motion, the limit for windows of length h is the maximum over t of
     #     abs(W(t + h) + W(t - h) - 2 W(t)) / sqrt(2 h).
-    maxima = np.empty((n_surrogates, len(windows)))
+    maxima = np.zeros((n_surrogates, len(windows)))
     for draw in range(n_surrogates):
-        motion = np.cumsum(rng.normal(0, np.sqrt(step), size=n_time_bins // step))
-        for index, window in enumerate(windows):
-            lag = window // step
-            bend = np.abs(motion[2 * lag :] + motion[: -2 * lag] - 2 * motion[lag:-lag])
-            maxima[draw, index] = bend.max() / np.sqrt(2 * window)
+        for length in np.atleast_1d(n_time_bins).tolist():
+            motion = np.cumsum(rng.normal(0, np.sqrt(step), size=length // step))
+            for index, window in enumerate(windows):
+                lag = window // step
+                bend = motion[2 * lag :] + motion[: -2 * lag] - 2 * motion[lag:-lag]
+                largest = np.abs(bend).max(initial=0) / np.sqrt(2 * window)
+                maxima[draw, index] = max(maxima[draw, index], largest)
     means, deviations = maxima.mean(axis=0), np.sqrt(maxima.var(axis=0))
     # Standardised, so that short windows, whose maxima are larger, do not decide alone.
-    largest = ((maxima - means) / deviations).max(axis=1)
-    threshold = float(np.percentile(largest, 100.0 - 100.0 * alpha))
+    overall = ((maxima - means) / deviations).max(axis=1)
+    threshold = float(np.percentile(overall, 100.0 - 100.0 * alpha))
     return threshold, tuple(means.tolist()), tuple(deviations.tolist())

@@ -8,6 +8,7 @@ import neo
 import numpy as np
 import pytest
 import quantities as pq
+from cut_sessions import session, side_by_side
 from elephant.change_point_detection import empirical_parameters, multiple_filter_test
 from trains import recording_of
 
@@ -191,3 +192,70 @@ def test_seeds_beyond_32_bits_have_thresholds_of_their_own():
         for seed in (2**40 + 7, 2**40 + 7, 7)
     ]
     assert thresholds[0] == thresholds[1] != thresholds[2]
+
+
+def test_segments_are_searched_one_by_one():
+    """A step inside a segment is found where it is in the recording, and one between
+    two segments is none.
+    """
+    rng = np.random.default_rng(6)
+    starts, stops = [0, 4000, 16_000], [4000, 16_000, 24_000]
+    inside = rng.random(24_000) < np.repeat([0.3, 0.7], [8000, 16_000])
+    at_border = rng.random(24_000) < np.repeat([0.6, 0.3], [4000, 20_000])
+    gap = 500
+    bits = np.zeros((2, 24_000 + 2 * gap), bool)
+    moved = np.concatenate(
+        [
+            np.arange(a, b) + k * gap
+            for k, (a, b) in enumerate(zip(starts, stops, strict=True))
+        ]
+    )
+    bits[0, moved], bits[1, moved] = inside, at_border
+    recording = session(
+        bits,
+        [start + k * gap for k, start in enumerate(starts)],
+        [stop + k * gap for k, stop in enumerate(stops)],
+    )
+    found = ann2neo.change_points(recording, windows=[500, 1000])
+    assert found.units["n_change_points"].to_list() == [1, 0]
+    assert abs(int(found.points["time_bin"][0]) - (8000 + gap)) < 100
+    assert found.points["time_s"][0] == found.points["time_bin"][0] / 1000
+
+
+def test_short_segments_are_passed_over_and_said():
+    """Windows that fit twice into no segment are refused, and segments too short for
+    any window leave a reason.
+    """
+    bits = np.random.default_rng(0).random((1, 4000)) < 0.4
+    recording = side_by_side(bits, [400] * 10)
+    with pytest.raises(InputValueError, match=r"longest segment \(400 bins\), got"):
+        ann2neo.change_points(recording, windows=[200])
+    found = ann2neo.change_points(recording)
+    assert found.units["reason"].str.contains("400 time bins of the longest seg").all()
+
+
+@pytest.mark.slow
+def test_one_rate_over_many_segments_has_few_change_points():
+    """With windows of 150 spikes, units of one rate have a change point in no more
+    segments than the level says.
+    """
+    bits = np.random.default_rng(7).random((200, 24_000)) < 0.3
+    found = ann2neo.change_points(
+        side_by_side(bits, [6000, 4000, 2000, 12_000]), windows=[500, 1000]
+    )
+    assert 0.01 < (found.units["n_change_points"] > 0).mean() < 0.12
+
+
+def test_squares_beyond_64_bits_are_no_overflow():
+    """The variance of counts in windows of millions of bins is that of exact sums."""
+    intervals = np.tile([1, 1, 3_000_000], 40)
+    bins = np.cumsum(intervals)
+    squares = np.concatenate([[0, 0], np.cumsum(np.diff(bins) ** 2)])
+    n = len(bins)
+    variance = multiple_filter._count_variance(
+        bins, squares, np.array([0]), np.array([n]), 10**8
+    )[0]
+    steps = [int(step) for step in np.diff(bins)]
+    total = sum(steps)
+    spread = len(steps) * sum(step**2 for step in steps) - total**2
+    assert variance == pytest.approx(spread * len(steps) / total**3 * 10**8)

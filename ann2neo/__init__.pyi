@@ -66,8 +66,8 @@ from .errors import (
 from .errors import (
     OutputLockedError as OutputLockedError,
 )
-from .io.neo import from_neo as from_neo
-from .io.neo import to_neo as to_neo
+from .io.neo.reader import from_neo as from_neo
+from .io.neo.writer import to_neo as to_neo
 from .io.nwb.analysis_tables import append_analysis as append_analysis
 from .io.nwb.info import nwb_info as nwb_info
 from .io.nwb.reader import read_nwb as read_nwb

@@ -16,6 +16,7 @@ from ann2neo.errors import InputValueError
 from ann2neo.raster.spike_raster import SpikeRaster
 
 __all__ = [
+    "EDGE",
     "BinnedSpikes",
     "Observed",
     "ObservedBins",
@@ -25,7 +26,7 @@ __all__ = [
     "nearest_edges",
 ]
 
-_EDGE = 1e-6
+EDGE = 1e-6
 """Maximum distance, in bins, at which a time counts as lying on a bin edge.
 
 Clocks round, and in floating point 0.3 / 0.1 is 2.9999999999999996.
@@ -169,7 +170,7 @@ def bin_spike_times(
             f"t_stop must lie after t_start, got t_start={start} s, t_stop={stop} s;"
             " choose a later t_stop"
         )
-    n_bins = math.floor((stop - start) / bin_size + _EDGE)
+    n_bins = math.floor((stop - start) / bin_size + EDGE)
     if n_bins < 1:
         raise InputValueError(
             f"the extent {start} .. {stop} s holds no whole bin of {bin_size} s; choose"
@@ -180,8 +181,8 @@ def bin_spike_times(
     for stretch in observed:
         # Only bins wholly inside the stretch: its start is rounded up, its end down.
         begin, end = max(start, stretch.start), min(stop, stretch.stop)
-        first = math.ceil((begin - start) / bin_size - _EDGE)
-        last = min(n_bins, math.floor((end - start) / bin_size + _EDGE))
+        first = math.ceil((begin - start) / bin_size - EDGE)
+        last = min(n_bins, math.floor((end - start) / bin_size + EDGE))
         if last > first:
             edge = fifteen_digits(start) + first * bin_size
             clock = edge
@@ -195,7 +196,7 @@ def bin_spike_times(
     unbinned = []
     for times in spikes:
         # Far outside, a bin is no int64: such times go to the bins beside the raster.
-        bins = np.floor((times - start) / bin_size + _EDGE)
+        bins = np.floor((times - start) / bin_size + EDGE)
         bins = np.clip(bins, -1, n_bins).astype(np.int64)
         inside = (bins >= 0) & (bins < n_bins)
         inside[inside] = is_observed[bins[inside]]
@@ -266,7 +267,7 @@ def interval_bins(
     """
     first, last = nearest_edges(starts, raster), nearest_edges(stops, raster)
     since_start = np.asarray(starts) - raster.t_start_seconds
-    in_bin = np.floor(since_start / raster.sampling_period_seconds + _EDGE)
+    in_bin = np.floor(since_start / raster.sampling_period_seconds + EDGE)
     is_short = first >= last
     first = np.where(is_short, in_bin.astype(np.int64), first)
     return first, np.where(is_short, first + 1, last)

@@ -26,6 +26,8 @@ def to_spiketrains(
     raster: SpikeRaster,
     units: Sequence[int] | None = None,
     annotations: Sequence[dict[str, Any]] | None = None,
+    *,
+    t_start: float | None = None,
 ) -> list[neo.SpikeTrain]:
     """Convert rows of a raster into spike trains.
 
@@ -37,6 +39,8 @@ def to_spiketrains(
         Units to convert; all if not given.
     annotations : sequence of dict, one per chosen unit, optional
         Annotations of each train.
+    t_start : float, in s, optional
+        Time of the first bin on another clock; the raster's own if not given.
 
     Returns
     -------
@@ -51,14 +55,16 @@ def to_spiketrains(
     array([0.25, 2.25]) * ms
     """
     chosen = range(raster.n_units) if units is None else units
-    t_stop = raster.bin_edge_seconds(raster.n_time_bins)
-    sampling_rate = (1.0 / raster.sampling_period_seconds) * pq.Hz
+    start = raster.t_start_seconds if t_start is None else t_start
+    period = raster.sampling_period_seconds
+    t_stop = start + raster.n_time_bins * period
+    sampling_rate = (1.0 / period) * pq.Hz
     trains = []
     for position, unit in enumerate(chosen):
         train = neo.SpikeTrain(
-            raster.spike_time_seconds(raster.spike_bins(unit)),
+            start + (raster.spike_bins(unit) + SPIKE_POSITION) * period,
             units="s",
-            t_start=raster.t_start_seconds,
+            t_start=start,
             t_stop=t_stop,
             sampling_rate=sampling_rate,
         )

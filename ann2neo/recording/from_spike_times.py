@@ -348,6 +348,7 @@ def recording_from_spike_times(
     session_start_time: datetime | None = None,
     timestamps_reference_time: datetime | None = None,
     n_outside: int = 0,
+    n_cut_off: int = 0,
     overlap_remedy: str = "drop one of the two",
 ) -> Recording:
     """Make a recording by binning spike times and presentations.
@@ -364,8 +365,9 @@ def recording_from_spike_times(
     provenance, identifier, session_start_time, timestamps_reference_time
         As in `Recording`; what binning and presentations leave out is added to the
         provenance.
-    n_outside : int, default 0
-        Number of spikes outside the observed time that are in `spikes` no more.
+    n_outside, n_cut_off : int, default 0
+        Number of spikes that are in `spikes` no more: outside the observed time, and
+        outside the time that was asked for.
     overlap_remedy : str
         What to do about presentations of one kind that overlap, for messages.
 
@@ -430,7 +432,7 @@ def recording_from_spike_times(
         "spikes_lost": str(binned.n_lost),
         "spikes_lost_share": repr(lost),
         "spikes_outside": str(outside),
-        "spikes_cut_off": str(binned.outside.cut_off),
+        "spikes_cut_off": str(binned.outside.cut_off + n_cut_off),
         **left_out,
     }
     return Recording(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ __all__ = [
     "is_inside",
     "merged_stretches",
     "n_inside",
+    "note_left_out",
     "observed_by_all",
     "without",
 ]
@@ -354,29 +355,52 @@ def _left_out(
     asked: FloatArray,
 ) -> dict[str, str]:
     """Count and say what units have outside the common time, in the time asked for."""
-    rows = np.flatnonzero(time.left_out > 0)
-    if not len(rows):
-        return {}
-    shares: dict[str, list[float]] = {}
-    for row in rows.tolist():
+    shares: dict[str, tuple[float, float]] = {}
+    for row in np.flatnonzero(time.left_out > 0).tolist():
         here = intersection(each[row], asked)
         own = n_inside(spikes[row], here)
         kept = n_inside(spikes[row], intersection(here, time.stretches))
-        lost = (own - kept) / max(1, own)
-        shares[names[row]] = [float(f"{time.left_out[row]:.4g}"), float(f"{lost:.4g}")]
+        shares[names[row]] = time.left_out[row], (own - kept) / max(1, own)
+    return note_left_out(shares, len(names))
+
+
+def note_left_out(
+    shares: Mapping[str, tuple[float, float]], n_units: int
+) -> dict[str, str]:
+    """Warn of units that were also observed when others were not.
+
+    Parameters
+    ----------
+    shares : mapping of str to (float, float)
+        For each such unit, the shares of its time and of its spikes that are left out.
+    n_units : int
+        Number of all units.
+
+    Returns
+    -------
+    dict of str to str
+        The same for the provenance: ``units_observed_differently`` and
+        ``left_out_of_common_time``; empty without such units.
+    """
+    if not shares:
+        return {}
     worst = max(shares, key=lambda name: shares[name][0])
+    time, spikes = shares[worst]
     warnings.warn(
-        f"{len(rows)} of {len(names)} units were also observed when others were not;"
+        f"{len(shares)} of {n_units} units were also observed when others were not;"
         " only the time in which all were observed is used. It leaves out up to"
-        f" {100 * shares[worst][0]:.1f} % of a unit's time and"
-        f" {100 * shares[worst][1]:.1f} % of its spikes ({worst}); to use more of it,"
-        " choose units that were observed together with units=",
+        f" {100 * time:.1f} % of a unit's time and {100 * spikes:.1f} % of its spikes"
+        f" ({worst}); to use more of it, choose units that were observed together with"
+        " units=",
         CommonTimeWarning,
-        stacklevel=5,
+        stacklevel=6,
     )
+    rounded = {
+        name: [float(f"{share:.4g}") for share in pair] for name, pair in shares.items()
+    }
     return {
-        "units_observed_differently": str(len(rows)),
-        "left_out_of_common_time": json.dumps(shares, ensure_ascii=False),
+        "units_observed_differently": str(len(shares)),
+        "left_out_of_common_time": json.dumps(rounded, ensure_ascii=False),
     }
 
 

@@ -1,0 +1,1 @@
+"""Neo blocks: of recordings, and of other people's sessions."""

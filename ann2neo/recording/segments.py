@@ -225,7 +225,7 @@ def checked_segments(segments: pd.DataFrame, raster: SpikeRaster) -> pd.DataFram
     Segments must lie in the raster and follow one another in time without overlap;
     those of one phase must have one order.
     """
-    if "start_bin" in segments and len(segments):
+    if "start_bin" in segments:
         segments = with_clock(segments, raster)
     table = in_time_order(fixed_types(segments, SEGMENT_TYPES, "segments"))
     table = table[list(dict.fromkeys([*SEGMENT_TYPES, *table]))]

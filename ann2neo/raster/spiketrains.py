@@ -13,8 +13,9 @@ import quantities as pq
 from ann2neo.errors import FileFormatError
 from ann2neo.raster import SPIKE_POSITION, SpikeRaster
 
-__all__ = ["spike_bins", "to_spiketrains"]
+__all__ = ["seconds_per_unit", "spike_bins", "to_spiketrains"]
 
+_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 _TOLERANCE = 1e-3
 """Maximum distance of a spike from its position in the bin, in bins.
 
@@ -57,21 +58,42 @@ def to_spiketrains(
     chosen = range(raster.n_units) if units is None else units
     start = raster.t_start_seconds if t_start is None else t_start
     period = raster.sampling_period_seconds
-    t_stop = start + raster.n_time_bins * period
+    # Units as objects: Neo looks their names up again and again.
+    ends = {
+        "t_start": start * pq.s,
+        "t_stop": (start + raster.n_time_bins * period) * pq.s,
+    }
     sampling_rate = (1.0 / period) * pq.Hz
     trains = []
     for position, unit in enumerate(chosen):
         train = neo.SpikeTrain(
             start + (raster.spike_bins(unit) + SPIKE_POSITION) * period,
-            units="s",
-            t_start=start,
-            t_stop=t_stop,
+            units=pq.s,
             sampling_rate=sampling_rate,
+            **ends,
         )
         if annotations is not None:
             train.annotate(**annotations[position])
         trains.append(train)
     return trains
+
+
+def seconds_per_unit(times: pq.Quantity) -> float:
+    """Return how many seconds the unit of times is.
+
+    Parameters
+    ----------
+    times : quantities.Quantity, time
+        Times in any unit.
+
+    Returns
+    -------
+    float
+        What to multiply their numbers by.
+    """
+    # A quantity takes longer to rescale than a train of a few spikes takes to read.
+    known = _SECONDS.get(times.dimensionality.string)
+    return float(times.units.rescale("s").magnitude) if known is None else known
 
 
 def spike_bins(
@@ -104,7 +126,7 @@ def spike_bins(
     >>> spike_bins(to_spiketrains(raster)[0], raster, 0, 3)
     array([0, 2])
     """
-    times = train.times.rescale("s").magnitude
+    times = train.magnitude * seconds_per_unit(train)
     # In bins after `t_start`: a whole number where `to_spiketrains` made the time.
     exact = (
         times - raster.t_start_seconds

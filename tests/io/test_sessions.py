@@ -373,18 +373,10 @@ def test_a_block_of_any_io_becomes_a_recording():
             "no segment with spike trains",
         ),
         (
-            block_of(
-                segment_of([1.0]), segment_of([21.0], [22.0], start=20.0, stop=30.0)
-            ),
-            {"bin_size": 1 * pq.ms},
-            InputValueError,
-            r"different numbers of spike trains, \[1, 2\]",
-        ),
-        (
             block_of(segment_of([1.0]), segment_of([6.0], start=5.0)),
-            {"bin_size": 1 * pq.ms},
+            {"bin_size": 1 * pq.ms, "segments": "phases"},
             InputValueError,
-            "observed stretches overlap",
+            "must follow one another on one clock.*segments='trials'",
         ),
     ],
 )
@@ -410,8 +402,8 @@ def test_blocks_of_ours_have_trains_as_neo_wants_them(network):
     block = ann2neo.to_neo(network)
     train = block.segments[1].spiketrains[3]
     assert (train.t_start, train.t_stop, train.sampling_rate) == (
+        0 * pq.s,
         0.3 * pq.s,
-        0.6 * pq.s,
         1000 * pq.Hz,
     )
     assert train.annotations["layer"] == "conv/1:a"
@@ -453,8 +445,11 @@ def later_layout(block):
         (moved_spike, "is not a quarter of the way through one of the bins"),
         (lost_train, "has 9 spike trains, its block says 10"),
         (lost_note, "an annotation of this block is missing or damaged"),
-        (lost_epoch, "has 0 epochs named 'presentations', one is needed"),
-        (later_layout, "has the layout 9, and this ann2neo reads 1; update ann2neo"),
+        (lost_epoch, "has 0 epochs named 'trials', one is needed"),
+        (
+            later_layout,
+            "has the layout 9, and this ann2neo reads 1 and 2; update ann2neo",
+        ),
     ],
 )
 def test_a_changed_block_of_ours_is_told(network, change, words):

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import quantities as pq
 
+from ann2neo._checks import fifteen_digits
 from ann2neo.errors import FileFormatError, InputTypeError, InputValueError
 from ann2neo.io.neo.layout import LAYOUT, LAYOUT_VERSION, PRESENTATIONS, ROW
 from ann2neo.io.neo.sessions import recording_from_block
@@ -218,6 +219,7 @@ def _bounds(segment: neo.Segment, version: int, start: float, period: float) -> 
     own = float(notes["t_start_seconds"])
     if version == 1:
         # A segment was a phase, on the recording's clock.
+        own = fifteen_digits(own)
         phase, is_segment = str(segment.name), bool(notes["is_phase"])
         first = round((own - start) / period)
     else:

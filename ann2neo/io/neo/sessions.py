@@ -20,6 +20,7 @@ from ann2neo._checks import one_of, seconds
 from ann2neo.errors import InputValueError
 from ann2neo.io.neo.matching import match_units, plain_table
 from ann2neo.raster.binning import EDGE, Observed
+from ann2neo.raster.spiketrains import seconds_per_unit
 from ann2neo.recording import Recording
 from ann2neo.recording.from_spike_times import (
     chosen_units,
@@ -136,6 +137,12 @@ def recording_from_block(
     common, notes = _common(
         trains, wholes, unit_names(table), step, asked, is_silent=missing == "silent"
     )
+    n_not_common = sum(
+        len(train.times)
+        for row, time in zip(trains, common, strict=True)
+        for train in row
+        if time is None and train is not None
+    )
     kept = [row for row, time in enumerate(common) if time is not None]
     used, trains = [used[row] for row in kept], [trains[row] for row in kept]
     times = [time for time in common if time is not None]
@@ -156,8 +163,9 @@ def recording_from_block(
     n_left = len(block.segments) - len(used)
     if n_left:
         notes["segments_left_out"] = str(n_left)
-    if spikes.n_not_common:
-        notes["spikes_not_in_common_time"] = str(spikes.n_not_common)
+    n_not_common += spikes.n_not_common
+    if n_not_common:
+        notes["spikes_not_in_common_time"] = str(n_not_common)
     _log.info("%d segments are read as %s", len(used), read_as)
     phases = _phase_names(used) if read_as == "phases" else [_PHASE] * len(used)
     observed = [
@@ -220,20 +228,16 @@ def _loaded(item: Any) -> Any:
 
 
 def _train(train: neo.SpikeTrain) -> _Train:
-    factor = _factor(train)
+    factor = seconds_per_unit(train)
     times = np.asarray(train.magnitude, np.float64) * factor
     return _Train(times, _end(train.t_start), _end(train.t_stop))
-
-
-def _factor(values: pq.Quantity) -> float:
-    return float(values.units.rescale("s").magnitude)
 
 
 def _end(time: pq.Quantity) -> float:
     """Return a start or stop in s; of float32, the decimal number that was meant."""
     number = time.magnitude[()]
     value = float(str(number)) if isinstance(number, np.float32) else float(number)
-    return value * _factor(time)
+    return value * seconds_per_unit(time)
 
 
 def _overlap(wholes: Sequence[tuple[float, float]], step: float) -> int | None:
@@ -524,7 +528,9 @@ def _table(
     units: dict[str, pq.Quantity] = {}
     for number, item in items:
         place = places[number]
-        start = np.asarray(item.times.magnitude, np.float64) * _factor(item.times)
+        start = np.asarray(item.times.magnitude, np.float64) * seconds_per_unit(
+            item.times
+        )
         stop = start + _durations(item)
         if place.slack:
             # On a clock of its own, what lies outside a trial lies nowhere.
@@ -554,7 +560,7 @@ def _durations(item: Any) -> FloatArray:
         return np.zeros(len(item))
     if durations is None or np.size(durations) not in {1, len(item)}:
         return np.full(len(item), np.nan)
-    values = np.asarray(durations.magnitude, np.float64) * _factor(durations)
+    values = np.asarray(durations.magnitude, np.float64) * seconds_per_unit(durations)
     return np.broadcast_to(values, len(item))
 
 

@@ -82,17 +82,11 @@ def to_neo(recording: Recording) -> neo.Block:
             "presentation_columns": column_types(presentations),
         }
     )
-    rows = _UnitRows(units)
-    kinds = presentations["kind"].unique().tolist()
-    if len(kinds) > 1:
-        presentations[ROW] = np.arange(len(presentations))
-    starts = presentations["start_bin"].to_numpy()
+    rows, epochs = _UnitRows(units), _Epochs(presentations, raster)
     names = _segment_names(recording)
-    for number, stretch in enumerate(stretches(recording)):
-        first, last = np.searchsorted(starts, [stretch.start_bin, stretch.stop_bin])
-        shown = presentations.iloc[first:last]
+    for stretch in stretches(recording):
         segment = neo.Segment(name=next(names) if stretch.is_segment else stretch.name)
-        segment.index = number
+        shown = epochs.of(stretch)
         segment.annotate(
             phase=stretch.name,
             order=stretch.order,
@@ -100,17 +94,10 @@ def to_neo(recording: Recording) -> neo.Block:
             start_bin=stretch.start_bin,
             n_time_bins=stretch.stop_bin - stretch.start_bin,
             t_start_seconds=stretch.t_start,
-            n_presentations={
-                str(kind): int(n) for kind, n in shown["kind"].value_counts().items()
-            },
+            n_presentations={epoch.name: len(epoch) for epoch in shown},
         )
         segment.spiketrains = _Trains(raster, stretch, rows, segment)
-        # Most recordings have one kind, and many segments none of another one.
-        for kind in shown["kind"].unique() if len(kinds) > 1 else kinds:
-            rows_of_kind = shown[shown["kind"] == kind] if len(kinds) > 1 else shown
-            if stretch.is_segment and len(rows_of_kind):
-                epoch = _epoch(rows_of_kind, kind, stretch, raster)
-                segment.epochs.append(epoch)
+        segment.epochs.extend(shown)
         block.segments.append(segment)
     return block
 
@@ -200,26 +187,47 @@ class _Trains(SpikeTrainList):  # type: ignore[misc]
         return self._source.n_units if self._made is None else len(self._made)
 
 
-def _epoch(
-    presentations: pd.DataFrame, kind: str, stretch: Stretch, raster: SpikeRaster
-) -> neo.Epoch:
-    start, stop = (
-        stretch.t_start
-        + (presentations[name].to_numpy() - stretch.start_bin)
-        * raster.sampling_period_seconds
-        for name in ("start_bin", "stop_bin")
-    )
-    columns = presentations.drop(columns=["start_bin", "stop_bin", "phase", "kind"])
-    epoch = neo.Epoch(
-        times=start * pq.s,
-        durations=(stop - start) * pq.s,
-        labels=stimulus_names(presentations).to_numpy(object).astype("U"),
-        name=kind,
-        description="intervals in which one stimulus was shown",
-    )
-    # Not as arguments of Epoch, whose own names a column may have.
-    epoch.array_annotate(**{str(name): _plain(columns[name]) for name in columns})
-    return epoch
+class _Epochs:
+    """Presentations as epochs, one of each kind in a segment."""
+
+    def __init__(self, presentations: pd.DataFrame, raster: SpikeRaster) -> None:
+        self._period = raster.sampling_period_seconds
+        self._starts, self._stops = (
+            presentations[name].to_numpy() for name in ("start_bin", "stop_bin")
+        )
+        codes, kinds = pd.factorize(presentations["kind"])
+        self._codes, self._kinds = codes, kinds.tolist()
+        self._labels = stimulus_names(presentations).to_numpy(object).astype("U")
+        columns = presentations.drop(columns=["start_bin", "stop_bin", "phase", "kind"])
+        self._columns = {str(name): _plain(columns[name]) for name in columns}
+        if len(self._kinds) > 1:
+            self._columns[ROW] = np.arange(len(presentations))
+
+    def of(self, stretch: Stretch) -> list[neo.Epoch]:
+        """Return the epochs of a segment, on its own clock."""
+        bounds = (stretch.start_bin, stretch.stop_bin)
+        first, last = np.searchsorted(self._starts, bounds)
+        codes = self._codes[first:last]
+        epochs = []
+        # In the order in which the kinds first appear.
+        for code in dict.fromkeys(codes.tolist()):
+            rows = first + np.flatnonzero(codes == code)
+            start, stop = (
+                stretch.t_start + (edges[rows] - stretch.start_bin) * self._period
+                for edges in (self._starts, self._stops)
+            )
+            epoch = neo.Epoch(
+                times=start * pq.s,
+                durations=(stop - start) * pq.s,
+                labels=self._labels[rows],
+                name=self._kinds[code],
+                description="intervals in which one stimulus was shown",
+            )
+            # Not as arguments of Epoch, whose own names a column may have.
+            columns = {name: cells[rows] for name, cells in self._columns.items()}
+            epoch.array_annotate(**columns)
+            epochs.append(epoch)
+        return epochs
 
 
 def _plain(column: pd.Series) -> npt.NDArray[Any]:

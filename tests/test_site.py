@@ -328,7 +328,7 @@ def test_the_code_of_the_nwb_page_runs(folder, tool, tmp_path, monkeypatch):
     if tool == "pynwb":
         assert np.array_equal(found["times"], recording.raster.spike_time_seconds(bins))
         assert len(found["trials"]) == 80
-        assert found["phases"]["phase"].to_list() == ["train", "test"]
+        assert found["segments"]["phase"].to_list() == ["train", "test"]
     elif tool == "pynapple":
         rates = found["units"]["rate"].to_numpy()
         assert rates == pytest.approx(recording.raster.spike_counts() / 0.080, rel=1e-3)

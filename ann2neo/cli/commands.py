@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ann2neo.cli.application import app, load_keras
+from ann2neo.cli.sessions import (
+    BinSize,
+    Intervals,
+    Label,
+    Start,
+    Stop,
+    Units,
+    session_options,
+)
 from ann2neo.errors import FileFormatError, InputValueError
-from ann2neo.recording.segments import segmented_phases
+
+if TYPE_CHECKING:
+    from ann2neo.io.nwb.info import NwbInfo
 
 __all__: list[str] = []
 
@@ -156,6 +167,7 @@ def info(
 ) -> None:
     """Describe the contents of an NWB file."""
     from ann2neo.io.nwb.info import nwb_info
+    from ann2neo.recording.segments import segmented_phases
 
     contents = nwb_info(path)
     layout = "not written by ann2neo"
@@ -181,8 +193,42 @@ def info(
         rows |= {
             key.replace("_", " "): value for key, value in recording.provenance.items()
         }
+    rows |= _times_text(contents)
     for name, value in rows.items():
         typer.echo(f"{name:<24} {value}")
+
+
+def _times_text(contents: NwbInfo) -> dict[str, str]:
+    """Describe spike times, observed time and tables of intervals, row by row."""
+    rows = {}
+    if contents.n_spikes:
+        rows["spike times"] = (
+            f"{contents.first_spike:.6g} .. {contents.last_spike:.6g} s"
+        )
+    if contents.unit_columns:
+        rows["unit columns"] = ", ".join(contents.unit_columns)
+    if contents.n_units:
+        rows["observed"] = "not said: read it with --t-stop"
+    if contents.observed:
+        stretches = contents.observed
+        rows["observed"] = f"{stretches[0][0]:.6g} .. {stretches[-1][1]:.6g} s"
+        if len(stretches) > 1:
+            rows["observed"] += f" in {len(stretches)} stretches"
+        if not contents.is_observed_alike:
+            rows["observed"] += ", the first unit; others differ"
+    if contents.invalid:
+        stretches = contents.invalid
+        seconds = sum(stop - start for start, stop in stretches)
+        rows["invalid times"] = f"{seconds:.6g} s in {len(stretches)} stretches"
+    for table in contents.intervals:
+        text = f"{table.n_rows:,} rows, {table.start:.6g} .. {table.stop:.6g} s"
+        if table.n_without_end:
+            text += f", {table.n_without_end:,} without an end"
+        text += f"; columns: {', '.join(table.columns) or 'none'}"
+        if table.labels and contents.recording is None:
+            text += f"; for --label: {', '.join(table.labels)}"
+        rows[f"intervals {table.name}"] = text
+    return rows
 
 
 @app.command("analyze")
@@ -193,38 +239,62 @@ def analyze_file(
         int | None, typer.Option(help="Bins in a counting window. [by length]")
     ] = None,
     engine: Annotated[str, typer.Option(help="fast or reference.")] = "fast",
-    bin_size: Annotated[
-        float | None,
-        typer.Option(help="Time bin in ms, for files that ann2neo did not write."),
-    ] = None,
+    bin_size: BinSize = None,
+    t_start: Start = None,
+    t_stop: Stop = None,
+    units: Units = None,
+    intervals: Intervals = None,
+    label: Label = None,
     csv: Annotated[
         bool, typer.Option("--csv", help="Print one row per unit as CSV.")
     ] = False,
     append: Annotated[
         bool, typer.Option("--append", help="Write the tables into the file.")
     ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Write the recording and the tables to an NWB file of ann2neo.",
+            show_default=False,
+        ),
+    ] = None,
+    metadata: Annotated[
+        Path | None, typer.Option(help="YAML with facts for the file of --out.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file of --out.")
+    ] = False,
 ) -> None:
     """Compute the statistics of every unit, and show those of the network."""
-    import quantities as pq
-
+    from ann2neo._files import refuse_existing
     from ann2neo.analysis.explain import column_descriptions
     from ann2neo.analysis.networks.summarize import summarize
     from ann2neo.analysis.networks.summary_text import network_text
     from ann2neo.analysis.units.analyze import analyze
     from ann2neo.io.nwb.analysis_tables import append_analysis
     from ann2neo.io.nwb.reader import read_nwb
+    from ann2neo.io.nwb.writer import write_nwb
 
-    recording = read_nwb(path, bin_size=None if bin_size is None else bin_size * pq.ms)
-    units = analyze(recording, window=window, engine=engine)
-    network = summarize(units)
-    if append:
-        append_analysis(path, units, column_descriptions(units, network), network)
+    if out is not None:
+        refuse_existing(out, overwrite=overwrite)
+    options = session_options(bin_size, t_start, t_stop, units, intervals, label)
+    recording = read_nwb(path, **options)
+    table = analyze(recording, window=window, engine=engine)
+    network = summarize(table)
+    targets = [path] if append else []
+    if out is not None:
+        write_nwb(recording, out, metadata=metadata, overwrite=overwrite)
+        targets.append(out)
+    for target in targets:
+        append_analysis(target, table, column_descriptions(table, network), network)
         typer.echo(
-            f"{path}: the tables of {len(units)} units and of the network are in"
+            f"{target}: the tables of {len(table)} units and of the network are in"
             " /analysis",
             err=True,
         )
-    typer.echo(units.to_csv(index=False) if csv else network_text(network), nl=not csv)
+    typer.echo(table.to_csv(index=False) if csv else network_text(network), nl=not csv)
 
 
 @app.command()
@@ -272,13 +342,12 @@ def report(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="The HTML file to write.")
     ] = Path("report.html"),
-    bin_size: Annotated[
-        float | None,
-        typer.Option(
-            help="Time bin in ms, for files that ann2neo did not write.",
-            show_default=False,
-        ),
-    ] = None,
+    bin_size: BinSize = None,
+    t_start: Start = None,
+    t_stop: Stop = None,
+    units: Units = None,
+    intervals: Intervals = None,
+    label: Label = None,
     title: Annotated[
         str | None, typer.Option(help="Heading of the page.", show_default=False)
     ] = None,
@@ -298,7 +367,8 @@ def report(
     from ann2neo.study.results import load_results
 
     rows = None if study is None else load_results(study).table
+    options = session_options(bin_size, t_start, t_stop, units, intervals, label)
     page = report_files(
-        paths, out, bin_size_ms=bin_size, title=title, study=rows, overwrite=overwrite
+        paths, out, session=options, title=title, study=rows, overwrite=overwrite
     )
     typer.echo(f"wrote {page}")

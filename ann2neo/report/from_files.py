@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-import quantities as pq
 
 from ann2neo._files import refuse_existing
 from ann2neo.errors import InputValueError
-from ann2neo.io.nwb.reader import read_nwb
+from ann2neo.io.nwb.reader import is_own_file, read_nwb
 from ann2neo.report.page import write_report
 
 __all__ = ["report_files"]
@@ -21,7 +21,7 @@ def report_files(
     paths: Sequence[Path],
     out: Path,
     *,
-    bin_size_ms: float | None = None,
+    session: Mapping[str, Any] | None = None,
     title: str | None = None,
     study: pd.DataFrame | None = None,
     overwrite: bool = False,
@@ -35,8 +35,9 @@ def report_files(
         or after their paths where names repeat.
     out : Path
         The HTML file to write.
-    bin_size_ms : float, optional
-        Length of a time bin, in ms, for files that ann2neo did not write.
+    session : mapping of str, optional
+        Arguments of `read_nwb` for files that ann2neo did not write, such as
+        ``bin_size``.
     title : str, optional
         Heading of the page.
     study : pandas.DataFrame, optional
@@ -67,6 +68,11 @@ def report_files(
             f"each file can be in a report once, got {', '.join(map(str, paths))}"
         )
     refuse_existing(out, overwrite=overwrite)
-    bin_size = None if bin_size_ms is None else bin_size_ms * pq.ms
-    recordings = {name: read_nwb(path, bin_size) for path, name in chapters.items()}
+    options = session or {}
+    own = {path: is_own_file(path) for path in chapters}
+    recordings = {
+        # Where all files have their own time bins, options are a mistake to tell of.
+        name: read_nwb(path, **({} if own[path] and not all(own.values()) else options))
+        for path, name in chapters.items()
+    }
     return write_report(recordings, out, title=title, study=study, overwrite=overwrite)

@@ -15,7 +15,15 @@ from ann2neo._files import is_being_written
 from ann2neo.errors import FileFormatError, OutputLockedError
 from ann2neo.io.nwb.hdf5_heaps import check_heaps
 
-__all__ = ["Table", "check_not_being_written", "open_nwb", "read_table", "text_at"]
+__all__ = [
+    "Table",
+    "check_not_being_written",
+    "decoded",
+    "open_nwb",
+    "read_table",
+    "text_at",
+    "version_of",
+]
 
 _DEFLATE_LIMIT = 1100
 """Largest ratio of a dataset's size to its size in the file.
@@ -122,7 +130,7 @@ class Table:
 
     def __init__(self, group: h5py.Group) -> None:
         self.group = group
-        self.colnames = _decoded(group.attrs["colnames"])
+        self.colnames = decoded(group.attrs["colnames"])
         self._length = len(self._dataset("id"))
 
     def __len__(self) -> int:
@@ -160,12 +168,12 @@ class Table:
         dataset = self._dataset(name)
         return self._cells(dataset, "numbers", fits=dataset.dtype.kind in "iufb")
 
-    def texts(self, name: str) -> npt.NDArray[np.object_]:
-        """Read a column of strings."""
+    def texts(self, name: str, errors: str = "strict") -> npt.NDArray[np.object_]:
+        """Read a column of strings; `errors` is for bytes that are not UTF-8."""
         dataset = self._dataset(name)
         is_text = h5py.check_string_dtype(dataset.dtype) is not None
         cells = self._cells(dataset, "strings", fits=is_text)
-        return np.asarray(_decoded(cells), dtype=object)
+        return np.asarray(decoded(cells, errors), dtype=object)
 
     @staticmethod
     def _cells(dataset: h5py.Dataset, noun: str, *, fits: bool) -> npt.NDArray[Any]:
@@ -208,11 +216,18 @@ class Table:
 
 
 def text_at(group: h5py.Group, name: str, errors: str = "strict") -> str | None:
-    """Return a single string in a group, or None if there is none of that name."""
-    if name not in group:
+    """Return a single string in a group, or None if there is none of that name.
+
+    Where there are several, such as experimenters, they are joined.
+    """
+    if not isinstance(group.get(name), h5py.Dataset):
         return None
-    value = group[name][()]
-    return value.decode("utf-8", errors) if isinstance(value, bytes) else str(value)
+    return "; ".join(decoded(group[name][()], errors))
+
+
+def version_of(handle: h5py.File) -> str:
+    """Return the version of the NWB schema; some files store it as an array."""
+    return "; ".join(decoded(handle.attrs["nwb_version"]))
 
 
 def read_table(handle: h5py.File, where: str) -> Table:
@@ -234,9 +249,10 @@ def read_table(handle: h5py.File, where: str) -> Table:
     return Table(handle[where])
 
 
-def _decoded(values: Any) -> list[str]:
+def decoded(values: Any, errors: str = "strict") -> list[str]:
     """Decode strings as h5py gives them: one or an array, of bytes or str."""
     cells = [values] if isinstance(values, (str, bytes)) else np.ravel(values).tolist()
     return [
-        cell.decode("utf-8") if isinstance(cell, bytes) else str(cell) for cell in cells
+        cell.decode("utf-8", errors) if isinstance(cell, bytes) else str(cell)
+        for cell in cells
     ]

@@ -1,19 +1,65 @@
-"""Summaries of NWB files, made without reading spikes."""
+"""Summaries of NWB files, ours or others', without making a recording of them."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
 
 from ann2neo._checks import path_of
-from ann2neo.io.nwb.hdf5_tables import open_nwb, read_table
-from ann2neo.io.nwb.layout import LAYOUT_TABLE
-from ann2neo.io.nwb.reader import read_header, read_nwb
+from ann2neo.io.nwb.hdf5_tables import Table, open_nwb, read_table, text_at, version_of
+from ann2neo.io.nwb.intervals import (
+    INVALID_TIMES,
+    interval_tables,
+    plain_columns,
+    times_of,
+)
+from ann2neo.io.nwb.reader import is_ours, read_header, read_nwb
+from ann2neo.io.nwb.sessions import units_place
 from ann2neo.recording import Recording
+from ann2neo.recording.observed_time import merged_stretches
 
-__all__ = ["NwbInfo", "nwb_info"]
+__all__ = ["IntervalInfo", "NwbInfo", "nwb_info"]
+
+_BLOCK = 1 << 20
+"""Spike times that are looked at together."""
+
+
+@dataclasses.dataclass(frozen=True)
+class IntervalInfo:
+    """Summary of a table of intervals or events.
+
+    Parameters
+    ----------
+    name : str
+        The table, as `read_nwb` takes it as ``intervals``.
+    n_rows : int
+        Number of intervals or events.
+    start, stop : float, in s
+        The earliest time in it, and the latest; NaN without any.
+    n_without_end : int
+        Number of intervals whose stop time is NaN.
+    columns : tuple of str
+        Its columns besides the times.
+    labels : tuple of str
+        Those that repeat, so that they may say what was shown: `read_nwb` takes one as
+        ``label``.
+    """
+
+    name: str
+    n_rows: int
+    start: float
+    stop: float
+    n_without_end: int
+    columns: tuple[str, ...]
+    labels: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +88,19 @@ class NwbInfo:
     session : mapping of str to str
         The session's description, experimenter, institution, subject and so on, where
         the file has them.
+    unit_columns : tuple of str
+        Columns of the units besides their times.
+    first_spike, last_spike : float, in s
+        Times of the first and last spike; NaN without spikes.
+    observed : tuple of (float, float), in s, or None
+        Stretches in which all units were observed, or the first unit where they differ;
+        None where the file does not say.
+    is_observed_alike : bool
+        Whether all units were observed at the same times.
+    invalid : tuple of (float, float), in s
+        Stretches that the file calls invalid.
+    intervals : tuple of IntervalInfo
+        Tables of intervals and events.
     """
 
     path: Path
@@ -54,6 +113,13 @@ class NwbInfo:
     profile: str | None
     recording: Recording | None
     session: Mapping[str, str]
+    unit_columns: tuple[str, ...] = ()
+    first_spike: float = math.nan
+    last_spike: float = math.nan
+    observed: tuple[tuple[float, float], ...] | None = None
+    is_observed_alike: bool = True
+    invalid: tuple[tuple[float, float], ...] = ()
+    intervals: tuple[IntervalInfo, ...] = ()
 
 
 _SESSION = {
@@ -69,7 +135,7 @@ _SESSION = {
 
 
 def nwb_info(path: str | os.PathLike[str]) -> NwbInfo:
-    """Summarize an NWB file without reading its spikes.
+    """Summarize an NWB file, of ann2neo or of an experiment.
 
     Parameters
     ----------
@@ -98,31 +164,103 @@ def nwb_info(path: str | os.PathLike[str]) -> NwbInfo:
     file = path_of(path)
     with open_nwb(file) as handle:
         analysis = tuple(sorted(handle.get("analysis", {})))
-        n_units = n_spikes = 0
-        if "units" in handle:
-            units = read_table(handle, "units")
-            n_units = len(units)
-            if "spike_times" in units:
-                n_spikes = int(units.ragged("spike_times")[1].sum())
-        version = str(handle.attrs["nwb_version"])
-        session = {}
-        for name, place in _SESSION.items():
-            if place in handle:
-                cells = handle[place].asstr()[()]
-                session[name] = (
-                    cells if isinstance(cells, str) else "; ".join(map(str, cells))
-                )
-        header = read_header(handle) if LAYOUT_TABLE in analysis else None
+        place = units_place(handle)
+        table = None if place is None else read_table(handle, place)
+        units = {} if table is None else _units(table)
+        session = {
+            name: text
+            for name, where in _SESSION.items()
+            if (text := text_at(handle, where, "replace"))
+        }
+        version = version_of(handle)
+        invalid = _stretches(handle, f"intervals/{INVALID_TIMES}")
+        intervals = [
+            _interval_info(name, read_table(handle, where))
+            for name, where in interval_tables(handle).items()
+        ]
+        header = read_header(handle) if is_ours(handle) else None
     recording = None if header is None else read_nwb(file, lazy=True)
+    if recording is not None:
+        # Profile "neo" has a row per unit and segment.
+        units["n_units"] = recording.n_units
     return NwbInfo(
         path=file,
         n_bytes=file.stat().st_size,
         nwb_version=version,
-        n_units=n_units if recording is None else recording.n_units,
-        n_spikes=n_spikes,
         analysis=tuple(name for name in analysis if name.endswith("_statistics")),
         layout_version=None if header is None else header.layout_version,
         profile=None if header is None else header.profile,
         recording=recording,
         session=session,
+        invalid=invalid,
+        intervals=tuple(intervals),
+        **{"n_units": 0, "n_spikes": 0, **units},
+    )
+
+
+def _units(table: Table) -> dict[str, Any]:
+    """Return what the fields of `NwbInfo` say about units."""
+    fields: dict[str, Any] = {"n_units": len(table)}
+    times = ("spike_times", "obs_intervals")
+    fields["unit_columns"] = tuple(n for n in table.colnames if n not in times)
+    if "spike_times" in table:
+        dataset, counts = table.ragged("spike_times")
+        fields["n_spikes"] = int(counts.sum())
+        if dataset.dtype.kind in "iuf":
+            fields |= _first_and_last(dataset)
+    if "obs_intervals" in table and len(table):
+        dataset, counts = table.ragged("obs_intervals")
+        each = np.split(np.asarray(dataset[()]), np.cumsum(counts)[:-1])
+        fields["is_observed_alike"] = all(
+            np.array_equal(one, each[0]) for one in each[1:]
+        )
+        fields["observed"] = tuple(map(tuple, _merged(each[0]).tolist()))
+    return fields
+
+
+def _first_and_last(dataset: h5py.Dataset) -> dict[str, float]:
+    """Return the first and last of the finite times."""
+    first, last = math.inf, -math.inf
+    for begin in range(0, len(dataset), _BLOCK):
+        times = dataset[begin : begin + _BLOCK]
+        times = times[np.isfinite(times)]
+        first = min(first, float(times.min(initial=math.inf)))
+        last = max(last, float(times.max(initial=-math.inf)))
+    if last < first:
+        return {}
+    return {"first_spike": first, "last_spike": last}
+
+
+def _merged(stretches: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    return merged_stretches(
+        stretches, whose="unit 0", t_start=-math.inf, t_stop=math.inf
+    )
+
+
+def _stretches(handle: h5py.File, place: str) -> tuple[tuple[float, float], ...]:
+    if place not in handle:
+        return ()
+    times = times_of(read_table(handle, place))
+    return tuple(map(tuple, _merged(times.to_numpy()).tolist()))
+
+
+def _interval_info(name: str, table: Table) -> IntervalInfo:
+    times = times_of(table)
+    columns = plain_columns(table, ["start_time", "stop_time", "timestamp"])
+    finite = times.to_numpy(np.float64)
+    finite = finite[np.isfinite(finite)]
+    stops = times.get("stop_time", times["start_time"])
+    labels = [
+        str(column)
+        for column, cells in columns.table.items()
+        if 1 < cells.nunique() <= max(2, len(cells) // 2)
+    ]
+    return IntervalInfo(
+        name=name,
+        n_rows=len(times),
+        start=float(finite.min()) if finite.size else math.nan,
+        stop=float(finite.max()) if finite.size else math.nan,
+        n_without_end=int(stops.isna().sum()),
+        columns=(*map(str, columns.table), *columns.left_out),
+        labels=tuple(labels),
     )

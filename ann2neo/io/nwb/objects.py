@@ -407,7 +407,8 @@ class FileBuilder:
             description="Label of the stimulus, else its id.",
             data=column_data(stimulus_names(presentations).fillna(""), 1),
         )
-        return [*columns, tags, _index_of(tags, _row_ends(len(presentations), 1))]
+        n_rows = len(presentations)
+        return [*columns, tags, _index_of(tags, _row_ends(n_rows, n_rows))]
 
     def _add_segments(self) -> None:
         segments = self._recording.segments

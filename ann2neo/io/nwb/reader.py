@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -28,9 +28,10 @@ from ann2neo.io.nwb.spike_chunks import read_spike_times
 from ann2neo.raster import RasterBuilder, SpikeRaster
 from ann2neo.raster.binning import nearest_edges
 from ann2neo.recording import Recording
+from ann2neo.recording.select import Choice
 from ann2neo.recording.tables import empty_table, table_sha256
 
-__all__ = ["read_header", "read_nwb"]
+__all__ = ["is_ours", "is_own_file", "read_header", "read_nwb"]
 
 Bits = npt.NDArray[np.uint8]
 
@@ -44,8 +45,15 @@ def read_nwb(
     t_start: pq.Quantity | None = None,
     t_stop: pq.Quantity | None = None,
     lazy: bool = False,
+    *,
+    units: Choice | Sequence[str] | None = None,
+    intervals: str | Sequence[str] | None = None,
+    label: str | None = None,
 ) -> Recording:
     """Read a recording from an NWB file, of ann2neo or of an experiment.
+
+    All arguments but `path` and `lazy` are for files that ann2neo did not write;
+    `nwb_info` and ``ann2neo info`` say what there is to choose from.
 
     Parameters
     ----------
@@ -56,29 +64,47 @@ def read_nwb(
         spike per bin is kept; the share lost is in ``provenance["spikes_lost_share"]``,
         with a warning above 1 %.
     t_start, t_stop : quantities.Quantity, time, optional
-        Time to read, half-open, for files that ann2neo did not write; that of
-        ``obs_intervals`` if not given.
+        Time to read, half-open. All observed time if not given; a file without
+        ``obs_intervals`` starts at 0 and needs `t_stop`.
     lazy : bool, default False
         Read units and presentations now and the spikes when they are first needed; for
         files that ann2neo wrote. The file must stay where it is until then.
+    units : array_like of int or bool, names, or function, optional
+        Units to read, by their rows, by ``unit_id`` or name as text, or by a function
+        of the table of units. All if not given: then the time is used in which all of
+        them were observed.
+    intervals : str or sequence of str, optional
+        Tables of intervals or events to read as presentations, each a kind of its own
+        name. ``trials``, if there are some, if not given.
+    label : str, optional
+        Column of those tables that says what was shown; it becomes ``label``, too.
 
     Returns
     -------
     Recording
         For a file of ann2neo the recording that was written, after comparing its
-        checksums; else bins ``[t_start + i bin_size, t_start + (i + 1) bin_size)``, one
-        phase per observed stretch, and the columns of units and trials that have one
-        string, number or boolean per row.
+        checksums. Else bins ``[t_start + i bin_size, t_start + (i + 1) bin_size)``, one
+        phase whose segments are the observed stretches without the invalid times, and
+        the columns of units and intervals under their own names (those of intervals
+        called as ours get a ``_``). Words of an enumeration, names of objects referred
+        to and lists of words are text; columns with several numbers per row are left
+        out, and named in the provenance. An interval without an end lasts until the
+        next one; one that is not in a single segment is left out, and counted.
 
     Raises
     ------
     InputTypeError, InputValueError
-        If `bin_size` is missing, or given for a file of ann2neo, or the file does not
-        say when units were observed.
+        If `bin_size` is missing, or given for a file of ann2neo, the file does not say
+        when units were observed, or there are no such units, intervals or column.
     FileFormatError
         If it is not an NWB file with units, or is damaged.
     IntegrityError
         If a file of ann2neo does not match its checksums.
+
+    Warns
+    -----
+    SpikesLostWarning, SpikesOutsideWarning, SpikeOrderWarning, CommonTimeWarning
+        As `from_spike_times`.
 
     Examples
     --------
@@ -91,23 +117,36 @@ def read_nwb(
     >>> back.equals(recording), back.presentations["label"].to_list()
     (True, ['a', 'b'])
     """
-    from ann2neo.io.nwb.sessions import read_session
+    from ann2neo.io.nwb.sessions import SessionOptions, read_session
 
     file = path_of(path)
+    options = SessionOptions(bin_size, t_start, t_stop, units, intervals, label)
     with open_nwb(file) as handle:
-        if LAYOUT_TABLE not in handle.get("analysis", {}):
+        if not is_ours(handle):
             if lazy:
                 raise InputValueError(
                     f"{file} was not written by ann2neo, so it cannot be read lazily;"
                     " leave lazy out"
                 )
-            return read_session(handle, file, bin_size, t_start, t_stop)
-        if bin_size is not None or t_start is not None or t_stop is not None:
+            return read_session(handle, file, options)
+        given = options.given()
+        if given:
             raise InputValueError(
                 f"{file} was written by ann2neo and has its own time bins; leave out"
-                " bin_size, t_start and t_stop"
+                f" {' and '.join(given)}, and use recording.select to have a part of it"
             )
         return _read_ours(handle, file, lazy=lazy)
+
+
+def is_own_file(path: str | os.PathLike[str]) -> bool:
+    """Return whether ann2neo wrote an NWB file."""
+    with open_nwb(path_of(path)) as handle:
+        return is_ours(handle)
+
+
+def is_ours(handle: h5py.File) -> bool:
+    """Return whether ann2neo wrote an open NWB file."""
+    return LAYOUT_TABLE in handle.get("analysis", {})
 
 
 def _read_ours(handle: h5py.File, path: Path, *, lazy: bool) -> Recording:

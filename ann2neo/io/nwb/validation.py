@@ -6,15 +6,15 @@ import dataclasses
 import importlib
 import logging
 import os
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ann2neo._checks import path_of
 from ann2neo.errors import FileFormatError, MissingExtraError
 from ann2neo.io.nwb.hdf5_tables import open_nwb
-from ann2neo.io.nwb.layout import LAYOUT_TABLE
-from ann2neo.io.nwb.reader import read_nwb
+from ann2neo.io.nwb.reader import is_ours, read_nwb
 
 __all__ = ["SEVERITIES", "Finding", "findings_text", "is_clean", "validate_nwb"]
 
@@ -45,8 +45,20 @@ _REMEDIES = {
     ),
     "check_subject_species_form": _METADATA + "'species: Genus species'",
     "check_single_row": (
-        "nothing to do: a recording of one phase or one presentation has a table of"
+        "nothing to do: a recording of one segment or one presentation has a table of"
         " one row"
+    ),
+    "check_units_resolution_is_valid": (
+        "nothing to do if bins are meant to be that long; up to 10 ms are not reported"
+    ),
+    "check_negative_spike_times": (
+        "nothing to do if the recording really starts before its time 0"
+    ),
+    "check_table_time_columns_are_not_negative": (
+        "nothing to do if the recording really starts before its time 0"
+    ),
+    "check_spike_times_not_in_unobserved_interval": (
+        "leave out what lies in no segment, with recording.select(phase=...)"
     ),
     "check_column_binary_capability": "give the column as booleans",
     "check_data_orientation": (
@@ -57,6 +69,21 @@ _REMEDIES = {
     "schema": "write the file again, or report it to whoever wrote it",
     "integrity": "get an undamaged copy",
 }
+_CORRECT = "correct it in the file, with pynwb or the program that wrote it"
+_REMEDIES_OF_OTHERS = {
+    "check_single_row": "nothing to do if there really is one row",
+    "DANDI.NON_DANDI_FILENAME": _REMEDIES["DANDI.NON_DANDI_FILENAME"],
+    "DANDI.NON_DANDI_FOLDERNAME": _REMEDIES["DANDI.NON_DANDI_FOLDERNAME"],
+    "integrity": _REMEDIES["integrity"],
+    "check_data_orientation": "nothing to do if time really is the first axis",
+}
+"""Remedies for files that ann2neo did not write, which cannot just be written again."""
+_TRACEBACK = "Traceback (most recent call last)"
+_FAILED = "could not run"
+_FAILED_REMEDY = (
+    "the file is probably older than this validator, or not of NWB's form: convert it"
+    " to a current version of NWB with the program that wrote it"
+)
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -169,12 +196,20 @@ def validate_nwb(path: str | os.PathLike[str]) -> list[Finding]:
         raise FileFormatError(f"{file} is not a file; give the path of one .nwb file")
     try:
         with open_nwb(file) as handle:
-            has_checksums = LAYOUT_TABLE in handle.get("analysis", {})
-        if has_checksums:
+            is_own = is_ours(handle)
+        if is_own:
             read_nwb(file)
     except FileFormatError as error:
         return [_finding("error", "ann2neo", "integrity", "/", str(error))]
-    findings = [*_schema(file), *_inspector(file), *_dandi(file)]
+    findings = [
+        finding
+        for source, validator in _VALIDATORS.items()
+        for finding in _run(source, validator, file)
+    ]
+    if not is_own:
+        findings = [
+            dataclasses.replace(f, remedy=_remedy_of_others(f)) for f in findings
+        ]
     # DANDI runs schema and inspector, too: of findings of the same check and place, the
     # worst is kept, which is the last one here.
     findings.sort(key=lambda f: SEVERITIES.index(f.severity))
@@ -185,11 +220,40 @@ def validate_nwb(path: str | os.PathLike[str]) -> list[Finding]:
     )
 
 
+def _run(
+    source: str, validator: Callable[[Path], Iterator[Finding]], file: Path
+) -> list[Finding]:
+    """Return what a validator finds, also where it fails on a file."""
+    findings = []
+    try:
+        # Of warnings of the libraries that read the file, the findings say more.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # One by one, so that what it found before it failed is kept.
+            for finding in validator(file):
+                findings.append(finding)  # noqa: PERF402
+    except Exception as error:  # noqa: BLE001
+        message = f"{type(error).__name__}: {error}"
+        findings.append(_finding("error", source, _FAILED, "/", message))
+    return findings
+
+
 def _finding(
     severity: str, source: str, check: str, place: str, message: str
 ) -> Finding:
     remedy = _REMEDIES.get(check, f"see what {source} says about {check}")
+    if check == _FAILED or check.startswith("During "):
+        # A validator tells in its own way that it failed: as the name of a check.
+        check, remedy = _FAILED, _FAILED_REMEDY
+    if _TRACEBACK in message:
+        message = message.strip().splitlines()[-1]
     return Finding(severity, source, check, place, " ".join(message.split()), remedy)
+
+
+def _remedy_of_others(finding: Finding) -> str:
+    if finding.check == _FAILED:
+        return finding.remedy
+    return _REMEDIES_OF_OTHERS.get(finding.check, _CORRECT)
 
 
 def _schema(file: Path) -> Iterator[Finding]:
@@ -249,3 +313,6 @@ def _dandi(file: Path) -> Iterator[Finding]:
             next(iter(dict(result.within_asset_paths or {}).values()), "/"),
             result.message or check,
         )
+
+
+_VALIDATORS = {"schema": _schema, "inspector": _inspector, "dandi": _dandi}

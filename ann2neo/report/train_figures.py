@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
 
 from ann2neo._checks import whole_number
 from ann2neo.analysis._entry import FloatArray, IntArray
@@ -98,7 +97,7 @@ def plot_intervals(
     weights = np.array([len(part) for part in lengths]) / n_intervals
     edges = _length_classes(longest)
     # A mixture of geometric distributions, one per unit: P(k > n) = (1 - p)^n.
-    longer = (weights[:, None] * stats.geom.sf(edges - 1, rates[:, None])).sum(axis=0)
+    longer = weights @ (1 - rates[:, None]) ** (edges - 1)
     fit = -np.diff(longer)
     below = np.append(0, np.cumsum(observed))[np.minimum(edges, len(observed))]
     share = np.diff(below) / n_intervals

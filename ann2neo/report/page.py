@@ -78,6 +78,7 @@ _UNIT_COLUMNS = (
     "cv_isi",
     "cv_isi_expected",
     "ljung_box_pvalue",
+    "kpss_pvalue",
     "trend_pvalue",
 )
 

@@ -29,12 +29,18 @@ _ORDER = {
     "unknown": "in an order that is not known",
 }
 _LOSSES = {
-    "spikes_lost": ("Spikes lost to binning", "spikes_in_extent"),
-    "spikes_outside": ("Spikes outside the observed time", ""),
-    "presentations_outside": ("Presentations outside it, left out", ""),
-    "trials_outside": ("Trials that reach beyond it, left out", ""),
+    "spikes_outside": "Spikes outside the observed time",
+    "spikes_cut_off": "Spikes outside the time read",
+    "spikes_not_in_common_time": "Spikes while not all units were observed",
+    "presentations_outside": "Presentations outside the observed time",
+    "presentations_without_time": "Presentations without a time",
+    "presentations_without_end": "Presentations without an end",
+    "presentations_reversed": "Presentations that stop before they start",
+    "presentations_sharing_a_bin": "Presentations in the bin of another",
+    "trials_outside": "Trials that reach beyond the observed time",
 }
-"""What was lost on the way: its key in the provenance, name, and key of the whole."""
+"""What was not as it should be when it was read: its key in the provenance, and name.
+"""
 
 
 def duration(seconds: float) -> str:
@@ -103,16 +109,16 @@ def _observed_time(recording: Recording) -> list[tuple[str, str]]:
 
 def _losses(provenance: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return what reading, binning and cutting left out, as far as it is on record."""
+    counts = {key: int(text) for key, text in provenance.items() if text.isdecimal()}
     facts = []
-    for key, (name, whole) in _LOSSES.items():
-        lost = provenance.get(key, "")
-        if not lost.isdecimal() or (not whole and lost == "0"):
-            continue
-        text = grouped(int(lost))
-        if provenance.get(whole, "").isdecimal():
-            of = max(int(provenance[whole]), 1)
-            text += f" of {grouped(of)} ({100 * int(lost) / of:.2g} %)"
-        facts.append((name, text))
+    if "spikes_lost" in counts and "spikes_in_extent" in counts:
+        lost, whole = counts["spikes_lost"], counts["spikes_in_extent"]
+        share = f"{100 * lost / max(whole, 1):.2g} %"
+        text = f"{grouped(lost)} of {grouped(whole)} ({share})"
+        facts.append(("Spikes lost to binning", text))
+    for key, name in _LOSSES.items():
+        if counts.get(key):
+            facts.append((name, grouped(counts[key])))
     return facts
 
 

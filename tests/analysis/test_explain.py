@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from trains import KINDS, recording_of, train
+from trains import KINDS, recording_of, segmented_recording, train
 
 import ann2neo
 from ann2neo import Recording
@@ -286,6 +286,17 @@ def test_the_printed_summary_marks_what_order_decides(order):
     assert ("true by construction: a rejection" in lines[-1]) == (order == "random")
     assert "follows from the rates alone" in text
     assert f"{order} order" in lines[0]
+
+
+def test_the_printed_summary_says_how_many_bins_are_in_windows():
+    """Where segments leave many bins over, the share in windows is printed."""
+    row = train("bernoulli", 600, 0.3, 0)
+    texts = [
+        network_text(ann2neo.summarize(ann2neo.analyze(recording, window=20)))
+        for recording in (segmented_recording([row], [30] * 20), recording_of(row))
+    ]
+    assert "20 windows of 20 bins with 67 % of the bins" in texts[0]
+    assert "% of the bins" not in texts[1]
 
 
 def test_the_printed_summary_of_a_dead_layer_has_no_nan():

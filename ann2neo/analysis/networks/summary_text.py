@@ -31,6 +31,9 @@ _MEANINGS = {
     ),
 }
 
+_MOST_BINS = 0.9
+"""Share of the bins in windows below which the text says how many are left over."""
+
 
 def network_text(network: pd.DataFrame) -> str:
     """Write a table of networks as text.
@@ -54,6 +57,8 @@ def _lines(row: Mapping[Any, Any]) -> Iterator[str]:
     order = _ORDERS.get(row["order"], "in several orders")
     units = "1 unit" if row["n_units"] == 1 else f"{row['n_units']:,} units"
     windows = f"{_count(row['n_windows'])} windows of {_count(row['window'])} bins"
+    if row["window_share"] < _MOST_BINS:
+        windows += f" with {100 * row['window_share']:.0f} % of the bins"
     yield (
         f"{row['phase'] or 'all phases'}: {units}, {_count(row['n_time_bins'])} time"
         f" bins {order}, {windows}"

@@ -143,6 +143,20 @@ def test_reasons_of_missing_values():
     assert (table["kpss_lag"] == -1).all()
 
 
+def test_a_lag_that_is_undefined_has_a_reason():
+    """Where covariances add up to 0, by which the lag's rule divides, no lag is made up
+    of rounding errors.
+    """
+    row = np.arange(102) % 4 == 2
+    row[[5, 7, 24, 31, 53, 84, 89, 97, 101]] = True
+    centred = row - row.mean()
+    products = [(centred[k:] * centred[: 102 - k]).sum() for k in range(3)]
+    assert products[0] + 2 * sum(products[1:]) == pytest.approx(0, abs=1e-12)
+    table = values_of(recording_of(row))
+    assert "covariances of neighbouring bins add up to 0" in table["kpss_reason"][0]
+    assert np.isnan(table["kpss_pvalue"][0])
+
+
 def test_a_drift_over_trials_is_found_and_a_psth_alone_is_not():
     """Over trials a rate that drifts from trial to trial rejects, and a rate that every
     trial repeats does not.

@@ -18,7 +18,7 @@ __all__ = ["Counts", "Intervals", "Train"]
 
 
 _FEW_SPIKES = 64
-"""From so many bins per spike on, pairs are counted by spikes: as fast at 30 bins."""
+"""From so many bins per spike on, pairs are counted by spikes, not by bits."""
 
 
 class Intervals(NamedTuple):
@@ -195,9 +195,9 @@ class Counts:
             # A border with k spikes before it lies between the spikes k - 1 and k.
             first_after = n_before[unit]
             across = first_after[(first_after > 0) & (first_after < n_spikes)] - 1
-            crosses = np.zeros(len(steps) if len(across) else 0, np.bool_)
+            crosses = np.zeros(len(steps), np.bool_)
+            crosses[across] = True
             if len(across):
-                crosses[across] = True
                 gaps = steps[crosses]
                 n_intervals[unit] -= len(gaps)
                 total[unit] -= gaps.sum()

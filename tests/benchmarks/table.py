@@ -16,7 +16,16 @@ from harness import RESULTS, _number, format_limit, format_row
 ROOT = Path(__file__).parents[2]
 README, PAGE = ROOT / "README.md", ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
-_ORDER = ("probe", "nwb", "analysis", "populations", "monitor", "training", "start")
+_ORDER = (
+    "probe",
+    "nwb",
+    "analysis",
+    "populations",
+    "sessions",
+    "monitor",
+    "training",
+    "start",
+)
 
 HEADLINES: tuple[tuple[str, str, str, str, str], ...] = (
     (

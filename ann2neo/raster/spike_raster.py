@@ -861,7 +861,12 @@ def is_sparse(n_spikes: int, n_units: int, n_time_bins: int) -> bool:
 
 def _ascending(bins: IntArray) -> IntArray:
     """Return bins in ascending order, each once; shares them where they are so."""
-    return bins if (bins[1:] > bins[:-1]).all() else np.unique(bins)
+    if (bins[1:] > bins[:-1]).all():
+        return bins
+    ascending = np.sort(bins)
+    is_new = np.ones(len(bins), np.bool_)
+    is_new[1:] = ascending[1:] != ascending[:-1]
+    return ascending[is_new]
 
 
 def _scattered(trains: Sequence[IntArray], n_time_bins: int) -> npt.NDArray[np.uint8]:

@@ -30,7 +30,10 @@ __all__ = ["COUNTING_COLUMNS", "counting_processes", "simulate"]
 
 COUNTING_COLUMNS: tuple[Column, ...] = (
     count_column("unit", "Index of the unit in the recording."),
-    count_column("time_bin", "Time bin before which spikes are counted."),
+    count_column(
+        "time_bin",
+        "Time bin before which spikes are counted; segments are set side by side.",
+    ),
     count_column("observed", "Spikes of the unit before that bin."),
     count_column("simulated", "Spikes of its first simulated train before that bin."),
     Column("mean", "Mean over the simulated trains of the unit.", "spikes"),
@@ -356,7 +359,7 @@ def counting_processes(
     -------
     pandas.DataFrame
         One row per unit and point in time: ``unit, time_bin, observed`` (spikes before
-        that bin), ``simulated`` (of the first simulated train), ``mean, lower, upper``
+        that bin; segments are set side by side), ``simulated`` (of the first simulated train), ``mean, lower, upper``
         (over all simulated trains of that unit), and ``mean_process,
         mean_process_lower, mean_process_upper``: one process with the mean rate of
         these units, the same in the rows of every unit. Units outside that band show
@@ -392,7 +395,8 @@ def counting_processes(
             "counting processes need at least one unit, got none; check units=..."
         )
     n = raster.n_time_bins
-    fit = fit_processes(Recording.from_raster(raster))
+    part = recording.select(phase=chosen.phase)
+    fit = fit_processes(part if units is None else part.select(units=units))
     points = np.unique(np.linspace(0, n, n_points + 1).round().astype(np.int64))
     tails = [(1 - level) / 2, (1 + level) / 2]
     drawn = np.empty((n_simulations, len(index), len(points)), np.int64)

@@ -7,6 +7,7 @@ generator of random numbers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -109,7 +110,7 @@ def circular_shift(
     def shift_each(rng: np.random.Generator) -> SpikeRaster:
         moved = []
         for bins, shift in zip(trains(), shifts(rng, raster.n_units), strict=True):
-            segment = segments.segment_of(bins)
+            segment = _segment_of(segments, bins)
             later = bins + shift[segment]
             # Beyond the end of the segment it goes on from its start.
             later -= np.where(later >= edges[segment + 1], lengths[segment], 0)
@@ -122,31 +123,39 @@ def circular_shift(
 def isi_shuffle(segments: SegmentedRaster) -> GridDraw:
     """Shuffle the intervals of each unit in each segment."""
     raster, edges = segments.raster, segments.edges
-    trains = trains_of(segments)
 
-    def shuffled(bins: IntArray, rng: np.random.Generator) -> IntArray:
+    def steps_of(bins: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+        """Return intervals, and for each the bin before its segment and the segment."""
         # The first interval counts from the bin before the segment and is shuffled too.
         # The intervals' sum stays, and with it the last spike: none leaves the grid.
-        if segments.n_segments == 1:
-            return np.cumsum(rng.permutation(np.diff(bins, prepend=-1))) - 1
-        segment = segments.segment_of(bins)
-        is_first = np.diff(segment, prepend=-1) > 0
+        segment = np.broadcast_to(_segment_of(segments, bins), bins.shape)
         before = edges[segment] - 1
-        steps = np.diff(bins, prepend=0)
+        steps = np.diff(bins, prepend=-1)
+        is_first = np.diff(segment, prepend=-1) > 0
         steps[is_first] = bins[is_first] - before[is_first]
-        order = rng.permutation(len(bins))
+        return steps, before, segment
+
+    trains = trains_of(segments, steps_of)
+
+    def shuffled(
+        steps: IntArray, before: IntArray, segment: IntArray, rng: np.random.Generator
+    ) -> IntArray:
+        if segments.n_segments == 1:
+            return np.cumsum(rng.permutation(steps)) - 1
+        order = rng.permutation(len(steps))
         steps = steps[order[np.argsort(segment[order], kind="stable")]]
         total = np.cumsum(steps)
         # What the intervals of earlier segments add up to.
-        earlier = np.repeat(
-            (total - steps)[is_first],
-            np.diff(np.flatnonzero(is_first), append=len(bins)),
-        )
+        first = np.flatnonzero(np.diff(segment, prepend=-1))
+        earlier = np.repeat((total - steps)[first], np.diff(first, append=len(steps)))
         later: IntArray = before + total - earlier
         return later
 
     def shuffle(rng: np.random.Generator) -> SpikeRaster:
-        return _from_trains([shuffled(bins, rng) for bins in trains()], raster)
+        drawn = [
+            shuffled(steps, before, segment, rng) for steps, before, segment in trains()
+        ]
+        return _from_trains(drawn, raster)
 
     return shuffle
 
@@ -169,17 +178,30 @@ def goes_by_spikes(segments: SegmentedRaster) -> bool:
     return bool((2 * fullest <= segments.lengths).all())
 
 
-def trains_of(segments: SegmentedRaster) -> Callable[[], Iterator[IntArray]]:
-    """Return a function that goes through the bins of the spikes, unit by unit.
+def trains_of(
+    segments: SegmentedRaster, prepare: Callable[[IntArray], Any] = np.asarray
+) -> Callable[[], Iterator[Any]]:
+    """Return a function that goes through the trains, unit by unit.
 
-    They are kept for all surrogates where they take no more memory than the bits.
+    Parameters
+    ----------
+    segments : SegmentedRaster
+        The spikes.
+    prepare : function of ndarray of int64, shape (n_spikes,), optional
+        What to make of the bins of a unit's spikes; it is kept for all surrogates where
+        the bins take no more memory than the bits.
     """
     raster = segments.raster
     units = range(raster.n_units)
     if is_sparse(int(raster.spike_counts().sum()), *raster.shape):
-        kept = [raster.spike_bins(unit) for unit in units]
+        kept = [prepare(raster.spike_bins(unit)) for unit in units]
         return lambda: iter(kept)
-    return lambda: (raster.spike_bins(unit) for unit in units)
+    return lambda: (prepare(raster.spike_bins(unit)) for unit in units)
+
+
+def _segment_of(segments: SegmentedRaster, bins: IntArray) -> Any:
+    """Return the segment of each bin, or 0 for all where there is one."""
+    return segments.segment_of(bins) if segments.n_segments > 1 else 0
 
 
 def _from_trains(trains: list[IntArray], like: SpikeRaster) -> SpikeRaster:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.stats import chi2
 
-from ann2neo import fit_processes, simulate
+from ann2neo import counting_processes, fit_processes, simulate
 from ann2neo.analysis.models.fit_processes import fit_beta_binomial, fit_markov
 from ann2neo.raster import SegmentedRaster, SpikeRaster
 from ann2neo.testing import make_recording
@@ -152,3 +152,26 @@ def test_trials_alternate_when_their_borders_are_left_out():
     assert simulated.n_time_bins == 630
     one = fit_processes(make_recording(np.tile(trial, 30)[None]), lags=4)
     assert one["markov_after_spike"][0] > 0.05
+
+
+def test_counting_processes_fit_segments_and_count_through_them():
+    """Spikes are counted through the segments set side by side, and the processes are
+    those fitted inside them.
+    """
+    trial = np.arange(21) % 2 == 0
+    bits = np.zeros((1, 30 * 25), bool)
+    inside = np.arange(bits.size) % 25 < 21
+    bits[0, inside] = np.tile(trial, 30)
+    bits[0, ~inside] = True
+    starts = np.arange(0, bits.size, 25)
+    table = counting_processes(
+        session(bits, starts, starts + 21),
+        process="markov",
+        n_simulations=5,
+        n_points=9,
+        seed=0,
+    )
+    assert table["time_bin"].to_list()[-1] == 630
+    assert table["observed"].to_list()[-1] == 330
+    # A chain that always leaves its state spikes in every other bin.
+    np.testing.assert_allclose(table["simulated"], table["time_bin"] / 2, atol=1)

@@ -359,11 +359,11 @@ def counting_processes(
     -------
     pandas.DataFrame
         One row per unit and point in time: ``unit, time_bin, observed`` (spikes before
-        that bin; segments are set side by side), ``simulated`` (of the first simulated train), ``mean, lower, upper``
-        (over all simulated trains of that unit), and ``mean_process,
-        mean_process_lower, mean_process_upper``: one process with the mean rate of
-        these units, the same in the rows of every unit. Units outside that band show
-        that one rate cannot describe the layer.
+        that bin; segments are set side by side), ``simulated`` (of the first simulated
+        train), ``mean, lower, upper`` (over all simulated trains of that unit), and
+        ``mean_process, mean_process_lower, mean_process_upper``: one process with the
+        mean rate of these units, the same in the rows of every unit. Units outside that
+        band show that one rate cannot describe the layer.
 
     Raises
     ------

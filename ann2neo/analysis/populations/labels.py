@@ -15,6 +15,7 @@ from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 from ann2neo.recording.segments import SegmentedPhase
 from ann2neo.recording.select import kind_of
+from ann2neo.recording.tables import DEFAULT_KIND
 
 __all__ = ["Labels", "has_labels", "is_shuffled", "labels_of"]
 
@@ -106,8 +107,8 @@ def is_shuffled(
         return False
     table = recording.presentations
     here = table[table["phase"] == phase.phase]
-    if kind is None and len(here["kind"].unique()) > 1:
-        kind = kind_of(table, None)
+    if kind is None and (here["kind"] == DEFAULT_KIND).any():
+        kind = DEFAULT_KIND
     if kind is not None:
         here = here[here["kind"] == kind]
     return bool((here["stop_bin"] - here["start_bin"] == 1).all())

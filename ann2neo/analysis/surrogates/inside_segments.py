@@ -23,6 +23,7 @@ __all__ = [
     "first_distinct",
     "goes_by_spikes",
     "isi_shuffle",
+    "order_within",
     "random_order",
     "trains_of",
 ]
@@ -240,17 +241,26 @@ def random_order(
 
     The order of the first segment comes first, then that of the second, and so on.
     """
-    n, n_segments = segments.n_time_bins, segments.n_segments
-    if n_segments == 1:
-        return lambda rng: rng.permutation(n)
-    # A short type, which NumPy sorts in linear time.
-    number = np.arange(n_segments, dtype=np.min_scalar_type(n_segments))
-    segment = np.repeat(number, segments.lengths)
+    if segments.n_segments == 1:
+        return lambda rng: rng.permutation(segments.n_time_bins)
+    return order_within(np.repeat(np.arange(segments.n_segments), segments.lengths))
+
+
+def order_within(stratum: IntArray) -> Callable[[np.random.Generator], IntArray]:
+    """Return a function that draws a random order of the bins of each stratum.
+
+    Parameters
+    ----------
+    stratum : ndarray of int64, shape (n_time_bins,)
+        Number of the stratum of each bin. Orders follow one another by that number.
+    """
+    # The shortest type, as NumPy sorts short ones in linear time.
+    stratum = stratum.astype(np.min_scalar_type(int(stratum.max(initial=0))))
 
     def order(rng: np.random.Generator) -> IntArray:
-        # A random order of all bins is one of each segment's bins, too.
-        bins = rng.permutation(n)
-        return bins[np.argsort(segment[bins], kind="stable")]
+        # A random order of all bins is one of each stratum's bins, too.
+        bins = rng.permutation(len(stratum))
+        return bins[np.argsort(stratum[bins], kind="stable")]
 
     return order
 

@@ -156,8 +156,8 @@ def surrogate_test(
     dither : quantities.Quantity, time, optional
         As in `surrogates`.
     kind : str, optional
-        Kind of the presentations, for within_label and for what is one bin long; the
-        only one, or "trials", if not given.
+        Kind of the presentations, for within_label and step_permutation, and for what
+        is one bin long; the only one, or "trials", if not given.
     seed : int, optional
         Seed; one is drawn and reported if not given.
 
@@ -237,9 +237,11 @@ def surrogate_test(
     ]
     # All methods first: one that does not apply is an error before any work is done.
     chosen = [method or test.default_method(kind) for test in tests]
+    # The kind asked for decided about the default methods, which exchange none.
+    exchanged = None if method is None else kind
     parts = [
         phase_surrogates(
-            recording, phase, name, joint=together, dither=dither, kind=kind
+            recording, phase, name, joint=together, dither=dither, kind=exchanged
         )
         for phase, name in zip(phases, chosen, strict=True)
     ]
@@ -354,7 +356,8 @@ class _PhaseTest:
     def _why_unchanged(self, method: str) -> str:
         """Return why surrogates of a method cannot change the statistic, if so."""
         column, shifts = self._column, ("circular_shift", "trial_shifting")
-        if column == "firing_rate" and method in GRID_METHODS:
+        on_grid = (*GRID_METHODS, "step_permutation")
+        if column == "firing_rate" and method in on_grid:
             return f"{method} keeps the firing rate"
         if column == "cv_isi" and method in {"isi_shuffle", "shuffle_isis"}:
             return f"{method} keeps the intervals, of which the CV is"

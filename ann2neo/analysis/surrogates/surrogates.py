@@ -25,6 +25,7 @@ from ann2neo.analysis.surrogates.inside_segments import (
     circular_shift,
     isi_shuffle,
 )
+from ann2neo.analysis.surrogates.step_permutation import step_permutation
 from ann2neo.analysis.surrogates.within_label import exchange, exchangeable
 from ann2neo.errors import InputValueError
 from ann2neo.raster import SegmentedRaster, SpikeRaster
@@ -48,8 +49,10 @@ GRID_METHODS = (
 )
 """Methods that move spikes from bin to bin, without losing any."""
 METHODS = (*GRID_METHODS, *ELEPHANT_METHODS)
-"""All methods."""
+"""All methods that apply to any recording, labelled for within_label."""
+_ALL_METHODS = (*GRID_METHODS, "step_permutation", *ELEPHANT_METHODS)
 _JOINT = ("bin_permutation", "circular_shift", "within_label")
+_OF_PRESENTATIONS = ("within_label", "step_permutation")
 _WITH_DITHER = (*DITHERED, "trial_shifting")
 _DEFAULT_DITHER = 0.015
 _ROUNDING = 1e-9
@@ -97,14 +100,18 @@ def surrogates(
     - ``trial_shifting`` keeps each segment (a trial) of a train up to a rotation by at
       most ``dither``. It destroys relations between units that are finer; without
       ``dither`` it is circular_shift.
+    - ``step_permutation`` keeps the PSTH of a unit (for each label, if there are any):
+      at every step of the trials, those of a label change places, unit by unit. It
+      destroys what a trial remembers and what units share from trial to trial. Segments
+      must hold one presentation each.
 
     Further methods are Elephant's functions of the same names, with each spike put back
     into its time bin: dither_spikes, dither_spike_train, jitter_spikes, bin_shuffling,
     joint_isi_dithering, isi_dithering, randomise_spikes and shuffle_isis.
 
     Every segment of a phase is treated by itself, and no spike leaves its segment, but
-    for within_label, which exchanges presentations wherever they lie in the phase. Bins
-    in no segment stay as they are.
+    for within_label and step_permutation, which exchange presentations wherever they
+    lie in the phase. Bins in no segment stay as they are.
 
     Parameters
     ----------
@@ -123,8 +130,8 @@ def surrogates(
         15 ms if not given. For trial_shifting: the largest shift of a trial. It must
         not be so short that spikes stay in their time bins.
     kind : str, optional
-        For within_label: kind of the presentations; the only one, or "trials", if not
-        given.
+        For within_label and step_permutation: kind of the presentations; the only one,
+        or "trials", if not given.
     seed : int, optional
         Seed; one is drawn if not given. Surrogate number k of a seed does not depend on
         how many are drawn.
@@ -281,7 +288,7 @@ def phase_surrogates(
     InputTypeError, InputValueError
         As in `surrogates`.
     """
-    one_of(method, METHODS, "method")
+    one_of(method, _ALL_METHODS, "method")
     if joint and method not in _JOINT:
         raise InputValueError(
             f"joint applies to {', '.join(_JOINT)}, not to {method}; drop it"
@@ -290,10 +297,10 @@ def phase_surrogates(
         raise InputValueError(
             f"dither applies to {', '.join(_WITH_DITHER)}, not to {method}; drop it"
         )
-    if kind is not None and method != "within_label":
+    if kind is not None and method not in _OF_PRESENTATIONS:
         raise InputValueError(
-            f"kind applies to within_label, which exchanges presentations, not to"
-            f" {method}; drop it"
+            f"kind applies to {' and '.join(_OF_PRESENTATIONS)}, which exchange"
+            f" presentations, not to {method}; drop it"
         )
     by = _DEFAULT_DITHER
     if dither is not None:
@@ -303,6 +310,9 @@ def phase_surrogates(
         groups, n_bins = exchangeable(labels_of(recording, phase, kind), phase.phase)
         draw = partial(_draw_on_grid, exchange(segments, joint, groups))
         return PhaseSurrogates(draw, sum(group.size for group in groups), n_bins)
+    if method == "step_permutation":
+        draw = partial(_draw_on_grid, step_permutation(recording, phase, kind))
+        return PhaseSurrogates(draw)
     if segments.n_segments > 1 and segments.lengths.max() < 2:
         raise InputValueError(
             f"every segment of phase {phase.phase!r} is one bin long, so that {method}"

@@ -132,7 +132,9 @@ def test_tuning_and_the_rest_are_what_permuting_within_labels_gives(layer):
     assert found.mean > found.tuning_mean + 0.05
 
 
-@pytest.mark.parametrize("n", [60_000, 200_000])
+@pytest.mark.parametrize(
+    "n", [60_000, 200_000, pytest.param(1_000_000, marks=pytest.mark.slow)]
+)
 def test_long_recordings_have_the_tuning_of_short_ones(n):
     """The correlation due to tuning is that of the labels' means by definition, also
     where a product of spike counts no longer fits 64 bits.
@@ -151,6 +153,28 @@ def test_long_recordings_have_the_tuning_of_short_ones(n):
     expected = (covariance / np.outer(spread, spread))[np.triu_indices(4, 1)].mean()
     assert found.tuning_mean == pytest.approx(expected)
     assert found.tuning_mean == pytest.approx(0.076, abs=0.002)
+
+
+@pytest.mark.slow
+def test_two_units_of_one_tuning_share_its_variance():
+    """Over a million bins of ten labels with rates from 0.1 to 0.9, the correlation due
+    to tuning is the variance of the rates over that of the bits.
+    """
+    labels, rates = np.arange(1_000_000) % 10, np.linspace(0.1, 0.9, 10)
+    bits = np.random.default_rng(0).random((1_000_000, 2)) < rates[labels][:, None]
+    found = correlations(Recording.from_activations(bits.astype(float), labels=labels))
+    assert found.tuning_mean == pytest.approx(rates.var() / 0.25, abs=0.003)
+    assert found.tuning_mean == pytest.approx(0.261, abs=0.003)
+
+
+@pytest.mark.slow
+def test_memory_exceeds_the_null_of_independent_bins():
+    """Of independent Markov units with a correlation of 0.5 between neighbouring bins,
+    13 % of pairs lie beyond the null distribution of independent bins.
+    """
+    change = np.random.default_rng(0).random((120, 4000)) < 0.25
+    found = correlations(make_recording(np.cumsum(change, axis=1) % 2 == 1))
+    assert found.share_beyond_null == pytest.approx(0.13, abs=0.01)
 
 
 def test_segments_are_pooled_whatever_lies_between_them():

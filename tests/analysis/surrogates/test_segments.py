@@ -15,6 +15,7 @@ from scipy.stats import ks_2samp
 from ann2neo import InputValueError, Recording, SpikeRaster
 from ann2neo.analysis._phases import one_phase
 from ann2neo.analysis.populations.labels import labels_of
+from ann2neo.analysis.surrogates.elephant import ELEPHANT_METHODS
 from ann2neo.analysis.surrogates.surrogate_test import (
     SurrogateWarning,
     surrogate_test,
@@ -155,6 +156,23 @@ def test_a_dither_that_moves_nothing_is_refused(method, dither):
             surrogates(slow, method)
 
 
+@pytest.mark.parametrize("method", ELEPHANT_METHODS)
+def test_elephants_methods_bear_short_and_empty_segments(method):
+    """Segments without a spike, with one, and shorter than the dither are no error, and
+    spikes stay in them.
+    """
+    bits = np.zeros((3, 60), bool)
+    bits[0, 3], bits[1, [5, 30, 31, 59]], bits[2] = True, True, True
+    recording = side_by_side(bits, [4, 16, 12, 28])
+    drawn = first(recording, method)
+    edges = [0, 4, 20, 32]
+    before, after = (
+        np.add.reduceat(r.raster.to_dense().astype(int), edges, axis=1)
+        for r in (recording, drawn)
+    )
+    assert (after <= before).all()
+
+
 def test_segments_of_one_bin_are_refused():
     """Inside segments of one bin nothing moves, and the message names a way out."""
     recording = side_by_side(np.ones((2, 6), bool), [1] * 6, labels=[0] * 6)
@@ -287,6 +305,63 @@ def test_the_kind_of_presentations_exchanged_can_be_chosen():
         surrogates(recording, "isi_shuffle", kind="cues")
 
 
+# -- steps of trials
+# --------------------------------------------------------------------------------------
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 12), min_size=2, max_size=20),
+    n_labels=st.integers(1, 3),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_steps_are_permuted_among_the_trials_of_a_label(lengths, n_labels, seed):
+    """Every unit keeps its spikes at each step of each label, among the trials that
+    reach it, and so its PSTH.
+    """
+    rng = np.random.default_rng(seed)
+    bits = rng.random((3, sum(lengths))) < 0.5
+    labels = np.arange(len(lengths)) % n_labels
+    recording = side_by_side(bits, lengths, labels=labels)
+    if np.bincount(labels).max() < 2:
+        with pytest.raises(InputValueError, match=r"a label twice.*use trial_shifting"):
+            surrogates(recording, "step_permutation")
+        return
+    after = first(recording, "step_permutation").raster.to_dense()
+    step = np.concatenate([np.arange(length) for length in lengths])
+    label = np.repeat(labels, lengths)
+    for s in range(max(lengths)):
+        for name in range(n_labels):
+            here = (step == s) & (label == name)
+            np.testing.assert_array_equal(
+                bits[:, here].sum(axis=1), after[:, here].sum(axis=1)
+            )
+
+
+def test_step_permutation_breaks_what_a_trial_remembers():
+    """Trials whose rate differs, and units that share it, lose both; the PSTH stays."""
+    rng = np.random.default_rng(0)
+    rates = np.clip(rng.normal(0.4, 0.2, 200), 0, 1)[:, None] * np.linspace(0.5, 1, 30)
+    bits = rng.random((4, 200, 30)) < rates
+    recording = side_by_side(bits.reshape(4, -1), [30] * 200, labels=[0] * 200)
+    after = first(recording, "step_permutation").raster.to_dense().reshape(4, 200, 30)
+    np.testing.assert_array_equal(bits.sum(axis=1), after.sum(axis=1))
+    before, now = (np.corrcoef(x.sum(axis=2))[0, 1] for x in (bits, after))
+    assert before > 0.5
+    assert abs(now) < 0.25
+    assert after.sum(axis=2).var() < 0.5 * bits.sum(axis=2).var()
+
+
+def test_step_permutation_needs_trials():
+    """Segments that do not hold one presentation each are refused with the way to cut
+    them.
+    """
+    long = side_by_side(np.ones((2, 40), bool), [20, 20])
+    for recording in (long, make_recording(labels=2)):
+        with pytest.raises(InputValueError, match=r"one presentation.*cut_trials\("):
+            surrogates(recording, "step_permutation")
+
+
 # -- few spikes
 # --------------------------------------------------------------------------------------
 
@@ -332,7 +407,9 @@ def test_few_spikes_are_placed_uniformly(n_segments):
 
 
 @pytest.mark.parametrize("n_segments", [1, 70])
-@pytest.mark.parametrize("column", ["fano_factor", "dispersion"])
+@pytest.mark.parametrize(
+    "column", ["fano_factor", pytest.param("dispersion", marks=pytest.mark.slow)]
+)
 def test_window_counts_of_few_spikes_have_the_distribution_of_placed_ones(
     n_segments, column
 ):
@@ -409,6 +486,20 @@ def test_the_default_method_fits_the_statistic():
     for statistic in ("cv2", "fano", lambda raster: raster.spike_counts()):
         table = quiet(stored, statistic, n_surrogates=9, seed=0)
         assert set(table["method"]) == {"bin_permutation"}
+    blocks = stored.presentations.iloc[:20].assign(kind="blocks")
+    blocks["start_bin"] = np.arange(20) * 10
+    blocks["stop_bin"] = blocks["start_bin"] + 10
+    kinds = Recording(
+        shuffled.raster,
+        shuffled.units,
+        pd.concat([shuffled.presentations, blocks.assign(phase="random")]).sort_values(
+            "start_bin"
+        ),
+        segments=shuffled.segments,
+    )
+    for kind, method in ((None, "bin_permutation"), ("blocks", "circular_shift")):
+        table = quiet(kinds, mean_correlation, kind=kind, n_surrogates=9, seed=0)
+        assert table["method"].to_list() == [method]
     trials = side_by_side(
         rng.random((3, 200)) < 0.3, [10] * 20, labels=[0] * 20, order="random"
     )

@@ -25,6 +25,7 @@ __all__ = [
     "isi_shuffle",
     "order_within",
     "random_order",
+    "raster_of",
     "trains_of",
 ]
 
@@ -47,7 +48,7 @@ def bin_permutation(segments: SegmentedRaster, joint: bool) -> GridDraw:
 
         def place(rng: np.random.Generator) -> SpikeRaster:
             trains = [_placed(segments, of_unit, rng) for of_unit in counts]
-            return _from_trains(trains, raster)
+            return raster_of(trains, raster)
 
         return place
 
@@ -116,7 +117,7 @@ def circular_shift(
             # Beyond the end of the segment it goes on from its start.
             later -= np.where(later >= edges[segment + 1], lengths[segment], 0)
             moved.append(later)
-        return _from_trains(moved, raster)
+        return raster_of(moved, raster)
 
     return shift_each
 
@@ -156,7 +157,7 @@ def isi_shuffle(segments: SegmentedRaster) -> GridDraw:
         drawn = [
             shuffled(steps, before, segment, rng) for steps, before, segment in trains()
         ]
-        return _from_trains(drawn, raster)
+        return raster_of(drawn, raster)
 
     return shuffle
 
@@ -205,7 +206,8 @@ def _segment_of(segments: SegmentedRaster, bins: IntArray) -> Any:
     return segments.segment_of(bins) if segments.n_segments > 1 else 0
 
 
-def _from_trains(trains: list[IntArray], like: SpikeRaster) -> SpikeRaster:
+def raster_of(trains: list[IntArray], like: SpikeRaster) -> SpikeRaster:
+    """Return a raster of the bins of spikes, on the time base of another."""
     return SpikeRaster.from_spike_bins(
         trains,
         like.n_time_bins,

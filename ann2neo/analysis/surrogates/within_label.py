@@ -14,7 +14,14 @@ import numpy as np
 
 from ann2neo.analysis._entry import BoolArray, FloatArray, IntArray
 from ann2neo.analysis.populations.labels import Labels
-from ann2neo.analysis.surrogates.inside_segments import GridDraw, blockwise
+from ann2neo.analysis.surrogates.inside_segments import (
+    GridDraw,
+    blockwise,
+    goes_by_spikes,
+    order_within,
+    raster_of,
+    trains_of,
+)
 from ann2neo.errors import InputValueError
 from ann2neo.raster import SegmentedRaster, SpikeRaster
 
@@ -177,7 +184,41 @@ def exchange(
     def exchange_each(rng: np.random.Generator) -> SpikeRaster:
         return blockwise(raster, lambda dense: _exchanged(dense, groups, rng))
 
-    return exchange_all if joint else exchange_each
+    if joint:
+        return exchange_all
+    return _by_spikes(segments, groups) if goes_by_spikes(segments) else exchange_each
+
+
+def _by_spikes(segments: SegmentedRaster, groups: list[IntArray]) -> GridDraw:
+    """Exchange presentations of few spikes, for each unit."""
+    raster = segments.raster
+    # Presentations of all groups in order of time: first bin, bins exchanged, group.
+    number = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    first = np.concatenate([group[:, 0] for group in groups])
+    common = np.repeat([group.shape[1] for group in groups], np.bincount(number))
+    by_time = np.argsort(first)
+    first, common, number = first[by_time], common[by_time], number[by_time]
+    order, members = order_within(number), np.argsort(number, kind="stable")
+
+    def places(bins: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+        """Return the presentation and the place in it of bins exchanged, and others."""
+        held = np.maximum(np.searchsorted(first, bins, side="right") - 1, 0)
+        place = bins - first[held]
+        moves = (place >= 0) & (place < common[held])
+        return held[moves], place[moves], bins[~moves]
+
+    trains = trains_of(segments, places)
+
+    def exchange_each(rng: np.random.Generator) -> SpikeRaster:
+        drawn = []
+        for held, place, others in trains():
+            # Where each presentation goes: to a random one of its group.
+            goes_to = np.empty(len(first), np.int64)
+            goes_to[members] = order(rng)
+            drawn.append(np.concatenate([first[goes_to[held]] + place, others]))
+        return raster_of(drawn, raster)
+
+    return exchange_each
 
 
 def _exchanged(

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from cut_sessions import session
 from scipy import stats
 
 import ann2neo
@@ -183,3 +184,18 @@ def test_bad_input_says_value_rule_and_remedy(call, error, words):
     """Each mistake is refused with words that name it."""
     with pytest.raises(error, match=words):
         call()
+
+
+def test_rates_are_those_of_the_observed_bins():
+    """Bins between segments count in no rate."""
+    rng = np.random.default_rng(0)
+    bits = rng.random((8, 300)) < 0.4
+    other = bits.copy()
+    other[:, 100:200] = True
+    starts, stops = [0, 200], [100, 300]
+    with pytest.warns(SamenessWarning):
+        table = ann2neo.compare(
+            session(bits, starts, stops), session(other, starts, stops)
+        )
+    assert row(table, "kolmogorov_smirnov")["statistic"] == 0
+    assert row(table, "signed_rank")["reason"] == "no unit's rate differs"

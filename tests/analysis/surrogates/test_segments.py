@@ -75,6 +75,22 @@ def test_segments_keep_their_spikes(method):
     assert kept / bits[:, ~outside].sum() == pytest.approx(1 - lost, abs=1e-5)
 
 
+def test_segments_of_phases_that_alternate_come_back_in_their_places():
+    """Where segments of two phases alternate, each keeps its own spikes."""
+    rng = np.random.default_rng(3)
+    bits = rng.random((3, 240)) < np.repeat([0.1, 0.9] * 3, 40)
+    edges = np.arange(0, 240, 40)
+    recording = session(bits, edges, edges + 35, phases=["rest", "task"] * 3)
+    drawn = first(recording, "isi_shuffle")
+    before, after = (r.raster.to_dense().reshape(3, 6, 40) for r in (recording, drawn))
+    np.testing.assert_array_equal(before.sum(axis=2), after.sum(axis=2))
+    np.testing.assert_array_equal(before[:, :, 35:], after[:, :, 35:])
+    alone = first(recording.select(phase="rest"), "isi_shuffle")
+    np.testing.assert_array_equal(
+        alone.raster.to_dense(), after[:, ::2, :35].reshape(3, -1)
+    )
+
+
 @pytest.mark.parametrize("method", ["bin_permutation", "circular_shift"])
 def test_joint_surrogates_move_all_units_of_a_segment_alike(method):
     """Jointly, the columns of each segment are the same ones in another order."""
@@ -404,6 +420,35 @@ def test_few_spikes_are_placed_uniformly(n_segments):
         expected_gaps.append(np.diff(bins))
     for ours, theirs in ((places, expected), (gaps, expected_gaps)):
         assert ks_2samp(np.concatenate(ours), np.concatenate(theirs)).pvalue > 1e-3
+
+
+def test_trials_of_few_spikes_are_exchanged_whole():
+    """Of rare spikes, too, every trial goes to a random one of its label, unit by unit,
+    over the common length, and all else stays.
+    """
+    rng = np.random.default_rng(5)
+    lengths = 700 + rng.integers(-20, 21, 100)
+    labels = np.arange(100) % 3
+    bits = rng.random((2, lengths.sum())) < 0.004
+    recording = side_by_side(bits, lengths, labels=labels)
+    starts = np.cumsum(lengths) - lengths
+    common = {name: lengths[labels == name].min() for name in range(3)}
+    sources = []
+    for drawn in surrogates(recording, "within_label", n_surrogates=30, seed=0):
+        after = drawn.raster.to_dense()
+        for name in range(3):
+            bins = starts[labels == name][:, None] + np.arange(common[name])
+            for unit in range(2):
+                old, new = bits[unit, bins], after[unit, bins]
+                match = (old[None] == new[:, None]).all(axis=2)
+                spiking = new.any(axis=1)
+                assert match.any(axis=1).all()
+                sources.append(match[spiking].argmax(axis=1) / len(bins))
+                assert sorted(map(bytes, old)) == sorted(map(bytes, new))
+        for start, length, name in zip(starts, lengths, labels, strict=True):
+            rest = slice(start + common[name], start + length)
+            np.testing.assert_array_equal(after[:, rest], bits[:, rest])
+    assert np.concatenate(sources).mean() == pytest.approx(0.49, abs=0.03)
 
 
 @pytest.mark.parametrize("n_segments", [1, 70])

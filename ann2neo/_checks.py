@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import operator
 import os
+import sys
+import traceback
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from ann2neo.errors import InputTypeError, InputValueError
 
 __all__ = [
     "fifteen_digits",
+    "level_outside",
     "one_of",
     "path_of",
     "seconds",
@@ -217,3 +220,18 @@ def path_of(value: Any, name: str = "path") -> Path:
             f" ({type(value).__name__})"
         )
     return Path(value)
+
+
+def level_outside() -> int:
+    """Count the calls from the one that warns up to the user's own code.
+
+    Returns
+    -------
+    int
+        The ``stacklevel`` of a warning, so that it names the user's line.
+    """
+    package = __name__.partition(".")[0]
+    for level, (frame, _) in enumerate(traceback.walk_stack(sys._getframe(1)), start=1):
+        if str(frame.f_globals.get("__name__")).partition(".")[0] != package:
+            return level
+    return 1

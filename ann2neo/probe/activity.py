@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
 import warnings
 
 import numpy as np
 import pandas as pd
 
+from ann2neo._checks import level_outside
 from ann2neo.raster import SpikeRaster
 
 __all__ = ["ActivityWarning", "warn_of_silence"]
@@ -71,14 +70,5 @@ def warn_of_silence(raster: SpikeRaster, units: pd.DataFrame) -> None:
                 " stimuli; choose another threshold, such as threshold='quantile:0.5',"
                 " or another layer",
                 ActivityWarning,
-                stacklevel=_level_outside(),
+                stacklevel=level_outside(),
             )
-
-
-def _level_outside() -> int:
-    """Count the calls from the one that warns up to the user's own code."""
-    package = __name__.partition(".")[0]
-    for level, (frame, _) in enumerate(traceback.walk_stack(sys._getframe(1)), start=1):
-        if str(frame.f_globals.get("__name__")).partition(".")[0] != package:
-            return level
-    return 1

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import quantities as pq
 
-from ann2neo._checks import fifteen_digits, seconds
+from ann2neo._checks import fifteen_digits, level_outside, seconds
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.raster.binning import BinnedSpikes, Observed, bin_spike_times
 from ann2neo.raster.spike_raster import as_index
@@ -405,7 +405,7 @@ def recording_from_spike_times(
             f" spike per bin of {bin_size * 1000:g} ms is kept; a smaller bin_size"
             " loses fewer",
             SpikesLostWarning,
-            stacklevel=4,
+            stacklevel=level_outside(),
         )
     outside = binned.outside.total + n_outside
     n_all = binned.n_spikes + outside
@@ -414,7 +414,7 @@ def recording_from_spike_times(
             f"{100 * outside / n_all:.1f} % of {n_all} spikes lie outside the observed"
             f" time{_where(binned, n_outside)}; {_outside_remedy(spikes, binned)}",
             SpikesOutsideWarning,
-            stacklevel=4,
+            stacklevel=level_outside(),
         )
     segments = segment_table(
         [
@@ -492,7 +492,7 @@ def _check_order(spikes: Sequence[FloatArray], names: Sequence[str]) -> None:
             f"spike times of {n_units} of {len(names)} units do not ascend, and are"
             f" binned as they are; {first}",
             SpikeOrderWarning,
-            stacklevel=5,
+            stacklevel=level_outside(),
         )
 
 

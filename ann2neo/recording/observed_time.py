@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ann2neo._checks import level_outside
 from ann2neo.errors import InputValueError
 from ann2neo.raster.binning import Observed
 
@@ -393,7 +394,7 @@ def note_left_out(
         f" ({worst}); to use more of it, choose units that were observed together with"
         " units=",
         CommonTimeWarning,
-        stacklevel=6,
+        stacklevel=level_outside(),
     )
     rounded = {
         name: [float(f"{share:.4g}") for share in pair] for name, pair in shares.items()

@@ -131,6 +131,20 @@ def test_a_partial_last_bin_of_a_trial_is_not_the_next_trial():
     assert recording.provenance["spikes_outside"] == "6"
 
 
+def test_a_trial_without_a_whole_bin_is_no_trial():
+    """A trial that t_start cuts away has no presentation, least of all in the next
+    one.
+    """
+    source = block(
+        segment(train([0.5], 1, 0, "u"), name="short"),
+        segment(train([1.5], 3, 0, "u"), name="long"),
+    )
+    recording = ann2neo.from_neo(source, **MS, t_start=1 * pq.s)
+    assert recording.presentations["name"].to_list() == ["long"]
+    assert recording.provenance["presentations_outside"] == "1"
+    assert recording.segments["t_start"].to_list() == [1.0]
+
+
 def session_of_epochs():
     epoch = neo.Epoch(
         np.arange(20) * 2 * pq.s,

@@ -11,6 +11,7 @@ import pandas as pd
 import pynapple
 import pytest
 import quantities as pq
+from spikeinterface.core import NumpySorting
 
 import ann2neo
 from ann2neo import InputTypeError, InputValueError, Recording, SpikeRaster
@@ -90,6 +91,33 @@ def test_a_pynapple_group_is_taken_with_its_time_support():
     np.testing.assert_allclose(
         ann2neo.analyze(recording)["firing_rate_hz"], np.asarray(group["rate"])
     )
+
+
+def test_a_spikeinterface_sorting_is_taken_by_its_unit_trains():
+    """Frames of a sorting are the bins, and its unit ids name the units."""
+    frames = np.sort(np.random.default_rng(1).choice(20_000, 300, replace=False))
+    sorting = NumpySorting.from_unit_dict({"a": frames, "b": frames[::3]}, 1000.0)
+    trains = {
+        unit: sorting.get_unit_spike_train(unit, return_times=True)
+        for unit in sorting.unit_ids
+    }
+    recording = ann2neo.from_spike_times(trains, t_stop=20)
+    assert recording.units["name"].to_list() == ["a", "b"]
+    assert recording.raster.spike_bins(0).tolist() == frames.tolist()
+    assert recording.raster.spike_bins(1).tolist() == frames[::3].tolist()
+
+
+def test_warnings_name_the_line_of_the_user():
+    """A warning points to the call in the user's own file, however deep it arose."""
+    for call in (ann2neo.from_spike_times, Recording.from_spike_times):
+        with pytest.warns() as caught:
+            call(
+                [[0.1, 0.1001, 5.0], [0.2, 0.1]],
+                observed=[[[0, 1]], [[0, 0.5]]],
+                t_stop=1,
+            )
+        assert {warning.filename for warning in caught} == {__file__}
+        assert len({warning.category for warning in caught}) == 4
 
 
 def test_a_table_of_units_gives_columns():

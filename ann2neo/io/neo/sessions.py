@@ -35,6 +35,8 @@ _log = logging.getLogger(__name__)
 
 _PHASE = "recording"
 _TRIALS = "trials"
+_NOWHERE = -10
+"""A bin before the recording."""
 _UNNAMED = {"epochs": _TRIALS, "events": "events"}
 
 
@@ -418,17 +420,20 @@ def _trial_bounds(
     places: Sequence[_Place], step: float, asked: tuple[float, float], *, restarts: bool
 ) -> list[tuple[float, float]]:
     """Return the times of each trial's whole bins, on the recording's clock."""
-    if restarts:
-        return [
-            (place.start + place.shift, place.stop + place.shift) for place in places
-        ]
     zero = places[0].start if math.isinf(asked[0]) else asked[0]
+    if restarts:
+        zero = 0.0
     bounds = []
     for place in places:
-        start, stop = max(place.start, asked[0]), min(place.stop, asked[1])
+        start, stop = place.start + place.shift, place.stop + place.shift
+        if not restarts:
+            start, stop = max(start, asked[0]), min(stop, asked[1])
         first = math.ceil((start - zero) / step - EDGE)
         last = math.floor((stop - zero) / step + EDGE)
-        bounds.append((zero + first * step, zero + max(first, last) * step))
+        if last <= first:
+            # Before the recording, where it is counted as outside.
+            first = last = _NOWHERE
+        bounds.append((zero + first * step, zero + last * step))
     return bounds
 
 
@@ -446,7 +451,6 @@ def _trials(
         rows.append(row)
     table, notes = plain_table(rows, _TRIALS)
     starts, stops = np.array(bounds).T
-    # A trial without a whole bin is no event: it is left out as reversed would be.
     return table.assign(start_time=starts, stop_time=stops), notes
 
 
@@ -535,8 +539,8 @@ def _table(
         if place.slack:
             # On a clock of its own, what lies outside a trial lies nowhere.
             is_inside = (start >= place.start - step / 2) & (start < place.stop)
-            is_inside &= ~(stop > place.stop + step / 2)
-            nowhere = -10 * step - place.shift
+            is_inside &= ~(stop > place.stop + step / 2) & (place.start < place.stop)
+            nowhere = _NOWHERE * step - place.shift
             start = np.where(is_inside, start, nowhere)
             stop = np.where(is_inside, stop, nowhere)
         starts.append(start + place.shift)

@@ -78,6 +78,22 @@ class _Train(NamedTuple):
     stop: float
 
 
+class _Part(NamedTuple):
+    """A segment of a block, with a train or None per unit.
+
+    ``whole`` is the time from the first start to the last stop of its trains, in s.
+    """
+
+    segment: neo.Segment
+    trains: list[_Train | None]
+    whole: tuple[float, float]
+
+    @property
+    def n_spikes(self) -> int:
+        """Number of spikes of all units."""
+        return sum(len(train.times) for train in self.trains if train is not None)
+
+
 class _Spikes(NamedTuple):
     """Spike times of each unit on the recording's clock, and what is not in them."""
 
@@ -112,63 +128,42 @@ def recording_from_block(
     if segments is not None:
         one_of(segments, ("phases", "trials", "session"), "segments")
     one_of(missing, ("silent", "unobserved"), "missing")
-    used = _with_trains(block)
-    matched = match_units([[_loaded(t) for t in s.spiketrains] for s in used])
-    index = chosen_units(units, matched.table)
-    table = matched.table.iloc[index].reset_index(drop=True)
-    trains = [
-        [None if train is None else _train(train) for train in row]
-        for row in matched.trains
-    ]
-    wholes = [
-        (
-            min(train.start for train in row if train is not None),
-            max(train.stop for train in row if train is not None),
-        )
-        for row in trains
-    ]
-    trains = [[row[unit] for unit in index] for row in trains]
+    parts, table, notes = _matched(block, units)
+    wholes = [part.whole for part in parts]
     read_as = segments or _read_as(wholes, step)
     restarts = read_as == "trials" and _overlap(wholes, step) is not None
     if not restarts:
-        order = sorted(range(len(used)), key=lambda row: wholes[row])
-        used = [used[row] for row in order]
-        trains = [trains[row] for row in order]
-        wholes = [wholes[row] for row in order]
-        _check_one_clock(used, wholes, read_as, step)
-    common, notes = _common(
-        trains, wholes, unit_names(table), step, asked, is_silent=missing == "silent"
+        parts.sort(key=lambda part: part.whole)
+        _check_one_clock(parts, read_as, step)
+    common, more = _common(
+        parts, unit_names(table), step, asked, is_silent=missing == "silent"
     )
-    n_not_common = sum(
-        len(train.times)
-        for row, time in zip(trains, common, strict=True)
-        for train in row
-        if time is None and train is not None
-    )
-    kept = [row for row, time in enumerate(common) if time is not None]
-    used, trains = [used[row] for row in kept], [trains[row] for row in kept]
+    notes |= {**more, "segments_read_as": read_as}
+    _log.info("%d segments are read as %s", len(parts), read_as)
+    unused = [part for part, time in zip(parts, common, strict=True) if time is None]
+    parts = [part for part, time in zip(parts, common, strict=True) if time is not None]
     times = [time for time in common if time is not None]
     if restarts:
         places = _side_by_side(times, step, asked)
     else:
         places = [_Place(*time, time) for time in times]
-    spikes = _on_one_clock(trains, places, asked if restarts else None)
+    spikes = _on_one_clock(parts, places, asked if restarts else None)
+    n_not_common = spikes.n_not_common + sum(part.n_spikes for part in unused)
+    counts = {
+        "segments_left_out": len(block.segments) - len(parts),
+        "spikes_not_in_common_time": n_not_common,
+    }
+    notes |= {key: str(number) for key, number in counts.items() if number}
+    used = [part.segment for part in parts]
     tables, more = _presentations(
         used, places, step, epochs, is_trials=read_as == "trials"
     )
-    notes |= {**matched.notes, **more, "segments_read_as": read_as}
+    notes |= more
     if read_as == "trials":
         bounds = _trial_bounds(places, step, asked, restarts=restarts)
         own, more = _trials(used, bounds)
         tables = {_TRIALS: own, **tables}
         notes |= more
-    n_left = len(block.segments) - len(used)
-    if n_left:
-        notes["segments_left_out"] = str(n_left)
-    n_not_common += spikes.n_not_common
-    if n_not_common:
-        notes["spikes_not_in_common_time"] = str(n_not_common)
-    _log.info("%d segments are read as %s", len(used), read_as)
     phases = _phase_names(used) if read_as == "phases" else [_PHASE] * len(used)
     observed = [
         Observed(
@@ -179,16 +174,6 @@ def recording_from_block(
         )
         for phase, place in zip(phases, places, strict=True)
     ]
-    sources = {
-        "source": "neo.Block",
-        "source_name": block.name,
-        "source_description": block.description,
-        "source_file": block.file_origin,
-    }
-    started = block.rec_datetime or used[0].rec_datetime
-    # Neo's times have no time zone as a rule; local time is assumed.
-    if isinstance(started, datetime) and started.tzinfo is None:
-        started = started.astimezone()
     cuts = [None if restarts or not math.isfinite(time) else time for time in asked]
     return recording_from_spike_times(
         spikes.times,
@@ -198,11 +183,8 @@ def recording_from_block(
         t_stop=cuts[1],
         units=table,
         presentations=tables,
-        provenance={
-            **{key: str(value) for key, value in sources.items() if value},
-            **notes,
-        },
-        session_start_time=started if isinstance(started, datetime) else None,
+        provenance={**_source(block), **notes},
+        session_start_time=_started(block.rec_datetime or used[0].rec_datetime),
         n_outside=spikes.n_outside,
         n_cut_off=spikes.n_cut_off,
         overlap_remedy="read others with epochs=, or none with epochs=[]",
@@ -213,7 +195,10 @@ def recording_from_block(
 # --------------------------------------------------------------------------------------
 
 
-def _with_trains(block: neo.Block) -> list[neo.Segment]:
+def _matched(
+    block: neo.Block, units: Any
+) -> tuple[list[_Part], pd.DataFrame, dict[str, str]]:
+    """Return segments with the trains of the chosen units, and the table of those."""
     used = [segment for segment in block.segments if len(segment.spiketrains)]
     if not used:
         raise InputValueError(
@@ -221,7 +206,40 @@ def _with_trains(block: neo.Block) -> list[neo.Segment]:
             f" {len(block.segments)} segments); read one with spikes, or sort them"
             " first"
         )
-    return used
+    matched = match_units(
+        [[_loaded(train) for train in segment.spiketrains] for segment in used]
+    )
+    index = chosen_units(units, matched.table)
+    parts = []
+    for segment, row in zip(used, matched.trains, strict=True):
+        trains = [None if train is None else _train(train) for train in row]
+        present = [train for train in trains if train is not None]
+        # The time of all trains, chosen or not: a unit without one was silent in it.
+        whole = (
+            min(train.start for train in present),
+            max(train.stop for train in present),
+        )
+        parts.append(_Part(segment, [trains[unit] for unit in index], whole))
+    table = matched.table.iloc[index].reset_index(drop=True)
+    return parts, table, matched.notes
+
+
+def _source(block: neo.Block) -> dict[str, str]:
+    notes = {
+        "source": "neo.Block",
+        "source_name": block.name,
+        "source_description": block.description,
+        "source_file": block.file_origin,
+    }
+    return {key: str(value) for key, value in notes.items() if value}
+
+
+def _started(time: Any) -> datetime | None:
+    """Return when a block was recorded, with a time zone."""
+    if not isinstance(time, datetime):
+        return None
+    # Neo's times have no time zone as a rule; local time is assumed.
+    return time if time.tzinfo else time.astimezone()
 
 
 def _loaded(item: Any) -> Any:
@@ -256,26 +274,21 @@ def _read_as(wholes: Sequence[tuple[float, float]], step: float) -> str:
     return "phases" if _overlap(wholes, step) is None else "trials"
 
 
-def _check_one_clock(
-    segments: Sequence[neo.Segment],
-    wholes: Sequence[tuple[float, float]],
-    read_as: str,
-    step: float,
-) -> None:
-    row = _overlap(wholes, step)
+def _check_one_clock(parts: Sequence[_Part], read_as: str, step: float) -> None:
+    row = _overlap([part.whole for part in parts], step)
     if row is None:
         return
-    (_, stop), (start, _) = wholes[row - 1], wholes[row]
+    before, after = parts[row - 1], parts[row]
     raise InputValueError(
         f"segments read as {read_as} must follow one another on one clock, and"
-        f" {segments[row - 1].name!r} ends at {stop:g} s, {segments[row].name!r} starts"
-        f" at {start:g} s; segments whose clocks restart are trials: segments='trials'"
+        f" {before.segment.name!r} ends at {before.whole[1]:g} s,"
+        f" {after.segment.name!r} starts at {after.whole[0]:g} s; segments"
+        " whose clocks restart are trials: segments='trials'"
     )
 
 
 def _common(
-    trains: Sequence[Sequence[_Train | None]],
-    wholes: Sequence[tuple[float, float]],
+    parts: Sequence[_Part],
     names: Sequence[str],
     step: float,
     asked: tuple[float, float],
@@ -288,12 +301,17 @@ def _common(
     """
     common: list[tuple[float, float] | None] = []
     observed, left_out = np.zeros(len(names)), np.zeros(len(names))
-    for row, whole in zip(trains, wholes, strict=True):
+    for part in parts:
         # A unit without a train was silent while the segment lasted.
         ends = np.array(
-            [whole if train is None else (train.start, train.stop) for train in row]
+            [
+                part.whole if train is None else (train.start, train.stop)
+                for train in part.trains
+            ]
         ).reshape(len(names), 2)
-        is_there = np.array([is_silent or train is not None for train in row], bool)
+        is_there = np.array(
+            [is_silent or train is not None for train in part.trains], np.bool_
+        )
         time = _shared(ends, step) if is_there.all() else None
         common.append(time)
         length = np.diff(np.clip(ends, *asked)).ravel() * is_there
@@ -310,7 +328,7 @@ def _common(
         )
     shares = {}
     for unit in np.flatnonzero(left_out).tolist():
-        own = [row[unit] for row in trains]
+        own = [part.trains[unit] for part in parts]
         shares[names[unit]] = (
             left_out[unit] / observed[unit],
             _share_of_spikes(own, common, asked),
@@ -372,17 +390,17 @@ def _side_by_side(
 
 
 def _on_one_clock(
-    trains: Sequence[Sequence[_Train | None]],
+    parts: Sequence[_Part],
     places: Sequence[_Place],
     asked: tuple[float, float] | None,
 ) -> _Spikes:
     """Join the spikes of each unit, and count those that lie in no common time."""
-    n_units = len(trains[0])
+    n_units = len(parts[0].trains)
     times: list[list[FloatArray]] = [[np.zeros(0)] for _ in range(n_units)]
     n_not_common = n_outside = n_cut_off = 0
     low, high = asked or (-math.inf, math.inf)
-    for row, place in zip(trains, places, strict=True):
-        for unit, train in enumerate(row):
+    for part, place in zip(parts, places, strict=True):
+        for unit, train in enumerate(part.trains):
             if train is None or not len(train.times):
                 continue
             held = place.holds(train.times)

@@ -308,16 +308,23 @@ class Recording:
         return cls(raster, units, presentations, phases, provenance)
 
     @classmethod
-    def from_spike_times(cls, times: Any, *args: Any, **options: Any) -> Recording:
+    def from_spike_times(
+        cls,
+        times: Any,
+        bin_size: pq.Quantity = 1 * pq.ms,
+        t_stop: pq.Quantity | float | None = None,
+        t_start: pq.Quantity | float | None = None,
+        observed: Any = None,
+        units: Any = None,
+    ) -> Recording:
         """Make a recording of spike times; the same as `ann2neo.from_spike_times`.
 
         Parameters
         ----------
         times : sequence or mapping of array_like, one per unit
             Spike times of each unit; numbers are seconds.
-        *args, **options
-            As in `ann2neo.from_spike_times`: ``bin_size``, ``t_stop``, ``t_start``,
-            ``observed``, ``units``.
+        bin_size, t_stop, t_start, observed, units
+            As in `ann2neo.from_spike_times`.
 
         Returns
         -------
@@ -332,7 +339,7 @@ class Recording:
         """
         from ann2neo.recording.from_spike_times import from_spike_times
 
-        return from_spike_times(times, *args, **options)
+        return from_spike_times(times, bin_size, t_stop, t_start, observed, units)
 
     @classmethod
     def open(cls, folder: str | Path, *, verify: bool = True) -> Self:

@@ -321,9 +321,9 @@ def _rows_by_name(names: list[Any], table: pd.DataFrame) -> list[int]:
     rows = []
     for name in names:
         for column in columns:
-            found = np.flatnonzero(table[column].astype("str") == str(name))
-            if len(found):
-                rows.extend(found.tolist())
+            matches = np.flatnonzero(table[column].astype("str") == str(name))
+            if len(matches):
+                rows.extend(matches.tolist())
                 break
         else:
             valid = [*map(repr, unit_names(table))]

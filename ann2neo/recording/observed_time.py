@@ -430,5 +430,5 @@ def _between(t_start: float | None, t_stop: float | None) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:5])
-    return f"{shown}, ..." if len(names) > 5 else shown
+    first = ", ".join(names[:5])
+    return f"{first}, ..." if len(names) > 5 else first

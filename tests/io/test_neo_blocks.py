@@ -613,10 +613,10 @@ def test_trains_are_built_when_they_are_asked_for():
     made = ann2neo.to_neo(recording)
     trains = made.segments[1].spiketrains
     assert len(trains) == 5
-    assert trains._made is None
+    assert trains._built is None
     for same in (copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
         assert ann2neo.from_neo(same).equals(recording)
-    assert trains._made is None
+    assert trains._built is None
     assert trains[2].segment is made.segments[1]
     assert len(trains[1:3]) == 2
     channels, when = trains.multiplexed

@@ -1,4 +1,4 @@
-"""Units of a Neo block: which spike trains are of one unit, and what is said of it."""
+"""Units of a Neo block: its spike trains, and columns of their annotations."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def match_units(segments: Sequence[Sequence[neo.SpikeTrain]]) -> MatchedUnits:
         [train for train in column if train is not None]
         for column in zip(*trains, strict=True)
     ]
-    table, more = plain_table([_said_of(own) for own in of_unit], "units")
+    table, more = plain_table([_annotations_of(own) for own in of_unit], "units")
     return MatchedUnits(trains, table, notes | more)
 
 
@@ -107,7 +107,7 @@ def _ids(
     """Return what identifies units, and its value for each train."""
     if len(segments) == 1:
         return "position", [list(range(len(segments[0])))]
-    found: dict[str, list[list[Hashable]]] = {}
+    ids_by_key: dict[str, list[list[Hashable]]] = {}
     overlapping = []
     ambiguous = False
     for key in _IDS:
@@ -116,7 +116,7 @@ def _ids(
         if any(value is None for value in flat):
             ambiguous |= any(value is not None for value in flat)
             continue
-        found[key] = ids
+        ids_by_key[key] = ids
         if not all(len(set(own)) == len(own) for own in ids):
             continue
         if all(set(own) == set(ids[0]) for own in ids):
@@ -124,15 +124,15 @@ def _ids(
         if len(set(flat)) < len(flat):
             overlapping.append(key)
     if overlapping:
-        return overlapping[0], found[overlapping[0]]
+        return overlapping[0], ids_by_key[overlapping[0]]
     counts = sorted({len(trains) for trains in segments})
     # Whatever names the trains have come in the same order everywhere.
-    is_one_order = all(own == ids[0] for ids in found.values() for own in ids)
+    is_one_order = all(own == ids[0] for ids in ids_by_key.values() for own in ids)
     if len(counts) == 1 and is_one_order and not ambiguous:
         n = counts[0]
         return "position", [list(range(n)) for _ in segments]
-    if found:
-        reason = f"{', '.join(found)} of their trains do not tell units apart"
+    if ids_by_key:
+        reason = f"{', '.join(ids_by_key)} of their trains do not tell units apart"
     else:
         reason = "their trains have no name and no unit_id"
     raise InputValueError(
@@ -152,17 +152,17 @@ def _id(train: neo.SpikeTrain, key: str) -> Hashable:
     return None
 
 
-def _said_of(trains: Sequence[neo.SpikeTrain]) -> dict[str, Any]:
+def _annotations_of(trains: Sequence[neo.SpikeTrain]) -> dict[str, Any]:
     """Return name and annotations of a unit, those on which all its trains agree."""
-    said: dict[str, Any] = {}
+    annotations: dict[str, Any] = {}
     names = {train.name for train in trains if train.name}
     if len(names) == 1:
-        said["name"] = str(next(iter(names)))
+        annotations["name"] = str(next(iter(names)))
     for key, value in trains[0].annotations.items():
         others = [train.annotations.get(key) for train in trains[1:]]
         if all(_same(value, other) for other in others):
-            said.setdefault(str(key), value)
-    return said
+            annotations.setdefault(str(key), value)
+    return annotations
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -472,11 +472,11 @@ def _trials(
     return table.assign(start_time=starts, stop_time=stops), notes
 
 
-def _free_names(said: Mapping[str, Any]) -> dict[str, Any]:
+def _free_names(annotations: Mapping[str, Any]) -> dict[str, Any]:
     """Rename what is called as the times of a presentation."""
     return {
         f"{key}_" if key in {"start_time", "stop_time"} else str(key): value
-        for key, value in said.items()
+        for key, value in annotations.items()
     }
 
 
@@ -489,17 +489,17 @@ def _presentations(
     is_trials: bool,
 ) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
     """Make tables by kind of epochs and events, in s of the recording's clock."""
-    found = {
+    by_name = {
         group: _by_name(segments, group, is_trials=is_trials)
         for group in ("epochs", "events")
     }
     events = {
-        f"{name} events" if name in found["epochs"] else name: items
-        for name, items in found["events"].items()
+        f"{name} events" if name in by_name["epochs"] else name: items
+        for name, items in by_name["events"].items()
     }
-    everything = {**found["epochs"], **events}
+    everything = {**by_name["epochs"], **events}
     if chosen is None:
-        names = list(found["epochs"] or events)
+        names = list(by_name["epochs"] or events)
     else:
         names = [chosen] if isinstance(chosen, str) else list(chosen)
     unknown = [name for name in names if name not in everything]
@@ -525,7 +525,7 @@ def _by_name(
     segments: Sequence[neo.Segment], group: str, *, is_trials: bool
 ) -> dict[str, list[tuple[int, Any]]]:
     """Return epochs or events by the kind that they become, each with its segment."""
-    found: dict[str, list[tuple[int, Any]]] = {}
+    by_name: dict[str, list[tuple[int, Any]]] = {}
     for place, segment in enumerate(segments):
         for item in getattr(segment, group):
             loaded = _loaded(item)
@@ -535,8 +535,8 @@ def _by_name(
             if is_trials and name == _TRIALS:
                 # Trials are the segments themselves.
                 name = f"{name}_" if loaded.name else group
-            found.setdefault(str(name), []).append((place, loaded))
-    return found
+            by_name.setdefault(str(name), []).append((place, loaded))
+    return by_name
 
 
 def _table(

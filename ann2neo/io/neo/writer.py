@@ -86,7 +86,7 @@ def to_neo(recording: Recording) -> neo.Block:
     names = _segment_names(recording)
     for stretch in stretches(recording):
         segment = neo.Segment(name=next(names) if stretch.is_segment else stretch.name)
-        shown = epochs.of(stretch)
+        own_epochs = epochs.of(stretch)
         segment.annotate(
             phase=stretch.name,
             order=stretch.order,
@@ -94,10 +94,10 @@ def to_neo(recording: Recording) -> neo.Block:
             start_bin=stretch.start_bin,
             n_time_bins=stretch.stop_bin - stretch.start_bin,
             t_start_seconds=stretch.t_start,
-            n_presentations={epoch.name: len(epoch) for epoch in shown},
+            n_presentations={epoch.name: len(epoch) for epoch in own_epochs},
         )
         segment.spiketrains = _Trains(raster, stretch, rows, segment)
-        segment.epochs.extend(shown)
+        segment.epochs.extend(own_epochs)
         block.segments.append(segment)
     return block
 
@@ -120,10 +120,10 @@ class _UnitRows:
 
     def __init__(self, units: pd.DataFrame) -> None:
         self._units = units
-        self._made: tuple[list[str], list[dict[str, Any]]] | None = None
+        self._built: tuple[list[str], list[dict[str, Any]]] | None = None
 
     def __call__(self) -> tuple[list[str], list[dict[str, Any]]]:
-        if self._made is None:
+        if self._built is None:
             units = self._units
             columns = {str(name): units[name].to_list() for name in units}
             rows = [
@@ -135,8 +135,8 @@ class _UnitRows:
             if "name" in units and units["name"].dtype == "str":
                 given = zip(columns["name"], names, strict=True)
                 names = [own or name for own, name in given]
-            self._made = names, rows
-        return self._made
+            self._built = names, rows
+        return self._built
 
 
 class _Trains(SpikeTrainList):  # type: ignore[misc]
@@ -154,7 +154,7 @@ class _Trains(SpikeTrainList):  # type: ignore[misc]
         self._source = raster.slice(stretch.start_bin, stretch.stop_bin)
         self._own_start = stretch.t_start
         self._rows = rows
-        self._made: list[neo.SpikeTrain] | None = None
+        self._built: list[neo.SpikeTrain] | None = None
         super().__init__(parent=segment)
         stop = self._own_start + (
             self._source.n_time_bins * self._source.sampling_period_seconds
@@ -167,7 +167,7 @@ class _Trains(SpikeTrainList):  # type: ignore[misc]
     # The list reads and sets its items in this attribute alone.
     @property
     def _items(self) -> list[neo.SpikeTrain] | None:
-        if self._made is None:
+        if self._built is None:
             names, rows = self._rows()
             trains = to_spiketrains(
                 self._source, annotations=rows, t_start=self._own_start
@@ -175,16 +175,16 @@ class _Trains(SpikeTrainList):  # type: ignore[misc]
             for train, name in zip(trains, names, strict=True):
                 train.name = name
                 train.segment = self.segment
-            self._made = trains
-        return self._made
+            self._built = trains
+        return self._built
 
     @_items.setter
     def _items(self, items: list[neo.SpikeTrain] | None) -> None:
-        self._made = items
+        self._built = items
 
     def __len__(self) -> int:
         """Return the number of trains, without building them."""
-        return self._source.n_units if self._made is None else len(self._made)
+        return self._source.n_units if self._built is None else len(self._built)
 
 
 class _Epochs:

@@ -35,7 +35,7 @@ from ann2neo.report.raster_figures import plot_raster
 from ann2neo.report.rate_figures import plot_fano_factors, plot_firing_rates
 from ann2neo.report.rendering import PageFigure, PageTable, page_table, rendered
 from ann2neo.report.study_figures import plot_place
-from ann2neo.report.style import Axes, grouped
+from ann2neo.report.style import Axes, counted, grouped
 from ann2neo.report.svg import inline_svg
 from ann2neo.report.train_figures import plot_autocorrelation, plot_intervals
 from ann2neo.report.words import duration, phase_words, recording_facts, test_rows
@@ -256,7 +256,7 @@ def _phase_figures(
     key: str, recording: Recording, phase: SegmentedPhase, units: pd.DataFrame
 ) -> list[PageFigure]:
     """Draw every figure that the phase has the data for."""
-    name, n_units = phase.phase, grouped(len(units))
+    name = phase.phase
     kind = labelled_kind(recording, phase)
     n_labels = 0
     if kind is not None:
@@ -275,8 +275,8 @@ def _phase_figures(
         "rates",
         "Firing rates",
         plot_firing_rates(units, column=column),
-        f"{n_units} units: median {rate.median():{digits}}, {rate.min():{digits}} to"
-        f" {rate.max():{digits}} {unit}.",
+        f"{counted(len(units), 'unit')}: median {rate.median():{digits}},"
+        f" {rate.min():{digits}} to {rate.max():{digits}} {unit}.",
     )
     n_fano = int(units["fano_factor_unbiased"].notna().sum())
     if n_fano:
@@ -284,7 +284,7 @@ def _phase_figures(
             "fano",
             "Fano factor against rate",
             plot_fano_factors(units, column=column),
-            f"{grouped(n_fano)} units; dashed, what the rate alone gives when"
+            f"{counted(n_fano, 'unit')}; dashed, what the rate alone gives when"
             f" {chance}.",
         )
     if _has_intervals(recording, phase):
@@ -313,12 +313,13 @@ def _add_rasters(
     sort, order = "time", "in time"
     if has_labels and phase.order != "stored":
         sort, order = "label", "stimuli grouped by label"
-    n_units, n_bins = grouped(recording.n_units), grouped(phase.n_time_bins)
+    units = counted(recording.n_units, "unit")
+    bins = counted(phase.n_time_bins, "bin")
     figures.add(
         "raster",
         "Raster",
         plot_raster(recording, phase=phase.phase, sort=sort),
-        f"All {n_units} units over {n_bins} bins, {order}.",
+        f"All {units} over {bins}, {order}.",
     )
     if phase.n_time_bins > 2 * _FIRST_BINS:
         first = _first_bins(recording, phase)
@@ -342,7 +343,7 @@ def _add_rasters_of_neurons(
         "raster",
         "Raster",
         plot_raster(recording, phase=phase.phase, kind=kind),
-        f"All {grouped(recording.n_units)} units over {length}, in time.",
+        f"All {counted(recording.n_units, 'unit')} over {length}, in time.",
     )
     bounds = _typical_stretch(recording, phase)
     if bounds is None:
@@ -378,7 +379,7 @@ def _add_correlations(
             "autocorrelation",
             "Autocorrelation",
             plot_autocorrelation(recording, lags=lags, phase=phase.phase),
-            f"Median and middle 90 % of {grouped(n_varying)} units, up to {reach}"
+            f"Median and middle 90 % of {counted(n_varying, 'unit')}, up to {reach}"
             " apart.",
         )
     if n_varying > 1:

@@ -26,6 +26,7 @@ from ann2neo.report.style import (
     add_colorbar,
     add_note,
     axes_or_new,
+    counted,
     grouped,
 )
 
@@ -261,7 +262,7 @@ def plot_selectivity(
         beside.axvline(chance, color=VERMILLION, lw=1, ls="--")
         add_colorbar(axes, image, 1.31, f"Firing rate ({per_time})")
         note = (
-            f"{grouped(raster.n_units)} units; median selectivity"
+            f"{counted(raster.n_units, 'unit')}; median selectivity"
             f" {np.median(index):.2f}, if labels are shuffled {chance:.2f} (dashed)"
         )
         if size > 1:

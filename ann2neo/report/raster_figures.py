@@ -40,6 +40,7 @@ from ann2neo.report.style import (
     add_colorbar,
     add_note,
     axes_or_new,
+    counted,
     grouped,
 )
 
@@ -53,8 +54,8 @@ _MAX_SORTED_COLUMNS = 120
 _MAX_TICKS = 30_000
 _MAX_VECTOR_TICKS = 2_000
 _MAX_LABELS = 30
-# So few spikes are drawn one by one, however long the time in which neurons fired them.
-_MAX_SPARSE_TICKS = 5_000
+# So few spikes, of all neurons and of one, are drawn one by one, however long the time.
+_MAX_SPARSE_TICKS, _MAX_TICKS_OF_UNIT = 5_000, 600
 _SPARSE_COLUMNS = 100
 _MAX_STRIP_BINS = 20_000
 _MAX_BORDERS = 60
@@ -124,8 +125,8 @@ def plot_raster(
     Notes
     -----
     More than 250 units or 500 bins are averaged into cells, as a note below the figure
-    says; spikes of neurons are drawn one by one if there are at most 5 000. Rates are
-    per bin for units of a network, and in Hz else.
+    says; spikes of neurons are drawn one by one if there are at most 5 000, and 600 of
+    one unit. Rates are per bin for units of a network, and in Hz else.
 
     Examples
     --------
@@ -149,9 +150,10 @@ def plot_raster(
     n_spikes = int(counts.sum())
     rows = _cell_edges(raster.n_units, _MAX_ROWS)
     is_sparse = len(rows) > raster.n_units and n_spikes <= _MAX_SPARSE_TICKS
+    is_sparse &= int(counts.max()) <= _MAX_TICKS_OF_UNIT
     is_sparse &= sort == "time" and not of_network
     line = timeline_of(recording, chosen, segmented)
-    notes = [f"{grouped(raster.n_units)} units x {grouped(raster.n_time_bins)} bins"]
+    n_shown = raster.n_time_bins
     if sort == "label":
         if given is None:
             raise InputValueError(
@@ -159,7 +161,7 @@ def plot_raster(
                 " use sort='time'"
             )
         order, labels = _by_label(given)
-        notes = [f"{grouped(raster.n_units)} units x {grouped(len(order))} bins"]
+        n_shown = len(order)
         n_bins, columns, cells = _sorted_cells(raster, rows, order)
         edges, xlabel = columns.astype(float), "Presentations, grouped by label"
         if len(columns) > n_bins:
@@ -170,6 +172,7 @@ def plot_raster(
         columns = _cell_edges(n_bins, _SPARSE_COLUMNS if is_sparse else _MAX_COLUMNS)
         cells = _cell_rates(raster, rows, columns, line)
         edges = line.x(columns)
+    notes = [f"{counted(raster.n_units, 'unit')} x {counted(n_shown, 'bin')}"]
     is_aggregated = cells.shape != (raster.n_units, n_bins)
     draws_ticks = n_spikes <= _MAX_TICKS and (is_sparse or not is_aggregated)
     # Rates of neurons are told per second.
@@ -179,8 +182,9 @@ def plot_raster(
             _draw_ticks(axes, raster, line)
         else:
             if is_aggregated:
-                size = f"{_cell_words(rows, 'unit')} x {_cell_words(columns, 'bin')}"
-                notes.append(f"each cell: mean of {size}")
+                tall, wide = int(rows[1] - rows[0]), int(columns[1] - columns[0])
+                cell = f"{counted(tall, 'unit')} x {counted(wide, 'bin')}"
+                notes.append(f"each cell: mean of {cell}")
             label = "Share of cell active" if is_aggregated else "Spike"
             if not of_network:
                 label = "Firing rate (Hz)"
@@ -285,11 +289,6 @@ def _sorted_cells(
 def _cell_edges(length: int, most: int) -> IntArray:
     """Return the edges of at most `most` equal cells; the last may be shorter."""
     return np.append(np.arange(0, length, -(-length // most)), length)
-
-
-def _cell_words(edges: IntArray, noun: str) -> str:
-    size = int(edges[1] - edges[0])
-    return f"1 {noun}" if size == 1 else f"{grouped(size)} {noun}s"
 
 
 def _cell_rates(

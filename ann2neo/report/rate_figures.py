@@ -19,6 +19,7 @@ from ann2neo.report.style import (
     Axes,
     add_note,
     axes_or_new,
+    counted,
     group_styles,
     grouped,
 )
@@ -108,7 +109,7 @@ def plot_firing_rates(
             )
         labels = [
             textwrap.fill(
-                f"{name} ({grouped(len(values))} units)",
+                f"{name} ({counted(len(values), 'unit')})",
                 22,
                 max_lines=3,
                 placeholder="...",
@@ -269,7 +270,7 @@ def plot_fano_factors(
             label=chance,
         )
         axes.axhline(1, color=MUTED, lw=0.8, ls=":", label="Poisson process")
-        note = f"{grouped(len(valid))} units, {grouped(n_windows)} windows each"
+        note = f"{counted(len(valid), 'unit')}, {counted(n_windows, 'window')} each"
         if len(valid) > _MAX_POINTS:
             axes.hexbin(
                 rate,

@@ -38,6 +38,7 @@ __all__ = [
     "add_colorbar",
     "add_note",
     "axes_or_new",
+    "counted",
     "group_styles",
     "grouped",
 ]
@@ -186,3 +187,14 @@ def group_styles(names: Iterable[str]) -> dict[str, tuple[str, str]]:
 def grouped(number: int) -> str:
     """Write a count with thin spaces between thousands, as in ``60 000``."""
     return f"{number:,}".replace(",", "\u2009")
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a count and what is counted, in the singular for one.
+
+    Examples
+    --------
+    >>> counted(1, "unit"), counted(24, "unit")
+    ('1 unit', '24 units')
+    """
+    return f"1 {noun}" if number == 1 else f"{grouped(number)} {noun}s"

@@ -18,6 +18,7 @@ from ann2neo.report.style import (
     Axes,
     add_note,
     axes_or_new,
+    counted,
     grouped,
 )
 
@@ -126,7 +127,7 @@ def plot_intervals(
         axes.set_xlabel(f"Inter-spike interval ({time_unit})")
         axes.set_ylabel(what)
         axes.legend(loc="upper right")
-        who = f"{grouped(len(chosen))} units pooled"
+        who = f"{counted(len(chosen), 'unit')} pooled"
         if unit is not None:
             who = f"unit {names_of_units(recording)[unit]}"
         note = f"{who}, {grouped(n_intervals)} intervals"
@@ -235,7 +236,7 @@ def plot_autocorrelation(
         if unit is None:
             label, who = (
                 "median unit",
-                f"{grouped(len(correlations))} units x {lags} lags",
+                f"{counted(len(correlations), 'unit')} x {lags} lags",
             )
             largest = 1.15 * float(np.abs([low, high]).max())
         else:

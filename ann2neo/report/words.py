@@ -19,7 +19,7 @@ from ann2neo.report._recorded import (
     presentations_in,
     segment_noun,
 )
-from ann2neo.report.style import grouped
+from ann2neo.report.style import counted, grouped
 
 __all__ = ["duration", "phase_words", "recording_facts", "test_rows"]
 
@@ -80,7 +80,7 @@ def recording_facts(recording: Recording) -> list[tuple[str, str]]:
     facts += _losses(recording.provenance)
     if of_network:
         layers = units["layer"].value_counts(sort=False).items()
-        listed = [f"{name} ({grouped(int(number))} units)" for name, number in layers]
+        listed = [f"{name} ({counted(int(number), 'unit')})" for name, number in layers]
         facts.append(("Layers", ", ".join(listed)))
     if "label" in presentations and len(presentations):
         labels = presentations["label"]
@@ -168,7 +168,7 @@ def phase_words(
 def _what_was_shown(recording: Recording, phase: SegmentedPhase, n_units: int) -> str:
     """Say what a network was shown, and how often it was right."""
     table = presentations_in(recording, phase)
-    text = f"{grouped(n_units)} units over {grouped(phase.n_time_bins)} time bins"
+    text = f"{counted(n_units, 'unit')} over {counted(phase.n_time_bins, 'time bin')}"
     if phase.n_segments > 1:
         noun = segment_noun(recording, phase)
         text += f" in {grouped(phase.n_segments)} {noun}"
@@ -223,8 +223,12 @@ def _what_was_observed(
         if kind == noun == DEFAULT_KIND:
             continue
         length = (of_kind["stop_bin"] - of_kind["start_bin"]).to_numpy()
-        text += f" There are {grouped(len(of_kind))} {kind}"
-        text += f" of {_range(length, period)} each."
+        if len(of_kind) == 1:
+            text += f" There is one presentation of the kind {kind!r},"
+            text += f" of {_range(length, period)}."
+        else:
+            text += f" There are {grouped(len(of_kind))} {kind}"
+            text += f" of {_range(length, period)} each."
     n_right, n_known = _n_correct(table)
     if n_known:
         text += (
@@ -270,7 +274,8 @@ def _how_active(units: pd.DataFrame, network: Mapping[str, Any]) -> str:
 
 def _how_active_in_hz(units: pd.DataFrame) -> str:
     rates, per_bin = units["firing_rate_hz"], units["firing_rate"]
-    text = f"A unit fired {rates.mean():.3g} spikes per second on average"
+    who = "The unit" if len(units) == 1 else "A unit"
+    text = f"{who} fired {rates.mean():.3g} spikes per second on average"
     text += f", that is in {100 * per_bin.mean():.2g} % of the bins"
     if len(units) > 1:
         low, median, high = rates.quantile([0.05, 0.5, 0.95])
@@ -359,8 +364,7 @@ def _what_the_tests_ask(recording: Recording, phase: SegmentedPhase) -> str:
 
 
 def _number(count: int) -> str:
-    words = {0: "No unit", 1: "1 unit"}
-    return words.get(count, f"{grouped(count)} units")
+    return "No unit" if count == 0 else counted(count, "unit")
 
 
 def test_rows(

@@ -436,6 +436,22 @@ def test_silent_neurons_have_no_typical_stretch():
     assert 'id="r1p1-stretch"' not in page
 
 
+def test_one_neuron_and_one_epoch_are_told_in_the_singular():
+    """A recording of one unit and one epoch says so, and a long train of many spikes is
+    drawn as rates, not as a bar of ticks.
+    """
+    spikes = np.random.default_rng(0).random((1, 30_000)) < 0.05
+    epochs = presentation_rows([(0, 20_000)], "epochs")
+    recording = session(spikes, [(0, 30_000)], epochs)
+    words = words_of(recording)
+    assert words.startswith("1 unit over 30 s")
+    assert "There is one presentation of the kind 'epochs', of 20 s." in words
+    assert "The unit fired" in words
+    ax = plot_raster(recording)
+    assert note(ax).startswith("1 unit x 30")
+    assert labelled(ax, "spikes") is None
+
+
 # -- kinds of presentations
 # --------------------------------------------------------------------------------------
 

@@ -267,7 +267,7 @@ def _phase_figures(
         column, unit, digits = "firing_rate", "spikes per bin", ".3f"
         _add_rasters(figures, recording, phase, n_labels > 1)
     else:
-        chance, of_kind = "bins are independent", f" of the {kind}"
+        chance, of_kind = "bins are independent", f" of the kind {kind!r}"
         column, unit, digits = "firing_rate_hz", "Hz", ".3g"
         _add_rasters_of_neurons(figures, recording, phase, kind)
     rate = units[column]

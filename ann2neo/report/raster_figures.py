@@ -381,12 +381,13 @@ def name_units(
         Middle of the first row.
     """
     names = names_of_units(recording)
-    if is_network(recording) or names == [str(unit) for unit in range(len(names))]:
+    names = [names[row] for row in rows]
+    if is_network(recording) or names == list(map(str, range(len(rows)))):
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         return
     every = -(-len(rows) // _MAX_NAMES)
     shown = np.arange(0, len(rows), every)
-    axes.set_yticks(shown + start, [names[rows[i]][:_NAME_LENGTH] for i in shown])
+    axes.set_yticks(shown + start, [names[i][:_NAME_LENGTH] for i in shown])
     size = float(np.clip(150 / len(shown), 4, 8))
     axes.tick_params(axis="y", length=0, labelsize=size)
 
@@ -440,6 +441,8 @@ def _draw_label_strip(axes: Axes, given: Labels, line: Timeline) -> str:
                     color="white" if dark else "black",
                     parse_math=False,
                 )
+    if len(names) == 1:
+        return f"strip: label {names[0][:12]}"
     return f"strip: label, dark {names[0][:12]} to light {names[-1][:12]}"
 
 

@@ -223,12 +223,13 @@ def _what_was_observed(
         if kind == noun == DEFAULT_KIND:
             continue
         length = (of_kind["stop_bin"] - of_kind["start_bin"]).to_numpy()
+        what = f" of the kind {kind!r},"
         if len(of_kind) == 1:
-            text += f" There is one presentation of the kind {kind!r},"
-            text += f" of {_range(length, period)}."
-        else:
-            text += f" There are {grouped(len(of_kind))} {kind}"
-            text += f" of {_range(length, period)} each."
+            text += f" There is one presentation{what} of {_range(length, period)}."
+            continue
+        what = " trials" if kind == DEFAULT_KIND else f" presentations{what}"
+        text += f" There are {grouped(len(of_kind))}{what}"
+        text += f" of {_range(length, period)} each."
     n_right, n_known = _n_correct(table)
     if n_known:
         text += (

@@ -375,7 +375,8 @@ def test_words_tell_observed_time_segments_kinds_and_rates(neurons):
     assert (
         "4 units over 40 s (40\u2009000 time bins of 1 ms), in 3 segments of" in words
     )
-    assert "There are 6 trials of 1 s each. There are 6 cues of 1 ms each." in words
+    assert "There are 6 trials of 1 s each." in words
+    assert "There are 6 presentations of the kind 'cues', of 1 ms each." in words
     # The sixth answer is not known, and those of cues are no answers.
     assert "4 of 5 trials are marked as correct (80.0 %)" in words
     assert f"A unit fired {rates.mean():.3g} spikes per second on average" in words

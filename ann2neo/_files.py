@@ -4,6 +4,10 @@ A file ``NAME`` is written as ``.NAME.partial`` beside it, under the lock
 ``.NAME.lock``, synced to disk, and renamed at the end. A rename is atomic: at every
 moment, and after a crash, ``NAME`` is the old file, whole, or the new one, whole.
 
+Folders may be shared with strangers, who could put a link in the place of a file that
+is written here. So links in the name that the user gave are resolved, and files that
+ann2neo names itself are opened without following any.
+
 POSIX and Windows differ in two points: only on POSIX are folders synced to disk, and
 lock files removed after use.
 """
@@ -11,18 +15,22 @@ lock files removed after use.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from filelock import lock_descriptor
 
 from ann2neo._checks import path_of
 from ann2neo.errors import (
     Ann2NeoError,
+    FileFormatError,
     InputValueError,
     OutputError,
     OutputExistsError,
@@ -30,16 +38,23 @@ from ann2neo.errors import (
 )
 
 __all__ = [
+    "allocate",
     "complete_file",
     "complete_text",
+    "explained",
     "is_being_written",
     "lock_path",
     "locked",
     "make_folder",
+    "new_file",
+    "open_own",
+    "open_regular",
     "output_path",
     "partial_path",
     "refuse_existing",
 ]
+
+_log = logging.getLogger(__name__)
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space or write elsewhere",
@@ -56,7 +71,21 @@ _REMEDIES = {
     errno.ENOTDIR: "a part of the path is not a folder; choose another path",
     errno.EISDIR: "the path is a folder; add a file name",
     errno.ENAMETOOLONG: "the file name is too long; choose a shorter one",
+    errno.ELOOP: "a symbolic link is in its place; remove the link, or choose another",
 }
+_WRITE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""Errors of a write, which do not name the file."""
+_UNSUPPORTED = {
+    errno.EINVAL,
+    errno.ENOLCK,
+    errno.ENOSYS,
+    errno.ENOTSUP,
+    errno.EOPNOTSUPP,
+}
+"""Errors of file systems that cannot lock, sync folders or allocate."""
+# Not on every system. Without O_NONBLOCK, opening a pipe would wait for its other end.
+_CAREFULLY = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _ERRNO_IN_TEXT = re.compile(r"\berrno = (\d+)")
 
 
@@ -106,8 +135,8 @@ def output_path(path: str | os.PathLike[str], suffix: str, *, overwrite: bool) -
     return target
 
 
-def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Raise if a file exists that may not be replaced.
+def refuse_existing(path: Path, *, overwrite: bool) -> Path:
+    """Return the file that would be written, or raise if it may not be.
 
     Parameters
     ----------
@@ -116,20 +145,38 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
     overwrite : bool
         Whether it may be replaced.
 
+    Returns
+    -------
+    Path
+        The path with all links resolved: a link stays, and its target is written.
+
     Raises
     ------
     OutputExistsError
         If it exists and may not be replaced.
     OutputError
-        If it is a folder.
+        If it is a folder, device or pipe, or cannot be a name of a file.
     """
-    if path.is_dir():
+    with explained(path):
+        target = Path(os.path.realpath(path))
+        state = _state_or_none(target)
+        is_link = path.is_symlink()
+    if state is not None and stat.S_ISDIR(state.st_mode):
         raise OutputError(errno.EISDIR, _REMEDIES[errno.EISDIR], str(path))
-    if path.exists() and not overwrite:
-        raise OutputExistsError(
-            f"{path} exists already; pass overwrite=True (--overwrite) to replace it,"
-            " or choose another name"
+    if state is not None and not stat.S_ISREG(state.st_mode):
+        raise OutputError(
+            f"{path} is not a regular file but a device, pipe, socket or link to"
+            " itself; choose another name"
         )
+    if overwrite or (state is None and not is_link):
+        return target
+    exists = f"{path} exists already"
+    if state is None:
+        exists = f"{path} exists already, as a link to {target}, which does not exist"
+    raise OutputExistsError(
+        f"{exists}; pass overwrite=True (--overwrite) to replace it, or choose another"
+        " name"
+    )
 
 
 def make_folder(path: Path) -> None:
@@ -140,10 +187,149 @@ def make_folder(path: Path) -> None:
     OutputError
         If it cannot be made.
     """
-    try:
+    with explained(path):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _explained(error, path, error.errno) from error
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn errors of the system into an `OutputError` for a path, with a remedy."""
+    try:
+        yield
+    except Ann2NeoError:
+        raise
+    except (OSError, ValueError) as error:
+        # A ValueError is a name with a zero or a lone surrogate in it.
+        raise _explained(error, path, getattr(error, "errno", None)) from error
+
+
+def open_own(path: Path, flags: int) -> int:
+    """Open a file that ann2neo named itself, without following links.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    flags : int
+        As in `os.open`.
+
+    Returns
+    -------
+    int
+        The descriptor.
+
+    Raises
+    ------
+    OutputError
+        If a link is in its place, or it has further names, belongs to another user or
+        is no regular file.
+    OSError
+        If it cannot be opened.
+    """
+    handle = os.open(path, flags | _CAREFULLY | _NO_LINK, 0o666)
+    try:
+        _check_own(path, os.fstat(handle))
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def new_file(path: Path, mode: int = 0o666) -> int:
+    """Open a new, empty file, in place of an own one that a killed writer left.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    mode : int
+        Its permissions, less those that the umask takes.
+
+    Returns
+    -------
+    int
+        The descriptor.
+
+    Raises
+    ------
+    OutputError
+        If the file in its place is not ours, as in `open_own`.
+    OSError
+        If it cannot be made.
+    """
+    state = _state_or_none(path)
+    if state is not None:
+        _check_own(path, state)
+        path.unlink()
+    # Exclusive, so that the file is nobody else's, and not a link either.
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _CAREFULLY, mode)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file to read; a pipe or device could block or never end.
+
+    Raises
+    ------
+    FileFormatError
+        If it is something else.
+    OSError
+        If it cannot be opened.
+    """
+    handle = os.open(path, os.O_RDONLY | _CAREFULLY)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise FileFormatError(
+            f"{path} is not a regular file; copy its contents into one"
+        )
+    return os.fdopen(handle, "rb")
+
+
+def allocate(file: BinaryIO, n_bytes: int) -> None:
+    """Make a new file `n_bytes` long, filled up with zeros that take up disk space.
+
+    Without it, a full disk would end the process when it writes to a memory map.
+
+    Raises
+    ------
+    OSError
+        If the disk does not have the space.
+    """
+    file.flush()
+    if hasattr(os, "posix_fallocate"):
+        with _unsupported_suppressed():
+            os.posix_fallocate(file.fileno(), 0, n_bytes)
+            return
+    # macOS, Windows, and file systems that allocate nothing in advance.
+    zeros = bytes(1 << 20)
+    while (missing := n_bytes - file.tell()) > 0:
+        file.write(zeros[:missing])
+    file.flush()
+
+
+def _state_or_none(path: Path) -> os.stat_result | None:
+    """Return the state of a file, not of what it links to, or None if it is missing."""
+    try:
+        return path.lstat()
+    except FileNotFoundError:
+        return None
+
+
+def _check_own(path: Path, state: os.stat_result) -> None:
+    """Raise if a file may not be one that ann2neo made for this user."""
+    if not stat.S_ISREG(state.st_mode) or state.st_nlink > 1:
+        raise OutputError(
+            f"{path} is a link, has further names or is no regular file, so it is left"
+            " alone; remove it, or choose another place"
+        )
+    if sys.platform == "win32":
+        return
+    # Some mounts show one owner for all files; who owns the folder, or the machine, can
+    # do as he likes anyway.
+    if state.st_uid not in {os.geteuid(), 0, path.parent.stat().st_uid}:
+        raise OutputError(
+            f"{path} belongs to another user (uid {state.st_uid}), so it is left alone;"
+            " remove it, or choose another place"
+        )
 
 
 @contextmanager
@@ -174,33 +360,52 @@ def complete_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
         If the folder, the disk or a permission does not allow it; an old file is
         unchanged.
     """
-    refuse_existing(path, overwrite=overwrite)
-    partial = partial_path(path)
+    target = refuse_existing(path, overwrite=overwrite)
+    partial = partial_path(target)
     with locked(
-        path,
+        target,
         f"another process is writing {path} now; wait for it, or choose another name",
     ):
+        with explained(path):
+            old = _state_or_none(target)
+            # Nobody else may read what replaces a private file, before it has its mode.
+            os.close(new_file(partial, 0o666 if old is None else 0o600))
         try:
-            # Whatever a killed writer left in it goes.
-            partial.write_bytes(b"")
             yield partial
-            # The contents must be on disk before the name is, or a crash of the system
-            # could leave an empty file under it.
-            with partial.open("r+b") as file:
-                os.fsync(file.fileno())
+            handle = open_own(partial, os.O_RDWR)
+            try:
+                if old is not None:
+                    _keep_access(handle, old)
+                # The contents must be on disk before the name is, or a crash of the
+                # system could leave an empty file under it.
+                os.fsync(handle)
+            finally:
+                os.close(handle)
             # Once more: a file may have appeared in the meantime.
             refuse_existing(path, overwrite=overwrite)
-            partial.replace(path)
-            _sync_folder(path.parent)
+            partial.replace(target)
+            _sync_folder(target.parent)
         except BaseException as error:
             # Under the lock, the partial file is ours to remove. Where that fails, the
             # next writer overwrites it.
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
-            number = _errno_of(error)
+            number = _errno_of(error, {str(target), str(partial)})
             if number is None or isinstance(error, Ann2NeoError):
                 raise
             raise _explained(error, path, number) from error
+
+
+def _keep_access(handle: int, old: os.stat_result) -> None:
+    """Give a file the mode of the one it replaces, and as root its owner."""
+    if sys.platform == "win32":
+        return
+    owner = old.st_uid if os.geteuid() == 0 else -1
+    # Some file systems know neither owners nor modes.
+    with suppress(OSError):
+        os.fchown(handle, owner, old.st_gid)
+    with suppress(OSError):
+        os.fchmod(handle, stat.S_IMODE(old.st_mode) & 0o777)
 
 
 def complete_text(path: Path, text: str, *, overwrite: bool) -> None:
@@ -229,11 +434,9 @@ def locked(path: Path, message: str) -> Iterator[None]:
     OutputError
         If the lock file cannot be made.
     """
-    lock = lock_path(path)
-    try:
+    with explained(path):
+        lock = lock_path(path)
         handle = _lock_or_none(lock)
-    except OSError as error:
-        raise _explained(error, path, error.errno) from error
     if handle is None:
         raise OutputLockedError(message)
     try:
@@ -249,12 +452,19 @@ def locked(path: Path, message: str) -> Iterator[None]:
 def _lock_or_none(lock: Path) -> int | None:
     """Lock a file and return its descriptor, or None if it is locked already."""
     while True:
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        handle = open_own(lock, os.O_RDWR | os.O_CREAT)
         try:
             is_free = lock_descriptor(handle, blocking=False)
-        except OSError:
-            os.close(handle)
-            raise
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                os.close(handle)
+                raise
+            is_free = True
+            _log.warning(
+                "%s: this file system has no locks; make sure that no other process"
+                " writes there",
+                lock.parent,
+            )
         # Between opening and locking, the process that held the lock may have removed
         # the file. A lock on a file without a name (no links) keeps nobody out: open
         # the name again.
@@ -270,7 +480,7 @@ def is_being_written(path: Path) -> bool:
 
     On file systems without locks, this cannot be known, and the answer is False.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         try:
             if sys.platform == "win32":
                 # On Windows, a locked region cannot be read.
@@ -290,22 +500,43 @@ def _sync_folder(folder: Path) -> None:
     """Write the entries of a folder to disk, so that a rename outlives a crash."""
     if sys.platform == "win32":  # where folders cannot be opened
         return
-    handle = os.open(folder, os.O_RDONLY)
+    # A folder that may not be listed cannot be opened, and some network file systems
+    # cannot sync folders; the file is complete without it.
+    with suppress(PermissionError), _unsupported_suppressed():
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextmanager
+def _unsupported_suppressed() -> Iterator[None]:
+    """Go on after an operation that the file system does not know."""
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        yield
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
 
 
-def _errno_of(error: BaseException | None) -> int | None:
-    """Return the errno of the system's error behind an exception, or None."""
+def _errno_of(error: BaseException | None, paths: set[str]) -> int | None:
+    """Return the errno of the system's error about one of our files, or None.
+
+    Errors about other files are those of the caller, such as a generator of data.
+    """
     while error is not None:
-        if isinstance(error, OSError) and error.errno in _REMEDIES:
-            return error.errno
+        text = str(error)
+        number: int | None = getattr(error, "errno", None)
         # HDF5 states it in the text only.
-        match = _ERRNO_IN_TEXT.search(str(error))
-        if match and int(match[1]) in _REMEDIES:
-            return int(match[1])
+        if match := _ERRNO_IN_TEXT.search(text):
+            number = int(match[1])
+        names_ours = any(path in text for path in paths)
+        names_none = getattr(error, "filename", None) is None
+        if (names_ours and number in _REMEDIES) or (
+            names_none and number in _WRITE_ERRORS
+        ):
+            return number
         error = error.__cause__ or error.__context__
     return None
 

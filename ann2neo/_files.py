@@ -148,7 +148,7 @@ def refuse_existing(path: Path, *, overwrite: bool) -> Path:
     Returns
     -------
     Path
-        The path with all links resolved: a link stays, and its target is written.
+        The file to write: the path, or what it links to.
 
     Raises
     ------
@@ -158,9 +158,9 @@ def refuse_existing(path: Path, *, overwrite: bool) -> Path:
         If it is a folder, device or pipe, or cannot be a name of a file.
     """
     with explained(path):
-        target = Path(os.path.realpath(path))
-        state = _state_or_none(target)
         is_link = path.is_symlink()
+        target = Path(os.path.realpath(path)) if is_link else path
+        state = _state_or_none(target)
     if state is not None and stat.S_ISDIR(state.st_mode):
         raise OutputError(errno.EISDIR, _REMEDIES[errno.EISDIR], str(path))
     if state is not None and not stat.S_ISREG(state.st_mode):

@@ -20,11 +20,13 @@ import os
 import re
 import stat
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+import numpy as np
 from filelock import lock_descriptor
 
 from ann2neo._checks import path_of
@@ -39,6 +41,7 @@ from ann2neo.errors import (
 
 __all__ = [
     "allocate",
+    "checksum",
     "complete_file",
     "complete_text",
     "explained",
@@ -198,9 +201,13 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except Ann2NeoError:
         raise
-    except (OSError, ValueError) as error:
-        # A ValueError is a name with a zero or a lone surrogate in it.
-        raise _explained(error, path, getattr(error, "errno", None)) from error
+    except OSError as error:
+        raise _explained(error, path, error.errno) from error
+    except ValueError as error:
+        # No file can have a name with a zero, or with a lone surrogate.
+        if "\0" not in str(path) and not isinstance(error, UnicodeError):
+            raise
+        raise _explained(error, path, None) from error
 
 
 def open_own(path: Path, flags: int) -> int:
@@ -282,6 +289,21 @@ def open_regular(path: Path) -> BinaryIO:
             f"{path} is not a regular file; copy its contents into one"
         )
     return os.fdopen(handle, "rb")
+
+
+def checksum(content: Any, before: int = 0) -> int:
+    """Continue a CRC-32, which finds accidents at twice the speed of a SHA-256.
+
+    Parameters
+    ----------
+    content : bytes or ndarray
+        What to add.
+    before : int
+        Checksum of what came before.
+    """
+    if isinstance(content, np.ndarray):
+        content = np.ascontiguousarray(content).reshape(-1).view(np.uint8)
+    return zlib.crc32(content, before)
 
 
 def allocate(file: BinaryIO, n_bytes: int) -> None:

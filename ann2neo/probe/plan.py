@@ -144,25 +144,26 @@ class RecordingPlan:
         }
 
     def identity(self, facts: Mapping[str, str]) -> dict[str, str]:
-        """Collect all that the spikes depend on, to recognize the same recording.
+        """Collect all but the stimuli that the recording depends on.
+
+        Stimuli may be too large to read them first; `Fingerprint` compares those shown.
 
         Parameters
         ----------
         facts : mapping of str to str
             The recording's provenance, and other facts that must be the same.
         """
-        digest = hashlib.sha256()
-        for leaf in leaves_of(self.first_batch.data):
-            digest.update(f"{leaf.dtype} {leaf.shape}".encode())
-            # The bytes of an object array are addresses.
-            digest.update(
-                leaf.tobytes() if leaf.dtype != object else repr(leaf.tolist()).encode()
-            )
+        # Quantiles depend on all stimuli, those not shown yet included.
+        limits = hashlib.sha256()
+        for block in self.layout.blocks:
+            limits.update(repr(block.limits.tolist()).encode())
         units = self.layout.units
+        labels = None if self.labels is None else self.labels.tolist()
         # Keras numbers the names of models within a process, so a resumed one differs.
         return {
             **{key: value for key, value in facts.items() if key != "model_name"},
-            "first stimuli": digest.hexdigest(),
+            "labels": hashlib.sha256(repr(labels).encode()).hexdigest(),
+            "limits": limits.hexdigest(),
             "n_samples": str(self.stimuli.n_samples),
             "predictions": str(self.read_classes is not None),
             "units": table_sha256(checked_units(units, len(units))),

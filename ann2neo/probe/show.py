@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ann2neo.errors import ActivationError, LayerError
 from ann2neo.probe.adapter import Passed
 from ann2neo.probe.plan import RecordingPlan
-from ann2neo.probe.stimuli import ArrayStimuli, Batch
+from ann2neo.probe.stimuli import ArrayStimuli, Batch, Fingerprint
 from ann2neo.probe.units import UnitBlock, UnitLayout
 from ann2neo.raster import RasterBuilder
 from ann2neo.recording.folder import UnfinishedFolder
@@ -75,10 +75,13 @@ def show(
     """
     bits = None if folder is None else folder.bits
     builder = RasterBuilder(len(plan.layout.units), plan.n_time_bins or 0, bits)
+    fingerprint = Fingerprint()
     repeats: list[Presented] = []
     position = 0
     for repeat in range(plan.n_repeats):
-        repeats.append(_show_once(plan, repeat, position, builder, folder, progress))
+        repeats.append(
+            _show_once(plan, repeat, position, builder, folder, fingerprint, progress)
+        )
         position += len(repeats[-1].stimulus_id)
     return builder, repeats
 
@@ -89,13 +92,19 @@ def _show_once(
     begin: int,
     builder: RasterBuilder,
     folder: UnfinishedFolder | None,
+    fingerprint: Fingerprint,
     progress: tqdm[Any],
 ) -> Presented:
-    ids, classes, batches = _remaining(plan, repeat, begin, folder)
-    progress.update(len(ids[0]))
-    labels: list[npt.NDArray[Any] | None] = []
+    batches = enumerate(_batches(plan, repeat))
+    ids, labels, classes = [np.zeros(0, np.int64)], [], []
+    if folder is not None and folder.n_done > begin:
+        shown, kept = _shown_before(plan, begin, folder, fingerprint, batches)
+        ids += [batch.stimulus_id for batch in shown]
+        labels += [batch.labels for batch in shown]
+        classes.append(kept)
     state: Any = {}
-    position = begin + len(ids[0])
+    position = begin + sum(map(len, ids))
+    progress.update(position - begin)
     stage = _Stage(plan.layout, builder)
 
     def keep(
@@ -106,16 +115,20 @@ def _show_once(
         # A network that carries a state from batch to batch cannot be resumed in
         # between.
         if folder is not None and (plan.training or not passed.state):
-            folder.keep(first_bin + n_bins, predicted, stage.flush)
+            folder.keep(first_bin + n_bins, predicted, stage.flush, fingerprint)
 
-    # While the network computes one batch, a thread packs the batch before:
+    # While the network computes one batch, a thread packs the batch before, after it
+    # has taken the fingerprint of the one that is computed:
     #     network  1 2 3 4
     #     thread     1 2 3 4
     packing: Future[None] | None = None
+    fingerprinting: Future[None] | None = None
     with ThreadPoolExecutor(1, "ann2neo-packing") as thread:
         try:
             for number, batch in batches:
                 n_bins = len(batch.stimulus_id)
+                if folder is not None:
+                    fingerprinting = thread.submit(fingerprint.update, batch)
                 rng = None
                 if plan.training:
                     # By number, so that a resumed recording draws the same noise.
@@ -131,6 +144,9 @@ def _show_once(
                 if packing is not None:
                     # Wait for the batch before, whose error, if any, is raised here.
                     packing.result()
+                if fingerprinting is not None:
+                    # A loader may fill the same array anew with the next batch.
+                    fingerprinting.result()
                 packing = thread.submit(keep, passed, position, n_bins, predicted)
                 position += n_bins
                 progress.update(n_bins)
@@ -142,40 +158,52 @@ def _show_once(
     return Presented(np.concatenate(ids), joined(labels), joined(classes))
 
 
-def _remaining(
-    plan: RecordingPlan, repeat: int, begin: int, folder: UnfinishedFolder | None
-) -> tuple[
-    list[npt.NDArray[np.int64]], list[IntArray | None], Iterator[tuple[int, Batch]]
-]:
-    """Split a repeat into what an earlier run has shown and what is left.
+def _batches(plan: RecordingPlan, repeat: int) -> Iterator[Batch]:
+    """Return all batches of a repeat."""
+    stimuli = plan.stimuli
+    if not isinstance(stimuli, ArrayStimuli):
+        return stimuli.batches()
+    order = None
+    if plan.shuffle:
+        rng = np.random.default_rng((plan.seed, repeat))
+        order = rng.permutation(stimuli.n_samples)
+    return stimuli.batches(order, plan.batch_size)
+
+
+def _shown_before(
+    plan: RecordingPlan,
+    begin: int,
+    folder: UnfinishedFolder,
+    fingerprint: Fingerprint,
+    batches: Iterator[tuple[int, Batch]],
+) -> tuple[list[Batch], IntArray | None]:
+    """Read the batches of a repeat that an earlier run has shown, without showing them.
 
     Returns
     -------
-    ids : list of ndarray of int64
-        Samples that were shown.
-    classes : list of ndarray of int32
+    shown : list of Batch
+        The batches, without their data.
+    classes : ndarray of int32 or None
         Classes predicted for them.
-    batches : iterator of (int, Batch)
-        Numbered batches still to be shown.
+
+    Raises
+    ------
+    OutputExistsError
+        If the earlier run has shown other stimuli.
     """
-    stimuli = plan.stimuli
-    if not isinstance(stimuli, ArrayStimuli):
-        return [np.zeros(0, np.int64)], [], enumerate(stimuli.batches())
-    n = stimuli.n_samples
-    order = np.arange(n)
-    if plan.shuffle:
-        order = np.random.default_rng((plan.seed, repeat)).permutation(n)
-    n_done = 0
-    classes: list[IntArray | None] = []
-    if folder is not None and folder.n_done > begin:
-        n_done = min(folder.n_done - begin, n)
-        kept = np.array(folder.predictions[begin : begin + n_done])
-        # -1 stands for no prediction.
-        classes = [kept if (kept >= 0).all() else None]
-    batches = stimuli.batches(order if plan.shuffle else None, plan.batch_size, n_done)
-    # Rounded up: the last batch of a repeat may be shorter.
-    n_batches_done = -(-n_done // plan.batch_size)
-    return [order[:n_done]], classes, enumerate(batches, start=n_batches_done)
+    n_samples = plan.stimuli.n_samples or 0
+    stop = min(folder.n_done, begin + n_samples)
+    position = begin
+    shown = []
+    while position < stop:
+        _, batch = next(batches)
+        fingerprint.update(batch)
+        shown.append(batch._replace(data=None))
+        position += len(batch.stimulus_id)
+    folder.check_shown(position, str(fingerprint))
+    kept = np.array(folder.predictions[begin:stop])
+    # -1 stands for no prediction.
+    return shown, kept if (kept >= 0).all() else None
 
 
 class _Stage:

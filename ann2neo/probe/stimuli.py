@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ann2neo._checks import whole_number
+from ann2neo._files import checksum
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.probe.adapter import Adapter
 from ann2neo.probe.nests import leaves_of, map_leaves
@@ -19,6 +20,7 @@ from ann2neo.probe.nests import leaves_of, map_leaves
 __all__ = [
     "ArrayStimuli",
     "Batch",
+    "Fingerprint",
     "Stimuli",
     "StreamedStimuli",
     "as_stimuli",
@@ -70,14 +72,14 @@ class ArrayStimuli:
         return next(self.batches(None, n_samples or min(8, self.n_samples)))
 
     def batches(
-        self, order: npt.NDArray[np.int64] | None, batch_size: int, start: int = 0
+        self, order: npt.NDArray[np.int64] | None, batch_size: int
     ) -> Iterator[Batch]:
-        """Yield batches from the presentation `start` on.
+        """Yield batches.
 
         An `order` of None is that of the data, which is read without copies.
         """
         n = self.n_samples if order is None else len(order)
-        for first in range(start, n, batch_size):
+        for first in range(0, n, batch_size):
             stop = min(first + batch_size, n)
             ids = np.arange(first, stop) if order is None else order[first:stop]
             rows = slice(first, stop) if order is None else ids
@@ -188,6 +190,37 @@ class StreamedStimuli:
 
 
 Stimuli = ArrayStimuli | StreamedStimuli
+
+
+class Fingerprint:
+    """Running checksum of all stimuli and labels that were shown, batch by batch."""
+
+    def __init__(self) -> None:
+        self._checksums: list[int] = []
+
+    def update(self, batch: Batch) -> None:
+        """Add a batch."""
+        leaves = leaves_of(batch.data)
+        if not self._checksums:
+            self._checksums = [
+                checksum(f"{leaf.dtype} {leaf.shape[1:]}".encode()) for leaf in leaves
+            ]
+            self._checksums.append(0)
+        # The bytes of an object array are addresses.
+        parts = [
+            leaf if leaf.dtype != object else repr(leaf.tolist()).encode()
+            for leaf in leaves
+        ]
+        labels = None if batch.labels is None else batch.labels.tolist()
+        parts.append(repr(labels).encode())
+        self._checksums = [
+            checksum(part, before)
+            for part, before in zip(parts, self._checksums, strict=True)
+        ]
+
+    def __str__(self) -> str:
+        """Return the checksum of the batches so far."""
+        return " ".join(f"{number:08x}" for number in self._checksums)
 
 
 def as_stimuli(x: Any, n_samples: int | None, adapter: Adapter) -> Stimuli:

@@ -26,6 +26,7 @@ __all__ = [
     "clear_padding",
     "or_words_at",
     "pack_rows",
+    "padding_is_clear",
     "row_bytes",
     "set_bits",
     "shifted_down",
@@ -90,6 +91,14 @@ def add_bits(words: npt.NDArray[np.uint64], places: npt.NDArray[np.int64]) -> No
     bit = np.uint64(1) << (places % WORD_BITS).astype(np.uint64)
     # Different bits of a word add up to the word; ufunc.at is fast for sums only.
     np.add.at(words, places // WORD_BITS, bit)
+
+
+def padding_is_clear(bits: npt.NDArray[np.uint8], n_time_bins: int) -> bool:
+    """Return whether the bits after the last bin are zero."""
+    full, rest = divmod(n_time_bins, 8)
+    if rest and (bits[:, full] >> rest).any():
+        return False
+    return not bits[:, full + bool(rest) :].any()
 
 
 def shifted_down(words: npt.NDArray[np.uint64], bins: int) -> npt.NDArray[np.uint64]:

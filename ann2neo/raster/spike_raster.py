@@ -21,6 +21,7 @@ from ann2neo.raster.bits import (
     bin_mask,
     clear_padding,
     or_words_at,
+    padding_is_clear,
     row_bytes,
     set_bits,
     shifted_down,
@@ -104,6 +105,11 @@ class SpikeRaster:
             raise InputValueError(
                 f"packed bits must be uint8 of shape {expected}, got {bits.dtype} of"
                 f" shape {bits.shape}; use SpikeRaster.from_packed or from_dense"
+            )
+        if not padding_is_clear(bits, self._n_time_bins):
+            raise InputValueError(
+                f"packed bits beyond the last of {self._n_time_bins} bins must be 0;"
+                " use SpikeRaster.from_packed, which clears them"
             )
         # A view, so that freezing it does not freeze the caller's array.
         frozen = bits.view()

@@ -388,7 +388,7 @@ class Recording:
         """
         from ann2neo.recording.folder import read_folder
 
-        return cls(**read_folder(folder, verify=verify))
+        return read_folder(cls, folder, verify=verify)
 
     # -- tables
     # ----------------------------------------------------------------------------------

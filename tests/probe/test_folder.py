@@ -25,6 +25,7 @@ from ann2neo.errors import (
     OutputExistsError,
     OutputLockedError,
 )
+from ann2neo.probe import show
 from ann2neo.recording.folder import UnfinishedFolder
 
 N = 300
@@ -104,12 +105,23 @@ def test_an_interrupted_recording_goes_on(
         FileFormatError, match="unfinished recording; record into it again"
     ):
         ann2neo.Recording.open(tmp_path / "rec")
-    reads: list[int] = []
-    resumed = _record(
-        tmp_path / "rec", x=Watched(reads.append), batch_size=batch_size, seed=None
-    )
+    n_shown = _shown(monkeypatch)
+    resumed = _record(tmp_path / "rec", batch_size=batch_size, seed=None)
+    assert n_before + sum(n_shown) <= N + 8 * batch_size
     assert resumed.equals(_record(None, batch_size=batch_size), identity=False)
-    assert n_before + sum(reads) <= N + 8 * batch_size
+
+
+def _shown(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Number of samples of each batch that a network is shown from now on."""
+    n_shown: list[int] = []
+    packed = show._packed
+
+    def watched(passed: Any, *arguments: Any) -> Any:
+        n_shown.append(len(passed.activations[0]))
+        return packed(passed, *arguments)
+
+    monkeypatch.setattr(show, "_packed", watched)
+    return n_shown
 
 
 def _interrupted(out: Path, *, after: int, **arguments: Any) -> int:

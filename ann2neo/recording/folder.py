@@ -115,7 +115,8 @@ class UnfinishedFolder:
     def __init__(
         self, path: str | Path, plan: Mapping[str, str], n_units: int, n_time_bins: int
     ) -> None:
-        self.path = path_of(path, "out")
+        # Absolute: the process may change its folder while it records.
+        self.path = path_of(path, "out").absolute()
         message = (
             f"another process is recording into {self.path}; wait for it, or choose"
             " another folder"
@@ -482,7 +483,8 @@ def _recording(
     tables = {
         name: pd.DataFrame(
             {
-                column: pd.Series(content["cells"], dtype=content["type"])
+                # Arrays, since series of unequal length would be filled up.
+                column: pd.Series(content["cells"], dtype=content["type"]).array
                 for column, content in description[name].items()
             },
             # Units that nothing is known about have a row each, but no column.

@@ -152,7 +152,9 @@ def is_ours(handle: h5py.File) -> bool:
 def _read_ours(handle: h5py.File, path: Path, *, lazy: bool) -> Recording:
     header = read_header(handle)
     # Before its bits are read, the raster serves as the time base of the tables.
-    read = partial(_read_later, path) if lazy else partial(_read_bits, handle)
+    # An absolute path, since the process may have changed its folder until then.
+    later = partial(_read_later, path.absolute())
+    read = later if lazy else partial(_read_bits, handle)
     raster = _raster(header, partial(read, header))
     # Profile "neo" repeats all units for every segment: the first of them are enough.
     units = _typed(

@@ -246,7 +246,7 @@ def test_damaged_unfinished_recordings(
         (["units"], 7),
         (["units", "layer"], []),
         (["units", "layer", "type"], "no such type"),
-        (["units", "layer", "cells"], ["hidden"]),
+        (["units", "layer", "cells"], ["hidden"] * 2),
         (["presentations", "label", "cells"], {"a": 1}),
         (["presentations", "label", "cells"], [0, 1, 2]),
         (["segments"], {}),

@@ -317,11 +317,15 @@ def chosen_units(chosen: Any, table: pd.DataFrame) -> npt.NDArray[np.int64]:
 
 
 def _rows_by_name(names: list[Any], table: pd.DataFrame) -> list[int]:
-    columns = [column for column in _NAME_COLUMNS if column in table]
+    columns = [
+        table[column].astype("str") for column in _NAME_COLUMNS if column in table
+    ]
+    # Also by the names that messages give.
+    columns.append(pd.Series(unit_names(table), dtype="str"))
     rows = []
     for name in names:
         for column in columns:
-            matches = np.flatnonzero(table[column].astype("str") == str(name))
+            matches = np.flatnonzero(column == str(name))
             if len(matches):
                 rows.extend(matches.tolist())
                 break

@@ -159,6 +159,7 @@ def test_columns_with_several_values_are_text_or_named_in_the_provenance(read):
         ([False, True, False], [1]),
         (lambda units: units["quality"] == "good", [0, 2]),
         (["2"], [2]),
+        (["unit 2", "unit 0"], [2, 0]),
     ],
 )
 def test_units_are_chosen_by_row_function_or_name(read, chosen, rows):
@@ -194,6 +195,16 @@ def test_a_table_of_units_elsewhere_is_read(tmp_path):
     path = write(file, tmp_path / "a.nwb")
     assert ann2neo.nwb_info(path).n_units == 1
     assert ann2neo.read_nwb(path, bin_size=MS).n_units == 1
+
+
+def test_silent_neurons_are_not_told_to_lower_a_threshold(read, tmp_path):
+    """Units without a spike can be read, and writing them says what neurons can do."""
+    file = nwb_file()
+    file.add_unit(spike_times=[], obs_intervals=[[0.0, 4.0]])
+    recording = read(file)
+    assert ann2neo.analyze(recording)["status"].to_list() == ["silent"]
+    with pytest.raises(InputValueError, match="read a longer time or other units"):
+        ann2neo.write_nwb(recording, tmp_path / "ours.nwb")
 
 
 # -- observed time
@@ -439,6 +450,29 @@ def test_words_of_an_enumeration_are_the_labels(tmp_path):
     assert shown["label"].to_list()[:4] == ["left", "right", "catch", "left"]
 
 
+def test_types_of_hdf5_and_of_old_programs_are_text(tmp_path):
+    """Enumerations of HDF5 are their names, and bytes that are no Unicode cost no
+    column.
+    """
+    path = write(with_trials(observed_file(), side=[0, 1] * 10), tmp_path / "a.nwb")
+    with h5py.File(path, "r+") as handle:
+        table = handle["intervals/trials"]
+        del table["side"]
+        kind = h5py.enum_dtype({"left": 0, "right": 1}, basetype="i1")
+        table.create_dataset("side", data=np.arange(20) % 2, dtype=kind)
+        table["unit"] = np.array([b"5 \xb5m"] * 20)
+        table["pairs"] = np.zeros((20, 2))
+        table["spans"] = np.zeros(20, [("start", "i4"), ("count", "i4")])
+        table["short"] = np.zeros(3)
+        names = [*table.attrs["colnames"], "unit", "pairs", "spans", "short", "gone"]
+        table.attrs["colnames"] = np.array(names, h5py.string_dtype())
+    recording = ann2neo.read_nwb(path, bin_size=MS)
+    assert recording.presentations["side"].to_list()[:2] == ["left", "right"]
+    assert recording.presentations["unit"][0].startswith("5 ")
+    left_out = recording.provenance["columns_left_out [trials]"]
+    assert left_out == "pairs, spans, short, gone"
+
+
 def test_a_label_under_another_name_is_named(read):
     """label= makes a column the label, and keeps it under its own name."""
     sides = ["left", "right"] * 10
@@ -572,6 +606,25 @@ def test_both_moments_of_a_session_are_kept(read, tmp_path):
         kept = io.read()
         assert kept.session_start_time == START
         assert kept.timestamps_reference_time == later
+
+
+def test_what_a_session_says_about_itself_is_written_again(read, tmp_path):
+    """Subject, institution and session of somebody's file stand in ours, unless the
+    metadata say otherwise.
+    """
+    file = nwb_file(institution="Here", session_id="s-7")
+    file.add_unit(spike_times=[1.0, 2.0], obs_intervals=[[0.0, 4.0]])
+    file.subject = pynwb.file.Subject(
+        subject_id="m1", species="Mus musculus", sex="F", age="P90D"
+    )
+    path = ann2neo.write_nwb(read(file), tmp_path / "ours.nwb", {"sex": "U"})
+    with pynwb.NWBHDF5IO(path, "r") as io:
+        kept = io.read()
+        assert (kept.institution, kept.session_id) == ("Here", "s-7")
+        assert kept.session_description == "a session"
+        subject = kept.subject
+        assert (subject.subject_id, subject.species) == ("m1", "Mus musculus")
+        assert (subject.sex, subject.age) == ("U", "P90D")
 
 
 # -- old files, summaries and the command line

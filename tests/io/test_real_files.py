@@ -144,5 +144,5 @@ def test_trials_without_stop_times_are_all_there():
 @pytest.mark.parametrize("options", [{}, {"lazy": True, "bin_size": 1 * pq.ms}])
 def test_what_cannot_be_done_is_an_error_of_ours(name, options):
     """Without a bin size, and lazily, no file of others can be read, and it says so."""
-    with pytest.raises(Ann2NeoError, match="has no units|needs bin_size|lazily"):
+    with pytest.raises(Ann2NeoError, match=r"has no units|needs bin_size|lazily"):
         ann2neo.read_nwb(path_of(name), **options)

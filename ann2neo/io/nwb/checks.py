@@ -12,7 +12,6 @@ import pandas as pd
 from ann2neo.errors import InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording, checked_recording
-from ann2neo.recording.tables import network_columns
 
 __all__ = ["BestPracticeWarning", "check_recording"]
 
@@ -47,9 +46,10 @@ def check_recording(recording: Any, profile: str) -> None:
             f"profile='neo' cannot keep {reasons}; write profile='dandi'"
         )
     if not np.any(raster.spike_counts()):
-        remedy = "read a longer time or other units"
-        if network_columns(recording.units):
-            remedy = "lower the threshold or record other layers"
+        remedy = "lower the threshold or record other layers"
+        # Of spike times, as of neurons.
+        if "bin_size_seconds" in recording.provenance:
+            remedy = "read a longer time or other units"
         raise InputValueError(
             f"no unit of this recording spikes at all ({raster.n_units} units,"
             f" {raster.n_time_bins} bins), and NWB's checks fail on an empty"

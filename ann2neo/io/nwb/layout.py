@@ -28,6 +28,7 @@ __all__ = [
     "LAYOUT_VERSION",
     "OWN_CLOCK",
     "PROFILES",
+    "SESSION_SOURCE",
     "Header",
     "described_columns",
     "header_of",
@@ -56,6 +57,8 @@ _NUMBERS: Mapping[str, type] = {
 
 LAYOUT_TABLE, LAYERS_TABLE, PROVENANCE_TABLE = "ann2neo_layout", "layers", "provenance"
 EPOCH_NAME = "presentations of "
+SESSION_SOURCE = "NWB file"
+"""``source`` in the provenance of a recording that was read from somebody's session."""
 
 DESCRIPTIONS: Mapping[str, str] = {
     "phase": "Stretch of time that the presentation belongs to.",

@@ -27,6 +27,7 @@ from ann2neo.io.nwb.layout import (
     LAYOUT_TABLE,
     OWN_CLOCK,
     PROVENANCE_TABLE,
+    SESSION_SOURCE,
     header_of,
     provenance_rows,
     stored_names,
@@ -98,6 +99,10 @@ class FileBuilder:
         self._network_columns = network_columns(recording.units)
         self._is_network = bool(self._network_columns)
         self._for_neo = profile == "neo"
+        notes = recording.provenance
+        # What somebody's file said about the session holds for ours, too.
+        is_session = notes.get("source") == SESSION_SOURCE
+        self._facts = notes if is_session and not self._is_network else {}
         whole = Stretch("", 0, recording.n_time_bins, "unknown", 0.0, is_segment=False)
         self._parts = _named_apart(stretches(recording)) if self._for_neo else [whole]
         self._names = self._stored_names()
@@ -216,7 +221,10 @@ class FileBuilder:
             " through the bin."
         )
         fields: dict[str, Any] = {
-            "session_description": metadata.session_description or session,
+            "session_description": (
+                metadata.session_description
+                or self._facts.get("session_description", session)
+            ),
             "experiment_description": metadata.experiment_description or experiment,
             "identifier": recording.identifier,
             "session_start_time": recording.session_start_time,
@@ -226,9 +234,9 @@ class FileBuilder:
             "related_publications": list(metadata.related_publications),
             # neo.io.NWBIO fails on a file with keywords.
             "keywords": [] if self._for_neo else [*keywords, *metadata.keywords],
-            "institution": metadata.institution,
-            "lab": metadata.lab,
-            "session_id": metadata.session_id,
+            "institution": metadata.institution or self._facts.get("institution"),
+            "lab": metadata.lab or self._facts.get("lab"),
+            "session_id": metadata.session_id or self._facts.get("session_id"),
             "notes": metadata.notes,
             "protocol": metadata.protocol,
             "stimulus_notes": metadata.stimulus_notes,
@@ -238,7 +246,7 @@ class FileBuilder:
         return {key: value for key, value in fields.items() if value not in (None, [])}
 
     def _add_subject(self) -> None:
-        """Add the subject: the network, or the one in the metadata, if any."""
+        """Add the subject: the network, or the one in metadata or session, if any."""
         metadata, notes = self._metadata, self._recording.provenance
         fields = {
             "subject_id": metadata.subject_id,
@@ -247,6 +255,10 @@ class FileBuilder:
             "age": metadata.age,
             "strain": metadata.strain,
             "description": metadata.subject_description,
+        }
+        defaults = {
+            key: self._facts.get(f"subject_{key.removeprefix('subject_')}")
+            for key in ("subject_id", "species", "sex", "age", "strain")
         }
         if self._is_network:
             model = notes.get("model_name")
@@ -261,9 +273,7 @@ class FileBuilder:
                     f"Artificial neural network{named}, not a biological organism."
                 ),
             }
-            fields |= {
-                key: value for key, value in defaults.items() if fields[key] is None
-            }
+        fields |= {key: value for key, value in defaults.items() if fields[key] is None}
         if fields["subject_id"] is not None:
             self.file.subject = pynwb.file.Subject(
                 **{key: value for key, value in fields.items() if value}

@@ -24,6 +24,7 @@ from ann2neo.io.nwb.intervals import (
     plain_columns,
     times_of,
 )
+from ann2neo.io.nwb.layout import SESSION_SOURCE
 from ann2neo.recording import Recording
 from ann2neo.recording.from_spike_times import (
     chosen_units,
@@ -314,7 +315,7 @@ def _listed(names: Any) -> str:
 
 def _provenance(handle: h5py.File, path: Path) -> dict[str, str]:
     notes = {
-        "source": "NWB file",
+        "source": SESSION_SOURCE,
         "source_file": path.name,
         "nwb_version": version_of(handle),
     }

@@ -112,7 +112,7 @@ def _check_table(table: pd.DataFrame, kind: str) -> None:
     _check_texts(map(str, table), f"a name of a column of {kind}")
     for name in table:
         if table[name].dtype == "str":
-            _check_texts(table[name], f"column {name!r} of {kind}")
+            _check_texts(table[name].to_list(), f"column {name!r} of {kind}")
 
 
 def _check_texts(texts: Iterable[str], what: str) -> None:

@@ -252,7 +252,9 @@ def read_table(handle: h5py.File, where: str) -> Table:
 def decoded(values: Any, errors: str = "strict") -> list[str]:
     """Decode strings as h5py gives them: one or an array, of bytes or str."""
     cells = [values] if isinstance(values, (str, bytes)) else np.ravel(values).tolist()
-    return [
-        cell.decode("utf-8", errors) if isinstance(cell, bytes) else str(cell)
-        for cell in cells
-    ]
+    # Labels and phases repeat: each different string is decoded once.
+    texts = {
+        cell: cell.decode("utf-8", errors) if isinstance(cell, bytes) else str(cell)
+        for cell in set(cells)
+    }
+    return [texts[cell] for cell in cells]

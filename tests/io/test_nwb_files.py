@@ -352,6 +352,30 @@ def test_what_the_inspector_will_report_is_said_once(tmp_path, recording, words)
     assert words.split()[0] in checks
 
 
+def test_the_header_says_what_is_ours_and_how_spikes_came_about(network, tmp_path):
+    """The header of a network's file lists our columns, the emission and the place of
+    spikes in their bins; in somebody else's, no column is ours.
+    """
+    path = ann2neo.write_nwb(network, tmp_path / "a.nwb")
+    header = header_rows(path)
+    assert header["defined_by_ann2neo"].split(", ")[:2] == ["layer", "layer_type"]
+    assert (header["emission"], header["time_axis"]) == ("threshold", "none")
+    assert (header["layout_version"], header["spike_position"]) == ("2", "0.25")
+    assert header["segment_names.t_start"] == "own_t_start"
+    path = ann2neo.write_nwb(with_unit_column("depth", [0.5, 2.5]), tmp_path / "b.nwb")
+    header = header_rows(path)
+    assert (header["defined_by_ann2neo"], header["emission"]) == ("", "none")
+    assert header["unit_columns.depth"] == "float64"
+
+
+def header_rows(path):
+    with h5py.File(path) as handle:
+        table = handle["analysis/ann2neo_layout"]
+        return dict(
+            zip(table["key"].asstr()[()], table["value"].asstr()[()], strict=True)
+        )
+
+
 def test_another_place_of_the_spikes_in_their_bins_is_read(network, tmp_path):
     """A file whose header says that spikes lie in the middle of bins reads the same."""
     path = ann2neo.write_nwb(network, tmp_path / "a.nwb", compression=None)

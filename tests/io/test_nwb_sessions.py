@@ -674,6 +674,14 @@ def test_info_shows_what_can_be_read(tmp_path):
     assert "2 s in 1 stretches" in shown
 
 
+def test_info_shows_files_that_cannot_be_read_as_they_are(tmp_path):
+    """Intervals that say no time do not keep a file from being summarized."""
+    for stretches in ([[10.0, 0.0], [20.0, 30.0]], [[np.nan, 5.0]], [[0.0, np.inf]]):
+        path = write(unit_with(spikes(), stretches), tmp_path / "a.nwb")
+        assert ann2neo.nwb_info(path).n_spikes == 400
+        assert CliRunner().invoke(app, ["info", str(path)]).exit_code == 0
+
+
 def test_the_command_line_takes_what_python_takes(tmp_path):
     """Commands that analyze and report read with the options of read_nwb, and write
     what was read.

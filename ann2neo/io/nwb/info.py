@@ -232,8 +232,13 @@ def _first_and_last(dataset: h5py.Dataset) -> dict[str, float]:
 
 
 def _merged(stretches: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Return stretches joined where they adjoin; what is none is left out here."""
+    pairs = stretches if stretches.shape[1:] == (2,) else np.zeros((0, 2))
     return merged_stretches(
-        stretches, whose="unit 0", t_start=-math.inf, t_stop=math.inf
+        pairs[pairs[:, 0] <= pairs[:, 1]],
+        whose="the first unit",
+        t_start=-math.inf,
+        t_stop=math.inf,
     )
 
 

@@ -201,7 +201,9 @@ class Header(NamedTuple):
     Fields that end in ``_columns`` give the type of each column, those in ``_names``
     the name in the file of each column (and of the table of each kind of
     presentations). ``defined_by_ann2neo`` lists the columns of the units that mean what
-    ann2neo says they do; all others came with the data.
+    ann2neo says they do; all others came with the data. ``emission`` says how the
+    spikes of a network came about, ``time_axis`` what its time bins are where they are
+    steps; "none" for other recordings.
     """
 
     layout_version: int
@@ -214,6 +216,8 @@ class Header(NamedTuple):
     sampling_period: float
     t_start: float
     spike_position: float
+    emission: str
+    time_axis: str
     defined_by_ann2neo: str
     unit_columns: Pairs
     unit_names: Pairs
@@ -300,6 +304,8 @@ def _fields_of_layout_1(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "timestamps_reference_time": fields["session_start_time"],
         "spike_position": 0.25,
+        "emission": "none",
+        "time_axis": "none",
         "defined_by_ann2neo": "",
         "unit_names": tuple(stored_names(units).items()),
         "presentation_names": tuple(stored_names(presentations).items()),
@@ -328,6 +334,9 @@ def header_of(
     raster = recording.raster
     units, presentations = recording.units, recording.presentations
     segments = recording.segments
+    ours = network_columns(units)
+    # A network's spikes come of a threshold unless its provenance says otherwise.
+    source = {"emission": "threshold", **recording.provenance} if ours else {}
     return Header(
         layout_version=LAYOUT_VERSION,
         profile=profile,
@@ -339,7 +348,9 @@ def header_of(
         sampling_period=raster.sampling_period_seconds,
         t_start=raster.t_start_seconds,
         spike_position=SPIKE_POSITION,
-        defined_by_ann2neo=", ".join(network_columns(units)),
+        emission=source.get("emission", "none"),
+        time_axis=source.get("time_axis", "none"),
+        defined_by_ann2neo=", ".join(ours),
         unit_columns=tuple(column_types(units).items()),
         presentation_columns=tuple(column_types(presentations).items()),
         segment_columns=tuple(column_types(segments).items()),

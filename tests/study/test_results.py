@@ -26,6 +26,8 @@ from ann2neo.study.results import (
     load_curves,
     load_results,
     load_switches,
+    write_json,
+    write_table,
 )
 from ann2neo.study.runs import POPULATION_COLUMNS, recording_rows, run_study
 
@@ -114,7 +116,8 @@ def test_the_last_source_of_a_cell_counts(run, tmp_path):
     cell = json.loads(path.read_text())
     for row in cell["rows"]:
         row["mean_firing_rate"] = 0.25
-    path.write_text(json.dumps(cell))
+    del cell["sha256"]
+    write_json(path, cell)
     table = collect_results([run, other], tmp_path / "out")
     rates = table.set_index("condition")["mean_firing_rate"]
     assert (rates["random"] == 0.25).all()
@@ -126,12 +129,14 @@ def test_what_cannot_be_collected_is_refused(run, tmp_path):
     errors that say so.
     """
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "study.json").write_text(
-        '{"study": "another", "format": 1, "settings": {}}'
+    write_json(
+        tmp_path / "other" / "study.json",
+        {"study": "another", "format": 2, "settings": {}},
     )
     (tmp_path / "empty").mkdir()
-    (tmp_path / "empty" / "study.json").write_text(
-        '{"study": "ann2neo", "format": 1, "settings": {}}'
+    write_json(
+        tmp_path / "empty" / "study.json",
+        {"study": "ann2neo", "format": 2, "settings": {}},
     )
     for sources, out, kind, words in (
         ([tmp_path / "nowhere"], "out", InputValueError, "there is no folder"),
@@ -166,10 +171,9 @@ def test_training_curves_are_collected_thinned(run, tmp_path):
             "mean_firing_rate": np.arange(40.0),
         }
     )
-    curve.assign(**key).to_csv(source / "dynamics" / "curve.csv", index=False)
-    pd.DataFrame(
-        [{**key, "split": "train", "switch": 20, "within_one_epoch": True}]
-    ).to_csv(source / "dynamics.csv", index=False)
+    write_table(source / "dynamics" / "curve.csv", curve.assign(**key))
+    switch = {**key, "split": "train", "switch": 20, "within_one_epoch": True}
+    write_table(source / "dynamics.csv", pd.DataFrame([switch]))
     for _ in range(2):
         done = CliRunner().invoke(
             app, ["study", "collect", str(source), "--out", str(tmp_path / "out")]

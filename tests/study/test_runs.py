@@ -18,6 +18,7 @@ from ann2neo.errors import (
     Ann2NeoError,
     FileFormatError,
     InputValueError,
+    IntegrityError,
     OutputExistsError,
     OutputLockedError,
 )
@@ -26,7 +27,13 @@ from ann2neo.study.conditions import NetworkUnderStudy
 from ann2neo.study.hypotheses import hypotheses
 from ann2neo.study.indicators import indicators
 from ann2neo.study.plan import PROFILES, Cell, planned_cells
-from ann2neo.study.results import ROW_KEY, load_results, locked
+from ann2neo.study.results import (
+    ROW_KEY,
+    load_results,
+    locked,
+    write_json,
+    write_table,
+)
 from ann2neo.study.runs import run_study
 
 ENVIRONMENT = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"}
@@ -248,9 +255,18 @@ def test_two_runs_on_one_folder_are_told_apart(small):
 
 
 def _header(**change):
-    return json.dumps(
-        {"study": "ann2neo", "format": 1, "settings": {"max_epochs": 5}, **change}
-    )
+    return {"study": "ann2neo", "format": 2, "settings": {"max_epochs": 5}, **change}
+
+
+def _fill(folder, files):
+    """Write files: texts as they are, the rest as the study writes them."""
+    for name, content in files.items():
+        if isinstance(content, dict):
+            write_json(folder / name, content)
+        elif isinstance(content, str):
+            (folder / name).write_text(content)
+        else:
+            write_table(folder / name, content)
 
 
 @pytest.mark.parametrize(
@@ -260,14 +276,24 @@ def _header(**change):
         (
             {"study.json": _header(format=99)},
             FileFormatError,
-            "format 99; this version reads 'ann2neo', format 1",
+            "format 99; this version reads 'ann2neo', format 2",
         ),
         (
             {"study.json": _header(study="another")},
             FileFormatError,
             "a study of 'another'",
         ),
-        ({"study.json": "{"}, FileFormatError, "not the header of a study"),
+        ({"study.json": "{"}, FileFormatError, "cannot be read .* restore it"),
+        (
+            {"study.json": json.dumps(_header(format=1))},
+            FileFormatError,
+            "carries no checksum, so another version of the study wrote it",
+        ),
+        (
+            {"study.json": json.dumps({**_header(), "sha256": "0"})},
+            IntegrityError,
+            "does not match its checksum, so it was changed or damaged",
+        ),
         (
             {"study.json": _header(settings={"max_epochs": 7})},
             InputValueError,
@@ -293,12 +319,12 @@ def test_a_folder_that_is_not_this_study_is_left_alone(tmp_path, files, kind, wo
     """A folder with something else, another version or other settings is refused, and
     nothing in it changes.
     """
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
+    _fill(tmp_path, files)
+    before = {path.name: path.read_text() for path in tmp_path.iterdir()}
     with pytest.raises(kind, match=words) as caught:
         run_study(_cells(), tmp_path, max_epochs=5)
     assert isinstance(caught.value, Ann2NeoError)
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == files
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize(
@@ -310,18 +336,27 @@ def test_a_folder_that_is_not_this_study_is_left_alone(tmp_path, files, kind, wo
         (
             {
                 "study.json": _header(),
-                "results.csv": "a,b\n1,2\n",
-                "unit_rates.csv": "a\n1\n",
+                "results.csv": pd.DataFrame({"a": [1], "b": [2]}),
+                "unit_rates.csv": pd.DataFrame({"a": [1]}),
             },
             FileFormatError,
             "lack the",
         ),
         (
-            {"study.json": _header(), "results.csv": "", "unit_rates.csv": ""},
+            {"study.json": _header(), "results.csv": "a\n1\n", "unit_rates.csv": ""},
             FileFormatError,
-            "cannot be read",
+            "the rows of .*results.csv carry no checksums",
         ),
-        ({"study.json": _header(format=2)}, FileFormatError, "run the study anew"),
+        (
+            {
+                "study.json": _header(),
+                "results.csv": "a,checksum\n1,0\n",
+                "unit_rates.csv": "",
+            },
+            IntegrityError,
+            "1 of 1 rows of .*results.csv do not match their checksums",
+        ),
+        ({"study.json": _header(format=3)}, FileFormatError, "run the study anew"),
     ],
 )
 def test_results_that_cannot_be_read_are_an_error(tmp_path, files, kind, words):
@@ -331,8 +366,7 @@ def test_results_that_cannot_be_read_are_an_error(tmp_path, files, kind, words):
     folder = tmp_path / "results"
     if files is not None:
         folder.mkdir()
-        for name, text in files.items():
-            (folder / name).write_text(text)
+        _fill(folder, files)
     with pytest.raises(kind, match=words):
         load_results(folder)
 

@@ -1,21 +1,74 @@
-"""The command line: its common options, its errors, and helpers of its commands."""
+"""The command line: its common options, its errors, and helpers of its commands.
+
+What a command prints goes through `echo` or `echo_csv`, since names and texts may come
+from a stranger's file.
+"""
 
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import os
+import re
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from ann2neo.errors import Ann2NeoError, InputValueError
 
-__all__ = ["app", "load_keras", "numbers", "words"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["app", "echo", "echo_csv", "load_keras", "numbers", "one_line", "words"]
+
+# Control characters besides newline and tab, line separators, what is invisible or
+# turns the direction of writing, and halves of characters.
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\ud800-\udfff\ufeff\U000e0000-\U000e007f]"
+)
+_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+
+
+def echo(text: object, *, err: bool = False, nl: bool = True) -> None:
+    """Print text; control characters, which steer a terminal, appear as escapes."""
+    typer.echo(_visible(str(text)), err=err, nl=nl)
+
+
+def one_line(value: object) -> str:
+    """Return text without line breaks, which could fake another line of output."""
+    return str(value).replace("\n", "\\n")
+
+
+def echo_csv(table: pd.DataFrame) -> None:
+    """Print CSV; texts that a spreadsheet would compute get an apostrophe."""
+    texts = table.select_dtypes(exclude=["number", "bool"]).map(_no_formula)
+    table = table.assign(**texts).rename(columns=_no_formula)
+    echo(table.to_csv(index=False, lineterminator="\n"), nl=False)
+
+
+def _visible(text: str) -> str:
+    return _HIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def _no_formula(value: Any) -> Any:
+    if not isinstance(value, str) or not value.startswith(_FORMULA):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
+
+
+class _VisibleLog(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return _visible(super().format(record))
 
 
 class _Commands(TyperGroup):
@@ -25,7 +78,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except Ann2NeoError as error:
-            typer.echo(f"ann2neo: {error}", err=True)
+            echo(one_line(f"ann2neo: {error}"), err=True)
             raise typer.Exit(1) from error
 
 
@@ -69,7 +122,15 @@ def _prepare(
     # Without this, TensorFlow logs its build options. It reads the variable as it is
     # loaded.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_VisibleLog("%(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    # Warnings of libraries quote names from files, too.
+    logging.captureWarnings(True)
+    # A terminal of another locale may lack a character; that is no reason to stop.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     logging.getLogger("ann2neo").setLevel(logging.WARNING if quiet else logging.INFO)
 
 

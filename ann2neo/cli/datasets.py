@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ann2neo.cli.application import app
+from ann2neo.cli.application import app, echo
 
 __all__: list[str] = []
 
@@ -22,7 +22,7 @@ def list_datasets() -> None:
     from ann2neo.datasets import status_of_datasets
 
     for name, status in status_of_datasets():
-        typer.echo(f"{name:<14} {status}")
+        echo(f"{name:<14} {status}")
 
 
 @datasets_app.command("fetch")
@@ -46,7 +46,7 @@ def fetch_dataset(
     from ann2neo.datasets import load_dataset
 
     data = load_dataset(name, source=source)
-    typer.echo(
+    echo(
         f"{data.name}: {len(data.x_train)} training and {len(data.x_test)} test"
         f" samples, from {data.source}"
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ann2neo.cli.application import app, load_keras, numbers, words
+from ann2neo.cli.application import app, echo, echo_csv, load_keras, numbers, words
 
 __all__: list[str] = []
 
@@ -74,8 +74,8 @@ def run_study_command(
 
     limit = PROFILES[profile].max_epochs if max_epochs is None else max_epochs
     table = run_study(cells, out, max_epochs=limit, precision=precision)
-    typer.echo(f"{out}: {len(table)} rows in results.csv")
-    typer.echo(
+    echo(f"{out}: {len(table)} rows in results.csv")
+    echo(
         f"Next: ann2neo study tables {out}, study hypotheses {out}, study indicators"
         f" {out}"
     )
@@ -96,7 +96,7 @@ def study_collect(
     from ann2neo.study.results import collect_results
 
     table = collect_results(sources, out)
-    typer.echo(f"{out}: {len(table)} rows in results.csv")
+    echo(f"{out}: {len(table)} rows in results.csv")
 
 
 @study_app.command("tables")
@@ -106,10 +106,10 @@ def study_tables(results: _Results, *, csv: _Csv = False) -> None:
 
     loaded = study.load_results(results)
     if csv:
-        typer.echo(study.compare_with_paper(loaded).to_csv(index=False), nl=False)
+        echo_csv(study.compare_with_paper(loaded))
     else:
         tables = (study.table_markdown(loaded, number) for number in study.TABLES)
-        typer.echo("\n".join(tables), nl=False)
+        echo("\n".join(tables), nl=False)
 
 
 @study_app.command("hypotheses")
@@ -121,9 +121,9 @@ def study_hypotheses(results: _Results, *, csv: _Csv = False) -> None:
     table, complete = study.hypotheses(loaded, switches), study.without_short(loaded)
     reached = None if complete is None else study.hypotheses(complete, switches)
     if csv:
-        typer.echo(table.to_csv(index=False), nl=False)
+        echo_csv(table)
     else:
-        typer.echo(study.hypotheses_markdown(table, reached), nl=False)
+        echo(study.hypotheses_markdown(table, reached), nl=False)
 
 
 @study_app.command("indicators")
@@ -139,8 +139,10 @@ def study_indicators(
     from ann2neo import study
 
     table = study.indicators(study.load_results(results), split)
-    text = table.to_csv(index=False) if csv else study.indicators_markdown(table)
-    typer.echo(text, nl=False)
+    if csv:
+        echo_csv(table)
+    else:
+        echo(study.indicators_markdown(table), nl=False)
 
 
 @study_app.command("dynamics")
@@ -173,7 +175,7 @@ def study_dynamics(
         random_epochs=random_epochs,
         retrain=retrain,
     )
-    typer.echo(table.to_string(index=False))
+    echo(table.to_string(index=False))
 
 
 @study_app.command("populations")
@@ -211,4 +213,4 @@ def study_populations(
         seeds=numbers("seed", seeds) or [],
         overwrite=overwrite,
     )
-    typer.echo(f"{out}: {len(table)} rows")
+    echo(f"{out}: {len(table)} rows")

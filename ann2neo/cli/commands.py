@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ann2neo.cli.application import app, load_keras
+from ann2neo.cli.application import app, echo, echo_csv, load_keras, one_line
 from ann2neo.cli.sessions import (
     BinSize,
     Intervals,
@@ -46,7 +46,7 @@ def demo(
     load_keras()
     from ann2neo.study.demo import demo_text, run_demo
 
-    typer.echo(demo_text(run_demo(dataset, out, seed=seed, overwrite=overwrite), out))
+    echo(demo_text(run_demo(dataset, out, seed=seed, overwrite=overwrite), out))
 
 
 @app.command("record")
@@ -116,7 +116,7 @@ def record_model(
         provenance={"model_file": model.name, "data_file": data.name},
     )
     write_nwb(recording, out, metadata=facts, overwrite=overwrite)
-    typer.echo(f"{out}: {recording!r}, seed {recording.provenance['seed']}")
+    echo(f"{out}: {recording!r}, seed {recording.provenance['seed']}")
 
 
 def _stimuli(path: Path) -> tuple[Any, Any]:
@@ -170,7 +170,7 @@ def info(
         }
     rows |= _times_text(contents)
     for name, value in rows.items():
-        typer.echo(f"{name:<24} {value}")
+        echo(one_line(f"{name:<24} {value}"))
 
 
 def _times_text(contents: NwbInfo) -> dict[str, str]:
@@ -264,12 +264,15 @@ def analyze_file(
         targets.append(out)
     for target in targets:
         append_analysis(target, table, column_descriptions(table, network), network)
-        typer.echo(
+        echo(
             f"{target}: the tables of {len(table)} units and of the network are in"
             " /analysis",
             err=True,
         )
-    typer.echo(table.to_csv(index=False) if csv else network_text(network), nl=not csv)
+    if csv:
+        echo_csv(table)
+    else:
+        echo(network_text(network))
 
 
 @app.command()
@@ -280,7 +283,7 @@ def validate(
     from ann2neo.io.nwb.validation import findings_text, is_clean, validate_nwb
 
     findings = {path: validate_nwb(path) for path in paths}
-    typer.echo("\n".join(findings_text(*item) for item in findings.items()))
+    echo("\n".join(findings_text(*item) for item in findings.items()))
     raise typer.Exit(0 if all(map(is_clean, findings.values())) else 1)
 
 
@@ -300,8 +303,8 @@ def share_files(
     from ann2neo.io.nwb.validation import findings_text
 
     shared = share(paths, out, overwrite=overwrite)
-    typer.echo("\n".join(findings_text(*item) for item in shared.findings.items()))
-    typer.echo(CONTACT_FIRST)
+    echo("\n".join(findings_text(*item) for item in shared.findings.items()))
+    echo(CONTACT_FIRST)
     raise typer.Exit(0 if shared.is_clean else 1)
 
 
@@ -346,4 +349,4 @@ def report(
     page = report_files(
         paths, out, session=options, title=title, study=rows, overwrite=overwrite
     )
-    typer.echo(f"wrote {page}")
+    echo(f"wrote {page}")

@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 from matplotlib.collections import LineCollection
@@ -42,6 +41,7 @@ from ann2neo.report.style import (
     axes_or_new,
     counted,
     grouped,
+    settings,
 )
 
 __all__ = ["name_units", "only_phase", "plot_observed_and_simulated", "plot_raster"]
@@ -503,7 +503,7 @@ def plot_observed_and_simulated(
             f" {left.shape} and {right.shape}; simulate as many"
         )
     right = right.slice(0, left.n_time_bins)
-    with mpl.rc_context({} if axes is not None else dict(STYLE)):
+    with settings({} if axes is not None else STYLE):
         if axes is None:
             figure = Figure(figsize=(4.6, 4.4), layout="constrained")
             panels: dict[str, Axes] = figure.subplot_mosaic([["a", "b"], ["c", "c"]])

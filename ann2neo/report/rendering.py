@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-__all__ = ["PageFigure", "PageTable", "page_table", "rendered"]
+__all__ = ["PageFigure", "PageTable", "page_table", "rendered", "whole_characters"]
 
 
 class PageColumn(NamedTuple):
@@ -106,7 +106,7 @@ def rendered(
     template = environment.from_string(
         here.joinpath("page.html.j2").read_text(encoding="utf-8")
     )
-    return template.render(
+    page = template.render(
         title=title,
         version=version("ann2neo"),
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
@@ -116,3 +116,16 @@ def rendered(
         overview=overview,
         glossary=glossary,
     )
+    return whole_characters(page)
+
+
+def whole_characters(text: str) -> str:
+    """Return text that UTF-8 can encode: halves of characters are replaced.
+
+    They come from file names and arguments that are not of the locale: Python hides
+    bytes that it cannot decode in U+DC80 to U+DCFF.
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

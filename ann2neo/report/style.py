@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import textwrap
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -41,6 +42,7 @@ __all__ = [
     "counted",
     "group_styles",
     "grouped",
+    "settings",
 ]
 
 INK, MUTED, GRID = "#1f2430", "#667085", "#d5d9e0"
@@ -111,6 +113,20 @@ BOX = (0.15, 0.24, 0.81, 0.7)
 """Left, bottom, width and height of axes in a figure: room for labels and a note."""
 
 
+_drawing = threading.RLock()
+
+
+@contextlib.contextmanager
+def settings(values: Mapping[str, Any]) -> Iterator[None]:
+    """Draw with settings of matplotlib, one thread at a time.
+
+    They are global: threads that set and restore them in turns would draw with each
+    other's, and leave those of one behind.
+    """
+    with _drawing, mpl.rc_context(dict(values)):
+        yield
+
+
 @contextlib.contextmanager
 def axes_or_new(
     ax: Axes | None,
@@ -140,7 +156,7 @@ def axes_or_new(
         yield ax
         return
     # The style must hold while the caller draws, as ticks and labels read it late.
-    with mpl.rc_context(dict(STYLE)):
+    with settings(STYLE):
         yield Figure(figsize=(width, height)).add_axes(box)
 
 

@@ -7,10 +7,13 @@ import io
 import re
 from typing import Any
 
-import matplotlib as mpl
 from markupsafe import Markup, escape
+from matplotlib.axis import Axis
+from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, FuncFormatter
 
-from ann2neo.report.style import BLUE, GRID, INK, MUTED, VERMILLION
+from ann2neo.report.rendering import whole_characters
+from ann2neo.report.style import BLUE, GRID, INK, MUTED, VERMILLION, settings
 
 __all__ = ["inline_svg"]
 
@@ -53,8 +56,8 @@ def inline_svg(figure: Any, name: str, alt: str) -> Markup:
     (True, True)
     """
     # Ids must not start with a digit.
-    prefix = "f" + hashlib.sha256(name.encode()).hexdigest()[:8]
-    settings = {
+    prefix = "f" + hashlib.sha256(name.encode(errors="replace")).hexdigest()[:8]
+    svg_settings = {
         # Text stays text: it can be searched, copied and set in the page's font.
         "svg.fonttype": "none",
         # Without it, ids would be random, and two runs would give different pages.
@@ -63,7 +66,8 @@ def inline_svg(figure: Any, name: str, alt: str) -> Markup:
         "savefig.dpi": _DPI,
     }
     buffer = io.StringIO()
-    with mpl.rc_context(settings):
+    with settings(svg_settings):
+        _replace_halves(figure)
         figure.savefig(
             buffer,
             format="svg",
@@ -83,21 +87,37 @@ def inline_svg(figure: Any, name: str, alt: str) -> Markup:
     svg = re.sub(r"font-family: [^;\"]+;", "", svg)
     box = re.search(r'viewBox="([^"]+)"', svg)
     view = box.group(1) if box else "0 0 1 1"
-    svg = re.sub(
-        # Screen readers take it as one image with a name. Without a width and a height
-        # of its own, it fills its container.
-        r"^<svg[^>]*>",
+    # Screen readers take it as one image with a name. Without a width and a height of
+    # its own, it fills its container.
+    start = (
         '<svg xmlns:xlink="http://www.w3.org/1999/xlink"'
         f' xmlns="http://www.w3.org/2000/svg" viewBox="{view}" role="img"'
-        f' aria-label="{escape(alt)}">',
-        svg,
-        count=1,
+        f' aria-label="{escape(alt)}">'
     )
+    # As a function: in a text, a backslash of the name would be an escape.
+    svg = re.sub(r"^<svg[^>]*>", lambda _: start, svg, count=1)
     # Only attributes of tags change, never the text in the figure.
     svg = re.sub(
         r"<[^>]+>", lambda tag: _page_colours(_own_ids(tag.group(), prefix)), svg
     )
     return Markup(svg)  # noqa: S704
+
+
+def _replace_halves(figure: Any) -> None:
+    """Make all texts of a figure such that a font can draw them."""
+    for label in figure.findobj(Text):
+        label.set_text(whole_characters(label.get_text()))
+    # Labels of ticks are made while the figure is drawn.
+    for axis in figure.findobj(Axis):
+        labels = axis.get_major_formatter()
+        if isinstance(labels, (FixedFormatter, FuncFormatter)):
+            axis.set_major_formatter(
+                FuncFormatter(
+                    lambda place, number, labels=labels: whole_characters(
+                        labels(place, number)
+                    )
+                )
+            )
 
 
 def _own_ids(tag: str, prefix: str) -> str:

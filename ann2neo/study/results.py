@@ -264,11 +264,12 @@ def read_table(path: Path) -> pd.DataFrame:
         )
     expected = _checksums([row[:-1] for row in rows])
     wrong = [i for i, row in enumerate(rows) if row[-1:] != [expected[i]]]
-    if wrong:
+    # A table that is written has rows; with none, no checksum would tell.
+    if wrong or len(rows) == 1:
         raise IntegrityError(
             f"{len(wrong)} of {len(rows) - 1} rows of {path} do not match their"
-            f" checksums, the first in row {wrong[0]}: it was changed or damaged, or"
-            " rows are missing; delete the file, and run or collect the study again,"
+            f" checksums, the first in row {[*wrong, 1][0]}: it was changed or damaged,"
+            " or rows are missing; delete the file, and run or collect the study again,"
             " which writes it anew"
         )
     table = pd.read_csv(io.StringIO(text), keep_default_na=False, na_values=[""])

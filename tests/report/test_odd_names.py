@@ -1,0 +1,85 @@
+"""Names that are no ordinary text, other locales, and pages drawn in threads."""
+
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+import ann2neo
+from ann2neo.report import render_report
+from ann2neo.report.rendering import whole_characters
+from ann2neo.testing import make_recording
+
+
+def recording(phase="train", layer="hidden", label="a", seed=0):
+    """A small recording with three labels."""
+    return make_recording(
+        n_units=6,
+        n_time_bins=300,
+        labels=np.array([label, "b", "c"] * 100),
+        layers=[layer],
+        phases=[phase],
+        provenance={"model": phase},
+        seed=seed,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (r"a\1 \g<0> \u", r"a\1 \g&lt;0&gt; \u"),
+        ("half \ud800 of it", "half \ufffd of it"),
+        ("caf\udcc3\udca9", "café"),
+    ],
+)
+def test_a_page_shows_any_name(name, shown):
+    """Backslashes stay and halves of characters are replaced, in names of phases,
+    layers, labels and files, and in the title.
+    """
+    page = render_report({name: recording(name, name, name)}, title=f"title {name}")
+    assert f"<title>title {shown}" in page
+    assert page.count(shown) > 10
+    assert page.encode("utf-8").decode("utf-8") == page
+
+
+def test_halves_of_characters():
+    """Bytes that Python could not decode are read as UTF-8 where they are."""
+    for text, expected in (("plain é 神", "plain é 神"), ("\udce9", "\ufffd")):
+        assert whole_characters(text) == expected
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="arguments are Unicode there")
+def test_a_title_of_another_locale_is_the_title(tmp_path):
+    """Where the locale knows no letters beyond ASCII, a title in UTF-8 is kept."""
+    path = ann2neo.write_nwb(recording(), tmp_path / "a.nwb")
+    page = tmp_path / "page.html"
+    environment = {
+        **os.environ,
+        "LC_ALL": "C",
+        "PYTHONCOERCECLOCALE": "0",
+        "PYTHONUTF8": "0",
+    }
+    command = [sys.executable, "-m", "ann2neo", "report", path, "--out", page]
+    subprocess.run([*command, "--title", "Müller’s 神経"], env=environment, check=True)
+    assert "<title>Müller’s 神経" in page.read_text(encoding="utf-8")
+
+
+def drawn(one):
+    """A page without the time at which it was written."""
+    return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "", render_report({"a.nwb": one}))
+
+
+def test_pages_drawn_in_threads_are_those_drawn_alone():
+    """Threads give the pages of one thread, and matplotlib's settings stay."""
+    recordings = [recording(seed=seed) for seed in range(2)]
+    alone = [drawn(one) for one in recordings]
+    before = dict(mpl.rcParams)
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(drawn, recordings * 2))
+    assert together == alone * 2
+    assert dict(mpl.rcParams) == before

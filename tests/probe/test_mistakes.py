@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -375,6 +376,39 @@ def test_models_that_cannot_be_recorded_are_explained(name: str) -> None:
     build, arguments, kind, words = MODELS[name]
     with pytest.raises(kind, match=words):
         ann2neo.record(build(), X, **arguments)
+
+
+class _OwnError(Exception):
+    """An exception that ann2neo does not know."""
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        _OwnError("my words"),
+        ValueError("my words"),
+        OSError(errno.ENOSPC, "my words"),
+        PermissionError(errno.EACCES, "my words"),
+        KeyboardInterrupt("my words"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("n_batches", [0, 2])
+@pytest.mark.parametrize("in_folder", [False, True])
+def test_an_exception_of_the_users_own_data_stays_as_it_is(
+    model: Any, tmp_path: Path, own: BaseException, n_batches: int, in_folder: bool
+) -> None:
+    """What a generator of stimuli raises is raised, not an error about the output."""
+
+    def batches() -> Iterator[Any]:
+        for _ in range(n_batches):
+            yield X[:8]
+        raise own
+
+    out = tmp_path / "recording" if in_folder else None
+    with pytest.raises(type(own)) as caught:
+        ann2neo.record(model, batches(), out=out, n_samples=100, shuffle=False)
+    assert caught.value is own
 
 
 def test_model_files_are_refused_with_their_reason(tmp_path: Path) -> None:

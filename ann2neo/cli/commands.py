@@ -17,7 +17,7 @@ from ann2neo.cli.sessions import (
     Units,
     session_options,
 )
-from ann2neo.errors import FileFormatError, InputValueError
+from ann2neo.errors import FileFormatError
 
 if TYPE_CHECKING:
     from ann2neo.io.nwb.info import NwbInfo

@@ -32,6 +32,9 @@ __all__ = [
 GridDraw = Callable[[np.random.Generator], SpikeRaster]
 """Draws a surrogate of the joined segments of a phase."""
 
+GridOrder = Callable[[np.random.Generator], IntArray]
+"""Draws a random order of bins, or of spikes."""
+
 _BLOCK_BYTES = 1 << 22
 _LONG = 1 << 16
 """Bins of a phase from which few spikes are worth a way of their own."""
@@ -124,39 +127,35 @@ def circular_shift(
 
 def isi_shuffle(segments: SegmentedRaster) -> GridDraw:
     """Shuffle the intervals of each unit in each segment."""
+    # The first interval counts from the bin before the segment and is shuffled too. The
+    # intervals' sum stays, and with it the last spike: none leaves the grid.
     raster, edges = segments.raster, segments.edges
+    if segments.n_segments == 1:
+        intervals = trains_of(segments, lambda bins: np.diff(bins, prepend=-1))
+        return lambda rng: raster_of(
+            [np.cumsum(rng.permutation(steps)) - 1 for steps in intervals()], raster
+        )
 
-    def steps_of(bins: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-        """Return intervals, and for each the bin before its segment and the segment."""
-        # The first interval counts from the bin before the segment and is shuffled too.
-        # The intervals' sum stays, and with it the last spike: none leaves the grid.
-        segment = np.broadcast_to(_segment_of(segments, bins), bins.shape)
-        before = edges[segment] - 1
-        steps = np.diff(bins, prepend=-1)
-        is_first = np.diff(segment, prepend=-1) > 0
-        steps[is_first] = bins[is_first] - before[is_first]
-        return steps, before, segment
-
-    trains = trains_of(segments, steps_of)
-
-    def shuffled(
-        steps: IntArray, before: IntArray, segment: IntArray, rng: np.random.Generator
-    ) -> IntArray:
-        if segments.n_segments == 1:
-            return np.cumsum(rng.permutation(steps)) - 1
-        order = rng.permutation(len(steps))
-        steps = steps[order[np.argsort(segment[order], kind="stable")]]
-        total = np.cumsum(steps)
-        # What the intervals of earlier segments add up to.
+    def prepared(bins: IntArray) -> tuple[IntArray, GridOrder, IntArray, IntArray]:
+        """Return intervals, their orders, first of segments, and bins before those."""
+        segment = segments.segment_of(bins)
         first = np.flatnonzero(np.diff(segment, prepend=-1))
-        earlier = np.repeat((total - steps)[first], np.diff(first, append=len(steps)))
-        later: IntArray = before + total - earlier
-        return later
+        before = edges[segment] - 1
+        steps = np.diff(bins, prepend=0)
+        steps[first] = bins[first] - before[first]
+        return steps, order_within(segment), first, before
+
+    trains = trains_of(segments, prepared)
 
     def shuffle(rng: np.random.Generator) -> SpikeRaster:
-        drawn = [
-            shuffled(steps, before, segment, rng) for steps, before, segment in trains()
-        ]
+        drawn = []
+        for intervals, order, first, before in trains():
+            steps = intervals[order(rng)]
+            bins = np.cumsum(steps)
+            # Without what the intervals of earlier segments add up to.
+            n_spikes = np.diff(first, append=len(steps))
+            bins += before - np.repeat(bins[first] - steps[first], n_spikes)
+            drawn.append(bins)
         return raster_of(drawn, raster)
 
     return shuffle

@@ -1,6 +1,7 @@
 """SpikeRaster against plain NumPy on unpacked matrices."""
 
 import hashlib
+import pickle
 
 import numpy as np
 import pytest
@@ -443,3 +444,33 @@ def test_joint_counts_of_long_saturated_trains_do_not_overflow(use_numkong):
     words = SpikeRaster.from_dense(np.ones((2, 200_001), bool)).bits.view("<u8")
     counts = joint_counts(words, None, use_numkong=use_numkong)
     np.testing.assert_array_equal(counts, np.full((2, 2), 200_001))
+
+
+@pytest.mark.parametrize("n_spikes", [0, 3, 60, 3000])
+def test_few_spikes_are_the_raster_that_many_are(n_spikes):
+    """Whether spikes are few or many, a raster of their bins has the bits, counts and
+    bins of the dense matrix, in any order, with repeats, and after a copy.
+    """
+    rng = np.random.default_rng(n_spikes)
+    bins = rng.integers(5000, size=(2, n_spikes))
+    dense = np.zeros((2, 5000), bool)
+    for row, of_unit in zip(dense, bins, strict=True):
+        row[of_unit] = True
+    expected = SpikeRaster.from_dense(dense)
+    given = bins.copy()
+    raster = SpikeRaster.from_spike_bins(given, 5000)
+    given[:] = 0
+    raster.spike_bins(0)[:] = 0
+    for one in (raster, pickle.loads(pickle.dumps(raster)), raster.slice(0, 5000)):
+        np.testing.assert_array_equal(one.spike_counts(), dense.sum(axis=1))
+        np.testing.assert_array_equal(
+            one.window_counts(70), dense[:, :4970].reshape(2, 71, 70).sum(axis=2)
+        )
+        for unit in range(2):
+            np.testing.assert_array_equal(
+                one.spike_bins(unit), np.flatnonzero(dense[unit])
+            )
+            np.testing.assert_array_equal(
+                expected.spike_bins(unit), np.flatnonzero(dense[unit])
+            )
+        assert one.equals(expected)

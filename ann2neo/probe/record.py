@@ -304,9 +304,10 @@ def record(
         Further facts to keep, such as ``{"dataset": "mnist", "split": "test"}``.
     out : str or Path, optional
         A folder that keeps the spikes as a memory map, for recordings larger than
-        memory; `Recording.open` reads it again. After an interruption, the same call
-        resumes the recording; stateful networks and data that comes in batches start
-        again from the beginning.
+        memory; `Recording.open` reads it again. All its disk space is claimed at the
+        start. After an interruption, the same call resumes the recording, once it has
+        read what was shown and found it unchanged; stateful networks start again from
+        the beginning.
 
     Returns
     -------
@@ -325,7 +326,10 @@ def record(
     InputTypeError, InputValueError
         If the model does not take the stimuli, or an argument is invalid.
     OutputExistsError, OutputLockedError, OutputError
-        If `out` holds something else, is being written, or cannot be.
+        If `out` holds something else, such as an unfinished recording of other stimuli,
+        is being written, or cannot be.
+    IntegrityError
+        If `out` holds an unfinished recording that is damaged.
 
     Warns
     -----

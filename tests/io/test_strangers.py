@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+import ann2neo
 from ann2neo import _files
 from ann2neo._files import (
     complete_file,
@@ -22,6 +23,7 @@ from ann2neo._files import (
     refuse_existing,
 )
 from ann2neo.errors import FileFormatError, OutputError, OutputExistsError
+from ann2neo.io.nwb.analysis_tables import append_analysis
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links and modes")
 
@@ -91,6 +93,18 @@ def test_the_mode_is_kept_on_overwrite(path, mode):
         partial.write_text("new")
     assert stat.S_IMODE(path.stat().st_mode) == mode
     assert path.read_text() == "new"
+
+
+def test_a_private_file_stays_private(path, network):
+    """An NWB file of mode 0600 keeps it when it is replaced and appended to."""
+    path = path.with_suffix(".nwb")
+    ann2neo.write_nwb(network, path)
+    path.chmod(0o600)
+    table = ann2neo.analyze(network)
+    append_analysis(path, table, ann2neo.column_descriptions(table))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    ann2neo.write_nwb(network, path, overwrite=True)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_new_file_has_the_mode_of_the_umask(path):

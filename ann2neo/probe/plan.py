@@ -259,7 +259,6 @@ def make_plan(
         rules,
         seed=seed,
         batch_size=batch_size,
-        training=training,
     )
     read_classes = functools.partial(_classes_of, adapter, required=bool(predictions))
     return RecordingPlan(

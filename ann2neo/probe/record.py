@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,22 @@ from ann2neo.recording.segments import Phase, phase_table
 from ann2neo.recording.tables import presentation_table
 
 __all__ = ["Probe", "record"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _leaving_random_states(
+    method: Callable[Concatenate[Probe, P], R],
+) -> Callable[Concatenate[Probe, P], R]:
+    """Make a method leave the random generators of the framework as they were."""
+
+    @functools.wraps(method)
+    def leaving(self: Probe, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self._adapter.kept():
+            return method(self, *args, **kwargs)
+
+    return leaving
 
 
 class Probe:
@@ -109,6 +126,7 @@ class Probe:
             keys = [layer.key for layer in self._selection.layers]
             checked_threshold(threshold, keys)
 
+    @_leaving_random_states
     def record(
         self,
         x: Any,
@@ -167,6 +185,7 @@ class Probe:
         warn_of_silence(recording.raster, recording.units)
         return recording
 
+    @_leaving_random_states
     def spikes(
         self, x: Any, *, seed: int, shuffle: bool = True
     ) -> tuple[SpikeRaster, pd.DataFrame]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from ann2neo.errors import ActivationError, LayerError
-from ann2neo.probe.adapter import Passed
+from ann2neo.probe.adapter import NotFinite, Packing, Passed, Tap, Tensor
 from ann2neo.probe.plan import RecordingPlan
 from ann2neo.probe.stimuli import ArrayStimuli, Batch, Fingerprint
 from ann2neo.probe.units import UnitBlock, UnitLayout
@@ -106,6 +106,13 @@ def _show_once(
     position = begin + sum(map(len, ids))
     progress.update(position - begin)
     stage = _Stage(plan.layout, builder)
+    blocks = {block.tap: block for block in plan.layout.blocks}
+
+    def pack(tap: Tap, activations: Tensor) -> Packing | None:
+        block = blocks.get(tap)
+        if block is None:
+            return None
+        return plan.adapter.pack_spikes(activations, block.limits, block.index)
 
     def keep(
         passed: Passed, first_bin: int, n_bins: int, predicted: IntArray | None
@@ -114,7 +121,8 @@ def _show_once(
         stage.write(first_bin, n_bins, _packed(passed, plan, first_bin))
         # A network that carries a state from batch to batch cannot be resumed in
         # between.
-        if folder is not None and (plan.training or not passed.state):
+        resumable = not passed.state or (plan.training and not plan.adapter.is_stateful)
+        if folder is not None and resumable:
             folder.keep(first_bin + n_bins, predicted, stage.flush, fingerprint)
 
     # While the network computes one batch, a thread packs the batch before, after it
@@ -129,11 +137,9 @@ def _show_once(
                 n_bins = len(batch.stimulus_id)
                 if folder is not None:
                     fingerprinting = thread.submit(fingerprint.update, batch)
-                rng = None
-                if plan.training:
-                    # By number, so that a resumed recording draws the same noise.
-                    rng = np.random.default_rng((plan.seed, repeat, number))
-                passed = plan.forward(batch.data, state, rng)
+                # By number, so that a resumed recording draws the same noise.
+                rng = np.random.default_rng((plan.seed, repeat, number))
+                passed = plan.forward(batch.data, state, rng, pack)
                 state = passed.state
                 predicted = None
                 if plan.read_classes is not None:
@@ -277,28 +283,21 @@ def _packed(
             f" {position}, unlike before; only layers that run equally often on every"
             " batch can be recorded: choose another layer"
         )
-    activations = dict(zip(taps, passed.activations, strict=True))
+    packings = dict(zip(taps, passed.activations, strict=True))
     arrays = []
     for block in plan.layout.blocks:
-        tensor = activations[block.tap]
-        packed, finite = plan.adapter.pack_spikes(tensor, block.limits, block.index)
-        if not finite:
-            raise _not_finite(plan.adapter.to_numpy(tensor), block, position)
+        packed, odd_one = packings[block.tap]()
+        if odd_one is not None:
+            raise _not_finite(odd_one, block, position)
         arrays.append(packed)
     return arrays
 
 
-def _not_finite(
-    activations: npt.NDArray[Any], block: UnitBlock, position: int
-) -> ActivationError:
-    """Make an error that locates the first activation that is not finite."""
-    # NumPy can do nothing with types such as bfloat16 but cast them.
-    flat = activations.astype(np.float64).reshape(len(activations), -1)
-    units = np.arange(flat.shape[1]) if block.index is None else block.index
-    row, column = np.argwhere(~np.isfinite(flat[:, units]))[0]
-    unit = units[column]
+def _not_finite(odd_one: NotFinite, block: UnitBlock, position: int) -> ActivationError:
+    """Make an error that locates an activation that is not finite."""
+    unit = odd_one.unit if block.index is None else block.index[odd_one.unit]
     return ActivationError(
-        f"the layer {block.tap} gave {flat[row, unit]} at presentation"
-        f" {position + row}, unit {unit}; activations must be finite: look for a"
-        " diverged network or unscaled input"
+        f"the layer {block.tap} gave {odd_one.value} at presentation"
+        f" {position + odd_one.sample}, unit {unit}; activations must be finite: look"
+        " for a diverged network or unscaled input"
     )

@@ -362,7 +362,11 @@ def _as_array(leaf: Any) -> Any:
         return leaf.to_numpy()
     # torch, before `numpy`, which its tensors have but refuse on a GPU.
     if hasattr(leaf, "detach"):
-        return leaf.detach().cpu().numpy()
+        tensor = leaf.detach().cpu()
+        # NumPy has no bfloat16; float32 holds all of its values.
+        if str(getattr(tensor, "dtype", "")) == "torch.bfloat16":
+            tensor = tensor.float()
+        return tensor.numpy()
     if hasattr(leaf, "numpy"):
         return leaf.numpy()
     if _is_array(leaf) and hasattr(leaf, "dtype") and len(leaf.shape):

@@ -121,7 +121,6 @@ def limits_by_quantile(
     *,
     seed: int,
     batch_size: int,
-    training: bool,
     sample_bytes: int = SAMPLE_BYTES,
 ) -> list[npt.NDArray[Any]]:
     """Return the thresholds of every recorded output, with quantiles as numbers.
@@ -140,12 +139,9 @@ def limits_by_quantile(
         Checked threshold of each layer.
     seed : int
         Seed of the draw of samples, where the activations of all would take too much
-        memory.
+        memory, and of noise, which is independent of the recording's.
     batch_size : int
         Samples in a forward pass.
-    training : bool
-        Whether the network runs as in training; its noise is then seeded
-        independently of the recording's.
     sample_bytes : int
         Largest size of these activations in memory.
 
@@ -187,7 +183,7 @@ def limits_by_quantile(
     state: Any = {}
     done = 0
     for batch in stimuli.batches(chosen, batch_size):
-        passed = forward(batch.data, state, rng if training else None)
+        passed = forward(batch.data, state, rng)
         state = passed.state
         size = len(batch.stimulus_id)
         for i, of_output in values.items():

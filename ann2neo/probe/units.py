@@ -180,7 +180,10 @@ def _axis_names(layer: LayerInfo, n_axes: int) -> tuple[str, ...]:
     names = _AXES.get(n_axes, ())
     if n_axes == 4 and layer.has_steps:
         names = ("step", *names[1:])
-    if layer.channels_first and names:
+    channels_first = layer.channels_first
+    if channels_first is None:
+        channels_first = n_axes > 2
+    if channels_first and names:
         # The steps of a recurrent layer stay in front of the channels:
         # (step, channel, row, col).
         front = names[:1] if n_axes == 4 and names[0] == "step" else ()

@@ -28,7 +28,9 @@ class Model:
 
 ADAPTER = """
 import numpy as np
-from ann2neo.probe.adapter import Adapter, LayerInfo, Passed, Tap, TapShape
+from ann2neo.probe.adapter import (
+    Adapter, LayerInfo, Passed, Tap, TapShape, first_not_finite
+)
 from ann2neo.probe.provenance import arrays_sha256
 
 HIDDEN = LayerInfo("hidden", 0, "Tanh")
@@ -40,9 +42,10 @@ def make_adapter(model, *, training, eager):
 class Forward:
     def __init__(self, model):
         self.model = model
-    def __call__(self, batch, state, rng):
+    def __call__(self, batch, state, rng, reduce=None):
         hidden, output = self.model(batch)
-        return Passed((TAP,), [hidden], output, {})
+        kept = hidden if reduce is None else reduce(TAP, hidden)
+        return Passed((TAP,), [kept], output, {})
     def outputs_of(self, batch):
         hidden, _ = self.model(batch)
         return [TapShape(TAP, hidden.shape[1:], str(hidden.dtype))]
@@ -67,7 +70,7 @@ class TinyAdapter(Adapter):
     def pack_spikes(self, activations, limits, index):
         chosen = activations if index is None else activations[:, index]
         packed = np.packbits(chosen > limits, axis=0, bitorder="little")
-        return packed, bool(np.isfinite(chosen).all())
+        return lambda: (packed, first_not_finite(chosen))
     def to_numpy(self, tensor):
         return tensor
     def weights(self):

@@ -437,7 +437,6 @@ def test_quantiles_of_too_many_units_come_from_a_sample(model: Any) -> None:
             {"hidden": "quantile:0.9"},
             seed=1,
             batch_size=256,
-            training=False,
             sample_bytes=4 * 8 * 1000,
         )[0]
         for _ in range(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ann2neo.errors import InputTypeError, InputValueError
-from ann2neo.probe.adapter import Adapter, LayerChoice, LayerInfo, Tap, TapShape
+from ann2neo.probe.adapter import (
+    Adapter,
+    LayerChoice,
+    LayerInfo,
+    Packing,
+    Tap,
+    TapShape,
+)
 from ann2neo.probe.keras.capture import LayerCall, capture_all, tensors_of
 from ann2neo.probe.keras.forward import KerasForward, make_forward
 from ann2neo.probe.keras.function_state import function_state
@@ -173,9 +181,10 @@ class KerasAdapter(Adapter):
         activations: Any,
         limits: npt.NDArray[Any],
         index: npt.NDArray[np.int32] | None,
-    ) -> tuple[npt.NDArray[np.uint8], bool]:
+    ) -> Packing:
         """Compare activations with thresholds; see `Adapter`."""
-        return pack_spikes(activations, limits, index)
+        # In the other thread, while the network computes the next batch.
+        return functools.partial(pack_spikes, activations, limits, index)
 
     def to_numpy(self, tensor: Any) -> npt.NDArray[Any]:
         """Copy a tensor into an array."""

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from ann2neo.errors import ActivationError, Ann2NeoError, InputValueError, LayerError
-from ann2neo.probe.adapter import Passed, State, Tap, TapShape
+from ann2neo.probe.adapter import Passed, Reduce, State, Tap, TapShape
 from ann2neo.probe.keras.capture import LayerCall, capture_calls
 from ann2neo.probe.keras.layers import NamedLayer, holder_of, named_layers
 from ann2neo.probe.keras.private import CALL_ERROR, SEED_STATE, is_rematerialized
@@ -63,11 +63,25 @@ class KerasForward(abc.ABC):
         self._model, self._layers = model, tuple(layers)
         self._training, self._with_output, self._eager = training, with_output, eager
 
-    @abc.abstractmethod
     def __call__(
-        self, batch: Any, state: State, rng: np.random.Generator | None
+        self,
+        batch: Any,
+        state: State,
+        rng: np.random.Generator,
+        reduce: Reduce | None = None,
     ) -> Passed:
         """Run one batch; see `Forward`."""
+        passed = self._pass(batch, state, rng if self._training else None)
+        if reduce is None:
+            return passed
+        activations = map(reduce, passed.taps, passed.activations)
+        return passed._replace(activations=list(activations))
+
+    @abc.abstractmethod
+    def _pass(
+        self, batch: Any, state: State, rng: np.random.Generator | None
+    ) -> Passed:
+        """Run one batch, with seeds from `rng`, or the model's own if it is None."""
 
     @abc.abstractmethod
     def outputs_of(self, batch: Any) -> list[TapShape]:

@@ -43,10 +43,10 @@ class JaxForward(KerasForward):
         self._variables = variables_of(self._model)
         self._compiled = jax.jit(self._forward)
 
-    def __call__(
+    def _pass(
         self, batch: Any, state: State, rng: np.random.Generator | None
     ) -> Passed:
-        """Run one batch; see `Forward`."""
+        """Run one batch; see `KerasForward`."""
         values = state_values(self._variables, state, rng)
         with self._explaining(batch), LOCK:
             if self._eager:
@@ -85,7 +85,7 @@ class JaxForward(KerasForward):
     def outputs_of(self, batch: Any) -> list[TapShape]:
         """Return the shapes of what is recorded of such a batch; see `Forward`."""
         if self._eager:
-            passed = self(batch, {}, None)
+            passed = self._pass(batch, {}, None)
             return tap_shapes(passed.taps, passed.activations)
         values = state_values(self._variables, {}, None)
         # With one more sample, an output whose first axis happens to be as long as the

@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from ann2neo.probe.adapter import NotFinite, first_not_finite
+
 __all__ = ["pack_spikes"]
 
 _NOT_FINITE = 1 << 8
@@ -18,8 +20,8 @@ _NOT_FINITE = 1 << 8
 
 def pack_spikes(
     activations: Any, limits: npt.NDArray[Any], index: npt.NDArray[np.int32] | None
-) -> tuple[npt.NDArray[np.uint8], bool]:
-    """Compare activations with thresholds; see `Adapter.pack_spikes`."""
+) -> tuple[npt.NDArray[np.uint8], NotFinite | None]:
+    """Compare activations with thresholds, now; see `Adapter.pack_spikes`."""
     compare = _comparison(
         keras.backend.backend(),
         tuple(activations.shape),
@@ -32,9 +34,13 @@ def pack_spikes(
     # Neither copies what already lies in the memory of the CPU.
     as_array = np.asarray if keras.backend.backend() == "jax" else np.from_dlpack
     words = as_array(compare(activations, limits, *chosen))
-    finite = not words.size or bool(words.max() < _NOT_FINITE)
+    found = None
+    if words.size and words.max() >= _NOT_FINITE:
+        values = np.asarray(keras.ops.convert_to_numpy(activations))
+        flat = values.reshape(len(values), -1)
+        found = first_not_finite(flat if index is None else flat[:, index])
     # The low byte of each little-endian word.
-    return words.view(np.uint8)[:, :: words.itemsize], finite
+    return words.view(np.uint8)[:, :: words.itemsize], found
 
 
 @functools.lru_cache(maxsize=4096)

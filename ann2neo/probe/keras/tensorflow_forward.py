@@ -49,10 +49,10 @@ class TensorFlowForward(KerasForward):
         super().__init__(*arguments, **settings)
         self._compiled: dict[Any, _Compiled] = {}
 
-    def __call__(
+    def _pass(
         self, batch: Any, state: State, rng: np.random.Generator | None
     ) -> Passed:
-        """Run one batch; see `Forward`."""
+        """Run one batch; see `KerasForward`."""
         with self._explaining(batch):
             tensors = [tf.convert_to_tensor(leaf) for leaf in keras.tree.flatten(batch)]
             if self._eager:
@@ -77,7 +77,7 @@ class TensorFlowForward(KerasForward):
             # Some layers hide the shapes of their outputs from the tracing.
             if all(tensor.shape[1:].is_fully_defined() for tensor in compiled.symbols):
                 return tap_shapes(compiled.taps, compiled.symbols)
-        passed = self(batch, {}, None)
+        passed = self._pass(batch, {}, None)
         return tap_shapes(passed.taps, passed.activations)
 
     def abstractly(self, batch: Any, run: Callable[[Any], None]) -> None:

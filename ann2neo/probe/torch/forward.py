@@ -1,0 +1,336 @@
+"""The forward pass of a PyTorch network, with the activations of its modules."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from ann2neo.errors import ActivationError, Ann2NeoError, InputValueError, LayerError
+from ann2neo.probe.adapter import Forward, Passed, Reduce, State, Tap, TapShape
+from ann2neo.probe.nests import leaves_of, map_leaves
+from ann2neo.probe.torch.inputs import as_tensors, device_of, dtype_of, signature_of
+from ann2neo.probe.torch.keeping import Snapshot, random_states_kept, seed_all
+from ann2neo.probe.torch.layers import NamedModule
+
+__all__ = ["TorchForward", "as_found", "run", "tensors_of"]
+
+_FAILURES = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    AssertionError,
+)
+
+
+class _EverythingHeardError(BaseException):
+    """Ends a pass after the deepest recorded module.
+
+    Not an `Exception`, which a network may catch.
+    """
+
+
+class TorchForward(Forward):
+    """A forward pass with hooks on the recorded modules.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The network.
+    modules : sequence of NamedModule
+        Modules to record.
+    training : bool
+        Whether the network runs as in training.
+    with_output : bool
+        Also return the model's output. Without it, a pass may end after the deepest
+        recorded module.
+    whole : bool
+        Run the network to its end in any case.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        modules: Sequence[NamedModule],
+        *,
+        training: bool,
+        with_output: bool,
+        whole: bool,
+    ) -> None:
+        self._model, self._modules = model, tuple(modules)
+        self._training, self._with_output, self._whole = training, with_output, whole
+        self._before: Snapshot | None = None
+        self._shapes: dict[Any, list[TapShape]] = {}
+        self._last_call: int | None = None
+        self.is_stateful = False
+
+    def __call__(
+        self,
+        batch: Any,
+        state: State,
+        rng: np.random.Generator | None,
+        reduce: Reduce | None = None,
+    ) -> Passed:
+        """Run one batch; see `Forward`."""
+        with self._as_before():
+            if "snapshot" in state:
+                state["snapshot"].restore()
+            if rng is not None:
+                seed_all(rng)
+            passed = self._run(batch, reduce or _copy)
+            after = {}
+            if self.is_stateful:
+                after = {"snapshot": Snapshot(self._model)}
+        return passed._replace(state=after)
+
+    def outputs_of(self, batch: Any) -> list[TapShape]:
+        """Return the shapes of what is recorded of such a batch; see `Forward`."""
+        leaves = leaves_of(batch)
+        kind = (
+            repr(map_leaves(lambda _: 0, batch)),
+            tuple((str(leaf.dtype), leaf.shape[1:]) for leaf in leaves),
+        )
+        if kind not in self._shapes:
+            self._shapes[kind] = self._try(batch)
+        return self._shapes[kind]
+
+    def _try(self, batch: Any) -> list[TapShape]:
+        """Run a few samples, and see what is recorded and whether a state is kept."""
+        two, three = (
+            map_leaves(functools.partial(_resized, n=n), batch) for n in (2, 3)
+        )
+        self._last_call, self.is_stateful = None, False
+        with self._as_before() as before:
+            seed_all(np.random.default_rng(0))
+            with self._counted_calls() as n_calls:
+                first = self._run(two, _copy)
+            after = Snapshot(self._model, before)
+        if before.changed:
+            # Whether a change matters shows in the next pass: averages of the batch
+            # normalization do not, the membrane potential of a spiking unit does.
+            with self._as_before():
+                after.restore()
+                seed_all(np.random.default_rng(0))
+                again = self._run(two, _copy)
+            self.is_stateful = first.taps != again.taps or not all(
+                map(_equal, first.activations, again.activations)
+            )
+        # A network in which weights are used again may have a loop, of any length: then
+        # it is not known which call is the last.
+        may_stop = not self._whole and not self._with_output
+        if may_stop and max(n_calls.values(), default=0) <= 1:
+            self._last_call = len({tap[:2] for tap in first.taps})
+        # With one more sample, an output whose first axis happens to be as long as the
+        # batch is recognized: the axis does not grow.
+        with self._as_before():
+            seed_all(np.random.default_rng(0))
+            self._run(three, _copy)
+        return [
+            _shape_of(tap, activation)
+            for tap, activation in zip(first.taps, first.activations, strict=True)
+        ]
+
+    @contextlib.contextmanager
+    def _counted_calls(self) -> Iterator[Counter[int]]:
+        """Count how often each module with weights of its own runs."""
+        n_calls: Counter[int] = Counter()
+
+        def count(module: nn.Module, *_: Any) -> None:
+            n_calls[id(module)] += 1
+
+        with contextlib.ExitStack() as hooks:
+            for module in self._model.modules():
+                if next(module.parameters(recurse=False), None) is not None:
+                    hooks.callback(module.register_forward_hook(count).remove)
+            yield n_calls
+
+    @contextlib.contextmanager
+    def _as_before(self) -> Iterator[Snapshot]:
+        """Leave network and random generators as they were, and run fast inside."""
+        with as_found(self._model, self._training, self._before) as before:
+            self._before = before
+            yield before
+
+    def _run(self, batch: Any, reduce: Reduce) -> Passed:
+        """Call the network on a batch and reduce what its modules return."""
+        n_samples = len(leaves_of(batch)[0])
+        heard: dict[tuple[int, int, int], tuple[Tap, Any]] = {}
+        n_calls: Counter[int] = Counter()
+        place_of = {id(named.module): i for i, named in enumerate(self._modules)}
+
+        def hear(module: nn.Module, _inputs: Any, output: Any) -> None:
+            place = place_of[id(module)]
+            call_index = n_calls[place]
+            n_calls[place] += 1
+            for output_index, tensor in enumerate(tensors_of(output)):
+                tap = Tap(self._modules[place].info, call_index, output_index)
+                whole = _batch_first(module, tensor, output_index)
+                _check_batch_axis(tap, whole, n_samples)
+                heard[place, call_index, output_index] = (tap, reduce(tap, whole))
+            if n_calls.total() == self._last_call:
+                raise _EverythingHeardError
+
+        # PyTorch's hooks run in the order in which they were added, so that ours hear
+        # what the user's own hooks return.
+        with contextlib.ExitStack() as hooks:
+            for named in self._modules:
+                hooks.callback(named.module.register_forward_hook(hear).remove)
+            output: list[torch.Tensor] = []
+            with contextlib.suppress(_EverythingHeardError):
+                output = run(self._model, batch)
+        for place, named in enumerate(self._modules):
+            if not any(key[0] == place for key in heard):
+                raise LayerError(self._never_ran(named, called=place in n_calls))
+        taps, activations = zip(*(heard[key] for key in sorted(heard)), strict=True)
+        return Passed(
+            taps,
+            list(activations),
+            output if self._with_output else None,
+            {},
+        )
+
+    def _never_ran(self, named: NamedModule, *, called: bool) -> str:
+        if called:
+            return f"the layer {named.key!r} returned no tensor; choose another layer"
+        scripted = isinstance(self._model, torch.jit.ScriptModule) or any(
+            isinstance(module, torch.jit.ScriptModule)
+            for module in self._model.modules()
+        )
+        if scripted:
+            return (
+                f"the layer {named.key!r} runs inside a scripted or traced module, out"
+                " of which no activation comes; record the network as it was before"
+                " torch.jit, or the scripted module itself"
+            )
+        return (
+            f"the layer {named.key!r} never ran on these stimuli; choose a layer that"
+            " the model calls, as layer(x) and not by its forward method, its weights"
+            " or a compiled function"
+        )
+
+
+@contextlib.contextmanager
+def as_found(
+    model: nn.Module, training: bool, earlier: Snapshot | None = None
+) -> Iterator[Snapshot]:
+    """Run a network inside the block, and leave it as it was found.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The network.
+    training : bool
+        Whether it runs as in training.
+    earlier : Snapshot, optional
+        An earlier one of the same network.
+
+    Yields
+    ------
+    Snapshot
+        The network as it was found. Its `changed` says after the block whether a pass
+        had changed it.
+    """
+    with random_states_kept(), torch.inference_mode():
+        before = Snapshot(model, earlier)
+        try:
+            model.train(training)
+            # Modules that are compiled run as they were written, with their hooks.
+            with torch.compiler.set_stance("force_eager"):
+                yield before
+        finally:
+            before.restore()
+
+
+def tensors_of(nest: Any) -> list[torch.Tensor]:
+    """List the tensors that a module returns, dictionaries in the order of keys."""
+    return [leaf for leaf in leaves_of(nest) if isinstance(leaf, torch.Tensor)]
+
+
+def _resized(leaf: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:
+    return leaf[np.arange(n) % len(leaf)]
+
+
+def _copy(_tap: Tap, tensor: torch.Tensor) -> torch.Tensor:
+    # What follows may overwrite it, as ReLU(inplace=True) does.
+    return tensor.detach().clone()
+
+
+def _batch_first(module: nn.Module, tensor: torch.Tensor, output: int) -> torch.Tensor:
+    """Move the batch to the front where PyTorch's own layers keep it behind."""
+    # The last states of a recurrent layer have the axes (layer, batch, unit) whatever
+    # `batch_first` says; the scores of an attention have the batch in front.
+    if isinstance(module, nn.RNNBase):
+        behind = output > 0 or not module.batch_first
+    else:
+        behind = output == 0 and getattr(module, "batch_first", True) is False
+    return tensor.transpose(0, 1) if behind and tensor.ndim > 1 else tensor
+
+
+def _check_batch_axis(tap: Tap, tensor: torch.Tensor, n_samples: int) -> None:
+    if not tensor.ndim or tensor.shape[0] != n_samples:
+        raise ActivationError(
+            f"the output of the layer {tap}, of shape {tuple(tensor.shape)}, has no"
+            f" batch axis: its first axis is not the batch of {n_samples}, so its units"
+            " cannot be told from presentations; record another layer"
+        )
+
+
+def _shape_of(tap: Tap, activation: torch.Tensor) -> TapShape:
+    if activation.is_complex() or activation.layout != torch.strided:
+        raise ActivationError(
+            f"the layer {tap} gives {activation.dtype} ({activation.layout}), which has"
+            " no threshold; record another layer"
+        )
+    dtype = str(activation.dtype).removeprefix("torch.")
+    return TapShape(tap, tuple(activation.shape[1:]), dtype)
+
+
+def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one.shape == other.shape and bool(torch.equal(one, other))
+
+
+def run(model: nn.Module, batch: Any) -> list[torch.Tensor]:
+    """Call a network on a batch of arrays.
+
+    Returns
+    -------
+    list of tensor
+        What it returns; of a Hugging Face model, the logits.
+
+    Raises
+    ------
+    InputValueError
+        If it cannot be run on them, with the reason.
+    """
+    try:
+        inputs = as_tensors(batch, device_of(model), dtype_of(model))
+        output = signature_of(model).call(model, inputs)
+    except Ann2NeoError:
+        raise
+    except torch.OutOfMemoryError as error:
+        raise InputValueError(
+            f"a batch of {len(leaves_of(batch)[0])} samples does not fit into the"
+            f" memory of {device_of(model)}; pass a smaller batch_size"
+        ) from error
+    except _FAILURES as error:
+        shapes = ", ".join(f"{leaf.dtype} {leaf.shape}" for leaf in leaves_of(batch))
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise InputValueError(
+            f"the model {type(model).__name__!r} ({dtype_of(model)} on"
+            f" {device_of(model)}) cannot be run on a batch of {shapes}: {reason};"
+            " check that the stimuli have a batch axis and the type that the model"
+            " takes, and that model(x[:1]) works"
+        ) from error
+    if isinstance(output, Mapping) and "logits" in output:
+        return [output["logits"]]
+    return tensors_of(output)

@@ -1,0 +1,161 @@
+"""The way back: what a forward pass changes of a network and of random generators."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+__all__ = ["Snapshot", "random_states_kept", "seed_all"]
+
+_CONTAINERS = (dict, list, set)
+
+
+@contextlib.contextmanager
+def random_states_kept() -> Iterator[None]:
+    """Restore the random generators of PyTorch, NumPy and Python after the block."""
+    python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    of_cpu = torch.get_rng_state()
+    of_cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    of_mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(of_numpy)  # noqa: NPY002
+        torch.set_rng_state(of_cpu)
+        if of_cuda is not None:
+            torch.cuda.set_rng_state_all(of_cuda)
+        if of_mps is not None:
+            torch.mps.set_rng_state(of_mps)
+
+
+def seed_all(rng: np.random.Generator) -> None:
+    """Seed the random generators of PyTorch, NumPy and Python."""
+    seed = int(rng.integers(2**31))
+    torch.manual_seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    random.seed(seed)
+
+
+class _Value(NamedTuple):
+    """A tensor that a pass may change in place, and a copy of its values."""
+
+    tensor: torch.Tensor
+    version: int | None
+    copy: torch.Tensor
+
+
+class Snapshot:
+    """A network as it is: attributes, hooks, flags, and the values of its buffers.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The network.
+    before : Snapshot, optional
+        An earlier one, whose copies are used again for tensors that did not change.
+
+    Attributes
+    ----------
+    changed : bool
+        Whether the network had changed when it was restored.
+    """
+
+    def __init__(self, model: nn.Module, before: Snapshot | None = None) -> None:
+        self.changed = False
+        self._flags = [(module, module.training) for module in model.modules()]
+        self._attributes: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self._contents: list[tuple[Any, Any]] = []
+        self._values: dict[int, _Value] = {}
+        known = {} if before is None else before._values
+        for module in model.modules():
+            own = vars(module)
+            self._attributes.append((own, dict(own)))
+            for value in own.values():
+                if isinstance(value, _CONTAINERS):
+                    self._contents.append((value, value.copy()))
+                for tensor in _tensors_in(value):
+                    self._keep(tensor, module, known.get(id(tensor)))
+
+    def _keep(
+        self, tensor: torch.Tensor, module: nn.Module, known: _Value | None
+    ) -> None:
+        # Weights are too large to copy, and no pass changes them, but for embeddings
+        # that shorten their vectors as they are looked up.
+        if isinstance(tensor, nn.Parameter) and not getattr(module, "max_norm", None):
+            return
+        version = _version(tensor)
+        if (
+            known is None
+            or known.tensor is not tensor
+            or version is None
+            or known.version != version
+        ):
+            known = _Value(tensor, version, tensor.detach().clone())
+        self._values[id(tensor)] = known
+
+    def restore(self) -> None:
+        """Make the network what it was, and note in `changed` whether it was not."""
+        for own, attributes in self._attributes:
+            if not _same(own, attributes):
+                # The training flag is among them, and is no state.
+                now = {**own, "training": attributes.get("training")}
+                self.changed |= not _same(now, attributes)
+                own.clear()
+                own.update(attributes)
+        for container, contents in self._contents:
+            if not _same(container, contents):
+                self.changed = True
+                _refill(container, contents)
+        for module, training in self._flags:
+            # A scripted module keeps its flag elsewhere.
+            if module.training != training:
+                module.training = training
+        for key, value in self._values.items():
+            version = _version(value.tensor)
+            if version is not None and version == value.version:
+                continue
+            if not torch.equal(value.tensor, value.copy):
+                self.changed = True
+                value.tensor.copy_(value.copy)
+            self._values[key] = value._replace(version=_version(value.tensor))
+
+
+def _tensors_in(value: Any) -> list[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, (list, tuple, set)):
+        return [part for part in value if isinstance(part, torch.Tensor)]
+    if isinstance(value, dict):
+        return [part for part in value.values() if isinstance(part, torch.Tensor)]
+    return []
+
+
+def _version(tensor: torch.Tensor) -> int | None:
+    """Return how often a tensor was changed in place; None if nobody counts."""
+    return None if tensor.is_inference() else int(tensor._version)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two containers hold the same objects."""
+    if len(one) != len(other):
+        return False
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(one[key] is other[key] for key in one)
+    if isinstance(one, set):
+        return bool(one == other)
+    return all(a is b for a, b in zip(one, other, strict=True))
+
+
+def _refill(container: Any, contents: Any) -> None:
+    container.clear()
+    if isinstance(container, list):
+        container.extend(contents)
+    else:
+        container.update(contents)

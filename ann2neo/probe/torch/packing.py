@@ -1,0 +1,109 @@
+"""Packing: compare activations with thresholds and pack the spikes, on their device."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ann2neo.probe.adapter import NotFinite, Packing, first_not_finite
+
+__all__ = ["pack_spikes", "to_numpy"]
+
+
+def pack_spikes(
+    activations: torch.Tensor,
+    limits: npt.NDArray[Any],
+    index: npt.NDArray[np.int32] | None,
+) -> Packing:
+    """Compare activations with thresholds; see `Adapter.pack_spikes`."""
+    flat = activations.detach().reshape(len(activations), -1)
+    # A comparison in half precision would round the threshold.
+    if flat.dtype != torch.float64:
+        flat = flat.float()
+    if index is not None:
+        flat = flat.index_select(1, torch.from_numpy(index).to(flat.device))
+    limit = float(limits) if not limits.ndim else _on(flat.device, limits)
+    packed = _packed(flat > limit)
+    if flat.device.type == "cpu":
+        return functools.partial(_finish_on_cpu, packed, _not_finite(flat))
+    # Rows of the raster are units: on the device, transposing costs next to nothing.
+    packed = packed.t().contiguous()
+    suspect = _suspect(flat)
+    ready = None
+    if flat.is_cuda:
+        ready = torch.cuda.current_stream(flat.device).record_event()
+    return functools.partial(_fetch, packed, suspect, ready)
+
+
+def _on(device: torch.device, limits: npt.NDArray[Any]) -> torch.Tensor:
+    return torch.from_numpy(limits).to(device)
+
+
+def _packed(spikes: torch.Tensor) -> torch.Tensor:
+    """Pack eight samples per byte, first sample in the lowest bit."""
+    n_samples, n_units = spikes.shape
+    missing = -n_samples % 8
+    if missing:
+        spikes = torch.cat([spikes, spikes.new_zeros(missing, n_units)])
+    # Axes (octet, sample in the octet, unit): `octets[:, i]` becomes bit i.
+    octets = spikes.view(torch.uint8).view(-1, 8, n_units)
+    packed = octets[:, 7].clone()
+    for row in range(6, -1, -1):
+        packed.bitwise_left_shift_(1).bitwise_or_(octets[:, row])
+    return packed
+
+
+def _not_finite(flat: torch.Tensor) -> NotFinite | None:
+    """Find the first value that is NaN or infinite."""
+    # A sum reads memory once. It may overflow, so that only a finite one decides.
+    if bool(torch.isfinite(flat.sum())):
+        return None
+    return first_not_finite(flat.numpy())
+
+
+def _suspect(flat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Find the first sample with such a value, without waiting for the device.
+
+    Returns
+    -------
+    row : tensor, shape (1,)
+        Number of the sample; 0 if all values are finite.
+    values : tensor, shape (1, n_units)
+        Its values.
+    """
+    odd = torch.isfinite(flat).all(dim=1).logical_not()
+    row = odd.to(torch.uint8).argmax().reshape(1)
+    return row, flat.index_select(0, row)
+
+
+def _finish_on_cpu(
+    packed: torch.Tensor, found: NotFinite | None
+) -> tuple[npt.NDArray[np.uint8], NotFinite | None]:
+    return packed.numpy(), found
+
+
+def _fetch(
+    packed: torch.Tensor,
+    suspect: tuple[torch.Tensor, torch.Tensor],
+    ready: Any,
+) -> tuple[npt.NDArray[np.uint8], NotFinite | None]:
+    """Wait for the device and copy the packed spikes from it."""
+    if ready is not None:
+        ready.synchronize()
+    row, values = suspect
+    found = first_not_finite(to_numpy(values))
+    if found is not None:
+        found = found._replace(sample=int(row))
+    return packed.cpu().numpy().T, found
+
+
+def to_numpy(tensor: torch.Tensor) -> npt.NDArray[Any]:
+    """Copy a tensor into an array; types that NumPy lacks become float32."""
+    tensor = tensor.detach()
+    if tensor.dtype == torch.bfloat16 or tensor.is_quantized:
+        tensor = tensor.dequantize() if tensor.is_quantized else tensor.float()
+    return np.asarray(tensor.cpu().numpy())

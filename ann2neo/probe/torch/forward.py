@@ -69,7 +69,8 @@ class TorchForward(Forward):
     ) -> None:
         self._model, self._modules = model, tuple(modules)
         self._training, self._with_output, self._whole = training, with_output, whole
-        self._before: Snapshot | None = None
+        # PyTorch does not count what its batch normalization changes.
+        self._trusting = False
         self._shapes: dict[Any, list[TapShape]] = {}
         self._last_call: int | None = None
         self.is_stateful = False
@@ -109,12 +110,13 @@ class TorchForward(Forward):
         two, three = (
             map_leaves(functools.partial(_resized, n=n), batch) for n in (2, 3)
         )
-        self._last_call, self.is_stateful = None, False
+        self._last_call, self.is_stateful, self._trusting = None, False, False
         with self._as_before() as before:
             seed_all(np.random.default_rng(0))
             with self._counted_calls() as n_calls:
                 first = self._run(two, _copy)
-            after = Snapshot(self._model, before)
+            after = Snapshot(self._model)
+        self._trusting = before.counted
         if before.changed:
             # Whether a change matters shows in the next pass: averages of the batch
             # normalization do not, the membrane potential of a spiking unit does.
@@ -154,12 +156,9 @@ class TorchForward(Forward):
                     hooks.callback(module.register_forward_hook(count).remove)
             yield n_calls
 
-    @contextlib.contextmanager
-    def _as_before(self) -> Iterator[Snapshot]:
+    def _as_before(self) -> contextlib.AbstractContextManager[Snapshot]:
         """Leave network and random generators as they were, and run fast inside."""
-        with as_found(self._model, self._training, self._before) as before:
-            self._before = before
-            yield before
+        return as_found(self._model, training=self._training, trusting=self._trusting)
 
     def _run(self, batch: Any, reduce: Reduce) -> Passed:
         """Call the network on a batch and reduce what its modules return."""
@@ -221,7 +220,7 @@ class TorchForward(Forward):
 
 @contextlib.contextmanager
 def as_found(
-    model: nn.Module, training: bool, earlier: Snapshot | None = None
+    model: nn.Module, *, training: bool, trusting: bool = False
 ) -> Iterator[Snapshot]:
     """Run a network inside the block, and leave it as it was found.
 
@@ -231,8 +230,8 @@ def as_found(
         The network.
     training : bool
         Whether it runs as in training.
-    earlier : Snapshot, optional
-        An earlier one of the same network.
+    trusting : bool, default False
+        As for `Snapshot`.
 
     Yields
     ------
@@ -240,14 +239,18 @@ def as_found(
         The network as it was found. Its `changed` says after the block whether a pass
         had changed it.
     """
+    fast_attention = torch.backends.mha.get_fastpath_enabled()
     with random_states_kept(), torch.inference_mode():
-        before = Snapshot(model, earlier)
+        before = Snapshot(model, trusting=trusting)
         try:
             model.train(training)
+            # Fused, an attention would pass over the modules inside it.
+            torch.backends.mha.set_fastpath_enabled(False)
             # Modules that are compiled run as they were written, with their hooks.
             with torch.compiler.set_stance("force_eager"):
                 yield before
         finally:
+            torch.backends.mha.set_fastpath_enabled(fast_attention)
             before.restore()
 
 

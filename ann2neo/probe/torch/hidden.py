@@ -31,6 +31,7 @@ _WALKED_OVER = (
     nn.modules.pooling._LPPoolNd,
 )
 _RESHAPING = {
+    "_to_copy",
     "_unsafe_view",
     "clone",
     "contiguous",
@@ -241,6 +242,9 @@ def _maker(events: Sequence[Event], tensor: torch.Tensor, before: int) -> Event 
     for event in reversed(events[:before]):
         if not any(out is tensor for out in event.outputs):
             continue
+        if event.source == "lift_fresh":
+            # A new tensor of NumPy's values: an input.
+            return found
         if isinstance(event.source, str):
             # The operation that wrote the values; of the modules that returned them,
             # the innermost one ended first.

@@ -58,22 +58,24 @@ class Snapshot:
     ----------
     model : torch.nn.Module
         The network.
-    before : Snapshot, optional
-        An earlier one, whose copies are used again for tensors that did not change.
+    trusting : bool, default False
+        Whether a buffer that PyTorch does not count as changed need not be compared,
+        which would make the program wait for a GPU.
 
     Attributes
     ----------
     changed : bool
         Whether the network had changed when it was restored.
+    counted : bool
+        Whether PyTorch had counted all of the changes.
     """
 
-    def __init__(self, model: nn.Module, before: Snapshot | None = None) -> None:
-        self.changed = False
+    def __init__(self, model: nn.Module, *, trusting: bool = False) -> None:
+        self._trusting, self.changed, self.counted = trusting, False, True
         self._flags = [(module, module.training) for module in model.modules()]
         self._attributes: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self._contents: list[tuple[Any, Any]] = []
         self._values: dict[int, _Value] = {}
-        known = {} if before is None else before._values
         for module in model.modules():
             own = vars(module)
             self._attributes.append((own, dict(own)))
@@ -81,24 +83,15 @@ class Snapshot:
                 if isinstance(value, _CONTAINERS):
                     self._contents.append((value, value.copy()))
                 for tensor in _tensors_in(value):
-                    self._keep(tensor, module, known.get(id(tensor)))
+                    self._keep(tensor, module)
 
-    def _keep(
-        self, tensor: torch.Tensor, module: nn.Module, known: _Value | None
-    ) -> None:
+    def _keep(self, tensor: torch.Tensor, module: nn.Module) -> None:
         # Weights are too large to copy, and no pass changes them, but for embeddings
         # that shorten their vectors as they are looked up.
-        if isinstance(tensor, nn.Parameter) and not getattr(module, "max_norm", None):
-            return
-        version = _version(tensor)
-        if (
-            known is None
-            or known.tensor is not tensor
-            or version is None
-            or known.version != version
-        ):
-            known = _Value(tensor, version, tensor.detach().clone())
-        self._values[id(tensor)] = known
+        is_weight = isinstance(tensor, nn.Parameter)
+        if not is_weight or getattr(module, "max_norm", None):
+            copy = tensor.detach().clone()
+            self._values[id(tensor)] = _Value(tensor, _version(tensor), copy)
 
     def restore(self) -> None:
         """Make the network what it was, and note in `changed` whether it was not."""
@@ -117,14 +110,14 @@ class Snapshot:
             # A scripted module keeps its flag elsewhere.
             if module.training != training:
                 module.training = training
-        for key, value in self._values.items():
-            version = _version(value.tensor)
-            if version is not None and version == value.version:
+        for value in self._values.values():
+            same_version = value.version == _version(value.tensor)
+            if same_version and value.version is not None and self._trusting:
                 continue
             if not torch.equal(value.tensor, value.copy):
                 self.changed = True
+                self.counted &= not same_version
                 value.tensor.copy_(value.copy)
-            self._values[key] = value._replace(version=_version(value.tensor))
 
 
 def _tensors_in(value: Any) -> list[torch.Tensor]:

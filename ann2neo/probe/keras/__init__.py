@@ -1,1 +1,1 @@
-"""The adapter for Keras networks, on TensorFlow or JAX."""
+"""The adapter for Keras networks, on TensorFlow, JAX or PyTorch."""

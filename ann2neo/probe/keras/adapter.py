@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import math
@@ -37,7 +38,7 @@ from ann2neo.probe.provenance import arrays_sha256, package_versions
 
 __all__ = ["KerasAdapter", "make_adapter"]
 
-_BATCH_BYTES = {"tensorflow": 1 << 26, "jax": 1 << 23}
+_BATCH_BYTES = {"tensorflow": 1 << 26, "jax": 1 << 23, "torch": 1 << 24}
 """Largest size of a layer's activations in a batch.
 
 TensorFlow is fastest with few calls. JAX requests the memory of larger batches from the
@@ -183,12 +184,24 @@ class KerasAdapter(Adapter):
         index: npt.NDArray[np.int32] | None,
     ) -> Packing:
         """Compare activations with thresholds; see `Adapter`."""
+        if keras.backend.backend() == "torch":
+            from ann2neo.probe.torch.packing import pack_spikes as pack_on_torch
+
+            return pack_on_torch(activations, limits, index)
         # In the other thread, while the network computes the next batch.
         return functools.partial(pack_spikes, activations, limits, index)
 
     def to_numpy(self, tensor: Any) -> npt.NDArray[Any]:
         """Copy a tensor into an array."""
         return np.asarray(keras.ops.convert_to_numpy(tensor))
+
+    def kept(self) -> contextlib.AbstractContextManager[None]:
+        """Leave random generators as they are; see `Adapter`."""
+        if keras.backend.backend() != "torch":
+            return contextlib.nullcontext()
+        from ann2neo.probe.torch.keeping import random_states_kept
+
+        return random_states_kept()
 
     def weights(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         """Yield the name and the values of every weight; see `Adapter`."""

@@ -145,7 +145,7 @@ class KerasForward(abc.ABC):
         taps, activations = [], []
         for named in self._layers:
             of_layer = [call for call in calls if call.layer is named.layer]
-            if self._eager and _is_rehearsed(self._model, named.layer, of_layer):
+            if _is_rehearsed(self._model, named.layer, of_layer):
                 of_layer = of_layer[1:]
             if not any(call.outputs for call in of_layer):
                 raise LayerError(self._never_ran(named, called=bool(of_layer)))
@@ -240,7 +240,7 @@ def make_forward(
     Raises
     ------
     InputValueError
-        If Keras runs on a backend other than TensorFlow and JAX.
+        If Keras runs on a backend other than TensorFlow, JAX and PyTorch.
     """
     backend = keras.backend.backend()
     if backend == "tensorflow":
@@ -251,11 +251,16 @@ def make_forward(
         from ann2neo.probe.keras.jax_forward import JaxForward
 
         kind = JaxForward
+    elif backend == "torch":
+        from ann2neo.probe.keras.torch_forward import TorchForward
+
+        kind = TorchForward
     else:
         raise InputValueError(
             f"Keras runs on the backend {backend!r}, and ann2neo records on"
-            " 'tensorflow' and 'jax'; set KERAS_BACKEND before Keras is imported, or"
-            " threshold activations yourself with Recording.from_activations"
+            " 'tensorflow', 'jax' and 'torch'; set KERAS_BACKEND before Keras is"
+            " imported, or threshold activations yourself with"
+            " Recording.from_activations"
         )
     return kind(model, layers, training=training, with_output=with_output, eager=eager)
 
@@ -303,13 +308,14 @@ def _is_empty(named: NamedLayer) -> bool:
 def _is_rehearsed(model: Any, layer: Any, calls: Sequence[LayerCall]) -> bool:
     """Whether the first call of a layer is a rehearsal.
 
-    On TensorFlow, Keras calls a recurrent cell once before the loop to learn shapes, on
-    the same tensors as the first step.
+    On TensorFlow and PyTorch, Keras calls a recurrent cell once before the loop to
+    learn shapes, on the same tensors as the first step.
     """
     if (
-        keras.backend.backend() != "tensorflow"
+        keras.backend.backend() == "jax"
         or len(calls) < 2
         or not _in_recurrence(model, layer)
+        or any(map(_is_symbolic, calls[0].outputs))
     ):
         return False
     first, second = ([*call.inputs, *call.outputs] for call in calls[:2])
@@ -317,6 +323,11 @@ def _is_rehearsed(model: Any, layer: Any, calls: Sequence[LayerCall]) -> bool:
         np.array_equal(keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b))
         for a, b in zip(first, second, strict=True)
     )
+
+
+def _is_symbolic(tensor: Any) -> bool:
+    """Whether a tensor has no values, as while TensorFlow traces."""
+    return keras.backend.backend() == "tensorflow" and not hasattr(tensor, "numpy")
 
 
 def _in_recurrence(model: Any, layer: Any) -> bool:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 N = 21
 BATCH = 8
@@ -117,7 +116,7 @@ def functions() -> Case:
 
         def forward(self, x: Any) -> Any:
             for block in self.blocks:
-                x = F.relu_(block(x)) + x
+                x = torch.relu_(block(x)) + x
             return torch.log_softmax(x, 1)
 
     names = ["blocks.0", "blocks.1", "blocks.2"]

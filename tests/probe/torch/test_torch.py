@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from networks import BATCH, CASES, N, Case, everything, expected, normal, random_states
+from networks import BATCH, CASES, Case, N, everything, expected, normal, random_states
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
@@ -162,7 +162,8 @@ class Stream(IterableDataset):
 
 def test_a_loader_without_length_is_read_once_and_leaves_its_seeds() -> None:
     """A loader without a length is recorded batch by batch; a shuffled one draws from
-    PyTorch's generator, which is as before; an empty one and a bare data set are errors.
+    PyTorch's generator, which is as before; an empty one and a bare data set are
+    errors.
     """
     model = _network()
     recording = ann2neo.record(

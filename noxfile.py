@@ -78,6 +78,16 @@ def jax(session: nox.Session) -> None:
 
 
 @nox.session
+def torch(session: nox.Session) -> None:
+    """Run the tests of the probe on PyTorch, and on Keras with PyTorch."""
+    session.install("-e", ".[test,torch]")
+    _install_group(session, "torch")
+    env = {"KERAS_BACKEND": "torch"}
+    session.run("pytest", "-q", "tests/probe", *session.posargs, env=env)
+    session.run("pytest", "-q", "tests/probe/torch", "-m", "slow", env=env)
+
+
+@nox.session
 def notebooks(session: nox.Session) -> None:
     """Run the notebooks; the results stand in ``executed/``."""
     session.install("-e", ".[notebooks]")

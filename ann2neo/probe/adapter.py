@@ -16,6 +16,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ann2neo.errors import MissingExtraError
+
 __all__ = [
     "Adapter",
     "Forward",
@@ -274,6 +276,8 @@ def adapter_for(model: Any, *, training: bool, eager: bool) -> Adapter:
     ------
     InputTypeError, InputValueError
         If it is not a model, or cannot be run yet.
+    MissingExtraError
+        If the framework, or what it computes with, is not installed.
     """
     package = __name__.rpartition(".")[0]
     modules = pkgutil.iter_modules(importlib.import_module(package).__path__)
@@ -282,6 +286,14 @@ def adapter_for(model: Any, *, training: bool, eager: bool) -> Adapter:
     roots = [parent.__module__.partition(".")[0] for parent in type(model).__mro__]
     # The adapter of Keras refuses what is no model, with an explanation.
     framework = next((root for root in roots if root in frameworks), "keras")
-    module = importlib.import_module(f"{package}.{framework}.adapter")
+    try:
+        module = importlib.import_module(f"{package}.{framework}.adapter")
+    except ImportError as error:
+        missing = error.name or framework
+        extra = f"[{missing}]" if missing in {"jax", "torch"} else ""
+        raise MissingExtraError(
+            f"recording a network of {framework} needs {missing}, which is not"
+            f" installed; pip install 'ann2neo{extra}'"
+        ) from error
     adapter: Adapter = module.make_adapter(model, training=training, eager=eager)
     return adapter

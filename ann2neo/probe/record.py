@@ -56,16 +56,18 @@ class Probe:
 
     Parameters
     ----------
-    model : keras.Model
-        A model with weights; Sequential, functional, nested or subclassed.
-    layers : keras.Layer, class of layers, str, predicate, list of those, or None
-        What to record: a layer object; a class of layers; a name, a path, or a glob
-        over either, which leaves out models inside the model and layers that only
-        reshape; "with weights" or "with an activation"; a function of a layer that says
-        whether to take it; a list of those. Units stand in the order asked, and where
-        one item chooses several layers, in that of the model. None, the default, is the
-        last hidden layer: the one whose output enters the last layer with weights,
-        walking back over flattening, reshaping, dropout and pooling.
+    model : keras.Model or torch.nn.Module
+        A model with weights, on the device where it lies. Of Keras: Sequential,
+        functional, nested or subclassed, on TensorFlow, JAX or PyTorch.
+    layers : layer or module, class of those, str, predicate, list of those, or None
+        What to record: a `keras.Layer` or `torch.nn.Module`; a class of layers; a name,
+        a path, or a glob over either, which leaves out models inside the model and
+        layers that only reshape; "with weights" or "with an activation"; a function of
+        a layer that says whether to take it; a list of those. Units stand in the order
+        asked, and where one item chooses several layers, in that of the model. None,
+        the default, is the last hidden layer: the one whose output enters the last
+        layer with weights, walking back over flattening, reshaping, dropout and
+        pooling.
     threshold : float, str, array_like, mapping or list, default 0.0, dimensionless
         A unit spikes where its activation is strictly above this: a number; one number
         per unit; ``"quantile:q"`` for each unit's own quantile over the stimuli; or one
@@ -85,15 +87,18 @@ class Probe:
     eager : bool, default False
         Run the network operation by operation, which is much slower, and records
         layers inside loops and compiled functions too. TensorFlow's switch for this
-        applies to the whole process; it is reset after every batch.
+        applies to the whole process; it is reset after every batch. PyTorch always runs
+        so; its pass then does not end after the deepest recorded module.
 
     Raises
     ------
     LayerError
         If a layer is unknown or ambiguous; valid ones are listed.
     InputTypeError, InputValueError
-        If the model is not a Keras model or has no weights yet, or an argument is
+        If the model is of another framework or has no weights yet, or an argument is
         invalid.
+    MissingExtraError
+        If the framework is not installed.
 
     Examples
     --------
@@ -280,11 +285,14 @@ def record(
 
     Parameters
     ----------
-    model : keras.Model
-        A model with weights; Sequential, functional, nested or subclassed.
+    model : keras.Model or torch.nn.Module
+        A model with weights, on the device where it lies. Of Keras: Sequential,
+        functional, nested or subclassed, on TensorFlow, JAX or PyTorch.
     x : array, list or dict of arrays, DataFrame, Dataset, loader or iterable of batches
-        The stimuli, one sample per entry of the first axis. Data that comes in batches
-        is read once; a batch is stimuli or a tuple (stimuli, labels).
+        The stimuli, one sample per entry of the first axis. A network of PyTorch takes
+        a list as several arguments and a dict as keywords. Data that comes in batches
+        is read once; a batch is stimuli or a tuple (stimuli, labels). Of a PyTorch
+        loader that gives dicts, the entry "labels" is the labels.
     layers, threshold, units, training, eager
         As in `Probe`.
     labels : array_like of int or str, shape (n_samples,), optional

@@ -116,6 +116,25 @@ def test_a_framework_is_one_package_and_no_change_elsewhere(
     assert quantile.raster.spike_counts().tolist() == [22] * 4
 
 
+def test_a_framework_that_is_missing_is_named() -> None:
+    """A network of a framework that cannot be imported is an error with the line that
+    installs it.
+    """
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import ann2neo\n"
+        "model = type('Module', (), {'__module__': 'torch.nn'})()\n"
+        "try:\n"
+        "    ann2neo.record(model, [[1.0]])\n"
+        "except ann2neo.MissingExtraError as error:\n"
+        "    print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.endswith("pip install 'ann2neo[torch]'\n")
+
+
 def test_the_probe_loads_no_framework() -> None:
     """The probe loads no framework before it is given a model."""
     code = (

@@ -70,8 +70,9 @@ def make_adapter(model: Any, *, training: bool, eager: bool) -> KerasAdapter:
     """
     if not isinstance(model, keras.Model):
         raise InputTypeError(
-            f"model must be a keras.Model, got {type(model).__name__}; for other"
-            " frameworks use Recording.from_activations"
+            "model must be a keras.Model or a torch.nn.Module, got"
+            f" {type(model).__name__}; for other frameworks use"
+            " Recording.from_activations"
         )
     unbuilt = [named.key for named in named_layers(model) if not named.layer.built]
     if not model.built or (unbuilt and not model.weights):

@@ -18,7 +18,7 @@ from ann2neo.probe.adapter import Forward, Passed, Reduce, State, Tap, TapShape
 from ann2neo.probe.nests import leaves_of, map_leaves
 from ann2neo.probe.torch.inputs import as_tensors, device_of, dtype_of, signature_of
 from ann2neo.probe.torch.keeping import Snapshot, random_states_kept, seed_all
-from ann2neo.probe.torch.layers import NamedModule
+from ann2neo.probe.torch.layers import NamedModule, has_weights, is_scripted
 
 __all__ = ["TorchForward", "as_found", "run", "tensors_of"]
 
@@ -152,7 +152,7 @@ class TorchForward(Forward):
 
         with contextlib.ExitStack() as hooks:
             for module in self._model.modules():
-                if next(module.parameters(recurse=False), None) is not None:
+                if has_weights(module) and not is_scripted(module):
                     hooks.callback(module.register_forward_hook(count).remove)
             yield n_calls
 
@@ -201,16 +201,6 @@ class TorchForward(Forward):
     def _never_ran(self, named: NamedModule, *, called: bool) -> str:
         if called:
             return f"the layer {named.key!r} returned no tensor; choose another layer"
-        scripted = isinstance(self._model, torch.jit.ScriptModule) or any(
-            isinstance(module, torch.jit.ScriptModule)
-            for module in self._model.modules()
-        )
-        if scripted:
-            return (
-                f"the layer {named.key!r} runs inside a scripted or traced module, out"
-                " of which no activation comes; record the network as it was before"
-                " torch.jit, or the scripted module itself"
-            )
         return (
             f"the layer {named.key!r} never ran on these stimuli; choose a layer that"
             " the model calls, as layer(x) and not by its forward method, its weights"
@@ -239,18 +229,20 @@ def as_found(
         The network as it was found. Its `changed` says after the block whether a pass
         had changed it.
     """
-    fast_attention = torch.backends.mha.get_fastpath_enabled()
+    fused = torch.backends.mha.get_fastpath_enabled()
+    # An encoder may pack sequences of several lengths, so that the outputs of the
+    # modules in it have no axes.
+    packs = any(isinstance(module, nn.TransformerEncoder) for module in model.modules())
     with random_states_kept(), torch.inference_mode():
         before = Snapshot(model, trusting=trusting)
         try:
             model.train(training)
-            # Fused, an attention would pass over the modules inside it.
-            torch.backends.mha.set_fastpath_enabled(False)
+            torch.backends.mha.set_fastpath_enabled(fused and not packs)
             # Modules that are compiled run as they were written, with their hooks.
             with torch.compiler.set_stance("force_eager"):
                 yield before
         finally:
-            torch.backends.mha.set_fastpath_enabled(fast_attention)
+            torch.backends.mha.set_fastpath_enabled(fused)
             before.restore()
 
 

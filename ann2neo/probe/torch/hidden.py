@@ -15,7 +15,7 @@ from ann2neo.errors import LayerError
 from ann2neo.probe.adapter import Tap
 from ann2neo.probe.nests import map_leaves
 from ann2neo.probe.torch.forward import as_found, run, tensors_of
-from ann2neo.probe.torch.layers import named_modules
+from ann2neo.probe.torch.layers import has_weights, is_scripted, named_modules
 
 __all__ = ["last_hidden_tap"]
 
@@ -128,7 +128,7 @@ def _traced(model: nn.Module) -> Iterator[list[Event]]:
 
     with contextlib.ExitStack() as hooks:
         for module in model.modules():
-            if module is not model:
+            if module is not model and not is_scripted(module):
                 hooks.callback(module.register_forward_pre_hook(begin).remove)
                 hooks.callback(
                     module.register_forward_hook(end, with_kwargs=True).remove
@@ -205,7 +205,7 @@ def _head(
         found = _maker(events, tensor, before)
         if found is None:
             break
-        if not isinstance(found.source, str) and _has_weights(found.source):
+        if not isinstance(found.source, str) and has_weights(found.source):
             return found
         data = [one for one in found.inputs if id(one) not in weights]
         if len(data) != 1:
@@ -215,7 +215,7 @@ def _head(
     weighted = [
         event
         for event in events
-        if isinstance(event.source, nn.Module) and _has_weights(event.source)
+        if isinstance(event.source, nn.Module) and has_weights(event.source)
     ]
     return weighted[-1] if weighted else None
 
@@ -277,10 +277,6 @@ def _data(event: Event, weights: set[int], model: nn.Module) -> torch.Tensor:
     return next(iter(data.values()))
 
 
-def _has_weights(module: nn.Module) -> bool:
-    return next(module.parameters(recurse=False), None) is not None
-
-
 def _name_of(model: nn.Module, module: nn.Module) -> str:
     return next(str(name) for name, one in model.named_modules() if one is module)
 
@@ -289,7 +285,7 @@ def _ambiguous(model: nn.Module, why: str) -> LayerError:
     names = [
         repr(name)
         for name, module in model.named_modules()
-        if name and _has_weights(module)
+        if name and has_weights(module)
     ]
     return LayerError(
         f"the last hidden layer is ambiguous: {why}; name it with layers=, candidates"

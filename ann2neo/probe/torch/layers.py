@@ -6,12 +6,20 @@ import fnmatch
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import nn
 
 from ann2neo.errors import InputTypeError, LayerError
 from ann2neo.probe.adapter import LayerChoice, LayerInfo
 
-__all__ = ["NamedModule", "choose_layers", "modules_of", "named_modules"]
+__all__ = [
+    "NamedModule",
+    "choose_layers",
+    "has_weights",
+    "is_scripted",
+    "modules_of",
+    "named_modules",
+]
 
 _NEVER_CALLED = (
     nn.ModuleList,
@@ -127,6 +135,12 @@ def choose_layers(model: nn.Module, layers: LayerChoice) -> list[NamedModule]:
         raise LayerError(
             f"layers={layers!r} chooses no module; the model has {_listed(candidates)}"
         )
+    for named in chosen.values():
+        if is_scripted(named.module):
+            raise LayerError(
+                f"the module {named.key!r} is scripted or traced, and takes no hooks;"
+                " record the network as it was before torch.jit"
+            )
     return list(chosen.values())
 
 
@@ -160,7 +174,7 @@ def _called(
 ) -> list[NamedModule]:
     """Find the module of a name, or those that a glob matches."""
     if name == "with weights":
-        return [named for named in running if _own_parameters(named.module)]
+        return [named for named in running if has_weights(named.module)]
     if name == "with an activation":
         return [named for named in running if _is_activation(named.module)]
     exact = [named for named in candidates if name in named.names] or [
@@ -195,9 +209,14 @@ def _last_parts(named: NamedModule) -> list[str]:
     return [name.rpartition(".")[2] for name in named.names]
 
 
-def _own_parameters(module: nn.Module) -> bool:
-    # A recurrent layer or an attention has weights of its own, a block has none.
+def has_weights(module: nn.Module) -> bool:
+    """Whether a module has weights outside the modules in it."""
     return next(module.parameters(recurse=False), None) is not None
+
+
+def is_scripted(module: nn.Module) -> bool:
+    """Whether a module is compiled by `torch.jit`, which takes no hooks."""
+    return isinstance(module, torch.jit.ScriptModule)
 
 
 def _is_activation(module: nn.Module) -> bool:

@@ -304,7 +304,7 @@ def expected(case: Case, batch_size: int = BATCH) -> np.ndarray:
         return part.to(dtype) if part.is_floating_point() else part
 
     rows = []
-    with torch.inference_mode(), _plain_attention():
+    with torch.inference_mode(), plain_attention():
         for first in range(0, N, batch_size):
             for calls in heard.values():
                 calls.clear()
@@ -333,7 +333,7 @@ def expected(case: Case, batch_size: int = BATCH) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _plain_attention() -> Iterator[None]:
+def plain_attention() -> Iterator[None]:
     """Keep an encoder from packing its sequences, which hides its modules' outputs."""
     torch.backends.mha.set_fastpath_enabled(False)
     yield

@@ -323,7 +323,7 @@ MODELS: dict[str, tuple[Callable[[], Any], dict[str, Any], type[Exception], str]
         lambda: "model.keras",
         {},
         InputTypeError,
-        r"model must be a keras.Model, got str",
+        r"model must be a keras.Model or a torch.nn.Module, got str",
     ),
     "without weights": (
         lambda: keras.Sequential([kl.Dense(3)]),

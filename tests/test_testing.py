@@ -48,6 +48,7 @@ def test_a_network_has_what_record_knows():
         "start_bin",
         "stop_bin",
         "phase",
+        "kind",
         "stimulus_id",
         "label",
         "prediction",

@@ -13,11 +13,12 @@ import pandas as pd
 from ann2neo._checks import whole_number
 from ann2neo.analysis._entry import IntArray
 from ann2neo.errors import InputValueError
-from ann2neo.recording import checked_recording
+from ann2neo.recording import Recording, checked_recording
 from ann2neo.recording.segments import SegmentedPhase, segmented_phases
 
 __all__ = [
     "FewWindowsWarning",
+    "is_shuffled",
     "lags_for",
     "one_phase",
     "phase_named",
@@ -117,6 +118,24 @@ def phase_named(phase: str | None, phases: Collection[str], owner: str) -> str:
     if name not in phases:
         raise InputValueError(f"unknown phase {name!r}; this {owner} has {names}")
     return name
+
+
+def is_shuffled(recording: Recording, phase: SegmentedPhase) -> bool:
+    """Tell whether a random order of the stimuli settles every test of order.
+
+    It does where each presentation is one bin: inside a longer one, time runs on.
+
+    Parameters
+    ----------
+    recording : Recording
+        The recording.
+    phase : SegmentedPhase
+        One of its phases.
+    """
+    table = recording.presentations
+    table = table[table["phase"] == phase.phase]
+    is_one_bin = table["stop_bin"] - table["start_bin"] == 1
+    return phase.order == "random" and bool(is_one_bin.all())
 
 
 def table_of_units(

@@ -12,7 +12,6 @@ from ann2neo.recording.tables import DEFAULT_KIND, network_columns, unit_names
 
 __all__ = [
     "is_network",
-    "is_true_by_construction",
     "labelled_kind",
     "names_of_units",
     "presentations_in",
@@ -59,13 +58,3 @@ def segment_noun(recording: Recording, phase: SegmentedPhase) -> str:
     place = np.searchsorted(phase.starts, trials["start_bin"], side="right") - 1
     one_each = np.array_equal(place, np.arange(phase.n_segments))
     return "trials" if one_each and phase.n_segments > 1 else "segments"
-
-
-def is_true_by_construction(recording: Recording, phase: SegmentedPhase) -> bool:
-    """Tell whether a random order of the stimuli settles every test of order.
-
-    It does where each presentation is one bin: inside a longer one, time runs on.
-    """
-    table = presentations_in(recording, phase)
-    is_one_bin = table["stop_bin"] - table["start_bin"] == 1
-    return phase.order == "random" and bool(is_one_bin.all())

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ann2neo.analysis._phases import is_shuffled
 from ann2neo.analysis.explain import column_descriptions, explain
 from ann2neo.analysis.table_of_statistics import TESTS
 from ann2neo.recording import Recording
@@ -15,7 +16,6 @@ from ann2neo.recording.segments import SegmentedPhase
 from ann2neo.recording.tables import DEFAULT_KIND
 from ann2neo.report._recorded import (
     is_network,
-    is_true_by_construction,
     presentations_in,
     segment_noun,
 )
@@ -324,7 +324,7 @@ def _what_variability_adds(
         f" The difference is {fano - expected:+.3f}; the dispersion test below says for"
         " how many units it is more than chance."
     )
-    if is_true_by_construction(recording, phase):
+    if is_shuffled(recording, phase):
         who = "the network" if of_network else "the units"
         return text + (
             " They did, so the Fano factor restates the rates and says nothing more"
@@ -389,7 +389,7 @@ def test_rows(
         5 %.
     """
     # The order of the stimuli has a say only where there are stimuli, one per bin.
-    order_matters = is_true_by_construction(recording, phase) or (
+    order_matters = is_shuffled(recording, phase) or (
         is_network(recording) and phase.order != "random"
     )
     names = [test.pvalue for test in TESTS]

@@ -19,6 +19,14 @@ import numpy as np
 import ann2neo
 warnings.simplefilter("ignore")
 {definition}
+def megabytes():
+    # Not ru_maxrss, which a process inherits from the one that started it.
+    import os
+    if os.path.exists("/proc/self/status"):
+        for line in open("/proc/self/status"):
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 for line in sys.stdin:
     used = resource.getrusage(resource.RUSAGE_SELF)
     try:
@@ -29,7 +37,7 @@ for line in sys.stdin:
         said = f"{{type(error).__name__.upper()}}: {{error}}"
     now = resource.getrusage(resource.RUSAGE_SELF)
     seconds = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
-    print("\\n" + json.dumps([said, now.ru_maxrss / 1024, seconds]), flush=True)
+    print("\\n" + json.dumps([said, megabytes(), seconds]), flush=True)
 """
 
 

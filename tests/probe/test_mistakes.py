@@ -329,7 +329,7 @@ MODELS: dict[str, tuple[Callable[[], Any], dict[str, Any], type[Exception], str]
         lambda: keras.Sequential([kl.Dense(3)]),
         {},
         InputValueError,
-        r"no weights yet.*model.build",
+        r"no weights yet.*call it once on a batch, model\(x\[:1\]\)",
     ),
     "ambiguous name": (
         _one_name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,10 @@ from ann2neo.analysis._entry import (
     count_column,
     text_column,
 )
-from ann2neo.analysis._phases import one_phase, phases_of
+from ann2neo.analysis._phases import is_shuffled, one_phase, phases_of
 from ann2neo.analysis.populations.labels import Labels, has_labels, labels_of
-from ann2neo.raster import SpikeRaster
+from ann2neo.analysis.surrogates.inside_segments import circular_shift
+from ann2neo.raster import SegmentedRaster, SpikeRaster
 from ann2neo.recording import Recording
 
 __all__ = [
@@ -41,6 +43,11 @@ _BLOCK_UNITS = 1024
 _STRIP_UNITS = 32
 _HISTOGRAM_BINS = 400
 
+_NULL_UNITS, _NULL_PAIRS = 128, 8_000
+"""Units that are shifted circularly at once, and pairs that are drawn at least, for the
+correlations of unrelated units.
+"""
+
 _PAIRS = "at least two units that are neither silent nor saturated"
 
 CORRELATION = Statistic(
@@ -51,22 +58,26 @@ CORRELATION = Statistic(
         Column("mean_absolute", "Mean over pairs of its absolute value."),
         Column(
             "null_std",
-            "Standard deviation of the correlation of two independent units, 1 / sqrt(N"
-            " - 1); its mean is 0.",
+            "Standard deviation of the correlation of two unrelated units, whose mean"
+            " is 0: 1 / sqrt(N - 1) for independent bins, else that of the units after"
+            " circular shifts.",
         ),
         Column(
             "share_beyond_null",
-            "Share of pairs further from 0 than 1.96 standard deviations of independent"
-            " units; 0.05 if all bins and units are independent. It supposes"
-            " independent bins, as in a random order with one bin per presentation;"
-            " elsewhere the null hypothesis is that of circular shifts, the default of"
-            " surrogate_test for a function of the network (independent Markov units"
-            " with a correlation of 0.5 between bins exceed this one in 13 %).",
+            "Share of pairs further from 0 than 95 % of the pairs of unrelated units;"
+            " 0.05 if all units are unrelated.",
+        ),
+        text_column(
+            "null_distribution",
+            "What unrelated units are: independent bins in a random order with one bin"
+            " per presentation, elsewhere circular shifts of each unit inside the"
+            " segments, which keep what a unit remembers (independent Markov units"
+            " with a correlation of 0.5 between bins exceed the former in 13 %).",
         ),
     ),
     null=(
-        "independent units with independent bins (a random order with one bin per"
-        " presentation); elsewhere compare with circular shifts"
+        "unrelated units: independent bins in a random order with one bin per"
+        " presentation, elsewhere circular shifts"
     ),
     validity=_PAIRS,
     source="Cohen and Kohn (2011), Nature Neuroscience 14:811",
@@ -182,13 +193,12 @@ class Correlations:
     mean, std, mean_absolute : float
         Over pairs; NaN without a pair.
     null_std : float
-        Standard deviation of the correlation of two independent units given their
-        rates, ``1 / sqrt(N - 1)``; the mean is 0.
+        Standard deviation of the correlation of two unrelated units, whose mean is 0.
     share_beyond_null : float
-        Share of pairs further than 1.96 `null_std` from 0; 0.05 if all units were
-        independent, and their bins too. Outside a random order with one bin per
-        presentation, circular shifts are the null distribution; see Notes of
-        `correlations`.
+        Share of pairs further from 0 than 95 % of those of unrelated units; 0.05 if all
+        units were unrelated.
+    null_distribution : {"independent bins", "circular shifts"}
+        What unrelated units are; see Notes of `correlations`.
     tuning_mean : float
         Mean over pairs of the correlation due to shared tuning to the labels alone, its
         expectation under the within-label permutation; NaN without labels.
@@ -232,6 +242,7 @@ class Correlations:
     mean_absolute: float
     null_std: float
     share_beyond_null: float
+    null_distribution: str
     tuning_mean: float
     within_label_mean: float
     within_label_std: float
@@ -280,11 +291,12 @@ def correlations(
     Within labels, n_ij is compared with ``sum over c of n_ic n_jc / n_c`` instead of
     K_i K_j / N; bins outside presentations are one more stratum.
 
-    ``null_std`` and ``share_beyond_null`` suppose that the bins of a unit are
-    independent, which a random order with one bin per presentation makes true.
-    Elsewhere units remember what they did, and independent ones exceed that null
-    distribution too often: pass a function of the raster to `surrogate_test`, which
-    then compares with circular shifts. Bins of all segments of a phase are pooled.
+    In a random order with one bin per presentation the bins of a unit are independent:
+    ``null_std`` is ``1 / sqrt(N - 1)``, and 95 % of the pairs lie within 1.96 of it.
+    Elsewhere units remember what they did, and independent ones would exceed these
+    bounds too often. The bounds are then those of the same units (at most 128, evenly
+    spaced) after circular shifts inside the segments, drawn with a fixed seed. Bins of
+    all segments of a phase are pooled.
 
     References
     ----------
@@ -306,14 +318,54 @@ def correlations(
     labels = None
     if has_labels(recording, chosen, kind):
         labels = labels_of(recording, chosen, kind)
-    raster = chosen.raster(recording.raster).raster
-    return _correlations(raster, labels, chosen.phase)
+    segments = chosen.raster(recording.raster)
+    null = _independent_bins(segments)
+    if not is_shuffled(recording, chosen):
+        null = _circular_shifts(segments)
+    return _correlations(segments.raster, labels, chosen.phase, null)
+
+
+class _Null(NamedTuple):
+    """Correlations of unrelated units: their spread, and what 95 % do not exceed."""
+
+    name: str
+    std: float
+    limit: float
+
+
+def _independent_bins(segments: SegmentedRaster) -> _Null:
+    n = segments.n_time_bins
+    std = 1.0 / np.sqrt(n - 1) if n > 1 else np.nan
+    return _Null("independent bins", float(std), 1.96 * float(std))
+
+
+def _circular_shifts(segments: SegmentedRaster) -> _Null:
+    raster = segments.raster
+    n, counts = raster.n_time_bins, raster.spike_counts()
+    active = np.flatnonzero((counts > 0) & (counts < n))
+    n_units = min(_NULL_UNITS, len(active))
+    if n_units < 2:
+        return _Null("circular shifts", np.nan, np.nan)
+    units = active[np.linspace(0, len(active) - 1, n_units).astype(np.int64)]
+    chosen = segments.with_raster(raster.take(units=units))
+    draw = circular_shift(chosen, joint=False)
+    pairs = np.triu_indices(n_units, 1)
+    everything, rng = slice(0, n_units), np.random.default_rng(0)
+    drawn = []
+    for _ in range(-(-_NULL_PAIRS // len(pairs[0]))):
+        joint = draw(rng).joint_counts()
+        r = _correlation(joint, counts[units], n, everything, everything)
+        drawn.append(r[pairs])
+    values = np.concatenate(drawn)
+    limit = float(np.quantile(np.abs(values), 0.95))
+    return _Null("circular shifts", float(np.sqrt(np.mean(values**2))), limit)
 
 
 def _correlations(
     raster: SpikeRaster,
     labels: Labels | None,
     name: str,
+    null: _Null,
     block_units: int = _BLOCK_UNITS,
 ) -> Correlations:
     counts = raster.spike_counts()
@@ -326,7 +378,6 @@ def _correlations(
     edges = np.linspace(-1.0, 1.0, _HISTOGRAM_BINS + 1)
     histogram = np.zeros(_HISTOGRAM_BINS, np.int64)
     unit_sum = np.zeros(raster.n_units)
-    null_std = 1.0 / np.sqrt(n - 1) if n > 1 else np.nan
     # Sums over pairs of r, r^2, abs(r), and of tuned and within-label correlations.
     total = square = absolute = tuned = within = within_square = within_null = 0.0
     joint_square, beyond, n_pairs = 0.0, 0, 0
@@ -343,7 +394,7 @@ def _correlations(
         absolute += np.abs(r).sum()
         sizes = variance[rows, None] * variance[None, columns]
         joint_square += float((r**2 * sizes).sum())
-        beyond += int((np.abs(r) > 1.96 * null_std).sum())
+        beyond += int((np.abs(r) > null.limit).sum())
         place = ((r[pair] + 1.0) * (_HISTOGRAM_BINS / 2)).astype(np.int64)
         place = np.minimum(place, _HISTOGRAM_BINS - 1)
         histogram += np.bincount(place, minlength=_HISTOGRAM_BINS)
@@ -366,7 +417,8 @@ def _correlations(
     # independent units are not 0 either: r^2 is 1 / (N - 1) on average.
     sizes = variance[active]
     diagonal = float((sizes**2).sum())
-    independent = diagonal + (float(sizes.sum()) ** 2 - diagonal) * null_std**2
+    others = float(sizes.sum()) ** 2 - diagonal
+    independent = diagonal + others / (n - 1 if n > 1 else np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
         return Correlations(
             phase=name,
@@ -378,8 +430,9 @@ def _correlations(
             mean=float(mean),
             std=float(np.sqrt(np.maximum(0.0, square / pairs - mean**2))),
             mean_absolute=float(absolute / pairs),
-            null_std=float(null_std),
+            null_std=null.std,
             share_beyond_null=float(beyond / pairs),
+            null_distribution=null.name,
             tuning_mean=float(tuned / labelled),
             within_label_mean=float(left),
             within_label_std=float(

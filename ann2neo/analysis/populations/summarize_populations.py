@@ -53,6 +53,7 @@ _JOINT_STATISTICS = (
             "mean_absolute": "mean_absolute_correlation",
             "null_std": "correlation_null_std",
             "share_beyond_null": "share_correlated",
+            "null_distribution": "correlation_null",
         },
     ),
     _renamed(
@@ -190,8 +191,9 @@ def summarize_populations(
 
         - ``n_units, n_time_bins, mean_firing_rate, silent_share, saturated_share``;
         - ``mean_correlation, std_correlation, mean_absolute_correlation`` over pairs,
-          ``correlation_null_std`` of independent units and ``share_correlated``, pairs
-          beyond 1.96 of it (0.05 if independent, bins included: see `correlations`);
+          ``correlation_null_std`` of unrelated units, ``share_correlated``, the pairs
+          beyond what 95 % of those reach, and ``correlation_null``, which null
+          distribution that is (see `correlations`);
           ``tuning_correlation``, due to the labels alone, and
           ``within_label_correlation``, the remainder;
         - ``participation_ratio`` and ``participation_ratio_independent``, the number of
@@ -264,6 +266,7 @@ def _together(
         "mean_absolute_correlation": pairs.mean_absolute,
         "correlation_null_std": pairs.null_std,
         "share_correlated": pairs.share_beyond_null,
+        "correlation_null": pairs.null_distribution,
         "tuning_correlation": pairs.tuning_mean,
         "within_label_correlation": pairs.within_label_mean,
         "participation_ratio": pairs.participation_ratio,

@@ -20,13 +20,11 @@ import os
 import re
 import stat
 import sys
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-import numpy as np
 from filelock import lock_descriptor
 
 from ann2neo._checks import path_of
@@ -41,7 +39,6 @@ from ann2neo.errors import (
 
 __all__ = [
     "allocate",
-    "checksum",
     "complete_file",
     "complete_text",
     "explained",
@@ -289,21 +286,6 @@ def open_regular(path: Path) -> BinaryIO:
             f"{path} is not a regular file; copy its contents into one"
         )
     return os.fdopen(handle, "rb")
-
-
-def checksum(content: Any, before: int = 0) -> int:
-    """Continue a CRC-32, which finds accidents at twice the speed of a SHA-256.
-
-    Parameters
-    ----------
-    content : bytes or ndarray
-        What to add.
-    before : int
-        Checksum of what came before.
-    """
-    if isinstance(content, np.ndarray):
-        content = np.ascontiguousarray(content).reshape(-1).view(np.uint8)
-    return zlib.crc32(content, before)
 
 
 def allocate(file: BinaryIO, n_bytes: int) -> None:

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ann2neo._checks import whole_number
-from ann2neo._files import checksum
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.probe.adapter import Adapter
 from ann2neo.probe.nests import leaves_of, map_leaves
+from ann2neo.recording.checksum import checksum
 
 __all__ = [
     "ArrayStimuli",

@@ -31,7 +31,6 @@ import quantities as pq
 from ann2neo._checks import path_of
 from ann2neo._files import (
     allocate,
-    checksum,
     complete_text,
     explained,
     locked,
@@ -48,6 +47,7 @@ from ann2neo.errors import (
     OutputExistsError,
 )
 from ann2neo.raster import RasterBuilder, SpikeRaster
+from ann2neo.recording.checksum import checksum
 from ann2neo.recording.tables import column_types
 
 if TYPE_CHECKING:

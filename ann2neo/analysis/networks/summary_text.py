@@ -34,6 +34,9 @@ _MEANINGS = {
 _MOST_BINS = 0.9
 """Share of the bins in windows below which the text says how many are left over."""
 
+_RARE = 0.01
+"""Spikes per bin below which a rate is written with five digits."""
+
 
 def network_text(network: pd.DataFrame) -> str:
     """Write a table of networks as text.
@@ -66,7 +69,9 @@ def _lines(row: Mapping[Any, Any]) -> Iterator[str]:
     spread = row["cv_firing_rate_percent"]
     varies = "no variation known" if math.isnan(spread) else f"varies by {spread:.0f} %"
     words = f" per bin; {varies} over units"
-    yield _line("mean firing rate", row["mean_firing_rate"], words)
+    rate = row["mean_firing_rate"]
+    # Neurons in bins of 1 ms fire in few of them.
+    yield _line("mean firing rate", rate, words, digits=5 if rate < _RARE else 3)
     yield _line("silent units", 100 * row["silent_share"], " %", digits=1)
     yield _line("saturated units", 100 * row["saturated_share"], " %", digits=1)
     rate_alone = row["mean_fano_factor_expected"]

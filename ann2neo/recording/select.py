@@ -203,8 +203,8 @@ def select_presentations(
     if label is not None:
         if "label" not in table:
             raise InputValueError(
-                "this recording has no labels; record it with labels=, or select"
-                " presentations="
+                "this recording has no labels; record it with labels=, read a session"
+                " with label=, or select presentations="
             )
         labels = [label] if np.isscalar(label) else list(label)
         existing = set(table["label"][keep])

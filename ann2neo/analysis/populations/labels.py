@@ -157,8 +157,8 @@ def labels_of(
     if "label" not in table:
         raise InputValueError(
             "this recording has no labels, and tuning needs them; record with"
-            " labels=..., or give from_raster a table of presentations with a column"
-            " 'label'"
+            " labels=..., read a session with label='trial_type' or whatever its column"
+            " is called, or give from_raster presentations with a column 'label'"
         )
     kind = kind_of(table, kind)
     table = _labelled(table, phase, kind)

@@ -248,7 +248,10 @@ class Adapter(Protocol):
         """Yield the name and the values of every weight."""
 
     def kept(self) -> contextlib.AbstractContextManager[None]:
-        """Restore the random generators of the framework after a recording."""
+        """Return what a whole recording runs in, and leaves no trace outside of.
+
+        Random generators of the framework are as before at the end of it.
+        """
         return contextlib.nullcontext()
 
     def fingerprint(self) -> dict[str, str]:

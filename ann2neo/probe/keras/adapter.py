@@ -200,9 +200,9 @@ class KerasAdapter(Adapter):
         """Leave random generators as they are; see `Adapter`."""
         if keras.backend.backend() != "torch":
             return contextlib.nullcontext()
-        from ann2neo.probe.torch.keeping import random_states_kept
+        from ann2neo.probe.torch.keeping import recording_runs
 
-        return random_states_kept()
+        return recording_runs()
 
     def weights(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         """Yield the name and the values of every weight; see `Adapter`."""

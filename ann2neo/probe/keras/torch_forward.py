@@ -89,11 +89,7 @@ class TorchForward(KerasForward):
 @contextlib.contextmanager
 def _eagerly() -> Iterator[None]:
     """Run operation by operation, without gradients, and leave generators alone."""
-    with (
-        random_states_kept(),
-        torch.no_grad(),
-        torch.compiler.set_stance("force_eager"),
-    ):
+    with random_states_kept(), torch.no_grad():
         yield
 
 

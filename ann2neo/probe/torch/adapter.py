@@ -32,7 +32,7 @@ from ann2neo.probe.torch.inputs import (
     dtype_of,
     signature_of,
 )
-from ann2neo.probe.torch.keeping import random_states_kept
+from ann2neo.probe.torch.keeping import recording_runs
 from ann2neo.probe.torch.layers import choose_layers, modules_of
 from ann2neo.probe.torch.packing import pack_spikes, to_numpy
 
@@ -186,8 +186,8 @@ class TorchAdapter(Adapter):
             yield name, to_numpy(parameter)
 
     def kept(self) -> contextlib.AbstractContextManager[None]:
-        """Leave random generators as they are; see `Adapter`."""
-        return random_states_kept()
+        """Leave no trace, and let compiled modules be heard; see `Adapter`."""
+        return recording_runs()
 
     def fingerprint(self) -> dict[str, str]:
         """Describe model, weights and versions; see `Adapter`."""

@@ -238,9 +238,7 @@ def as_found(
         try:
             model.train(training)
             torch.backends.mha.set_fastpath_enabled(fused and not packs)
-            # Modules that are compiled run as they were written, with their hooks.
-            with torch.compiler.set_stance("force_eager"):
-                yield before
+            yield before
         finally:
             torch.backends.mha.set_fastpath_enabled(fused)
             before.restore()

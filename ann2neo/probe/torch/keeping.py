@@ -11,9 +11,20 @@ import numpy as np
 import torch
 from torch import nn
 
-__all__ = ["Snapshot", "random_states_kept", "seed_all"]
+__all__ = ["Snapshot", "random_states_kept", "recording_runs", "seed_all"]
 
 _CONTAINERS = (dict, list, set)
+
+
+@contextlib.contextmanager
+def recording_runs() -> Iterator[None]:
+    """Restore random generators after the block, and run compiled modules as written.
+
+    So they call the hooks of the modules in them. Entering this takes a millisecond: it
+    is for a recording rather than for a batch.
+    """
+    with random_states_kept(), torch.compiler.set_stance("force_eager"):
+        yield
 
 
 @contextlib.contextmanager
@@ -38,7 +49,13 @@ def random_states_kept() -> Iterator[None]:
 def seed_all(rng: np.random.Generator) -> None:
     """Seed the random generators of PyTorch, NumPy and Python."""
     seed = int(rng.integers(2**31))
-    torch.manual_seed(seed)
+    # Not torch.manual_seed, which takes notes for every kind of device that this process
+    # has not used so far, batch after batch.
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
     np.random.seed(seed)  # noqa: NPY002
     random.seed(seed)
 

@@ -29,6 +29,8 @@ _NEVER_CALLED = (
     # Attention uses the weights of its last layer without calling it.
     nn.modules.linear.NonDynamicallyQuantizableLinear,
 )
+# What they return is what the last of their parts returned, or what they took.
+_NOT_IN_GLOBS = (nn.Sequential, nn.Flatten, nn.Unflatten)
 _CHANNELS_LAST = (nn.Linear, nn.LayerNorm, nn.Embedding, nn.MultiheadAttention)
 _CHANNELS_FIRST = (
     nn.Conv1d,
@@ -108,8 +110,9 @@ def choose_layers(model: nn.Module, layers: LayerChoice) -> list[NamedModule]:
         The network.
     layers : torch.nn.Module, type, str, predicate, or list of those
         A module; a class of modules; a name as in ``model.named_modules()``, its last
-        part, or a glob over either; "with weights" or "with an activation"; a function
-        of a module that says whether to take it; a list of those.
+        part, or a glob over either, which leaves out sequences of modules and modules
+        that only reshape; "with weights" or "with an activation"; a function of a
+        module that says whether to take it; a list of those.
 
     Returns
     -------
@@ -191,7 +194,8 @@ def _called(
     matches = [
         named
         for named in running
-        if any(
+        if not isinstance(named.module, _NOT_IN_GLOBS)
+        and any(
             fnmatch.fnmatchcase(text, name)
             for text in (*named.names, *_last_parts(named))
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import numpy.typing as npt
 import quantities as pq
@@ -11,6 +13,9 @@ from ann2neo.raster.bits import pack_rows, row_bytes
 from ann2neo.raster.spike_raster import SpikeRaster
 
 __all__ = ["RasterBuilder"]
+
+_THREADED_BYTES = 1 << 20
+"""Number of bytes from which several threads write a block."""
 
 
 class RasterBuilder:
@@ -133,11 +138,22 @@ class RasterBuilder:
             moved[1:] |= packed[: n_bytes - 1] >> (8 - skipped)
             moved[0] |= target[:, 0]
             packed = moved
+
         # `packed` has one column per unit, the raster one row. Transposing in narrow
         # strips keeps source and target in cache.
         # The last byte is overwritten whole: its later bins must come in a later block.
-        for first in range(0, n_units, 256):
+        def write(first: int) -> None:
             target[first : first + 256] = packed[:, first : first + 256].T
+
+        strips = range(0, n_units, 256)
+        if packed.size < _THREADED_BYTES or not packed.flags.f_contiguous:
+            for first in strips:
+                write(first)
+            return
+        # Transposed on a GPU: whole rows are copied, many at a time.
+        with ThreadPoolExecutor(thread_name_prefix="ann2neo-raster") as threads:
+            for _ in threads.map(write, strips):
+                pass
 
     def extend(self, n_time_bins: int) -> None:
         """Make room for at least `n_time_bins` bins.

@@ -32,7 +32,7 @@ from ann2neo.probe.keras.layers import (
     layers_of,
     named_layers,
 )
-from ann2neo.probe.keras.packing import pack_spikes
+from ann2neo.probe.keras.packing import device_name, on_accelerator, pack_spikes
 from ann2neo.probe.keras.private import maker_of, was_called_once
 from ann2neo.probe.provenance import arrays_sha256, package_versions
 
@@ -44,7 +44,10 @@ _BATCH_BYTES = {"tensorflow": 1 << 26, "jax": 1 << 23, "torch": 1 << 24}
 TensorFlow is fastest with few calls. JAX requests the memory of larger batches from the
 system anew each time.
 """
+_DEVICE_BATCH_BYTES = 1 << 29
+"""The same on a GPU, which few large batches keep busy."""
 _LARGEST_BATCH = 1024
+_LARGEST_DEVICE_BATCH = 4096
 _LARGEST_UNKNOWN_BATCH = 256
 
 
@@ -162,6 +165,8 @@ class KerasAdapter(Adapter):
                 for tensor in keras.tree.flatten(outputs)
             ]
         limit = _BATCH_BYTES[keras.backend.backend()]
+        if on_accelerator():
+            size, limit = _LARGEST_DEVICE_BATCH, _DEVICE_BATCH_BYTES
         # Four bytes per activation, as float32.
         while size > 8 and 4 * max(sizes) * size > limit:
             size //= 2
@@ -219,6 +224,8 @@ class KerasAdapter(Adapter):
             **package_versions("keras"),
             f"{backend}_version": version,
             "backend": backend,
+            "device": device_name(),
+            "precision": str(self._model.dtype_policy.name),
             "model_name": self.model_name,
             "model_class": type(self._model).__name__,
             "weights_sha256": arrays_sha256(values for _, values in self.weights()),

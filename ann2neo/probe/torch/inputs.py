@@ -96,9 +96,11 @@ def as_tensors(batch: Any, device: torch.device, dtype: torch.dtype) -> Any:
     """Copy a batch to a device, with real numbers in the type of the weights."""
 
     def as_tensor(leaf: npt.NDArray[Any]) -> torch.Tensor:
-        # Always a copy, since a network may change its input in place.
+        # On the CPU it would be the same memory, which a network may change in place.
+        if device.type == "cpu" or not leaf.flags.writeable:
+            leaf = np.array(leaf)
         try:
-            tensor = torch.from_numpy(np.array(leaf))
+            tensor = torch.from_numpy(np.ascontiguousarray(leaf))
         except TypeError as error:
             raise InputTypeError(
                 f"the stimuli have the type {leaf.dtype}, which PyTorch does not know;"

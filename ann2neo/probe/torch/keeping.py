@@ -49,8 +49,8 @@ def random_states_kept() -> Iterator[None]:
 def seed_all(rng: np.random.Generator) -> None:
     """Seed the random generators of PyTorch, NumPy and Python."""
     seed = int(rng.integers(2**31))
-    # Not torch.manual_seed, which takes notes for every kind of device that this process
-    # has not used so far, batch after batch.
+    # Not torch.manual_seed, which takes notes, batch after batch, for every kind of
+    # device that this process has not used so far.
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(seed)

@@ -15,6 +15,7 @@ from keras import layers as kl
 
 import ann2neo
 from ann2neo.errors import ActivationError, LayerError
+from ann2neo.probe.keras import packing
 from ann2neo.probe.keras.layers import named_layers
 
 BACKEND = keras.backend.backend()
@@ -612,6 +613,26 @@ def test_weights_that_are_not_finite_are_no_silence(bad: float, eager: bool) -> 
     model.set_weights([kernel, *rest])
     with pytest.raises(ActivationError, match=r"weight '.*kernel' of .* holds NaN or"):
         ann2neo.record(model, _x(8, 8, 1), layers="hidden", eager=eager)
+
+
+def test_packing_for_a_device_gives_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Spikes that are transposed where they are compared, as on a GPU, are the same
+    bits; a NaN is found as well. Tried on the CPU.
+    """
+    case = sequential_convolution()
+    settings = {"layers": case.layers, "seed": 1, "batch_size": 8}
+    plain = ann2neo.record(case.model, case.x, **settings)
+    assert plain.provenance["device"] == "cpu"
+    assert plain.provenance["precision"] == "float32"
+    monkeypatch.setattr(packing, "on_accelerator", lambda: True)
+    other = ann2neo.record(case.model, case.x, **settings)
+    assert other.equals(plain, identity=False)
+    x = case.x.copy()
+    x[3] = np.nan
+    with pytest.raises(ActivationError, match=r"gave nan at presentation 3, unit 0"):
+        ann2neo.record(case.model, x, layers="norm", shuffle=False)
 
 
 class Counting(keras.layers.Layer):

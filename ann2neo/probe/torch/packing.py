@@ -31,7 +31,12 @@ def pack_spikes(
         flat = flat.index_select(1, torch.from_numpy(index).to(flat.device))
     if flat.device.type == "cpu":
         return _on_cpu(flat, limits)
-    limit = float(limits) if not limits.ndim else _on(flat.device, limits)
+    return _on_device(flat, limits)
+
+
+def _on_device(flat: torch.Tensor, limits: npt.NDArray[Any]) -> Packing:
+    """Compare and pack without waiting for the device."""
+    limit = torch.from_numpy(np.asarray(limits)).to(flat.device)
     # Rows of the raster are units: on the device, transposing costs next to nothing.
     packed = _packed(flat > limit).t().contiguous()
     suspect = _suspect(flat)
@@ -71,10 +76,6 @@ def _scratch(n_rows: int, n_columns: int) -> npt.NDArray[np.uint8]:
     if known is None or len(known) < n_bytes:
         _OF_THREAD.scratch = known = np.empty(n_bytes, np.uint8)
     return known[:n_bytes].reshape(n_rows, n_columns)
-
-
-def _on(device: torch.device, limits: npt.NDArray[Any]) -> torch.Tensor:
-    return torch.from_numpy(limits).to(device)
 
 
 def _packed(spikes: torch.Tensor) -> torch.Tensor:

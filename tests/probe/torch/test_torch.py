@@ -24,6 +24,7 @@ from ann2neo.errors import (
     InputValueError,
     LayerError,
 )
+from ann2neo.probe.torch import packing
 
 pytestmark = pytest.mark.filterwarnings("ignore::ann2neo.ActivityWarning")
 X, Y = normal(5), np.arange(N) % 3
@@ -500,6 +501,26 @@ def test_activations_that_are_not_finite_name_layer_and_sample(
         )
     assert everything(model) == before
     assert random_states() == states
+
+
+@pytest.mark.parametrize("n_samples", [1, 8, 21])
+@pytest.mark.parametrize("per_unit", [False, True])
+def test_packing_for_a_device_gives_the_same_bits(
+    n_samples: int, per_unit: bool
+) -> None:
+    """The operations that pack spikes on a GPU give the bits, and the first activation
+    that is not finite, that the CPU gives; tried on the CPU.
+    """
+    values = torch.from_numpy(normal(40)[:n_samples])
+    limits = np.linspace(-1, 1, 40, dtype=np.float32) if per_unit else np.float32(0.1)
+    limits = np.asarray(limits)
+    for bad in (0.0, float("inf"), float("nan")):
+        values[n_samples // 2, 7] = bad
+        plain, found = packing._on_cpu(values, limits)()
+        other, also_found = packing._on_device(values, limits)()
+        np.testing.assert_array_equal(plain, other)
+        assert str(found) == str(also_found)
+        assert (found is None) == (bad == 0)
 
 
 def test_large_finite_activations_are_no_error() -> None:

@@ -629,10 +629,10 @@ def test_packing_for_a_device_gives_the_same_bits(
     monkeypatch.setattr(packing, "on_accelerator", lambda: True)
     other = ann2neo.record(case.model, case.x, **settings)
     assert other.equals(plain, identity=False)
-    x = case.x.copy()
-    x[3] = np.nan
+    case = sequential_dense()
+    case.x[3] = np.nan
     with pytest.raises(ActivationError, match=r"gave nan at presentation 3, unit 0"):
-        ann2neo.record(case.model, x, layers="norm", shuffle=False)
+        ann2neo.record(case.model, case.x, layers=case.layers, shuffle=False)
 
 
 class Counting(keras.layers.Layer):

@@ -1,5 +1,5 @@
-"""There and back again: generated recordings survive Neo blocks and NWB files in every
-bit and cell.
+"""There and back again: generated recordings survive Neo blocks, NWB files and folders
+in every bit and cell.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import ann2neo
 from ann2neo import InputValueError, Recording, SpikeRaster
+from ann2neo.recording.folder import UnfinishedFolder
 from ann2neo.recording.segments import Phase, phase_table
 from ann2neo.recording.tables import ORDERS
 
@@ -256,18 +257,13 @@ TIERS = pytest.mark.parametrize(
 )
 
 
+MADE = recordings() | recordings(segmented=True) | segmented_recordings()
+
+
 @TIERS
 def test_a_recording_survives_a_neo_block(n_examples):
     """from_neo undoes to_neo, and to_neo of the result gives the same block again."""
-    examples(n_examples)(given(recordings())(check_neo_block))()
-
-
-@TIERS
-def test_a_segmented_recording_survives_a_neo_block(n_examples):
-    """So do segments with clocks of their own, kinds of presentations, another
-    reference time, and columns of somebody else's.
-    """
-    examples(n_examples)(given(recordings(segmented=True))(check_neo_block))()
+    examples(n_examples)(given(MADE)(check_neo_block))()
 
 
 def check_neo_block(recording):
@@ -279,7 +275,7 @@ def check_neo_block(recording):
         assert left.annotations == right.annotations
         for one, other in zip(left.spiketrains, right.spiketrains, strict=True):
             np.testing.assert_array_equal(one.magnitude, other.magnitude)
-            assert one.annotations == other.annotations
+            np.testing.assert_equal(one.annotations, other.annotations)
             assert (one.t_start, one.t_stop) == (other.t_start, other.t_stop)
 
 
@@ -291,8 +287,7 @@ def test_a_recording_survives_an_nwb_file(n_examples):
         st.sampled_from(["gzip", 9, None]),
         st.booleans(),
     )
-    made = recordings() | segmented_recordings()
-    examples(n_examples)(given(made, *ways)(check_nwb_file))()
+    examples(n_examples)(given(MADE, *ways)(check_nwb_file))()
 
 
 def check_nwb_file(recording, profile, compression, lazy):
@@ -311,3 +306,22 @@ def check_nwb_file(recording, profile, compression, lazy):
         assert [entry.name for entry in Path(folder).iterdir()] == ["recording.nwb"]
         for name in ("units", "presentations", "segments"):
             assert list(getattr(back, name)) == list(getattr(recording, name))
+
+
+@TIERS
+def test_a_recording_survives_a_folder(n_examples):
+    """Recording.open gives back what was finished in a folder."""
+    examples(n_examples)(given(MADE)(check_folder))()
+
+
+def check_folder(recording):
+    with tempfile.TemporaryDirectory() as parent:
+        path = Path(parent) / "recording"
+        folder = UnfinishedFolder(path, {}, recording.n_units, recording.n_time_bins)
+        folder.bits[:] = recording.raster.bits
+        folder.finish(recording)
+        back = Recording.open(path)
+        assert back.equals(recording)
+        for name in ("units", "presentations", "segments"):
+            assert list(getattr(back, name)) == list(getattr(recording, name))
+        del folder, back

@@ -39,7 +39,8 @@ Y = np.arange(N) % 3
 def _probe(threshold: Any = 0.0) -> ann2neo.Probe:
     keras.utils.set_random_seed(4)
     hidden = kl.Dense(10, "tanh", name="hidden")
-    model = keras.Sequential([keras.Input((4,)), hidden, kl.Dense(3)])
+    # Named, since Keras numbers models, and another process would begin anew.
+    model = keras.Sequential([keras.Input((4,)), hidden, kl.Dense(3)], name="network")
     return ann2neo.Probe(model, "hidden", threshold)
 
 

@@ -49,7 +49,8 @@ def _settings(layer: Any) -> dict[str, Any]:
         name: value
         for name, value in vars(layer).items()
         # A model's own functions, such as train_function, are made by its first use.
-        if not name.startswith(("_", "stop_"))
+        if name != "training"  # of PyTorch, where Keras layers are modules
+        and not name.startswith(("_", "stop_"))
         and not name.endswith("_function")
         and (_is_plain(value) or callable(value))
         and not isinstance(value, keras.Layer)

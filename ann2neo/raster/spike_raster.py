@@ -633,6 +633,21 @@ class SpikeRaster:
         row = np.unpackbits(self.bits[unit], bitorder="little", count=self._n_time_bins)
         return np.flatnonzero(row.view(np.bool_))
 
+    def _spike_bins_of(self, units: npt.NDArray[np.intp]) -> IntArray:
+        """Return the bins of the spikes of some units, one train after another."""
+        if self._trains is not None:
+            return np.concatenate([self._trains[unit] for unit in units])
+        words = self._words[units]
+        n_spikes = np.bitwise_count(words).sum(axis=1, dtype=np.int64)
+        if _FEW_SPIKES * int(n_spikes.sum()) <= words.size * WORD_BITS:
+            places = set_bits(words.reshape(-1))
+        else:
+            cells = np.unpackbits(words.view(np.uint8).reshape(-1), bitorder="little")
+            places = np.flatnonzero(cells.view(np.bool_))
+        row = np.arange(len(units)) * (WORD_BITS * words.shape[1])
+        places -= np.repeat(row, n_spikes)
+        return places
+
     def unit_blocks(self, max_bytes: int) -> Iterator[tuple[slice, SpikeRaster]]:
         """Cut the raster into blocks of consecutive units.
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import lapack
+from scipy import special
 
 from ann2neo.analysis._entry import (
     BY_DESIGN,
@@ -37,6 +37,11 @@ _AIC_TIE = 1e-9
 _LEAST_PIVOT = 1e-6
 """Share of a regressor's variance that the regressors before it must leave unexplained;
 with less, integers decide.
+"""
+
+_GRAM_BYTES, _LEAST_UNITS = 1 << 19, 32
+"""Bytes of the Gram matrices of units that are decomposed together, and the least
+number of units, over which one step is one operation.
 """
 
 _DEPENDENT = (
@@ -119,27 +124,46 @@ def _gram(counts: Counts, units: npt.NDArray[np.intp], lag: int) -> IntArray:
     return gram
 
 
-def _residual_sums(gram: IntArray) -> FloatArray | str:
-    """Return the residual sums of squares with 0, 1, .. lags, or why there are none."""
-    last = _last_row(gram)
-    if last is None:
-        return _exact_residual_sums(gram)
+@np.errstate(all="ignore")
+def _last_rows(gram: IntArray) -> FloatArray:
+    """Return the last row of the Cholesky factor of each Gram matrix.
+
+    Returns
+    -------
+    ndarray of float, shape (n_units, n_variables)
+        NaN for units where rounding could matter.
+    """
+    # A pivot of 0 or below makes numbers that are not used.
+    #
+    # (n_variables, n_variables, n_units): one step of all decompositions is one
+    # operation, and no unit sees another.
+    rest = np.ascontiguousarray(np.moveaxis(gram, 0, -1), np.float64)
+    size, n_units = len(rest), rest.shape[-1]
+    least = _LEAST_PIVOT * np.diagonal(rest).T
+    sure = np.ones(n_units, np.bool_)
+    last = np.empty((size, n_units))
+    for step in range(size):
+        sure &= rest[step, step] > least[step]
+        row = rest[step, step:] / np.sqrt(rest[step, step])
+        last[step] = row[-1]
+        rest[step + 1 :, step + 1 :] -= row[1:, np.newaxis] * row[1:]
+    return np.where(sure, last, np.nan).T
+
+
+def _residual_sums(gram: IntArray) -> FloatArray:
+    """Return the residual sums of squares with 0, 1, .. lags of each unit.
+
+    Returns
+    -------
+    ndarray of float, shape (n_units, lags + 1)
+        NaN for units where rounding could matter.
+    """
     # With L the Cholesky factor and row y its last, a regression on the first k
     # regressors (the level is one of them) leaves
     #     RSS(k) = sum over j >= k of L(y, j)^2,
     # so that one row serves all lags.
-    return np.cumsum(np.square(last[1:])[::-1])[::-1][: len(last) - 1]
-
-
-def _last_row(gram: IntArray) -> FloatArray | None:
-    """Return the last row of the Cholesky factor; None where rounding could matter."""
-    # Symmetric, so that the transpose is the same matrix in the order of LAPACK.
-    factor, info = lapack.dpotrf(gram.astype(np.float64).T, lower=1, overwrite_a=1)
-    pivots = np.square(np.diagonal(factor))
-    if info or not (pivots > _LEAST_PIVOT * np.diagonal(gram)).all():
-        return None
-    last: FloatArray = factor[-1]
-    return last
+    squares = np.square(_last_rows(gram)[:, 1:])
+    return np.cumsum(squares[:, ::-1], axis=1)[:, ::-1]
 
 
 def _exact_residual_sums(gram: IntArray) -> FloatArray | str:
@@ -174,15 +198,22 @@ def _eliminated(
     return reduced
 
 
-def _tvalue(gram: IntArray, degrees: int) -> float:
-    """Return the t value of the level, from the Gram matrix of one regression."""
+def _tvalues(gram: IntArray, degrees: int) -> FloatArray:
+    """Return the t value of the level of each unit, from Gram matrices."""
     # With the level as the last regressor, slope and standard error share a divisor:
     #     t = L(y, level) / s, s^2 = L(y, y)^2 / degrees.
-    order = [*range(1, len(gram) - 1), 0, len(gram) - 1]
-    gram = gram[np.ix_(order, order)]
-    last = _last_row(gram)
-    if last is not None:
-        return float(last[-2] / math.sqrt(last[-1] ** 2 / degrees))
+    size = gram.shape[1]
+    order = [*range(1, size - 1), 0, size - 1]
+    gram = gram[:, order][:, :, order]
+    last = _last_rows(gram)
+    tvalues: FloatArray = last[:, -2] / np.sqrt(last[:, -1] ** 2 / degrees)
+    for unit in np.flatnonzero(np.isnan(tvalues)):
+        tvalues[unit] = _exact_tvalue(gram[unit], degrees)
+    return tvalues
+
+
+def _exact_tvalue(gram: IntArray, degrees: int) -> float:
+    """Return the same of one unit from integers alone, the level before the last."""
     matrix, previous = gram.astype(object), 1
     for column in range(len(matrix) - 2):
         pivot = matrix[column, column]
@@ -192,6 +223,12 @@ def _tvalue(gram: IntArray, degrees: int) -> float:
     (level, both), (_, explained) = matrix[-2:, -2:].tolist()
     squared = Fraction(both * both * degrees, explained * level - both * both)
     return math.copysign(math.sqrt(squared), both)
+
+
+def _in_blocks(units: npt.NDArray[np.intp], lag: int) -> list[npt.NDArray[np.intp]]:
+    """Cut units into blocks whose Gram matrices stay in cache."""
+    rows = max(_LEAST_UNITS, _GRAM_BYTES // (8 * (lag + 2) ** 2))
+    return np.split(units, range(rows, len(units), rows))
 
 
 # Reasons and values of a block are asked for one after the other.
@@ -219,38 +256,54 @@ def _fitted(phase: Counts) -> tuple[npt.NDArray[Any], FloatArray, IntArray]:
     active = np.flatnonzero(reason == "")
     if not len(active):
         return reason, statistic, lags
-    units_of_lag: dict[int, list[int]] = {}
-    for unit, gram in zip(active.tolist(), _gram(counts, active, largest), strict=True):
+    for units in _in_blocks(active, largest):
+        gram = _gram(counts, units, largest)
         sums = _residual_sums(gram)
-        if isinstance(sums, str):
-            reason[unit] = sums
-        else:
-            n_lags = np.arange(len(sums))
-            # Up to a constant, on the observations that all lags have. Of ties, which
-            # rounding must not decide, the smallest lag, as in statsmodels.
-            aic = (n_time_bins - largest - 1) * np.log(sums) + 2.0 * n_lags
-            lag = int(np.argmax(aic <= aic.min() + _AIC_TIE))
-            units_of_lag.setdefault(lag, []).append(unit)
+        for row in np.flatnonzero(np.isnan(sums).any(axis=1)):
+            exact = _exact_residual_sums(gram[row])
+            if isinstance(exact, str):
+                reason[units[row]] = exact
+            else:
+                sums[row] = exact
+        valid = reason[units] == ""
+        # Up to a constant, on the observations that all lags have. Of ties, which
+        # rounding must not decide, the smallest lag, as in statsmodels.
+        aic = (n_time_bins - largest - 1) * np.log(sums[valid])
+        aic += 2.0 * np.arange(largest + 1)
+        least = aic.min(axis=1, keepdims=True)
+        lags[units[valid]] = np.argmax(aic <= least + _AIC_TIE, axis=1)
     # Units of the same lag share one regression with more observations.
-    for lag, units in units_of_lag.items():
+    for lag in np.unique(lags[lags >= 0]).tolist():
         degrees = n_time_bins - lag - 1 - (lag + 2)
-        lags[units] = lag
-        statistic[units] = [
-            _tvalue(gram, degrees) for gram in _gram(counts, np.array(units), lag)
-        ]
+        for units in _in_blocks(np.flatnonzero(lags == lag), lag):
+            statistic[units] = _tvalues(_gram(counts, units, lag), degrees)
     return reason, statistic, lags
 
 
-def _fast(counts: Counts) -> Values:
-    from statsmodels.tsa.adfvalues import mackinnonp
+def _pvalues(statistic: FloatArray) -> FloatArray:
+    """Return what `mackinnonp` of statsmodels does, of all units at once."""
+    from statsmodels.tsa import adfvalues
 
+    # The tables of a regression with constant, for one series.
+    least, star, most = (
+        table["c"][0]
+        for table in (adfvalues._tau_mins, adfvalues._tau_stars, adfvalues._tau_maxs)
+    )
+    small, large = (
+        np.polynomial.polynomial.polyval(statistic, table["c"][0])
+        for table in (adfvalues._tau_smallps, adfvalues._tau_largeps)
+    )
+    pvalue: FloatArray = special.ndtr(np.where(statistic <= star, small, large))
+    pvalue[statistic > most] = 1.0
+    pvalue[statistic < least] = 0.0
+    return pvalue
+
+
+def _fast(counts: Counts) -> Values:
     _, statistic, lags = _fitted(counts)
-    pvalue = np.full(counts.n_units, np.nan)
-    for unit in np.flatnonzero(lags >= 0):
-        pvalue[unit] = mackinnonp(float(statistic[unit]))
     return {
         "adf_statistic": statistic,
-        "adf_pvalue": pvalue,
+        "adf_pvalue": _pvalues(statistic),
         "adf_lag": lags,
         "adf_nobs": np.where(lags >= 0, counts.longest.n_time_bins - lags - 1, -1),
     }

@@ -27,7 +27,7 @@ ENGINES = ("fast", "reference")
 """Compute all units from the bits, or each with Elephant, SciPy and statsmodels."""
 
 _BLOCK_BYTES = 1 << 21
-_BLOCK_UNITS = 256
+_BLOCK_UNITS = 4096
 
 
 def analyze(
@@ -124,7 +124,7 @@ def analyze(
 
 
 def _block_bytes(n_time_bins: int) -> int:
-    # Gram matrices grow with the units, bits with units and bins: both are bounded.
+    # Columns grow with the units, bits with units and bins: both are bounded.
     return max(1, min(_BLOCK_BYTES, _BLOCK_UNITS * row_bytes(n_time_bins)))
 
 

@@ -20,6 +20,10 @@ __all__ = ["Counts", "Intervals", "Train"]
 _FEW_SPIKES = 64
 """From so many bins per spike on, pairs are counted by spikes, not by bits."""
 
+_SPIKES_AT_ONCE = 1 << 14
+"""Spikes whose intervals are measured together: arrays of 128 KiB, which stay in cache.
+"""
+
 
 class Intervals(NamedTuple):
     """Sums over the inter-spike intervals of each unit, in bins, shape (n_units,).
@@ -169,49 +173,61 @@ class Counts:
     @cached_property
     def intervals(self) -> Intervals:
         """Sums over the inter-spike intervals."""
-        n = self.n_units
-        n_intervals, n_pairs, total, squares, drift = np.zeros((5, n), np.int64)
-        contrast, squared = np.zeros((2, n))
-        n_bins = self.n_time_bins
+        sums = Intervals(
+            *np.zeros((4, self.n_units), np.int64),
+            *np.zeros((2, self.n_units)),
+            np.zeros(self.n_units, np.int64),
+        )
+        active = np.flatnonzero(self.n_spikes)
+        spikes = np.cumsum(self.n_spikes[active])
+        # Units of few spikes together, so that few operations do for many of them.
+        cuts = np.flatnonzero(np.diff(spikes // _SPIKES_AT_ONCE)) + 1
+        for units in np.split(active, cuts):
+            if len(units):
+                for column, values in zip(sums, self._intervals_of(units), strict=True):
+                    column[units] = values
+        return sums
+
+    def _intervals_of(self, units: npt.NDArray[np.intp]) -> Intervals:
+        """Return the same of a few units that have spikes."""
+        n_bins, n_spikes = self.n_time_bins, self.n_spikes[units]
+        bins = self.raster._spike_bins_of(units)
+        # One train after another; `first` is where each begins.
+        first = np.cumsum(n_spikes) - n_spikes
+        # N S_k - k K jumps up at a spike and falls between spikes, so its extremes lie
+        # right before and right after spikes.
+        before = (np.arange(len(bins)) - np.repeat(first, n_spikes)) * n_bins
+        before -= bins * np.repeat(n_spikes, n_spikes)
+        lowest = np.minimum.reduceat(before, first)
+        highest = np.maximum.reduceat(before, first) + n_bins - n_spikes
+        # Interval i begins with spike i; that of a train's or a segment's last spike
+        # leads out of it and is left out.
+        inside = np.ones(len(bins), np.bool_)
+        inside[first - 1] = False
         borders = self.segments.edges[1:-1]
-        n_before = np.zeros((n, 0), np.int64)
         if len(borders):
-            n_before = self.raster.cumulative_counts(borders)
-        most = int(self.n_spikes.max(initial=0))
-        rank = np.arange(most, dtype=np.int64) * n_bins
-        for unit in range(n):
-            bins = self.raster.spike_bins(unit)
-            n_spikes = len(bins)
-            if not n_spikes:
-                continue
-            # N S_k - k K jumps up at a spike and falls between spikes, so its extremes
-            # lie right before and right after spikes.
-            before = rank[:n_spikes] - bins * n_spikes
-            drift[unit] = max(-int(before.min()), int(before.max()) + n_bins - n_spikes)
-            steps = np.diff(bins)
-            n_intervals[unit], n_pairs[unit] = n_spikes - 1, max(0, n_spikes - 2)
-            total[unit] = bins[-1] - bins[0]
-            squares[unit] = steps @ steps
-            # A border with k spikes before it lies between the spikes k - 1 and k.
-            first_after = n_before[unit]
-            across = first_after[(first_after > 0) & (first_after < n_spikes)] - 1
-            crosses = np.zeros(len(steps), np.bool_)
-            crosses[across] = True
-            if len(across):
-                gaps = steps[crosses]
-                n_intervals[unit] -= len(gaps)
-                total[unit] -= gaps.sum()
-                squares[unit] -= gaps @ gaps
-            if n_spikes >= 3:
-                ratio = (steps[1:] - steps[:-1]) / (bins[2:] - bins[:-2])
-                if len(across):
-                    # Ratio i is of the intervals i and i + 1.
-                    touching = crosses[1:] | crosses[:-1]
-                    ratio[touching] = 0
-                    n_pairs[unit] -= np.count_nonzero(touching)
-                squared[unit] = ratio @ ratio
-                contrast[unit] = np.abs(ratio, out=ratio).sum()
-        return Intervals(n_intervals, n_pairs, total, squares, contrast, squared, drift)
+            segment = self.segments.segment_of(bins)
+            inside[:-1] &= segment[1:] == segment[:-1]
+        steps = np.zeros(len(bins), np.int64)
+        np.subtract(bins[1:], bins[:-1], out=steps[:-1], where=inside[:-1])
+        ratio = np.zeros(len(bins))
+        np.divide(
+            steps[1:] - steps[:-1],
+            steps[1:] + steps[:-1],
+            out=ratio[:-1],
+            where=inside[1:] & inside[:-1],
+        )
+        paired = inside.copy()
+        paired[:-1] &= inside[1:]
+        return Intervals(
+            np.add.reduceat(inside, first, dtype=np.int64),
+            np.add.reduceat(paired, first, dtype=np.int64),
+            np.add.reduceat(steps, first),
+            np.add.reduceat(steps * steps, first),
+            np.add.reduceat(np.abs(ratio), first),
+            np.add.reduceat(ratio * ratio, first),
+            np.maximum(-lowest, highest),
+        )
 
 
 def _pairs_of_few(bins: IntArray, max_lag: int) -> IntArray:

@@ -14,6 +14,7 @@ from ann2neo.analysis._entry import (
     BY_DESIGN,
     Column,
     FloatArray,
+    IntArray,
     UnitStatistic,
     Values,
     reasons,
@@ -245,48 +246,44 @@ def _dispersion_reason(counts: Counts) -> npt.NDArray[Any]:
 
 
 def _pvalues(
-    squares: int, spikes: int, n: int, window: int, statistic: float
-) -> tuple[float, float, str]:
-    """Return two-sided and upper p-value, and the null distribution they are from."""
+    squares: IntArray, spikes: IntArray, n: int, window: int, statistic: FloatArray
+) -> tuple[FloatArray, FloatArray, npt.NDArray[Any]]:
+    """Return two-sided and upper p-values, and the null distributions they are from."""
     bins = n * window
-    rarer = min(spikes, bins - spikes)
-    if rarer > MIN_CHI_SQUARE and n >= MIN_WINDOWS:
-        method = "chi-square"
-        upper = float(special.chdtrc(n - 1, statistic))
-        lower = float(special.chdtr(n - 1, statistic))
-    else:
-        method = "Monte Carlo"
+    rarer = np.minimum(spikes, bins - spikes)
+    lower, upper = special.chdtr(n - 1, statistic), special.chdtrc(n - 1, statistic)
+    # Empty bins disperse as spikes do, so the rarer of the two are counted:
+    # sum of (w - c)^2 = n w^2 - 2 w K' + S.
+    of_rarer = squares + np.where(
+        rarer < spikes, n * window**2 - 2 * window * spikes, 0
+    )
+    sparse = (rarer <= MIN_CHI_SQUARE) | (n < MIN_WINDOWS)
+    for count in np.unique(rarer[sparse]).tolist():
         if n < MIN_WINDOWS:
-            null = few_windows_null(n, window, rarer)
+            null = few_windows_null(n, window, count)
         else:
-            null = window_null(n, window).squares(rarer)
-        # Empty bins disperse as spikes do, so the rarer of the two are counted:
-        # sum of (w - c)^2 = n w^2 - 2 w K' + S.
-        if rarer < spikes:
-            squares += n * window**2 - 2 * window * spikes
+            null = window_null(n, window).squares(count)
+        units = np.flatnonzero(sparse & (rarer == count))
         # The observed train counts as one more draw, so that no p-value is 0.
-        upper = upper_tail(null, squares)
-        lower = (1 + np.searchsorted(null, squares, side="right")) / (1 + len(null))
-    return min(1.0, 2 * float(min(lower, upper))), upper, method
+        upper[units] = upper_tail(null, of_rarer[units])
+        not_larger = np.searchsorted(null, of_rarer[units], side="right")
+        lower[units] = (1 + not_larger) / (1 + len(null))
+    method = np.where(sparse, "Monte Carlo", "chi-square").astype(object)
+    return np.minimum(1.0, 2 * np.minimum(lower, upper)), upper, method
 
 
 def _dispersion_fast(counts: Counts) -> Values:
     n, window = counts.n_windows, counts.window
-    spikes, bins = counts.windowed_spikes, n * window
-    statistic = _chi_square(counts.window_squares, spikes, n, window)
-    valid = (spikes > 0) & (spikes < bins) & (n > 1)
+    squares, spikes = counts.window_squares, counts.windowed_spikes
+    statistic = _chi_square(squares, spikes, n, window)
+    valid = (spikes > 0) & (spikes < n * window) & (n > 1)
     two_sided, upper = np.full((2, counts.n_units), np.nan)
     method = np.full(counts.n_units, "", dtype=object)
-    for unit in np.flatnonzero(valid):
-        two_sided[unit], upper[unit], method[unit] = _pvalues(
-            int(counts.window_squares[unit]),
-            int(spikes[unit]),
-            n,
-            window,
-            statistic[unit],
-        )
+    two_sided[valid], upper[valid], method[valid] = _pvalues(
+        squares[valid], spikes[valid], n, window, statistic[valid]
+    )
     return {
-        "dispersion": dispersion_values(counts.window_squares, spikes, n, window),
+        "dispersion": dispersion_values(squares, spikes, n, window),
         "dispersion_pvalue": two_sided,
         "dispersion_pvalue_upper": upper,
         "dispersion_method": method,
@@ -301,8 +298,12 @@ def _dispersion_reference(train: Train) -> Mapping[str, Any]:
     spikes, bins = int(counts.sum()), n * window
     # SciPy's statistic has the Poisson variance w p', ours the binomial w p' (1 - p').
     statistic = float(chisquare(counts).statistic) / (1 - spikes / bins)
-    two_sided, upper, method = _pvalues(
-        int((counts**2).sum()), spikes, n, window, statistic
+    (two_sided,), (upper,), (method,) = _pvalues(
+        np.sum(counts**2, keepdims=True),
+        np.array([spikes]),
+        n,
+        window,
+        np.array([statistic]),
     )
     if method == "chi-square":
         upper = float(chi2(n - 1).sf(statistic))

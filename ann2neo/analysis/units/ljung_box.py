@@ -87,9 +87,11 @@ def _fast(counts: Counts) -> Values:
     method = np.full(counts.n_units, "chi-square", dtype=object)
     pvalue = special.chdtrc(lags, statistic)
     sparse = (rarer < MIN_ASYMPTOTIC) & (rarer > 0) & (_longest(counts) > lags)
-    for unit in np.flatnonzero(sparse):
-        null = _null(counts).statistics(int(rarer[unit]))
-        pvalue[unit], method[unit] = upper_tail(null, statistic[unit]), "permutation"
+    method[sparse] = "permutation"
+    for count in np.unique(rarer[sparse]).tolist():
+        units = np.flatnonzero(sparse & (rarer == count))
+        null = _null(counts).statistics(count)
+        pvalue[units] = upper_tail(null, statistic[units])
     return {
         "ljung_box_statistic": statistic,
         "ljung_box_pvalue": pvalue,
@@ -130,7 +132,7 @@ def _reference(train: Train) -> Mapping[str, Any]:
     rarer = min(spikes, train.n_time_bins - spikes)
     if rarer < MIN_ASYMPTOTIC:
         null = _null(train.counts).statistics(rarer)
-        pvalue, method = upper_tail(null, statistic), "permutation"
+        pvalue, method = float(upper_tail(null, statistic)), "permutation"
     return {
         "ljung_box_statistic": statistic,
         "ljung_box_pvalue": pvalue,

@@ -300,13 +300,15 @@ def ljung_box_statistic(
     return total * (n_time_bins * (n_time_bins + 2.0))
 
 
-def upper_tail(null: npt.NDArray[Any], value: float) -> float:
-    """Return the Monte Carlo p-value ``(1 + draws >= value) / (1 + draws)``.
+def upper_tail(null: npt.NDArray[Any], values: Any) -> FloatArray:
+    """Return the Monte Carlo p-values ``(1 + draws >= value) / (1 + draws)``.
 
     `null` is sorted; values that differ only by rounding are ties.
     """
-    smaller = np.searchsorted(null, value - _TIE * max(1.0, abs(value)), side="left")
-    return float((1 + len(null) - smaller) / (1 + len(null)))
+    least = values - _TIE * np.maximum(1.0, np.abs(values))
+    smaller = np.searchsorted(null, least, side="left")
+    pvalues: FloatArray = (1 + len(null) - smaller) / (1 + len(null))
+    return pvalues
 
 
 @lru_cache(maxsize=16)

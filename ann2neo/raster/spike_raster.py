@@ -627,26 +627,31 @@ class SpikeRaster:
         """Return the bins in which a unit spiked, ascending: int64, (n_spikes,)."""
         if self._trains is not None:
             return self._trains[unit].copy()
-        words = self._words[unit]
-        if _FEW_SPIKES * int(np.bitwise_count(words).sum()) <= self._n_time_bins:
-            return set_bits(words)
-        row = np.unpackbits(self.bits[unit], bitorder="little", count=self._n_time_bins)
-        return np.flatnonzero(row.view(np.bool_))
+        return self._spike_bins_of(np.array([unit]))[1]
 
-    def _spike_bins_of(self, units: npt.NDArray[np.intp]) -> IntArray:
-        """Return the bins of the spikes of some units, one train after another."""
+    def _spike_bins_of(self, units: npt.NDArray[np.intp]) -> tuple[IntArray, IntArray]:
+        """Return how many spikes each of some units has, and their bins in one array.
+
+        Returns
+        -------
+        counts : ndarray of int64, shape (len(units),)
+            Spikes of each unit.
+        bins : ndarray of int64, shape (counts.sum(),)
+            Bins of the spikes, ascending, one unit after another.
+        """
         if self._trains is not None:
-            return np.concatenate([self._trains[unit] for unit in units])
+            trains = [self._trains[unit] for unit in units]
+            counts = np.array([len(bins) for bins in trains], np.int64)
+            return counts, np.concatenate([np.zeros(0, np.int64), *trains])
         words = self._words[units]
-        n_spikes = np.bitwise_count(words).sum(axis=1, dtype=np.int64)
-        if _FEW_SPIKES * int(n_spikes.sum()) <= words.size * WORD_BITS:
+        counts = np.bitwise_count(words).sum(axis=1, dtype=np.int64)
+        if _FEW_SPIKES * int(counts.sum()) <= len(units) * self._n_time_bins:
             places = set_bits(words.reshape(-1))
         else:
             cells = np.unpackbits(words.view(np.uint8).reshape(-1), bitorder="little")
             places = np.flatnonzero(cells.view(np.bool_))
-        row = np.arange(len(units)) * (WORD_BITS * words.shape[1])
-        places -= np.repeat(row, n_spikes)
-        return places
+        places -= np.repeat(np.arange(len(units)) * WORD_BITS * words.shape[1], counts)
+        return counts, places
 
     def unit_blocks(self, max_bytes: int) -> Iterator[tuple[slice, SpikeRaster]]:
         """Cut the raster into blocks of consecutive units.

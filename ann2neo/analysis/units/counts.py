@@ -173,11 +173,11 @@ class Counts:
     @cached_property
     def intervals(self) -> Intervals:
         """Sums over the inter-spike intervals."""
-        sums = Intervals(
-            *np.zeros((4, self.n_units), np.int64),
-            *np.zeros((2, self.n_units)),
-            np.zeros(self.n_units, np.int64),
+        n_intervals, n_pairs, total, squares, drift = np.zeros(
+            (5, self.n_units), np.int64
         )
+        contrast, squared = np.zeros((2, self.n_units))
+        sums = Intervals(n_intervals, n_pairs, total, squares, contrast, squared, drift)
         active = np.flatnonzero(self.n_spikes)
         spikes = np.cumsum(self.n_spikes[active])
         # Units of few spikes together, so that few operations do for many of them.
@@ -190,44 +190,47 @@ class Counts:
 
     def _intervals_of(self, units: npt.NDArray[np.intp]) -> Intervals:
         """Return the same of a few units that have spikes."""
-        n_bins, n_spikes = self.n_time_bins, self.n_spikes[units]
-        bins = self.raster._spike_bins_of(units)
+        n_bins = self.n_time_bins
+        n_spikes, bins = self.raster._spike_bins_of(units)
         # One train after another; `first` is where each begins.
         first = np.cumsum(n_spikes) - n_spikes
         # N S_k - k K jumps up at a spike and falls between spikes, so its extremes lie
         # right before and right after spikes.
-        before = (np.arange(len(bins)) - np.repeat(first, n_spikes)) * n_bins
+        before = np.arange(0, len(bins) * n_bins, n_bins)
         before -= bins * np.repeat(n_spikes, n_spikes)
-        lowest = np.minimum.reduceat(before, first)
-        highest = np.maximum.reduceat(before, first) + n_bins - n_spikes
+        lowest = np.minimum.reduceat(before, first) - first * n_bins
+        highest = np.maximum.reduceat(before, first) - first * n_bins
         # Interval i begins with spike i; that of a train's or a segment's last spike
-        # leads out of it and is left out.
-        inside = np.ones(len(bins), np.bool_)
-        inside[first - 1] = False
-        borders = self.segments.edges[1:-1]
-        if len(borders):
+        # leads out of it and counts as 0, and so do the pairs it is one of.
+        last = first + n_spikes - 1
+        if self.segments.n_segments > 1:
             segment = self.segments.segment_of(bins)
-            inside[:-1] &= segment[1:] == segment[:-1]
-        steps = np.zeros(len(bins), np.int64)
-        np.subtract(bins[1:], bins[:-1], out=steps[:-1], where=inside[:-1])
-        ratio = np.zeros(len(bins))
-        np.divide(
-            steps[1:] - steps[:-1],
-            steps[1:] + steps[:-1],
-            out=ratio[:-1],
-            where=inside[1:] & inside[:-1],
-        )
-        paired = inside.copy()
-        paired[:-1] &= inside[1:]
+            last = np.union1d(last, np.flatnonzero(segment[1:] != segment[:-1]))
+        unpaired = np.union1d(last, last - 1)
+        steps = np.empty(len(bins), np.int64)
+        np.subtract(bins[1:], bins[:-1], out=steps[:-1])
+        steps[last] = 0
+        ratio = np.empty(len(bins))
+        np.subtract(steps[1:], steps[:-1], out=ratio[:-1])
+        ratio[:-1] /= np.maximum(steps[1:] + steps[:-1], 1)
+        ratio[unpaired] = 0
         return Intervals(
-            np.add.reduceat(inside, first, dtype=np.int64),
-            np.add.reduceat(paired, first, dtype=np.int64),
+            n_spikes - _within(last, first, n_spikes),
+            n_spikes - _within(unpaired, first, n_spikes),
             np.add.reduceat(steps, first),
             np.add.reduceat(steps * steps, first),
             np.add.reduceat(np.abs(ratio), first),
             np.add.reduceat(ratio * ratio, first),
-            np.maximum(-lowest, highest),
+            np.maximum(-lowest, highest + n_bins - n_spikes),
         )
+
+
+def _within(places: IntArray, first: IntArray, lengths: IntArray) -> IntArray:
+    """Count the places, ascending, in each stretch of that first place and length."""
+    counts: IntArray = np.diff(
+        np.searchsorted(places, np.stack([first, first + lengths], axis=1)), axis=1
+    )[:, 0]
+    return counts
 
 
 def _pairs_of_few(bins: IntArray, max_lag: int) -> IntArray:

@@ -300,7 +300,7 @@ class FileBuilder:
         unit = np.tile(np.arange(raster.n_units), len(parts))
         edges = np.array([(part.start_bin, part.stop_bin) for part in parts], np.int64)
         edges = edges.repeat(raster.n_units, axis=0)
-        spikes = SpikeTimes(raster, np.column_stack([unit, edges]).tolist())
+        spikes = SpikeTimes(raster, np.column_stack([unit, edges]))
         times = VectorData(
             name="spike_times",
             description=(

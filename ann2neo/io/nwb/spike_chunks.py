@@ -15,7 +15,7 @@ from __future__ import annotations
 import importlib
 import threading
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import h5py
@@ -51,6 +51,8 @@ _FAST_LEVEL = 2
 """The level at which isal replaces zlib: five times faster, files 5 % larger."""
 # Numbers of HDF5's filters.
 _GZIP, _SHUFFLE = 1, 2
+_CELLS = 1 << 20
+"""Bins of the rows that are unpacked together."""
 _BLOCK = 1 << 14
 """Spike times converted at once; they stay in a core's cache."""
 
@@ -86,7 +88,7 @@ class SpikeTimes:
     ----------
     raster : SpikeRaster
         The spikes.
-    rows : sequence of (int, int, int)
+    rows : array_like of int, shape (n_rows, 3)
         Unit, first bin and bin after the last of each row, in the order of the array.
 
     Attributes
@@ -95,13 +97,12 @@ class SpikeTimes:
         Where each row ends in the array.
     """
 
-    def __init__(
-        self, raster: SpikeRaster, rows: Iterable[tuple[int, int, int]]
-    ) -> None:
-        self._raster, self._rows = raster, list(rows)
-        # Counts of all units before each different edge, from one pass over the bits.
+    def __init__(self, raster: SpikeRaster, rows: npt.ArrayLike) -> None:
+        self._raster = raster
         # Reshaped, since the array of an empty list has one axis only.
-        unit, *bounds = np.array(self._rows, np.int64).reshape(-1, 3).T
+        self._rows = np.asarray(rows, np.int64).reshape(-1, 3)
+        # Counts of all units before each different edge, from one pass over the bits.
+        unit, *bounds = self._rows.T
         edges = np.unique(bounds)
         before = raster.cumulative_counts(edges)
         start, stop = np.searchsorted(edges, bounds)
@@ -117,22 +118,28 @@ class SpikeTimes:
         #
         #     rows     |   0   |     1     | 2 |    3     |
         #     chunk          [first ............ last)
-        times = np.empty(last - first, np.float64)
         # Row r holds the entries ends[r - 1] .. ends[r] - 1, none if both are equal.
         first_row = int(np.searchsorted(self.ends, first, side="right"))
         last_row = int(np.searchsorted(self.ends, last, side="left"))
-        for row in range(first_row, last_row + 1):
-            row_start = int(self.ends[row - 1]) if row else 0
-            if self.ends[row] == row_start:
-                continue
-            unit, start, stop = self._rows[row]
-            bins = self._raster.spike_bins(unit)
-            if (start, stop) != (0, self._raster.n_time_bins):
-                bins = bins[np.searchsorted(bins, start) : np.searchsorted(bins, stop)]
-            begin, end = max(first, row_start), min(last, int(self.ends[row]))
-            bins = bins[begin - row_start : end - row_start]
-            times[begin - first : end - first] = self._raster.spike_time_seconds(bins)
+        begin = first - (int(self.ends[first_row - 1]) if first_row else 0)
+        rows = self._rows[first_row : last_row + 1]
+        # Short trains together, and only so many that they are small when unpacked.
+        together = max(1, _CELLS // self._raster.n_time_bins)
+        blocks = np.split(rows, range(together, len(rows), together))
+        bins = np.concatenate([self._bins_of(block) for block in blocks])
+        times: npt.NDArray[np.float64] = self._raster.spike_time_seconds(
+            bins[begin : begin + last - first]
+        )
         return times
+
+    def _bins_of(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the bins of the spikes of some rows, one row after another."""
+        unit, start, stop = rows.T
+        n_spikes, bins = self._raster._spike_bins_of(unit)
+        if (start == 0).all() and (stop == self._raster.n_time_bins).all():
+            return bins
+        start, stop = np.repeat(start, n_spikes), np.repeat(stop, n_spikes)
+        return bins[(bins >= start) & (bins < stop)]
 
 
 def write_spike_times(
@@ -201,6 +208,8 @@ def read_spike_times(
     total, n_bytes = len(dataset), -(-raster.n_time_bins // 8)
     is_direct = _has_our_filters(dataset)
     ends = np.cumsum(counts)
+    # Short trains together, but none of a unit twice.
+    together = max(1, min(len(bits), _CELLS // raster.n_time_bins))
     # A row may span chunks, and rows of one unit may be in several: two threads may set
     # bits of the same unit.
     lock = threading.Lock()
@@ -229,19 +238,20 @@ def read_spike_times(
             times = data[block] if planes is None else _unshuffled(planes[:, block])
             bins[block] = _exact_bins(times, raster, position)
         # Spikes first .. last - 1 belong to one row after another.
-        last = first + len(bins)
-        start = first
-        for row in range(int(np.searchsorted(ends, first, side="right")), len(ends)):
-            stop = min(last, int(ends[row]))
-            if stop > start:
-                spiked = np.zeros(8 * n_bytes, np.bool_)
-                spiked[bins[start - first : stop - first]] = True
-                packed = np.packbits(spiked, bitorder="little")
-                with lock:
-                    bits[row % len(bits), :n_bytes] |= packed
-            start = stop
-            if stop == last:
-                break
+        first_row = int(np.searchsorted(ends, first, side="right"))
+        last_row = int(np.searchsorted(ends, first + len(bins), side="left"))
+        stops = np.minimum(ends[first_row : last_row + 1] - first, len(bins))
+        n_spikes = np.diff(stops, prepend=0)
+        for begin in range(0, len(stops), together):
+            block = slice(begin, begin + together)
+            row = np.arange(len(stops[block]))
+            own = bins[stops[begin] - n_spikes[begin] : stops[block][-1]]
+            spiked = np.zeros((len(row), 8 * n_bytes), np.bool_)
+            spiked[np.repeat(row, n_spikes[block]), own] = True
+            packed = np.packbits(spiked, axis=1, bitorder="little")
+            unit = (first_row + begin + row) % len(bits)
+            with lock:
+                bits[unit, :n_bytes] |= packed
 
     for _ in map_blocks(place, raw()):
         pass

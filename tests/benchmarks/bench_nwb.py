@@ -25,6 +25,7 @@ from ann2neo.recording.tables import presentation_table
 N_UNITS, N_BINS = 512, 60_000
 N_CONVOLUTION = 21_632
 N_MANY = 100_000
+N_WIDE, N_WIDE_BINS, N_FEW = 1_100_000, 200, 400
 PART = 8
 
 
@@ -292,6 +293,49 @@ def many_units(report: Report) -> None:
     )
 
 
+def wide_layer(report: Report, folder: Path) -> None:
+    """A convolution of a million units that saw few stimuli."""
+    path = folder / "wide.nwb"
+    generator = np.random.default_rng(0)
+    rates = np.linspace(0.02, 0.98, N_WIDE, dtype=np.float32)[:, np.newaxis]
+    # Eight bins at a time, so that the cells are never in memory unpacked.
+    packed = np.zeros((N_WIDE, N_WIDE_BINS // 8), np.uint8)
+    for byte in range(N_WIDE_BINS // 8):
+        spiked = generator.random((N_WIDE, 8), dtype=np.float32) < rates
+        packed[:, byte] = np.packbits(spiked, axis=1, bitorder="little")[:, 0]
+    recording = Recording.from_raster(SpikeRaster.from_packed(packed, N_WIDE_BINS))
+    bins = [recording.raster.spike_bins(unit) for unit in range(N_FEW)]
+    times = list(map(recording.raster.spike_time_seconds, bins))
+    timings = measure_in_turn(
+        {
+            "ours": lambda: ann2neo.write_nwb(recording, path, overwrite=True),
+            "few": lambda: write_by_add_unit(times[: N_FEW // 2], folder / "a.nwb"),
+            "more": lambda: write_by_add_unit(times, folder / "a.nwb"),
+        },
+        repeat=1,
+    )
+    few, more = timings["few"].best, timings["more"].best
+    what = f"{N_WIDE:,} units x {N_WIDE_BINS}"
+    report.row(
+        f"`write_nwb`, {what}",
+        timings["ours"].best,
+        theirs=few + (more - few) / (N_FEW - N_FEW // 2) * (N_WIDE - N_FEW // 2),
+        theirs_is="`add_unit`",
+        at_most=10,
+        limit_on="ours",
+        note=f"theirs from {N_FEW // 2} and {N_FEW} units, scaled",
+    )
+    started = time.perf_counter()
+    read = ann2neo.read_nwb(path)
+    report.row(
+        f"`read_nwb`, {what}",
+        time.perf_counter() - started,
+        at_most=5,
+        limit_on="ours",
+    )
+    assert read.raster.equals(recording.raster)
+
+
 READ = """
 import json, sys, time
 from bench_nwb import ann2neo, peak_above
@@ -344,6 +388,7 @@ def main() -> None:
     with pinned(), tempfile.TemporaryDirectory() as name:
         layer(report, Path(name))
         convolution(report, Path(name))
+        wide_layer(report, Path(name))
     many_units(report)
     report.save()
 

@@ -7,7 +7,7 @@ import operator
 import os
 import sys
 import traceback
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +204,30 @@ def one_of(value: Any, valid: Collection[str], name: str) -> str:
             f"{name} must be one of {', '.join(valid)}, got {value!r}"
         )
     return value
+
+
+def names_of(value: Any, name: str) -> list[str]:
+    """Return a list of names, of which one may stand alone.
+
+    Raises
+    ------
+    InputTypeError
+        If the value is neither a name nor a list of names.
+
+    Examples
+    --------
+    >>> names_of("layer", "by"), names_of(("layer", "phase"), "by")
+    (['layer'], ['layer', 'phase'])
+    """
+    alone = isinstance(value, str) or not isinstance(value, Iterable)
+    names = [value] if alone else list(value)
+    odd = [entry for entry in names if not isinstance(entry, str)]
+    if odd:
+        raise InputTypeError(
+            f"{name} must be a name or a list of names, got {odd[0]!r}"
+            f" ({type(odd[0]).__name__})"
+        )
+    return names
 
 
 def path_of(value: Any, name: str = "path") -> Path:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ann2neo._checks import one_of
+from ann2neo._checks import names_of, one_of
 from ann2neo.analysis._entry import (
     Column,
     FloatArray,
@@ -32,7 +32,7 @@ from ann2neo.analysis.units.interval_variation import CV2, CV_ISI, LV
 from ann2neo.analysis.units.kpss import KPSS
 from ann2neo.analysis.units.ljung_box import LJUNG_BOX
 from ann2neo.analysis.units.trend import TREND
-from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo.errors import InputValueError
 
 __all__ = [
     "CONDITIONS",
@@ -156,12 +156,14 @@ def unit_columns(
     )
 
 
-def chosen_statistics(names: Sequence[str] | None) -> tuple[UnitStatistic, ...]:
+def chosen_statistics(
+    names: str | Sequence[str] | None,
+) -> tuple[UnitStatistic, ...]:
     """Return statistics of units by their names.
 
     Parameters
     ----------
-    names : sequence of str, optional
+    names : str or sequence of str, optional
         Names of statistics; all if not given.
 
     Returns
@@ -172,16 +174,13 @@ def chosen_statistics(names: Sequence[str] | None) -> tuple[UnitStatistic, ...]:
     Raises
     ------
     InputTypeError
-        If `names` is one string.
+        If `names` is neither a name nor a list of names.
     InputValueError
         If a name is unknown; the valid ones are listed.
     """
     if names is None:
         return STATISTICS
-    if isinstance(names, str):
-        raise InputTypeError(
-            f"statistics must be a list of names, got {names!r}; pass [{names!r}]"
-        )
+    names = names_of(names, "statistics")
     valid = [entry.name for entry in STATISTICS]
     for name in names:
         one_of(name, valid, "a name in statistics")

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 import quantities as pq
 
+from ann2neo._checks import names_of
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.raster import RasterBuilder, SpikeRaster
 from ann2neo.recording.activations import checked_activations, checked_threshold
@@ -609,13 +610,11 @@ class Recording:
         """
         chosen = self
         if layer is not None:
-            layers = [layer] if isinstance(layer, str) else list(layer)
-            chosen = select_layers(chosen, layers)
+            chosen = select_layers(chosen, names_of(layer, "layer"))
         if units is not None:
             chosen = select_units(chosen, units)
         if phase is not None:
-            names = [phase] if isinstance(phase, str) else list(phase)
-            chosen = select_phases(chosen, names)
+            chosen = select_phases(chosen, names_of(phase, "phase"))
         if t_start is not None or t_stop is not None:
             chosen = select_time(chosen, t_start, t_stop)
         if any(choice is not None for choice in (label, presentations, kind)):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from ann2neo._checks import one_of, whole_number
+from ann2neo._checks import names_of, one_of, whole_number
 from ann2neo.errors import InputValueError
 from ann2neo.study.conditions import conditions_of
 from ann2neo.study.networks import NETWORKS
@@ -106,11 +106,11 @@ def plan() -> list[Cell]:
 def planned_cells(
     profile: str = "paper",
     *,
-    datasets: Sequence[str] | None = None,
-    networks: Sequence[str] | None = None,
+    datasets: str | Sequence[str] | None = None,
+    networks: str | Sequence[str] | None = None,
     widths: Sequence[int] | None = None,
     seeds: Sequence[int] | None = None,
-    conditions: Sequence[str] | None = None,
+    conditions: str | Sequence[str] | None = None,
 ) -> list[Cell]:
     """List the cells to run, every network after the one it starts from.
 
@@ -118,12 +118,12 @@ def planned_cells(
     ----------
     profile : {"paper", "quick"}
         The cells to choose from.
-    datasets, networks : sequence of str, optional
+    datasets, networks : str or sequence of str, optional
         Data sets and networks; those of the profile, paired as in the paper, if not
         given. A data set that the profile does not know is crossed with the networks.
     widths, seeds : sequence of int, optional
         Widths of the observed layer, and seeds.
-    conditions : sequence of str, optional
+    conditions : str or sequence of str, optional
         Conditions; all that apply if not given. Those that start from a generalizing
         network bring it along.
 
@@ -147,6 +147,8 @@ def planned_cells(
     digits_MLP_64_mem_random_last_seed0
     """
     chosen = PROFILES[one_of(profile, PROFILES, "profile")]
+    if networks is not None:
+        networks = names_of(networks, "networks")
     for network in networks or ():
         one_of(network, NETWORKS, "network")
     if datasets is None:
@@ -155,7 +157,7 @@ def planned_cells(
         ]
     else:
         pairs = []
-        for dataset in datasets:
+        for dataset in names_of(datasets, "datasets"):
             usual = [network for network, name in chosen.pairs if name == dataset]
             pairs += [
                 (network, dataset) for network in networks or usual or [NETWORKS[0]]
@@ -169,7 +171,9 @@ def planned_cells(
     seeds = _whole_numbers("seed", chosen.seeds if seeds is None else seeds, 0)
     # A dictionary keeps the order in which conditions are trained.
     applicable = dict.fromkeys(name for of, _ in pairs for name in conditions_of(of))
-    wanted = set(applicable if conditions is None else conditions)
+    wanted = set(applicable)
+    if conditions is not None:
+        wanted = set(names_of(conditions, "conditions"))
     for condition in sorted(wanted):
         one_of(condition, applicable, "condition")
     if wanted & {"mem_retrain_last", "mem_retrain_all"}:

@@ -10,7 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ann2neo.analysis._entry import Column, FloatArray, count_column, text_column
+from ann2neo._checks import names_of, one_of
+from ann2neo.analysis._entry import (
+    BoolArray,
+    Column,
+    FloatArray,
+    count_column,
+    text_column,
+)
 from ann2neo.analysis._phases import one_phase
 from ann2neo.errors import InputValueError
 from ann2neo.recording import Recording, checked_recording
@@ -54,7 +61,10 @@ class _Outcome(NamedTuple):
 
 
 def compare(
-    *recordings: Recording, names: Sequence[str] | None = None, margin: float = 0.02
+    *recordings: Recording,
+    names: Sequence[str] | None = None,
+    margin: float = 0.02,
+    by: str | None = None,
 ) -> pd.DataFrame:
     """Compare the units' firing rates of two or more recordings, pair by pair.
 
@@ -68,6 +78,11 @@ def compare(
     margin : float, default 0.02
         Largest difference of mean firing rates, in spikes per bin, that counts as the
         same.
+    by : str, optional
+        Column of the tables of units, such as "layer": units are compared group by
+        group, and the table has this column behind the phases. A group that is in one
+        recording only has rows that say so. To compare the layers of one recording with
+        each other, pass ``*(recording.select(layer=name) for name in layers)``.
 
     Returns
     -------
@@ -93,7 +108,8 @@ def compare(
     ------
     InputTypeError, InputValueError
         If there are fewer than two recordings, an argument is not a Recording, no phase
-        can be paired, the number of names is wrong, or `margin` is out of range.
+        can be paired, the number of names is wrong, `margin` is out of range, or the
+        tables of units lack the column `by`.
 
     Warns
     -----
@@ -142,32 +158,40 @@ def compare(
         )
     labels = [str(number) for number in range(1, len(recordings) + 1)]
     if names is not None:
-        labels = list(names)
+        labels = names_of(names, "names")
     if len(labels) != len(recordings) or len(set(labels)) != len(labels):
         raise InputValueError(
             f"names must be {len(recordings)} different names, one per recording, got"
             f" {labels}"
         )
+    columns = [column.name for column in COLUMNS]
+    if by is not None:
+        _check_by(by, recordings)
+        columns.insert(columns.index("second_phase") + 1, by)
     rows: list[tuple[Any, ...]] = []
     undecided = []
     for (name, first), (other, second) in combinations(
         zip(labels, recordings, strict=True), 2
     ):
         for phase, other_phase in _paired_phases(first, second):
-            rates, other_rates = _rates(first, phase), _rates(second, other_phase)
-            unpaired = _why_unpaired(first, second)
-            outcomes = (
-                _kolmogorov_smirnov(rates, other_rates),
-                _signed_rank(rates, other_rates, unpaired),
-                _equivalence(rates, other_rates, unpaired, margin),
-            )
-            if outcomes[0].pvalue > 0.05:
-                undecided.append(f"{name} and {other} ({phase})")
-            place = (name, other, phase, other_phase)
-            sizes = (len(rates), len(other_rates))
-            rows += [
-                (*place, *outcome[:-1], *sizes, outcome.reason) for outcome in outcomes
-            ]
+            all_rates, all_others = _rates(first, phase), _rates(second, other_phase)
+            for group, here, there in _groups(first.units, second.units, by):
+                rates, others = all_rates[here], all_others[there]
+                unpaired = _why_unpaired(first.units[here], second.units[there])
+                outcomes = (
+                    _kolmogorov_smirnov(rates, others),
+                    _signed_rank(rates, others, unpaired),
+                    _equivalence(rates, others, unpaired, margin),
+                )
+                place = (name, other, phase, other_phase, *group)
+                if outcomes[0].pvalue > 0.05:
+                    where = ", ".join([phase, *map(str, group)])
+                    undecided.append(f"{name} and {other} ({where})")
+                sizes = (len(rates), len(others))
+                rows += [
+                    (*place, *outcome[:-1], *sizes, outcome.reason)
+                    for outcome in outcomes
+                ]
     if undecided:
         warnings.warn(
             f"the Kolmogorov-Smirnov test does not reject for {', '.join(undecided)};"
@@ -176,7 +200,34 @@ def compare(
             SamenessWarning,
             stacklevel=2,
         )
-    return pd.DataFrame(rows, columns=[column.name for column in COLUMNS])
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _check_by(by: str, recordings: Sequence[Recording]) -> None:
+    """Raise if a table of units lacks the column, or a table of results has it."""
+    for recording in recordings:
+        one_of(by, list(map(str, recording.units)), "by")
+    taken = [column.name for column in COLUMNS]
+    if by in taken:
+        raise InputValueError(
+            f"by={by!r} is a column of the table of results; rename that of the units"
+        )
+
+
+def _groups(
+    units: pd.DataFrame, others: pd.DataFrame, by: str | None
+) -> Iterator[tuple[tuple[Any, ...], BoolArray, BoolArray]]:
+    """Yield the name of each group of units, if any, and its units in both tables."""
+    if by is None:
+        yield (), np.ones(len(units), np.bool_), np.ones(len(others), np.bool_)
+        return
+    # In order of appearance; the groups of the second only come last.
+    for value in pd.concat([units[by], others[by]]).dropna().unique():
+        yield (
+            (value,),
+            (units[by] == value).to_numpy(np.bool_),
+            (others[by] == value).to_numpy(np.bool_),
+        )
 
 
 def _paired_phases(first: Recording, second: Recording) -> Iterator[tuple[str, str]]:
@@ -201,14 +252,13 @@ def _rates(recording: Recording, phase: str) -> FloatArray:
     return raster.raster.spike_counts() / max(1, raster.n_time_bins)
 
 
-def _why_unpaired(first: Recording, second: Recording) -> str:
-    if first.n_units != second.n_units:
-        return f"not the same units: {first.n_units} and {second.n_units}"
+def _why_unpaired(units: pd.DataFrame, others: pd.DataFrame) -> str:
+    if len(units) != len(others):
+        return f"not the same units: {len(units)} and {len(others)}"
     # Two networks may differ in their thresholds, but not in the places of units.
-    places = [
-        name for name in first.units if name in second.units and name != "threshold"
-    ]
-    if not first.units[places].equals(second.units[places]):
+    places = [name for name in units if name in others and name != "threshold"]
+    here, there = (table[places].reset_index(drop=True) for table in (units, others))
+    if not here.equals(there):
         return "not the same units: the tables of units differ"
     return ""
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ann2neo._checks import names_of
 from ann2neo.analysis.table_of_statistics import (
     NETWORK_COLUMNS,
     NETWORK_CONDITIONS,
@@ -20,7 +21,9 @@ __all__ = ["summarize"]
 
 
 def summarize(
-    units: pd.DataFrame, by: Sequence[str] = ("phase",), alpha: float = 0.05
+    units: pd.DataFrame,
+    by: str | Sequence[str] = ("phase",),
+    alpha: float = 0.05,
 ) -> pd.DataFrame:
     """Summarize a table of units, one row per network and phase.
 
@@ -29,8 +32,9 @@ def summarize(
     units : pandas.DataFrame
         The table returned by `analyze`, or several of them concatenated, with columns
         that tell them apart.
-    by : sequence of str, default ("phase",)
-        Columns that say which rows belong together, for example ``("layer", "phase")``.
+    by : str or sequence of str, default ("phase",)
+        Columns that say which rows belong together, for example ``"layer"`` or
+        ``("layer", "phase")``.
     alpha : float, default 0.05
         False discovery rate of the Benjamini-Hochberg procedure.
 
@@ -71,6 +75,9 @@ def summarize(
         raise InputValueError(
             f"alpha must lie between 0 and 1, got {alpha}; the usual choice is 0.05"
         )
+    by = names_of(by, "by")
+    if not by:
+        raise InputValueError("by names no column; pass by='phase' for a row per phase")
     needed = ["unit", *by, "firing_rate"]
     missing = [name for name in needed if name not in units]
     if missing:
@@ -81,7 +88,7 @@ def summarize(
         )
     rows = [
         {**dict(zip(by, key, strict=True)), **_network_row(group, alpha)}
-        for key, group in units.groupby(list(by), sort=False, observed=True)
+        for key, group in units.groupby(by, sort=False, observed=True)
     ]
     types = {
         column.name: column.dtype for column in NETWORK_COLUMNS if column.name not in by

@@ -38,6 +38,8 @@ __all__ = [
 ]
 
 _BLOCK_BYTES = 1 << 20
+_RATE = "rate_"
+"""What the names of columns of rates for single labels begin with."""
 
 SELECTIVITY_STATISTICS: tuple[Statistic, ...] = (
     Statistic(
@@ -178,6 +180,7 @@ def selectivity(
     kind: str | None = None,
     n_permutations: int = 999,
     seed: int | None = None,
+    rates: bool = False,
 ) -> pd.DataFrame:
     """Measure what every unit is tuned to, and how sharply, in every phase.
 
@@ -193,6 +196,9 @@ def selectivity(
     seed : int, optional
         Seed of the permutations; one is drawn and reported in the column ``seed`` if
         not given.
+    rates : bool, default False
+        Add the firing rate for each label, in spikes per bin of its presentations, as
+        columns ``rate_<label>`` at the end; NaN in phases without the label.
 
     Returns
     -------
@@ -266,12 +272,18 @@ def selectivity(
         null = _Null(labels, n_permutations, seed)
         for units, block in raster.unit_blocks(_BLOCK_BYTES):
             index = np.arange(units.start, units.stop)
-            tables.append(table_of_units(_block(block, labels, null), index, phase))
+            table = _block(block, labels, null, with_rates=rates)
+            tables.append(table_of_units(table, index, phase))
     result = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
-    return result.assign(n_permutations=n_permutations, seed=seed)
+    result = result.assign(n_permutations=n_permutations, seed=seed)
+    # Rates last. Phases may differ in their labels.
+    of_labels = [name for name in result if str(name).startswith(_RATE)]
+    return result[[name for name in result if name not in of_labels] + of_labels]
 
 
-def _block(raster: SpikeRaster, labels: Labels, null: _Null) -> pd.DataFrame:
+def _block(
+    raster: SpikeRaster, labels: Labels, null: _Null, *, with_rates: bool
+) -> pd.DataFrame:
     responses = labels.responses(raster)
     n_units, n_presentations = responses.shape
     classes, bins = len(labels.names), labels.bins_of_each
@@ -297,6 +309,12 @@ def _block(raster: SpikeRaster, labels: Labels, null: _Null) -> pd.DataFrame:
     active = responses > 0
     n_stimuli, only = _n_stimuli(active, labels.stimulus), active.argmax(axis=1)
     single = n_stimuli == 1
+    of_labels = {}
+    if with_rates:
+        of_labels = {
+            f"{_RATE}{name}": rate
+            for name, rate in zip(labels.names, rates.T, strict=True)
+        }
     return pd.DataFrame(
         {
             "n_labels": np.full(n_units, classes),
@@ -314,6 +332,7 @@ def _block(raster: SpikeRaster, labels: Labels, null: _Null) -> pd.DataFrame:
             "n_stimuli": n_stimuli,
             "only_stimulus": _with_missing(labels.stimulus[only], single),
             "only_label": _with_missing(labels.names[labels.code[only]], single),
+            **of_labels,
         },
         index=pd.RangeIndex(n_units),
     )

@@ -13,6 +13,7 @@ import pandas as pd
 import quantities as pq
 
 from ann2neo._checks import one_of, seed_or_new, whole_number
+from ann2neo._progress import with_progress
 from ann2neo.analysis._entry import (
     Column,
     FloatArray,
@@ -118,6 +119,7 @@ def surrogate_test(
     dither: pq.Quantity | None = None,
     kind: str | None = None,
     seed: int | None = None,
+    progress: bool | None = None,
 ) -> pd.DataFrame:
     """Compare a statistic with its values on surrogates.
 
@@ -250,7 +252,13 @@ def surrogate_test(
         table = test.table(
             part,
             name,
-            _seeds(seed, number, n_surrogates),
+            with_progress(
+                _seeds(seed, number, n_surrogates),
+                n_surrogates,
+                "surrogate_test",
+                "surrogates",
+                progress,
+            ),
             by_unit=level == "unit",
             alternative=alternative,
         )

@@ -11,6 +11,7 @@ import numpy as np
 import quantities as pq
 
 from ann2neo._checks import one_of, seconds, seed_or_new, whole_number
+from ann2neo._progress import with_progress
 from ann2neo.analysis._entry import IntArray
 from ann2neo.analysis._phases import phases_of
 from ann2neo.analysis.populations.labels import labels_of
@@ -85,6 +86,7 @@ def surrogates(
     dither: pq.Quantity | None = None,
     kind: str | None = None,
     seed: int | None = None,
+    progress: bool | None = None,
 ) -> Iterator[Recording]:
     """Draw surrogates of a recording, one by one.
 
@@ -135,6 +137,9 @@ def surrogates(
     seed : int, optional
         Seed; one is drawn if not given. Surrogate number k of a seed does not depend on
         how many are drawn.
+    progress : bool, optional
+        Show a progress bar; by default only in a terminal or a notebook, after a
+        second.
 
     Yields
     ------
@@ -183,7 +188,8 @@ def surrogates(
         )
         for phase in phases_of(recording, "surrogates")
     ]
-    return _recordings(recording, by_phase, method, n_surrogates, joint, seed)
+    drawn = _recordings(recording, by_phase, method, n_surrogates, joint, seed)
+    return with_progress(drawn, n_surrogates, "surrogates", "surrogates", progress)
 
 
 def _recordings(

@@ -12,6 +12,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from ann2neo._checks import one_of
+from ann2neo._progress import progress_bar
 from ann2neo.analysis._entry import UnitStatistic, Values
 from ann2neo.analysis._phases import lags_for, window_for
 from ann2neo.analysis.table_of_statistics import chosen_statistics, unit_columns
@@ -35,7 +36,9 @@ def analyze(
     window: int | None = None,
     lags: int | None = None,
     engine: str = "fast",
-    statistics: Sequence[str] | None = None,
+    statistics: str | Sequence[str] | None = None,
+    *,
+    progress: bool | None = None,
 ) -> pd.DataFrame:
     """Compute the statistics of every unit in every phase.
 
@@ -54,8 +57,11 @@ def analyze(
     engine : {"fast", "reference"}
         "fast" computes all units from the bits; "reference" calls Elephant, SciPy and
         statsmodels unit by unit, with the same results.
-    statistics : sequence of str, optional
+    statistics : str or sequence of str, optional
         Names of statistics (see `STATISTICS`); all if not given.
+    progress : bool, optional
+        Show a progress bar; by default only in a terminal or a notebook, after a
+        second.
 
     Returns
     -------
@@ -108,22 +114,30 @@ def analyze(
         windows.append(window_for(window, phase.lengths))  # noqa: PERF401
     identity = _identity(recording, {column.name for column in unit_columns(chosen)})
     parts = []
-    with threadpool_limits(1, user_api="blas"):
+    n_rows = recording.n_units * len(phases)
+    with (
+        threadpool_limits(1, user_api="blas"),
+        progress_bar(n_rows, "analyze", "units", progress) as bar,
+    ):
         for phase, length in zip(phases, windows, strict=True):
             n_lags = lags_for(lags, phase.lengths)
-            blocks = [
-                _rows(Counts(block, length, n_lags), phase, engine, chosen, units.start)
-                for units, block in phase.unit_blocks(
-                    recording.raster, _block_bytes(phase.n_time_bins)
-                )
-            ]
+            blocks = []
+            for units, block in phase.unit_blocks(
+                recording.raster, _block_bytes(phase.n_time_bins, engine)
+            ):
+                counts = Counts(block, length, n_lags)
+                blocks.append(_rows(counts, phase, engine, chosen, units.start))
+                bar.update(counts.n_units)
             parts.append(_joined(blocks, identity, chosen))
     if not parts:
         return _joined([], identity, chosen)
     return pd.concat(parts, ignore_index=True)
 
 
-def _block_bytes(n_time_bins: int) -> int:
+def _block_bytes(n_time_bins: int, engine: str) -> int:
+    if engine == "reference":
+        # Unit by unit, as its libraries go.
+        return 1
     # Columns grow with the units, bits with units and bins: both are bounded.
     return max(1, min(_BLOCK_BYTES, _BLOCK_UNITS * row_bytes(n_time_bins)))
 

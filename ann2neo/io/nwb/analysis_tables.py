@@ -16,7 +16,7 @@ from hdmf.common import DynamicTable, ElementIdentifiers, VectorData
 
 from ann2neo._files import complete_file, output_path
 from ann2neo.errors import InputTypeError, InputValueError
-from ann2neo.io.nwb.data import column_data, fill_late_data
+from ann2neo.io.nwb.data import column_data, fill_late_data, late_data
 from ann2neo.io.nwb.disk_space import claim_space, release_space
 from ann2neo.io.nwb.hdf5_tables import check_not_being_written, open_nwb
 
@@ -111,10 +111,8 @@ def append_analysis(
                     file.add_analysis(table)
                 io.write(file)
                 # Nothing to claim: the space was allocated above.
-                fill_late_data(
-                    [c for table in tables.values() for c in table.columns],
-                    lambda _: None,
-                )
+                columns = [c for table in tables.values() for c in table.columns]
+                fill_late_data(late_data(columns), lambda _: None, lambda _: None)
         release_space(partial)
     return target
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -16,6 +17,8 @@ from ann2neo.io.nwb.spike_chunks import CHUNK, SpikeTimes, write_spike_times
 __all__ = [
     "column_data",
     "fill_late_data",
+    "late_bytes",
+    "late_data",
     "late_rows",
     "late_spike_times",
     "packed",
@@ -26,6 +29,7 @@ _MANY_TEXTS = 1000
 _CHUNK_BYTES = 1 << 20
 
 Claim = Callable[[int], None]
+Done = Callable[[int], Any]
 
 
 def _filters(level: int | None) -> dict[str, Any]:
@@ -42,15 +46,16 @@ class LateData(H5DataIO):  # type: ignore[misc]
 
     Parameters
     ----------
-    fill : function of an h5py.Dataset and a function
-        Writes the data to the dataset. Before each large write it calls the function
-        with the number of bytes.
+    fill : function of an h5py.Dataset and two functions
+        Writes the data to the dataset. Before each large write it calls the first
+        function with the number of bytes, after it the second with the number of bytes
+        before compression.
     options
         Shape, dtype, chunks and filters of the dataset.
     """
 
     def __init__(
-        self, fill: Callable[[h5py.Dataset, Claim], None], **options: Any
+        self, fill: Callable[[h5py.Dataset, Claim, Done], None], **options: Any
     ) -> None:
         super().__init__(**options)
         self.fill = fill
@@ -59,7 +64,7 @@ class LateData(H5DataIO):  # type: ignore[misc]
 def late_spike_times(spikes: SpikeTimes, level: int | None) -> LateData:
     """Return the spike times of all rows, compressed later, chunk by chunk."""
     return LateData(
-        lambda dataset, claim: write_spike_times(dataset, spikes, level, claim),
+        lambda dataset, *tell: write_spike_times(dataset, spikes, level, *tell),
         shape=(len(spikes),),
         dtype=np.dtype("float64"),
         chunks=(min(CHUNK, len(spikes)),),
@@ -85,11 +90,12 @@ def late_rows(
         Index of the first row, and the rows, of each block in order.
     """
 
-    def fill(dataset: h5py.Dataset, claim: Claim) -> None:
+    def fill(dataset: h5py.Dataset, claim: Claim, done: Done) -> None:
         for first, rows in blocks:
             # Rows may begin and end inside chunks, which HDF5 writes whole.
             claim(rows.nbytes + 2 * _CHUNK_BYTES)
             dataset[first : first + len(rows)] = rows
+            done(rows.nbytes)
 
     kind = np.dtype(dtype)
     chunks = (max(1, min(shape[0], rows_per_chunk(shape, kind))), *shape[1:])
@@ -102,11 +108,24 @@ def rows_per_chunk(shape: tuple[int, ...], dtype: npt.DTypeLike) -> int:
     return max(1, _CHUNK_BYTES // max(1, row_bytes))
 
 
-def fill_late_data(holders: Iterable[Any], claim: Claim) -> None:
-    """Write the `LateData` of columns and series that are in the file, in order."""
-    for holder in holders:
-        if isinstance(holder.data, LateData):
-            holder.data.fill(holder.data.dataset, claim)
+def late_data(holders: Iterable[Any]) -> list[LateData]:
+    """Return the data of columns and series that are filled when these are written."""
+    return [holder.data for holder in holders if isinstance(holder.data, LateData)]
+
+
+def fill_late_data(late: Iterable[LateData], claim: Claim, done: Done) -> None:
+    """Write such data to the file that has its empty datasets, in order."""
+    for data in late:
+        data.fill(data.dataset, claim, done)
+
+
+def late_bytes(late: Iterable[LateData]) -> int:
+    """Return how many bytes of numbers, before compression, will be filled in."""
+    return sum(
+        math.prod(data.shape) * data.dtype.itemsize
+        for data in late
+        if data.dtype.kind != "O"
+    )
 
 
 def column_data(cells: pd.Series, level: int | None) -> Any:
@@ -118,7 +137,7 @@ def column_data(cells: pd.Series, level: int | None) -> Any:
 
         # hdmf would look at each of the strings three times. The space claimed for
         # tables has room for them, so that nothing more is claimed.
-        def fill(dataset: h5py.Dataset, _: Claim) -> None:
+        def fill(dataset: h5py.Dataset, *_: Any) -> None:
             dataset[...] = np.array(texts, object)
 
         return LateData(fill, shape=(len(texts),), dtype=h5py.string_dtype())

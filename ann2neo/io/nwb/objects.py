@@ -14,9 +14,12 @@ import pandas as pd
 import pynwb
 from hdmf.common import DynamicTable, ElementIdentifiers, VectorData, VectorIndex
 
+from ann2neo._progress import progress_bar
 from ann2neo.io.nwb.data import (
     column_data,
     fill_late_data,
+    late_bytes,
+    late_data,
     late_spike_times,
     packed,
 )
@@ -180,13 +183,15 @@ class FileBuilder:
             )
         return n_bytes
 
-    def fill(self, claim: Callable[[int], None]) -> None:
+    def fill(self, claim: Callable[[int], None], progress: bool | None) -> None:
         """Write the large data to a file that has the objects.
 
         Parameters
         ----------
         claim : function of int
             Called before each large write, with its number of bytes.
+        progress : bool or None
+            Whether to show a progress bar; None as in `write_nwb`.
         """
         file = self.file
         tables = (
@@ -197,7 +202,9 @@ class FileBuilder:
             *file.analysis.values(),
         )
         columns = [c for table in tables if table is not None for c in table.columns]
-        fill_late_data([*columns, *self._series], claim)
+        late = late_data([*columns, *self._series])
+        with progress_bar(late_bytes(late), "write_nwb", "B", progress) as bar:
+            fill_late_data(late, claim, bar.update)
 
     def _file_fields(self) -> dict[str, Any]:
         recording, metadata = self._recording, self._metadata

@@ -147,6 +147,7 @@ def write_spike_times(
     spikes: SpikeTimes,
     level: int | None,
     claim: Callable[[int], None],
+    done: Callable[[int], Any],
 ) -> None:
     """Write spike times to an empty dataset, chunk by chunk.
 
@@ -160,6 +161,8 @@ def write_spike_times(
         Level of gzip; None for no compression.
     claim : function of int
         Called before each write, with its number of bytes.
+    done : function of int
+        Called after each write, with its number of bytes before compression.
     """
     length = dataset.chunks[0]
 
@@ -175,6 +178,7 @@ def write_spike_times(
     for first, data in map_blocks(packed, range(0, len(spikes), length)):
         claim(len(data))
         dataset.id.write_direct_chunk((first,), data)
+        done(8 * min(length, len(spikes) - first))
 
 
 def read_spike_times(

@@ -32,6 +32,7 @@ def write_nwb(
     *,
     stimuli: npt.ArrayLike | Mapping[str, npt.ArrayLike] | None = None,
     activations: Mapping[str, Iterable[npt.NDArray[Any]]] | None = None,
+    progress: bool | None = None,
 ) -> Path:
     """Write a recording to an NWB file that neuroscience tools open.
 
@@ -61,6 +62,9 @@ def write_nwb(
     activations : mapping of str to iterable of (n_bins, n_units) arrays, optional
         Activations of some layers to write, too, as float32: batch by batch, in the
         order of the time bins. Each batch is checked against the spikes.
+    progress : bool, optional
+        Show a progress bar; by default only in a terminal or a notebook, after a
+        second.
 
     Returns
     -------
@@ -143,7 +147,7 @@ def write_nwb(
             claim(0)
             io.write(builder.file)
             # Second, since pynwb makes the datasets that are filled here.
-            builder.fill(claim)
+            builder.fill(claim, progress)
         # HDF5 writes the file's final length into it when it is closed, so after that.
         release_space(partial)
     return target

@@ -1,8 +1,10 @@
 """compare: two or more recordings, pair by pair."""
 
 import math
+import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from cut_sessions import session
 from scipy import stats
@@ -199,3 +201,64 @@ def test_rates_are_those_of_the_observed_bins():
         )
     assert row(table, "kolmogorov_smirnov")["statistic"] == 0
     assert row(table, "signed_rank")["reason"] == "no unit's rate differs"
+
+
+def layered(shift, layers=("a", "b"), seed=0, n_units=32):
+    """A recording of some layers, each of n_units; the rates of the second shift."""
+    generator = np.random.default_rng(seed)
+    values = generator.normal(size=(500, n_units * len(layers)))
+    values += np.linspace(-1, 1, values.shape[1])
+    values[:, n_units : 2 * n_units] += shift
+    one = Recording.from_activations(values)
+    units = pd.DataFrame({"layer": np.repeat(layers, n_units)})
+    return Recording.from_raster(one.raster, units)
+
+
+def test_by_compares_group_by_group():
+    """With by="layer" each layer has the rows of that layer alone, in order of
+    appearance, behind the phases.
+    """
+    one, other = layered(0.0), layered(2.0, seed=1)
+    with pytest.warns(SamenessWarning, match=r"1 and 2 \(recording, a\)"):
+        table = ann2neo.compare(one, other, by="layer")
+    assert table["layer"].to_list() == ["a"] * 3 + ["b"] * 3
+    assert list(table).index("layer") == list(table).index("second_phase") + 1
+    for layer, rows in table.groupby("layer"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SamenessWarning)
+            alone = ann2neo.compare(one.select(layer=layer), other.select(layer=layer))
+        pd.testing.assert_frame_equal(
+            rows.drop(columns="layer").reset_index(drop=True), alone
+        )
+
+
+def test_a_group_of_one_recording_is_told():
+    """A layer that the other recording lacks has rows that say why they are empty."""
+    table = ann2neo.compare(layered(9.0), layered(-9.0, ("b", "c")), by="layer")
+    assert table["layer"].drop_duplicates().to_list() == ["a", "b", "c"]
+    only = table[table["layer"] == "c"]
+    assert only["n_first"].to_list() == [0, 0, 0]
+    assert only["n_second"].to_list() == [32, 32, 32]
+    assert only["reason"].to_list() == [
+        "no unit",
+        *["not the same units: 0 and 32"] * 2,
+    ]
+    assert only["pvalue"].isna().all()
+
+
+def test_a_column_to_group_by_must_exist():
+    """A column that a table of units lacks is refused, with those there are; so is one
+    named as a column of the result.
+    """
+    with pytest.raises(InputValueError, match="by must be one of layer, got 'class'"):
+        ann2neo.compare(layered(0.0), layered(0.0), by="class")
+    odd = layered(0.0)
+    odd = Recording.from_raster(odd.raster, odd.units.rename(columns={"layer": "test"}))
+    with pytest.raises(InputValueError, match="by='test' is a column of the table of"):
+        ann2neo.compare(odd, odd, by="test")
+
+
+def test_one_name_is_no_list_of_letters():
+    """names="ab" for two recordings is one name too few, not two of one letter."""
+    with pytest.raises(InputValueError, match=r"2 different names.* got \['ab'\]"):
+        ann2neo.compare(layered(0.0), layered(0.0), names="ab")

@@ -383,3 +383,17 @@ def test_correlated_units_do_not_reject_too_often(n_networks):
         )
     error = np.sqrt(0.05 * 0.95 / n_networks)
     assert (rejected / n_networks < 0.05 + 3 * error).all()
+
+
+def test_a_column_may_stand_alone():
+    """summarize(by="layer") is that of ["layer"]; other things than names, and none,
+    are refused.
+    """
+    table = ann2neo.analyze(make_recording(layers=["a", "b"]))
+    pd.testing.assert_frame_equal(
+        ann2neo.summarize(table, by="layer"), ann2neo.summarize(table, by=["layer"])
+    )
+    with pytest.raises(InputTypeError, match="by must be a name or a list of names"):
+        ann2neo.summarize(table, by=3)
+    with pytest.raises(InputValueError, match="by names no column; pass by='phase'"):
+        ann2neo.summarize(table, by=[])

@@ -347,3 +347,28 @@ def test_bad_input_says_value_rule_and_remedy(call, error, words):
     """Each mistake is refused with words that name it."""
     with pytest.raises(error, match=words):
         call(tuned(0, np.full((2, 2), 0.5), 10))
+
+
+def test_rates_of_every_label_can_be_had():
+    """With rates=True the last columns are spikes per bin of the presentations of each
+    label, NaN in a phase without it; the other columns stay as they are.
+    """
+    labels = {"train": np.arange(60) % 3, "test": np.arange(60) % 2}
+    parts = [
+        make_recording(n_units=4, n_time_bins=60, labels=of, phases=phase, seed=3)
+        for phase, of in labels.items()
+    ]
+    recording = Recording.concatenate(parts)
+    plain = selectivity(recording, n_permutations=9, seed=0)
+    table = selectivity(recording, n_permutations=9, seed=0, rates=True)
+    names = ["rate_0", "rate_1", "rate_2"]
+    assert list(table) == [*plain, *names]
+    pd.testing.assert_frame_equal(table[list(plain)], plain)
+    for part, (phase, of) in zip(parts, labels.items(), strict=True):
+        dense = part.raster.to_dense()
+        rows = table[table["phase"] == phase]
+        for label, name in enumerate(names):
+            expected = np.full(4, np.nan)
+            if (of == label).any():
+                expected = dense[:, of == label].mean(axis=1)
+            np.testing.assert_allclose(rows[name], expected)

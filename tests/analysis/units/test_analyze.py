@@ -281,9 +281,9 @@ def test_one_presentation_gives_a_table(engine):
             "a name in statistics must be one of firing_.*got 'fanofactor'",
         ),
         (
-            {"statistics": "fano"},
+            {"statistics": 3},
             InputTypeError,
-            r"must be a list of names, got 'fano'; pass \['fano'\]",
+            r"statistics must be a name or a list of names, got 3 \(int\)",
         ),
     ],
 )
@@ -342,3 +342,12 @@ def test_a_recording_without_units_or_phases_gives_an_empty_table():
         none.astype({"start_bin": int, "stop_bin": int}),
     )
     assert len(ann2neo.analyze(unobserved)) == 0
+
+
+def test_a_statistic_may_stand_alone():
+    """statistics="fano" is that of ["fano"]."""
+    recording = recording_of(np.eye(1, 30, dtype=bool)[0])
+    pd.testing.assert_frame_equal(
+        ann2neo.analyze(recording, statistics="fano"),
+        ann2neo.analyze(recording, statistics=["fano"]),
+    )

@@ -10,6 +10,7 @@ import typer
 from ann2neo.cli.application import app, echo, echo_csv, load_keras, one_line
 from ann2neo.cli.sessions import (
     BinSize,
+    FollowLinks,
     Intervals,
     Label,
     Start,
@@ -139,12 +140,14 @@ def _threshold(text: str) -> float | str:
 @app.command()
 def info(
     path: Annotated[Path, typer.Argument(help="An NWB file.", show_default=False)],
+    *,
+    follow_links: FollowLinks = False,
 ) -> None:
     """Describe the contents of an NWB file."""
     from ann2neo.io.nwb.info import nwb_info
     from ann2neo.recording.segments import segmented_phases
 
-    contents = nwb_info(path)
+    contents = nwb_info(path, follow_links=follow_links)
     layout = "not written by ann2neo"
     if contents.profile is not None:
         layout = f"ann2neo layout {contents.layout_version}"
@@ -220,6 +223,7 @@ def analyze_file(
     units: Units = None,
     intervals: Intervals = None,
     label: Label = None,
+    follow_links: FollowLinks = False,
     csv: Annotated[
         bool, typer.Option("--csv", help="Print one row per unit as CSV.")
     ] = False,
@@ -254,7 +258,9 @@ def analyze_file(
 
     if out is not None:
         refuse_existing(out, overwrite=overwrite)
-    options = session_options(bin_size, t_start, t_stop, units, intervals, label)
+    options = session_options(
+        bin_size, t_start, t_stop, units, intervals, label, follow_links
+    )
     recording = read_nwb(path, **options)
     table = analyze(recording, window=window, engine=engine)
     network = summarize(table)
@@ -326,6 +332,7 @@ def report(
     units: Units = None,
     intervals: Intervals = None,
     label: Label = None,
+    follow_links: FollowLinks = False,
     title: Annotated[
         str | None, typer.Option(help="Heading of the page.", show_default=False)
     ] = None,
@@ -345,7 +352,9 @@ def report(
     from ann2neo.study.results import load_results
 
     rows = None if study is None else load_results(study).table
-    options = session_options(bin_size, t_start, t_stop, units, intervals, label)
+    options = session_options(
+        bin_size, t_start, t_stop, units, intervals, label, follow_links
+    )
     page = report_files(
         paths, out, session=options, title=title, study=rows, overwrite=overwrite
     )

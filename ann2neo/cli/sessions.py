@@ -10,6 +10,7 @@ from ann2neo.cli.application import words
 
 __all__ = [
     "BinSize",
+    "FollowLinks",
     "Intervals",
     "Label",
     "Start",
@@ -61,6 +62,12 @@ Label = Annotated[
         show_default=False,
     ),
 ]
+FollowLinks = Annotated[
+    bool,
+    typer.Option(
+        "--follow-links", help="Follow links to other NWB files of the same folder."
+    ),
+]
 
 
 def session_options(
@@ -70,6 +77,7 @@ def session_options(
     units: str | None,
     intervals: str | None,
     label: str | None,
+    follow_links: bool,
 ) -> dict[str, Any]:
     """Return the arguments of `read_nwb` that stand for options of a command."""
     import quantities as pq
@@ -84,5 +92,6 @@ def session_options(
         "units": chosen,
         "intervals": words(intervals),
         "label": label,
+        "follow_links": follow_links or None,
     }
     return {name: value for name, value in options.items() if value is not None}

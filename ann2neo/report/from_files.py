@@ -69,7 +69,8 @@ def report_files(
         )
     refuse_existing(out, overwrite=overwrite)
     options = session or {}
-    own = {path: is_own_file(path) for path in chapters}
+    follow_links = bool(options.get("follow_links"))
+    own = {path: is_own_file(path, follow_links=follow_links) for path in chapters}
     recordings = {
         # Where all files have their own time bins, options are a mistake to tell of.
         name: read_nwb(path, **({} if own[path] and not all(own.values()) else options))

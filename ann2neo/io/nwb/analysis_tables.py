@@ -18,6 +18,7 @@ from ann2neo._files import complete_file, output_path
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.io.nwb.data import column_data, fill_late_data, late_data
 from ann2neo.io.nwb.disk_space import claim_space, release_space
+from ann2neo.io.nwb.hdf5_items import check_nothing_outside, item_at
 from ann2neo.io.nwb.hdf5_tables import check_not_being_written, open_nwb
 
 __all__ = ["append_analysis"]
@@ -93,7 +94,8 @@ def append_analysis(
         if rows is not None
     }
     # Before copying: of a file that is being written, the copy would hold a part only.
-    with open_nwb(target):
+    with open_nwb(target) as handle:
+        check_nothing_outside(handle)
         check_not_being_written(target)
     with complete_file(target, overwrite=True) as partial:
         shutil.copyfile(target, partial)
@@ -103,7 +105,7 @@ def append_analysis(
         with h5py.File(partial, "a", locking=False) as handle:
             # pynwb cannot replace a table, so earlier ones are removed with HDF5.
             for name in tables:
-                if name in handle.get("analysis", {}):
+                if item_at(handle, f"analysis/{name}") is not None:
                     del handle["analysis"][name]
             with pynwb.NWBHDF5IO(file=handle, mode="a") as io:
                 file = io.read()

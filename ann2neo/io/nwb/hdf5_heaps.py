@@ -1,15 +1,20 @@
 """HDF5's string heaps, checked before HDF5 walks through them.
 
 HDF5 keeps strings of variable length in global heaps, each a list of objects that HDF5
-walks through by adding up their lengths. Up to version 1.14.6 at least, HDF5 never
-returns from an object of length zero, which is what a zeroed stretch of a damaged file
-looks like. The walk here is the same, but ends.
+walks through by adding up their lengths. Up to version 2.2 at least, HDF5 never returns
+from an object of length zero, which is what a zeroed stretch of a damaged file looks
+like. Where a string is used, HDF5 takes as much memory as is claimed there, up to 4 GB,
+before it compares that with the heap. Neither can be asked of HDF5 without its doing
+so, hence the bytes are looked at here. In words of 8 bytes (HDF5 File Format
+Specification 3.0, section III.E)::
 
-A heap, in words of 8 bytes (HDF5 File Format Specification 3.0, section III.E)::
-
-    "GCOL", version | length of the heap | object | object | ... | free space
+    heap:   "GCOL", version | length of the heap | object | object | ... | free space
     object: index (2 bytes, 0 is free space), references (2), reserved (4)
           | length of the data | data, padded to whole words
+
+and where a string is used, 16 bytes::
+
+    length of the string (4 bytes) | place of the heap (8) | index of the object (4)
 """
 
 from __future__ import annotations
@@ -20,74 +25,96 @@ from typing import BinaryIO
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 
 from ann2neo.errors import FileFormatError
 
-__all__ = ["check_heaps"]
+__all__ = ["REFERENCE", "check_heaps"]
+
+REFERENCE = np.dtype([("length", "<u4"), ("heap", "<u8"), ("index", "<u4")])
+"""Where a string is used; packed, 16 bytes."""
 
 # Smallest length that HDF5 gives a heap, in bytes.
 _SMALLEST = 4096
-_SIGNATURE, _SUPERBLOCK = b"GCOL\x01", b"\x89HDF\r\n\x1a\n"
+_SIGNATURE = b"GCOL\x01"
 _HEADER = 16
 _LARGEST_FILE, _BLOCK = 1 << 31, 1 << 22
 
 
-def check_heaps(path: Path, numbers: h5py.Dataset | None = None) -> None:
-    """Raise if a file holds a string heap from which HDF5 would never return.
+def check_heaps(
+    path: Path, user_block: int = 0, numbers: h5py.Dataset | None = None
+) -> None:
+    """Raise if HDF5 would hang on a string heap, or take memory that a string claims.
 
     Parameters
     ----------
     path : Path
         An HDF5 file. Files above 2 GiB are not searched, because that would take longer
         than reading their tables.
+    user_block : int, default 0
+        Where HDF5 begins in the file; places in it count from there.
     numbers : h5py.Dataset, optional
         A large dataset without strings; its chunks are not searched.
 
     Raises
     ------
     FileFormatError
-        If a heap has an object of length zero, or one that runs beyond its end.
+        If a heap has an object of length zero, or one that runs beyond its end, or a
+        string is claimed to be longer than its heap.
     """
     size = path.stat().st_size
-    if not 64 <= size <= _LARGEST_FILE:
+    if size > _LARGEST_FILE:
         return
     with path.open("rb") as file:
-        if file.read(8) != _SUPERBLOCK:
-            return
-        heaps = []
-        for first, last in _between(_chunks(numbers), size):
+        parts = list(_between(_chunks(numbers, user_block), size))
+        heaps = {}
+        for first, last in parts:
             for start in _places(file, first, last):
                 file.seek(start)
                 length = int.from_bytes(file.read(_HEADER)[8:], "little")
                 if _SMALLEST <= length <= size - start:
-                    heaps.append(file.read(length - _HEADER))
-    if heaps and not _walks_end(heaps):
-        raise FileFormatError(
-            f"{path} has a damaged string heap, on which HDF5 would hang; get an"
-            " undamaged copy"
-        )
+                    if not _walk_ends(file.read(length - _HEADER)):
+                        raise FileFormatError(
+                            f"{path} has a damaged string heap, on which HDF5 would"
+                            " hang; get an undamaged copy"
+                        )
+                    heaps[start - user_block] = length
+        if not heaps:
+            return
+        places = np.array(sorted(heaps), np.uint64)
+        lengths = np.array([heaps[place] for place in places.tolist()])
+        inside = [
+            (user_block + start, user_block + start + n) for start, n in heaps.items()
+        ]
+        for first, last in parts:
+            within = [part for part in inside if first <= part[0] < last]
+            for start, stop in _between(sorted(within), last, first):
+                _check_references(path, file, start, stop, places, lengths)
 
 
-def _chunks(dataset: h5py.Dataset | None) -> list[tuple[int, int]]:
+def _chunks(dataset: h5py.Dataset | None, user_block: int) -> list[tuple[int, int]]:
     """Return where the chunks of a dataset begin and end in the file, in order."""
     if dataset is None or dataset.chunks is None:
         return []
     extents: list[tuple[int, int]] = []
-    dataset.id.chunk_iter(
-        lambda chunk: extents.append(
-            (chunk.byte_offset, chunk.byte_offset + chunk.size)
-        )
-    )
+
+    def add(chunk: h5py.h5d.StoreInfo) -> None:
+        start = user_block + chunk.byte_offset
+        extents.append((start, start + chunk.size))
+
+    dataset.id.chunk_iter(add)
     return sorted(extents)
 
 
-def _between(parts: list[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
-    """Yield the gaps between stretches of a file of `size` bytes."""
-    position = 0
-    for start, stop in [*parts, (size, size)]:
-        if start > position:
-            yield position, min(start, size)
-        position = max(position, stop)
+def _between(
+    parts: list[tuple[int, int]], stop: int, start: int = 0
+) -> Iterator[tuple[int, int]]:
+    """Yield the gaps between stretches of a file."""
+    position = start
+    for first, last in [*parts, (stop, stop)]:
+        if first > position:
+            yield position, min(first, stop)
+        position = max(position, last)
 
 
 def _places(file: BinaryIO, first: int, last: int) -> list[int]:
@@ -104,50 +131,54 @@ def _places(file: BinaryIO, first: int, last: int) -> list[int]:
     return places
 
 
-def _walks_end(heaps: list[bytes]) -> bool:
-    """Return whether the walk through every heap reaches its end.
+def _walk_ends(objects: bytes) -> bool:
+    """Return whether HDF5's walk through the objects of a heap reaches its end."""
+    # Words of 8 bytes, as a memory view, which gives Python's integers fastest.
+    words = memoryview(objects[: len(objects) // 8 * 8]).cast("Q")
+    place, last = 0, len(words) - 2
+    while place <= last:
+        size = words[place + 1]
+        # Free space states its length with the header, an object without, and its data
+        # are padded to whole words.
+        step = 2 + (size + 7 >> 3) if words[place] & 0xFFFF else size >> 3
+        place += step
+        if step == 0 or place > len(words):
+            return False
+    return True
 
-    All heaps are walked at once, in about log2(number of objects) rounds, by pointer
-    doubling: ``after[i]`` is where an object that began at word i would send the walk.
-    ``after[after]`` is two steps at once, then four, eight and so on, until each heap
-    has reached one of two words beyond the last, `done` or `bad`, which lead to
-    themselves. Their number is small and the check is vectorized, while a loop over
-    objects in Python would take longer than reading the file.
-    """
-    # All heaps side by side, without their headers:
-    #
-    #     words   | heap 0 | heap 1 | ... | heap k |
-    #     place   0 1 2 ...                        done  bad
-    lengths = np.array([len(heap) // 8 for heap in heaps], np.int64)
-    words = np.frombuffer(
-        b"".join(
-            heap[: 8 * n] for heap, n in zip(heaps, lengths.tolist(), strict=True)
-        ),
-        "<u8",
-    )
-    ends = np.cumsum(lengths)
-    place = np.arange(len(words), dtype=np.int64)
-    end = np.repeat(ends, lengths)
-    done, bad = len(words), len(words) + 1
-    # If an object began at a word: the word after it would be the length of its data,
-    # the two lowest bytes of the word its index; `room` is left in the heap, in bytes.
-    size = np.append(words[1:], 0)
-    room = (8 * (end - place)).astype(np.uint64)
-    used = (words & np.uint64(0xFFFF)) > 0
-    # An object is a header of two words and data rounded up to whole words; free space
-    # states its length with the header. Lengths so damaged that the sum overflows are
-    # larger than what is left, and so bad below.
-    with np.errstate(over="ignore"):
-        step = np.where(
-            used, 2 + (size + np.uint64(7)) // np.uint64(8), size // np.uint64(8)
-        )
-    after = place + np.minimum(step, np.uint64(len(words))).astype(np.int64)
-    after = np.where((step == 0) | (size > room), bad, after)
-    # At the end, and where no header of an object fits before it, the walk is over.
-    after = np.where((after != bad) & (after + 2 > end), done, after)
-    after = np.concatenate([after, [done, bad]])
-    at = np.where(lengths < 2, done, ends - lengths)
-    # Steps walked after each round: 1, 3, 7, 15 and so on.
-    while (at < done).any():
-        at, after = after[at], after[after]
-    return not (at == bad).any()
+
+def _check_references(
+    path: Path,
+    file: BinaryIO,
+    first: int,
+    last: int,
+    heaps: npt.NDArray[np.uint64],
+    lengths: npt.NDArray[np.int64],
+) -> None:
+    """Raise if a use of a string in a stretch claims more than its heap holds."""
+    overlap = REFERENCE.itemsize - 1
+    for begin in range(first, last, _BLOCK):
+        file.seek(begin)
+        block = file.read(min(_BLOCK, last - begin) + overlap)
+        octets = np.frombuffer(block, np.uint8)
+        # A use begins at any byte: the block is read as words eight times, each time
+        # one byte later. The word is the place of a heap, the length lies before it.
+        for shift in range(4, 12):
+            words = np.frombuffer(block, "<u8", max(0, len(block) - shift) // 8, shift)
+            at = np.flatnonzero((words >= heaps[0]) & (words <= heaps[-1]))
+            heap = np.searchsorted(heaps, words[at])
+            is_use = heaps[heap] == words[at]
+            starts, heap = shift + 8 * at[is_use] - 4, heap[is_use]
+            is_whole = starts <= len(block) - REFERENCE.itemsize
+            starts, heap = starts[is_whole], heap[is_whole]
+            stored = octets[starts[:, None] + np.arange(REFERENCE.itemsize)]
+            uses = stored.reshape(-1).view(REFERENCE)
+            # So that no number that happens to be a heap's place is taken for one.
+            is_index = (uses["index"] > 0) & (uses["index"] < 1 << 16)
+            bad = np.flatnonzero((uses["length"] > lengths[heap]) & is_index)
+            if len(bad):
+                raise FileFormatError(
+                    f"{path} claims a string of {uses['length'][bad[0]]} bytes in a"
+                    f" heap of {lengths[heap[bad[0]]]}, so it is damaged; get an"
+                    " undamaged copy"
+                )

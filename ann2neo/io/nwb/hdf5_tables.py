@@ -11,9 +11,10 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from ann2neo._files import is_being_written
+from ann2neo._files import is_being_written, open_regular
 from ann2neo.errors import FileFormatError, OutputLockedError
 from ann2neo.io.nwb.hdf5_heaps import check_heaps
+from ann2neo.io.nwb.hdf5_items import LINKED_FOLDER, checked, item_at
 
 __all__ = [
     "Table",
@@ -22,15 +23,12 @@ __all__ = [
     "open_nwb",
     "read_table",
     "text_at",
+    "texts_of",
     "version_of",
 ]
 
-_DEFLATE_LIMIT = 1100
-"""Largest ratio of a dataset's size to its size in the file.
-
-Deflate compresses by a factor of 1032 at most. A dataset that claims more is damaged,
-and reading it could exhaust the memory.
-"""
+_BLOCK = 1 << 16
+"""Strings that are read together."""
 
 _READING_ERRORS = (
     OSError,
@@ -45,14 +43,21 @@ _READING_ERRORS = (
 
 
 @contextmanager
-def open_nwb(path: Path) -> Iterator[h5py.File]:
+def open_nwb(path: Path, *, follow_links: bool = False) -> Iterator[h5py.File]:
     """Open an NWB file for reading; errors of HDF5 become a FileFormatError.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    follow_links : bool, default False
+        Whether `item_at` may follow links to other files of its folder.
 
     Raises
     ------
     FileFormatError
-        If the file does not exist, is not NWB, or is damaged, also where that shows
-        only while it is read.
+        If the file does not exist, is no regular file, is not NWB, or is damaged, also
+        where that shows only while it is read.
     OutputLockedError
         If it is open for writing.
     """
@@ -61,6 +66,7 @@ def open_nwb(path: Path) -> Iterator[h5py.File]:
     if path.is_dir():
         raise FileFormatError(f"{path} is a folder; give the path of one .nwb file")
     try:
+        open_regular(path).close()
         handle = _opened(path)
     except (OSError, RuntimeError) as error:
         # HDF5 often cannot open a file while it is written; that is not damage.
@@ -69,10 +75,13 @@ def open_nwb(path: Path) -> Iterator[h5py.File]:
             f"{path} cannot be opened as HDF5, so it is no NWB file or is damaged"
             f" ({error}); get an undamaged copy"
         ) from error
+    folder = LINKED_FOLDER.set(path.resolve().parent if follow_links else None)
     with handle:
         try:
-            times = handle.get("units/spike_times")
-            check_heaps(path, times if isinstance(times, h5py.Dataset) else None)
+            # Of the largest dataset only the place in the file is asked for.
+            times = item_at(handle, "units/spike_times")
+            numbers = times if isinstance(times, h5py.Dataset) else None
+            check_heaps(path, handle.userblock_size, numbers)
             if "nwb_version" not in handle.attrs:
                 raise FileFormatError(
                     f"{path} is HDF5 but not NWB 2 (it has no nwb_version); convert it"
@@ -89,6 +98,8 @@ def open_nwb(path: Path) -> Iterator[h5py.File]:
                 f"{path} cannot be read, so it is damaged or not of NWB's form"
                 f" ({type(error).__name__}: {error}); get an undamaged copy"
             ) from error
+        finally:
+            LINKED_FOLDER.reset(folder)
 
 
 def _opened(path: Path) -> h5py.File:
@@ -139,50 +150,67 @@ class Table:
 
     def __contains__(self, name: str) -> bool:
         """Return whether the table has a column."""
-        return name in self.colnames and name in self.group
+        return name in self.colnames and item_at(self.group, name) is not None
+
+    def dataset(self, name: str) -> h5py.Dataset | None:
+        """Return the dataset of a column, checked; None if it is none."""
+        item = item_at(self.group, name)
+        return checked(item) if isinstance(item, h5py.Dataset) else None
 
     def _dataset(self, name: str) -> h5py.Dataset:
         where = f"{self.group.name}/{name}"
-        if name not in self.group or not isinstance(self.group[name], h5py.Dataset):
+        dataset = self.dataset(name)
+        if dataset is None:
             raise FileFormatError(
                 f"{where} is missing or not a dataset, so the file is damaged; get an"
                 " undamaged copy"
             )
-        dataset = self.group[name]
-        if dataset.ndim == 0 and name != "id":
+        if dataset.ndim == 0:
             raise FileFormatError(
                 f"{where} is a single value instead of a column; get an undamaged copy"
-            )
-        # As Python integers, which do not overflow whatever a damaged shape claims.
-        size = int(np.prod(dataset.shape, dtype=object)) * dataset.dtype.itemsize
-        if size > _DEFLATE_LIMIT * max(1, dataset.id.get_storage_size()):
-            raise FileFormatError(
-                f"{where} claims {size} bytes and stores"
-                f" {dataset.id.get_storage_size()}, so it is damaged; get an undamaged"
-                " copy"
             )
         return dataset
 
     def numbers(self, name: str) -> npt.NDArray[Any]:
         """Read a column of numbers or booleans."""
         dataset = self._dataset(name)
-        return self._cells(dataset, "numbers", fits=dataset.dtype.kind in "iufb")
+        self._check_column(dataset, "numbers", fits=dataset.dtype.kind in "iufb")
+        return np.asarray(dataset[()])
 
     def texts(self, name: str, errors: str = "strict") -> npt.NDArray[np.object_]:
         """Read a column of strings; `errors` is for bytes that are not UTF-8."""
         dataset = self._dataset(name)
-        is_text = h5py.check_string_dtype(dataset.dtype) is not None
-        cells = self._cells(dataset, "strings", fits=is_text)
-        return np.asarray(decoded(cells, errors), dtype=object)
+        self._check_column(
+            dataset, "strings", fits=h5py.check_string_dtype(dataset.dtype) is not None
+        )
+        return np.asarray(texts_of(dataset, errors), dtype=object)
+
+    def times(self, name: str) -> npt.NDArray[np.float64]:
+        """Read a column of times in s."""
+        dataset = self._dataset(name)
+        self._check_column(dataset, "times", fits=dataset.dtype.kind in "iuf")
+        return np.asarray(dataset[()], np.float64)
+
+    def ids(self) -> npt.NDArray[np.int64]:
+        """Read the ids of the rows, which must be whole numbers."""
+        ids = self.numbers("id")
+        with np.errstate(invalid="ignore"):
+            whole = ids.astype(np.int64)
+        odd = np.flatnonzero((whole != ids) | (ids.dtype.kind == "b"))
+        if len(odd):
+            raise FileFormatError(
+                f"{self.group.name}/id holds {ids[odd[0]]!s}, and ids are whole numbers"
+                " below 2^63; get an undamaged copy"
+            )
+        return whole
 
     @staticmethod
-    def _cells(dataset: h5py.Dataset, noun: str, *, fits: bool) -> npt.NDArray[Any]:
+    def _check_column(dataset: h5py.Dataset, noun: str, *, fits: bool) -> None:
         if dataset.ndim != 1 or not fits:
             raise FileFormatError(
                 f"{dataset.name} holds {dataset.dtype} of shape {dataset.shape} instead"
                 f" of a column of {noun}; get an undamaged copy"
             )
-        return np.asarray(dataset[()])
 
     def ragged(self, name: str) -> tuple[h5py.Dataset, npt.NDArray[np.int64]]:
         """Return the dataset of a ragged column, and the number of entries per row.
@@ -193,7 +221,7 @@ class Table:
         Raises
         ------
         FileFormatError
-            If the index is not ascending or does not fit the data.
+            If the index begins below zero, does not ascend or does not fit the data.
         """
         dataset, index = self._dataset(name), self._dataset(f"{name}_index")
         if index.ndim != 1 or index.dtype.kind not in "iu" or dataset.ndim < 1:
@@ -203,7 +231,7 @@ class Table:
         ends = index[()]
         if (
             len(ends) != len(self)
-            or (len(ends) and int(ends[-1]) != len(dataset))
+            or (len(ends) and (int(ends[0]) < 0 or int(ends[-1]) != len(dataset)))
             or (ends[1:] < ends[:-1]).any()
         ):
             raise FileFormatError(
@@ -214,15 +242,44 @@ class Table:
         # Ends 2, 2, 5 mean rows of 2, 0 and 3 entries.
         return dataset, np.diff(ends.astype(np.int64), prepend=0)
 
+    def ragged_times(self, name: str) -> tuple[h5py.Dataset, npt.NDArray[np.int64]]:
+        """Return a ragged column of times, as `ragged` does."""
+        dataset, counts = self.ragged(name)
+        if dataset.dtype.kind not in "iuf":
+            raise FileFormatError(
+                f"{dataset.name} holds {dataset.dtype} instead of times; get an"
+                " undamaged copy"
+            )
+        return dataset, counts
+
 
 def text_at(group: h5py.Group, name: str, errors: str = "strict") -> str | None:
     """Return a single string in a group, or None if there is none of that name.
 
     Where there are several, such as experimenters, they are joined.
     """
-    if not isinstance(group.get(name), h5py.Dataset):
+    dataset = item_at(group, name)
+    if not isinstance(dataset, h5py.Dataset):
         return None
-    return "; ".join(decoded(group[name][()], errors))
+    if h5py.check_string_dtype(dataset.dtype) is None and dataset.size != 1:
+        raise FileFormatError(
+            f"{dataset.name} holds {dataset.dtype} of shape {dataset.shape} instead of"
+            " text; get an undamaged copy"
+        )
+    return "; ".join(texts_of(checked(dataset), errors))
+
+
+def texts_of(dataset: h5py.Dataset, errors: str = "strict") -> list[str]:
+    """Read a checked dataset of strings, block by block, as one string or a column."""
+    if dataset.ndim != 1:
+        return decoded(dataset[()], errors)
+    texts: list[str] = []
+    # Strings repeat: those of a block are shared with the blocks before.
+    same: dict[str, str] = {}
+    for begin in range(0, len(dataset), _BLOCK):
+        block = decoded(dataset[begin : begin + _BLOCK], errors)
+        texts += [same.setdefault(text, text) for text in block]
+    return texts
 
 
 def version_of(handle: h5py.File) -> str:
@@ -238,15 +295,12 @@ def read_table(handle: h5py.File, where: str) -> Table:
     FileFormatError
         If there is no table.
     """
-    if (
-        where not in handle
-        or not isinstance(handle[where], h5py.Group)
-        or "colnames" not in handle[where].attrs
-    ):
+    group = item_at(handle, where)
+    if not isinstance(group, h5py.Group) or "colnames" not in group.attrs:
         raise FileFormatError(
             f"{handle.filename} has no table /{where}; check that it is the right file"
         )
-    return Table(handle[where])
+    return Table(group)
 
 
 def decoded(values: Any, errors: str = "strict") -> list[str]:

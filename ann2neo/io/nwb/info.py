@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ann2neo._checks import path_of
+from ann2neo.io.nwb.hdf5_items import item_at
 from ann2neo.io.nwb.hdf5_tables import Table, open_nwb, read_table, text_at, version_of
 from ann2neo.io.nwb.intervals import (
     INVALID_TIMES,
@@ -134,13 +135,15 @@ _SESSION = {
 }
 
 
-def nwb_info(path: str | os.PathLike[str]) -> NwbInfo:
+def nwb_info(path: str | os.PathLike[str], *, follow_links: bool = False) -> NwbInfo:
     """Summarize an NWB file, of ann2neo or of an experiment.
 
     Parameters
     ----------
     path : path
         The file.
+    follow_links : bool, default False
+        As in `read_nwb`.
 
     Returns
     -------
@@ -162,8 +165,9 @@ def nwb_info(path: str | os.PathLike[str]) -> NwbInfo:
     (2, 3, 'dandi')
     """
     file = path_of(path)
-    with open_nwb(file) as handle:
-        analysis = tuple(sorted(handle.get("analysis", {})))
+    with open_nwb(file, follow_links=follow_links) as handle:
+        results = item_at(handle, "analysis")
+        analysis = sorted(results) if isinstance(results, h5py.Group) else []
         place = units_place(handle)
         table = None if place is None else read_table(handle, place)
         units = {} if table is None else _units(table)
@@ -179,7 +183,9 @@ def nwb_info(path: str | os.PathLike[str]) -> NwbInfo:
             for name, where in interval_tables(handle).items()
         ]
         header = read_header(handle) if is_ours(handle) else None
-    recording = None if header is None else read_nwb(file, lazy=True)
+    recording = (
+        None if header is None else read_nwb(file, lazy=True, follow_links=follow_links)
+    )
     if recording is not None:
         # Profile "neo" has a row per unit and segment.
         units["n_units"] = recording.n_units
@@ -204,12 +210,11 @@ def _units(table: Table) -> dict[str, Any]:
     times = ("spike_times", "obs_intervals")
     fields["unit_columns"] = tuple(n for n in table.colnames if n not in times)
     if "spike_times" in table:
-        dataset, counts = table.ragged("spike_times")
+        dataset, counts = table.ragged_times("spike_times")
         fields["n_spikes"] = int(counts.sum())
-        if dataset.dtype.kind in "iuf":
-            fields |= _first_and_last(dataset)
+        fields |= _first_and_last(dataset)
     if "obs_intervals" in table and len(table):
-        dataset, counts = table.ragged("obs_intervals")
+        dataset, counts = table.ragged_times("obs_intervals")
         each = np.split(np.asarray(dataset[()]), np.cumsum(counts)[:-1])
         fields["is_observed_alike"] = all(
             np.array_equal(one, each[0]) for one in each[1:]
@@ -243,7 +248,7 @@ def _merged(stretches: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
 
 def _stretches(handle: h5py.File, place: str) -> tuple[tuple[float, float], ...]:
-    if place not in handle:
+    if item_at(handle, place) is None:
         return ()
     times = times_of(read_table(handle, place))
     return tuple(map(tuple, _merged(times.to_numpy()).tolist()))

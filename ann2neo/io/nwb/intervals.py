@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ann2neo.io.nwb.hdf5_tables import Table, decoded
+from ann2neo.io.nwb.hdf5_items import checked, item_at
+from ann2neo.io.nwb.hdf5_tables import Table, decoded, texts_of
 from ann2neo.recording.tables import DEFAULT_KIND
 
 __all__ = [
@@ -43,20 +44,26 @@ def interval_tables(handle: h5py.File) -> dict[str, str]:
     """
     places: dict[str, str] = {}
 
-    def visit(_: str, item: Any) -> None:
+    def add(place: str, item: Any) -> None:
         if not isinstance(item, h5py.Group) or "colnames" not in item.attrs:
             return
         columns = decoded(item.attrs["colnames"])
         if _EVENT_TIME not in columns and "start_time" not in columns:
             return
-        place = item.name.lstrip("/")
         name = place.rpartition("/")[2]
         if place != f"intervals/{INVALID_TIMES}":
             places[place if name in places else name] = place
 
-    for place in _PLACES:
-        if isinstance(handle.get(place), h5py.Group):
-            handle[place].visititems(visit)
+    for folder in _PLACES:
+        group = item_at(handle, folder)
+        if not isinstance(group, h5py.Group):
+            continue
+        if folder == _PLACES[0]:
+            # Here lie tables and nothing else, so that links are followed, too.
+            for name in group:
+                add(f"{folder}/{name}", item_at(group, name))
+        else:
+            group.visititems(lambda name, item, at=folder: add(f"{at}/{name}", item))
     return dict(sorted(places.items(), key=lambda item: item[0] != DEFAULT_KIND))
 
 
@@ -66,15 +73,15 @@ def times_of(table: Table) -> pd.DataFrame:
     Events have one time, or one and a duration.
     """
     if "start_time" not in table:
-        start = table.numbers(_EVENT_TIME).astype(np.float64)
+        start = table.times(_EVENT_TIME)
         columns = {"start_time": start}
         if "duration" in table:
             # Without a duration, an event is a moment.
-            lasts = table.numbers("duration").astype(np.float64)
+            lasts = table.times("duration")
             columns["stop_time"] = start + np.where(np.isfinite(lasts), lasts, 0.0)
         return pd.DataFrame(columns)
     names = [name for name in _TIMES if name in table]
-    return pd.DataFrame({name: table.numbers(name) for name in names})
+    return pd.DataFrame({name: table.times(name) for name in names})
 
 
 def plain_columns(table: Table, skipped: Collection[str]) -> Columns:
@@ -108,11 +115,11 @@ def plain_columns(table: Table, skipped: Collection[str]) -> Columns:
 
 def _cells(table: Table, name: str) -> npt.NDArray[Any] | None:
     """Return the values of a column, or None if there is not one per row."""
-    dataset = table.group.get(name)
-    if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 1:
+    dataset = table.dataset(name)
+    if dataset is None or dataset.ndim != 1:
         return None
     is_text = h5py.check_string_dtype(dataset.dtype) is not None
-    if f"{name}_index" in table.group:
+    if table.dataset(f"{name}_index") is not None:
         return _joined_words(table, name) if is_text else None
     if is_text:
         return table.texts(name, errors="replace")
@@ -135,10 +142,10 @@ def _cells(table: Table, name: str) -> npt.NDArray[Any] | None:
 
 def _joined_words(table: Table, name: str) -> npt.NDArray[Any] | None:
     """Return lists of words as text, one for each row."""
-    if f"{name}_index_index" in table.group:
+    if table.dataset(f"{name}_index_index") is not None:
         return None
     dataset, counts = table.ragged(name)
-    words = decoded(dataset[()], "replace")
+    words = texts_of(dataset, "replace")
     ends = np.cumsum(counts).tolist()
     rows = zip([0, *ends[:-1]], ends, strict=True) if len(counts) else ()
     return np.array([", ".join(words[first:last]) for first, last in rows], object)
@@ -149,7 +156,7 @@ def _words(dataset: h5py.Dataset) -> npt.NDArray[Any] | None:
     elements = dataset.file[dataset.attrs["elements"]]
     if dataset.dtype.kind not in "iu" or not isinstance(elements, h5py.Dataset):
         return None
-    words = dict(enumerate(decoded(elements[()], "replace")))
+    words = dict(enumerate(texts_of(checked(elements), "replace")))
     return np.array([words.get(i, "") for i in dataset[()].tolist()], object)
 
 

@@ -16,6 +16,7 @@ import quantities as pq
 
 from ann2neo._checks import path_of
 from ann2neo.errors import FileFormatError, InputValueError, IntegrityError
+from ann2neo.io.nwb.hdf5_items import item_at
 from ann2neo.io.nwb.hdf5_tables import Table, open_nwb, read_table, text_at
 from ann2neo.io.nwb.layout import (
     LAYOUT_TABLE,
@@ -49,11 +50,12 @@ def read_nwb(
     units: Choice | Sequence[str] | None = None,
     intervals: str | Sequence[str] | None = None,
     label: str | None = None,
+    follow_links: bool = False,
 ) -> Recording:
     """Read a recording from an NWB file, of ann2neo or of an experiment.
 
-    All arguments but `path` and `lazy` are for files that ann2neo did not write;
-    `nwb_info` and ``ann2neo info`` say what there is to choose from.
+    All arguments but `path`, `lazy` and `follow_links` are for files that ann2neo did
+    not write; `nwb_info` and ``ann2neo info`` say what there is to choose from.
 
     Parameters
     ----------
@@ -78,6 +80,9 @@ def read_nwb(
         name. ``trials``, if there are some, if not given.
     label : str, optional
         Column of those tables that says what was shown; it becomes ``label``, too.
+    follow_links : bool, default False
+        Follow links to other files of the same folder. A file from a stranger could
+        name any file that you can read.
 
     Returns
     -------
@@ -97,7 +102,8 @@ def read_nwb(
         If `bin_size` is missing, or given for a file of ann2neo, the file does not say
         when units were observed, or there are no such units, intervals or column.
     FileFormatError
-        If it is not an NWB file with units, or is damaged.
+        If it is not an NWB file with units, is damaged, or what is read lies in another
+        file.
     IntegrityError
         If a file of ann2neo does not match its checksums.
 
@@ -121,7 +127,7 @@ def read_nwb(
 
     file = path_of(path)
     options = SessionOptions(bin_size, t_start, t_stop, units, intervals, label)
-    with open_nwb(file) as handle:
+    with open_nwb(file, follow_links=follow_links) as handle:
         if not is_ours(handle):
             if lazy:
                 raise InputValueError(
@@ -138,15 +144,15 @@ def read_nwb(
         return _read_ours(handle, file, lazy=lazy)
 
 
-def is_own_file(path: str | os.PathLike[str]) -> bool:
+def is_own_file(path: str | os.PathLike[str], *, follow_links: bool = False) -> bool:
     """Return whether ann2neo wrote an NWB file."""
-    with open_nwb(path_of(path)) as handle:
+    with open_nwb(path_of(path), follow_links=follow_links) as handle:
         return is_ours(handle)
 
 
 def is_ours(handle: h5py.File) -> bool:
     """Return whether ann2neo wrote an open NWB file."""
-    return LAYOUT_TABLE in handle.get("analysis", {})
+    return item_at(handle, f"analysis/{LAYOUT_TABLE}") is not None
 
 
 def _read_ours(handle: h5py.File, path: Path, *, lazy: bool) -> Recording:
@@ -167,7 +173,7 @@ def _read_ours(handle: h5py.File, path: Path, *, lazy: bool) -> Recording:
     presentations = _presentations(handle, header, raster)
     segments = _segments(handle, header, raster)
     rows = []
-    if PROVENANCE_TABLE in handle["analysis"]:
+    if item_at(handle, f"analysis/{PROVENANCE_TABLE}") is not None:
         rows = _key_values(handle, PROVENANCE_TABLE)
     provenance = provenance_of(rows, header.provenance_sha256)
     header.check("units", table_sha256(units))
@@ -268,7 +274,7 @@ def _presentations(
         places = {"epochs": ""}
     tables, rows = [], []
     for place, kind in places.items():
-        if f"intervals/{place}" not in handle:
+        if item_at(handle, f"intervals/{place}") is None:
             continue
         table = read_table(handle, f"intervals/{place}")
         own = dict(columns)
@@ -296,7 +302,7 @@ def _segments(
 ) -> pd.DataFrame:
     columns = dict(header.segment_columns)
     place = "intervals/phases" if header.layout_version == 1 else "intervals/segments"
-    if place not in handle:
+    if item_at(handle, place) is None:
         return empty_table(columns)
     table = read_table(handle, place)
     return _intervals(table, columns, dict(header.segment_names), time_base, "segments")

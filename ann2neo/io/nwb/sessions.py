@@ -17,6 +17,7 @@ import quantities as pq
 
 from ann2neo._checks import seconds
 from ann2neo.errors import FileFormatError, InputTypeError, InputValueError
+from ann2neo.io.nwb.hdf5_items import item_at
 from ann2neo.io.nwb.hdf5_tables import Table, read_table, text_at, version_of
 from ann2neo.io.nwb.intervals import (
     INVALID_TIMES,
@@ -84,9 +85,8 @@ def read_session(handle: h5py.File, path: Path, options: SessionOptions) -> Reco
         for name, time in (("t_start", options.t_start), ("t_stop", options.t_stop))
     )
     columns, left_out = plain_columns(table, _SKIPPED)
-    ids = table.numbers("id").astype(np.int64)
     # Who has a column of that name knows better than NWB, which counts rows.
-    columns.insert(0, "id" if "unit_id" in columns else "unit_id", ids)
+    columns.insert(0, "id" if "unit_id" in columns else "unit_id", table.ids())
     index = chosen_units(options.units, columns)
     units = columns.iloc[index].reset_index(drop=True)
     names = unit_names(units)
@@ -168,7 +168,7 @@ def session_units(handle: h5py.File, path: Path) -> Table:
 
 def units_place(handle: h5py.File) -> str | None:
     """Return the place of the table of units: ``/units``, or the only one elsewhere."""
-    if "units" in handle:
+    if item_at(handle, "units") is not None:
         return "units"
     places: list[str] = []
 
@@ -177,19 +177,15 @@ def units_place(handle: h5py.File) -> str | None:
             places.append(str(item.name).lstrip("/"))
 
     for name in ("acquisition", "processing", "analysis", "scratch"):
-        if isinstance(handle.get(name), h5py.Group):
-            handle[name].visititems(visit)
+        group = item_at(handle, name)
+        if isinstance(group, h5py.Group):
+            group.visititems(visit)
     return places[0] if len(places) == 1 else None
 
 
 def _rows(table: Table, name: str, index: npt.NDArray[np.int64]) -> list[FloatArray]:
     """Return the entries of some rows of a ragged column of numbers."""
-    dataset, counts = table.ragged(name)
-    if dataset.dtype.kind not in "iuf":
-        raise FileFormatError(
-            f"{dataset.name} holds {dataset.dtype} instead of times; get an undamaged"
-            " copy"
-        )
+    dataset, counts = table.ragged_times(name)
     entries = np.asarray(dataset[()], np.float64)
     ends = np.cumsum(counts)
     return [entries[ends[row] - counts[row] : ends[row]] for row in index.tolist()]
@@ -198,11 +194,10 @@ def _rows(table: Table, name: str, index: npt.NDArray[np.int64]) -> list[FloatAr
 def _invalid_times(handle: h5py.File) -> FloatArray:
     """Return the stretches in which nothing was observed, shape (n, 2), in s."""
     place = f"intervals/{INVALID_TIMES}"
-    if place not in handle:
+    if item_at(handle, place) is None:
         return np.zeros((0, 2))
     table = read_table(handle, place)
-    times = [table.numbers(name) for name in ("start_time", "stop_time")]
-    return np.column_stack(times).astype(np.float64)
+    return np.column_stack([table.times("start_time"), table.times("stop_time")])
 
 
 def _no_end(handle: h5py.File, path: Path, spikes: Sequence[FloatArray]) -> str:

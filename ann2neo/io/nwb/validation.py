@@ -13,6 +13,7 @@ from typing import Any
 
 from ann2neo._checks import path_of
 from ann2neo.errors import FileFormatError, MissingExtraError
+from ann2neo.io.nwb.hdf5_items import check_nothing_outside
 from ann2neo.io.nwb.hdf5_tables import open_nwb
 from ann2neo.io.nwb.reader import is_ours, read_nwb
 
@@ -196,6 +197,7 @@ def validate_nwb(path: str | os.PathLike[str]) -> list[Finding]:
         raise FileFormatError(f"{file} is not a file; give the path of one .nwb file")
     try:
         with open_nwb(file) as handle:
+            check_nothing_outside(handle)
             is_own = is_ours(handle)
         if is_own:
             read_nwb(file)

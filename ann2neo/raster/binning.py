@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ __all__ = [
     "Outside",
     "bin_spike_times",
     "interval_bins",
+    "memory_bytes",
     "nearest_edges",
 ]
 
@@ -31,6 +33,9 @@ EDGE = 1e-6
 
 Clocks round, and in floating point 0.3 / 0.1 is 2.9999999999999996.
 """
+
+_MOST_BINS = 1 << 48
+"""Beyond, floating point cannot tell the bins of a spike time apart."""
 
 
 class Observed(NamedTuple):
@@ -147,7 +152,8 @@ def bin_spike_times(
     Raises
     ------
     InputValueError
-        If no whole bin fits between start and stop, or stretches overlap.
+        If no whole bin fits between start and stop, stretches overlap, or the bits
+        would take more memory than there is.
 
     Examples
     --------
@@ -171,14 +177,13 @@ def bin_spike_times(
             f"t_stop must lie after t_start, got t_start={start} s, t_stop={stop} s;"
             " choose a later t_stop"
         )
-    n_bins = math.floor((stop - start) / bin_size + EDGE)
+    n_bins = _number_of_bins(len(spikes), start, stop, bin_size)
     if n_bins < 1:
         raise InputValueError(
             f"the extent {start} .. {stop} s holds no whole bin of {bin_size} s; choose"
             " a smaller bin_size or a longer extent"
         )
     stretches = []
-    is_observed = np.zeros(n_bins, np.bool_)
     for stretch in observed:
         # Only bins wholly inside the stretch: its start is rounded up, its end down.
         begin, end = max(start, stretch.start), min(stop, stretch.stop)
@@ -192,15 +197,17 @@ def bin_spike_times(
             stretches.append(
                 ObservedBins(stretch.name, first, last, fifteen_digits(clock))
             )
-            is_observed[first:last] = True
+    # First bins of the stretches and the bins after their last, in turn: a bin lies in
+    # a stretch where an odd number of them is not beyond it. There may be many more
+    # bins than spikes, so that no array has one entry per bin.
+    borders = np.array([stretch[1:3] for stretch in stretches], np.int64).ravel()
     spike_bins = []
     unbinned = []
     for times in spikes:
         # Far outside, a bin is no int64: such times go to the bins beside the raster.
         bins = np.floor((times - start) / bin_size + EDGE)
         bins = np.clip(bins, -1, n_bins).astype(np.int64)
-        inside = (bins >= 0) & (bins < n_bins)
-        inside[inside] = is_observed[bins[inside]]
+        inside = np.searchsorted(borders, bins, side="right") % 2 == 1
         spike_bins.append(bins[inside])
         unbinned.append(np.column_stack([times[~inside], bins[~inside]]))
     raster = SpikeRaster.from_spike_bins(
@@ -213,6 +220,36 @@ def bin_spike_times(
         np.concatenate([np.zeros((0, 2)), *unbinned]), n_bins, observed, stop
     )
     return BinnedSpikes(raster, stretches, n_spikes, n_spikes - n_kept, outside)
+
+
+def _number_of_bins(n_units: int, start: float, stop: float, bin_size: float) -> int:
+    """Return how many whole bins there are, or raise if their bits fit in no memory."""
+    # Infinite where bin_size is that small.
+    with np.errstate(over="ignore"):
+        n_bins = np.float64(stop - start) / bin_size + EDGE
+    n_bytes, memory = n_units * n_bins / 8, memory_bytes()
+    if not n_bytes <= memory or n_bins > _MOST_BINS:
+        raise InputValueError(
+            f"bins of bin_size={bin_size:g} s from t_start={start:g} s to"
+            f" t_stop={stop:g} s would be {n_bins:.3g} for each of {n_units} units and"
+            f" take {n_bytes:.3g} bytes, and this machine has {memory:.3g}; choose a"
+            " larger bin_size, or less time with t_start and t_stop"
+        )
+    return math.floor(n_bins)
+
+
+def memory_bytes() -> int:
+    """Return the size of this machine's memory; 16 GiB where the system does not say.
+
+    Examples
+    --------
+    >>> memory_bytes() > 1 << 20
+    True
+    """
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 16 << 30
 
 
 def _outside(

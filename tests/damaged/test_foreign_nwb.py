@@ -3,12 +3,14 @@
 import os
 import shutil
 import struct
+import tracemalloc
 import zlib
 from contextlib import suppress
 from datetime import UTC, datetime
 
 import damage
 import h5py
+import neo
 import numpy as np
 import pandas as pd
 import pynwb
@@ -16,7 +18,7 @@ import pytest
 import quantities as pq
 
 import ann2neo
-from ann2neo import FileFormatError
+from ann2neo import FileFormatError, InputValueError
 from ann2neo.io.nwb.hdf5_items import checked, item_at
 from ann2neo.io.nwb.hdf5_tables import open_nwb
 
@@ -462,9 +464,9 @@ def change_numbers(path, rng):
     with h5py.File(path, "a") as handle:
         name = one_of(handle, rng, lambda n: handle[n].dtype.kind in "iuf")
         values = handle[name][()]
-        odd = [-1, 0, 1, 100]
+        odd = [0, 1, 100]
         if values.dtype.kind == "f":
-            odd += [np.nan, np.inf, 1e300, -1e9, 1e-300]
+            odd += [np.nan, np.inf, 1e300, -1e9, 1e-300, -1]
         values.flat[rng.integers(values.size)] = odd[rng.integers(len(odd))]
         handle[name][...] = values
 
@@ -599,3 +601,53 @@ def test_datasets_of_no_one_size_are_checked(path):
         assert item_at(handle, "units/nothing/there") is None
         assert item_at(handle, "/units/./id").shape == (4,)
         assert checked(item_at(handle, "units/id")).shape == (4,)
+
+
+# -- bins
+# --------------------------------------------------------------------------------------
+
+
+def of_spike_times(path, bin_size, **options):
+    """The same binning of spike times without a file."""
+    return ann2neo.from_spike_times(
+        [[0.1, 0.2], [0.3]], bin_size, t_stop=options.get("t_stop", 3 * pq.s)
+    )
+
+
+def of_neo(path, bin_size, **options):
+    """The same binning of a block of Neo."""
+    segment = neo.Segment()
+    segment.spiketrains = [
+        neo.SpikeTrain([0.1, 0.2] * pq.s, t_stop=options.get("t_stop", 3 * pq.s))
+    ]
+    block = neo.Block()
+    block.segments.append(segment)
+    return ann2neo.from_neo(block, bin_size=bin_size)
+
+
+READERS = [ann2neo.read_nwb, of_spike_times, of_neo]
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("step", [1e-15, 1e-18, 1e-200, 5e-324])
+def test_too_small_a_bin_size_is_named(path, reader, step):
+    """Bins that fit in no memory are refused with bin_size, t_start, t_stop and the
+    bytes they need, whatever the spikes come from, and the file is not to blame.
+    """
+    with pytest.raises(
+        InputValueError,
+        match=r"bin_size=\S+ s from t_start=\S+ s to t_stop=3 s .*take .* bytes",
+    ):
+        reader(path, bin_size=step * pq.s)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_memory_is_that_of_the_spikes(path, reader):
+    """Few spikes in a hundred million bins take no memory by bin."""
+    reader(path, bin_size=1 * pq.ms)
+    tracemalloc.start()
+    recording = reader(path, bin_size=30 * pq.ns)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert recording.n_time_bins >= 10**8
+    assert peak < 20e6

@@ -38,6 +38,7 @@ REFERENCE = np.dtype([("length", "<u4"), ("heap", "<u8"), ("index", "<u4")])
 _SMALLEST = 4096
 _SIGNATURE = b"GCOL\x01"
 _HEADER = 16
+_VIRTUAL = (0x0304, 0x0305)
 _LARGEST_FILE, _BLOCK = 1 << 31, 1 << 22
 
 
@@ -175,7 +176,9 @@ def _check_references(
             uses = stored.reshape(-1).view(REFERENCE)
             # So that no number that happens to be a heap's place is taken for one.
             is_index = (uses["index"] > 0) & (uses["index"] < 1 << 16)
-            bad = np.flatnonzero((uses["length"] > lengths[heap]) & is_index)
+            # A virtual dataset has its version and class where a length would end.
+            is_use = is_index & ~np.isin(uses["length"] >> 16, _VIRTUAL)
+            bad = np.flatnonzero((uses["length"] > lengths[heap]) & is_use)
             if len(bad):
                 raise FileFormatError(
                     f"{path} claims a string of {uses['length'][bad[0]]} bytes in a"

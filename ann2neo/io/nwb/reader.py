@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -27,7 +28,7 @@ from ann2neo.io.nwb.layout import (
 )
 from ann2neo.io.nwb.spike_chunks import read_spike_times
 from ann2neo.raster import RasterBuilder, SpikeRaster
-from ann2neo.raster.binning import nearest_edges
+from ann2neo.raster.binning import memory_bytes, nearest_edges
 from ann2neo.recording import Recording
 from ann2neo.recording.select import Choice
 from ann2neo.recording.tables import empty_table, table_sha256
@@ -354,7 +355,14 @@ def _read_bits(handle: h5py.File, header: Header) -> Bits:
             f"/units has {len(counts)} rows, not a multiple of {n_units} units, so the"
             " file is damaged; get an undamaged copy"
         )
-    bits = np.zeros(RasterBuilder.bits_shape(n_units, header.n_time_bins), np.uint8)
+    shape = RasterBuilder.bits_shape(n_units, header.n_time_bins)
+    if math.prod(shape) > memory_bytes():
+        raise FileFormatError(
+            f"the bits of {n_units} units x {header.n_time_bins} bins take"
+            f" {math.prod(shape)} bytes, and this machine has {memory_bytes()}; read"
+            " the file on a larger one"
+        )
+    bits = np.zeros(shape, np.uint8)
     # The raster shares the bits, so that it is complete once they are set.
     raster = _raster(header, bits)
     read_spike_times(dataset, counts, raster, bits, header.spike_position)

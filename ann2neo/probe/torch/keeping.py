@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -23,7 +24,12 @@ def recording_runs() -> Iterator[None]:
     So they call the hooks of the modules in them. Entering this takes a millisecond: it
     is for a recording rather than for a batch.
     """
-    with random_states_kept(), torch.compiler.set_stance("force_eager"):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(random_states_kept())
+        # Where PyTorch's compiler is not loaded, nothing is compiled; to load it after
+        # TensorFlow would crash the process.
+        if "torch._dynamo" in sys.modules:
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
         yield
 
 

@@ -80,6 +80,11 @@ class _Operations(TorchDispatchMode):
         super().__init__()
         self._events = events
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # To be passed over by the compiler, PyTorch would load it.
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:

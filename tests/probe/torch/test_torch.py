@@ -739,6 +739,20 @@ def test_keras_and_torch_agree_on_the_same_weights() -> None:
     )
 
 
+def test_a_network_of_torch_is_recorded_beside_tensorflow() -> None:
+    """After TensorFlow, PyTorch's compiler would crash the process: it is not loaded."""
+    code = (
+        "import sys, tensorflow, numpy as np, torch, ann2neo\n"
+        "model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Linear(3, 2))\n"
+        "ann2neo.record(model, np.ones((3, 4), 'float32'), labels=[0, 1, 0])\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
+
+
 def test_a_network_of_torch_loads_no_other_framework() -> None:
     """Recording a network of PyTorch imports neither Keras, TensorFlow nor JAX."""
     code = (

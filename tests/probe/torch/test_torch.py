@@ -740,7 +740,7 @@ def test_keras_and_torch_agree_on_the_same_weights() -> None:
 
 
 def test_a_network_of_torch_is_recorded_beside_tensorflow() -> None:
-    """After TensorFlow, PyTorch's compiler would crash the process: it is not loaded."""
+    """PyTorch's compiler, which crashes after TensorFlow, is not loaded."""
     code = (
         "import sys, tensorflow, numpy as np, torch, ann2neo\n"
         "model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Linear(3, 2))\n"

@@ -4,6 +4,7 @@ plain hooks, and left as they were.
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -748,7 +749,12 @@ def test_a_network_of_torch_is_recorded_beside_tensorflow() -> None:
         "print('torch._dynamo' in sys.modules)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        # Otherwise TensorFlow would load Keras, and that PyTorch's compiler.
+        env={**os.environ, "KERAS_BACKEND": "tensorflow"},
     )
     assert done.stdout == "False\n"
 

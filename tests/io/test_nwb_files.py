@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import itertools
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import h5py
@@ -29,7 +29,8 @@ from ann2neo.io.nwb.metadata import Metadata, checked_metadata
 from ann2neo.io.nwb.series import OrientationWarning
 from ann2neo.testing import make_recording
 
-COMPATIBLE = Path(__file__).parents[2] / "data" / "layout-1.nwb"
+DATA = Path(__file__).parents[2] / "data"
+COMPATIBLE = DATA / "layout-1.nwb"
 
 
 def spikes(n_units=2, n_bins=20, **options):
@@ -544,6 +545,56 @@ def test_the_file_of_layout_1_still_reads():
     assert recording.segments["t_start"].to_list() == [2.0, 2.06]
     assert set(recording.presentations["kind"]) == {"trials"}
     assert recording.timestamps_reference_time == recording.session_start_time
+
+
+def layout_2_recording():
+    """What ``data/layout-2.nwb`` was made of: a session of neurons in segments with
+    clocks of their own, trials and cues, columns that are called as ours.
+    """
+    bins = np.arange(60)
+    dense = np.array([(bins * (unit + 2)) % 7 < unit for unit in range(4)])
+    table = pd.DataFrame(
+        {
+            "start_bin": [0, 30, 45],
+            "stop_bin": [20, 45, 60],
+            "phase": ["task", "rest", "task"],
+            "order": ["unknown", "stored", "unknown"],
+            "t_start": [-0.5, 0.0, 7.25],
+        }
+    )
+    shown = pd.DataFrame(
+        {
+            "start_bin": [0, 4, 10, 30, 45],
+            "stop_bin": [10, 5, 20, 40, 60],
+            "phase": ["task", "task", "task", "rest", "task"],
+            "kind": ["trials", "cues", "trials", "trials", "trials"],
+            "label": [45.0, np.nan, 90.0, 45.0, 0.0],
+            "tags": ["a", "", "b", "c", "d"],
+        }
+    )
+    units = pd.DataFrame(
+        {
+            "depth": [372.5, 410.0, np.nan, 1.0],
+            "layer": [5, 6, 5, 4],
+            "name": list("abcd"),
+        }
+    )
+    start = datetime(2024, 2, 29, 12, tzinfo=UTC)
+    return Recording(
+        SpikeRaster.from_dense(dense, sampling_period=2 * pq.ms, t_start=2 * pq.s),
+        units,
+        shown,
+        segments=table,
+        provenance={"made_by": "ann2neo", "seed": "none"},
+        identifier="layout-2-compatibility",
+        session_start_time=start,
+        timestamps_reference_time=start + timedelta(hours=1),
+    )
+
+
+def test_the_file_of_layout_2_still_reads():
+    """The file kept since layout 2 gives the recording it was made of."""
+    assert ann2neo.read_nwb(DATA / "layout-2.nwb").equals(layout_2_recording())
 
 
 # -- stimuli and activations

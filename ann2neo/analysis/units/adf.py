@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import special
+from scipy.linalg import lapack
 
 from ann2neo.analysis._entry import (
     BY_DESIGN,
@@ -43,6 +44,9 @@ _GRAM_BYTES, _LEAST_UNITS = 1 << 19, 32
 """Bytes of the Gram matrices of units that are decomposed together, and the least
 number of units, over which one step is one operation.
 """
+
+_LARGE = 40
+"""Variables from which LAPACK is faster, one matrix after another."""
 
 _DEPENDENT = (
     "regressors are linearly dependent (a periodic train, or spikes only at an end)"
@@ -133,6 +137,8 @@ def _last_rows(gram: IntArray) -> FloatArray:
     ndarray of float, shape (n_units, n_variables)
         NaN for units where rounding could matter.
     """
+    if gram.shape[1] > _LARGE:
+        return np.array([_last_row_of_one(matrix) for matrix in gram])
     # A pivot of 0 or below makes numbers that are not used.
     #
     # (n_variables, n_variables, n_units): one step of all decompositions is one
@@ -148,6 +154,17 @@ def _last_rows(gram: IntArray) -> FloatArray:
         last[step] = row[-1]
         rest[step + 1 :, step + 1 :] -= row[1:, np.newaxis] * row[1:]
     return np.where(sure, last, np.nan).T
+
+
+def _last_row_of_one(gram: IntArray) -> FloatArray:
+    """Return the same of one unit."""
+    # Symmetric, so that the transpose is the same matrix in the order of LAPACK.
+    factor, info = lapack.dpotrf(gram.astype(np.float64).T, lower=1, overwrite_a=1)
+    pivots = np.square(np.diagonal(factor))
+    if info or not (pivots > _LEAST_PIVOT * np.diagonal(gram)).all():
+        return np.full(len(gram), np.nan)
+    last: FloatArray = factor[-1]
+    return last
 
 
 def _residual_sums(gram: IntArray) -> FloatArray:

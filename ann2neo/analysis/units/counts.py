@@ -20,6 +20,9 @@ __all__ = ["Counts", "Intervals", "Train"]
 _FEW_SPIKES = 64
 """From so many bins per spike on, pairs are counted by spikes, not by bits."""
 
+_LONG_TRAIN = 1024
+"""Spikes from which a unit is measured on its own."""
+
 _SPIKES_AT_ONCE = 1 << 14
 """Spikes whose intervals are measured together: arrays of 128 KiB, which stay in cache.
 """
@@ -178,7 +181,14 @@ class Counts:
         )
         contrast, squared = np.zeros((2, self.n_units))
         sums = Intervals(n_intervals, n_pairs, total, squares, contrast, squared, drift)
-        active = np.flatnonzero(self.n_spikes)
+        is_long = self.n_spikes >= _LONG_TRAIN
+        borders = self.segments.edges[1:-1]
+        for unit in np.flatnonzero(is_long).tolist():
+            for column, value in zip(
+                sums, self._intervals_of_one(unit, borders), strict=True
+            ):
+                column[unit] = value
+        active = np.flatnonzero((self.n_spikes > 0) & ~is_long)
         spikes = np.cumsum(self.n_spikes[active])
         # Units of few spikes together, so that few operations do for many of them.
         cuts = np.flatnonzero(np.diff(spikes // _SPIKES_AT_ONCE)) + 1
@@ -188,14 +198,46 @@ class Counts:
                     column[units] = values
         return sums
 
+    def _intervals_of_one(
+        self, unit: int, borders: IntArray
+    ) -> tuple[int, int, int, int, float, float, int]:
+        """Return the same of one unit of many spikes, in the order of `Intervals`.
+
+        Sums over whole arrays are faster than sums over stretches of them.
+        """
+        bins, n_bins = self.raster.spike_bins(unit), self.n_time_bins
+        n_spikes = len(bins)
+        # N S_k - k K jumps up at a spike and falls between spikes, so its extremes lie
+        # right before and right after spikes.
+        before = np.arange(0, n_spikes * n_bins, n_bins)
+        before -= bins * n_spikes
+        drift = max(-int(before.min()), int(before.max()) + n_bins - n_spikes)
+        steps = np.diff(bins)
+        ratio = (steps[1:] - steps[:-1]) / (bins[2:] - bins[:-2])
+        n_intervals, n_pairs = n_spikes - 1, n_spikes - 2
+        if len(borders):
+            # A border with k spikes before it lies between the spikes k - 1 and k.
+            across = np.searchsorted(bins, borders)
+            across = np.unique(across[(across > 0) & (across < n_spikes)]) - 1
+            crosses = np.zeros(n_intervals, np.bool_)
+            crosses[across] = True
+            steps[crosses] = 0
+            # Ratio i is of the intervals i and i + 1.
+            touching = crosses[1:] | crosses[:-1]
+            ratio[touching] = 0
+            n_intervals -= len(across)
+            n_pairs -= np.count_nonzero(touching)
+        squared = float(ratio @ ratio)
+        contrast = float(np.abs(ratio, out=ratio).sum())
+        total, squares = int(steps.sum()), int(steps @ steps)
+        return n_intervals, n_pairs, total, squares, contrast, squared, drift
+
     def _intervals_of(self, units: npt.NDArray[np.intp]) -> Intervals:
-        """Return the same of a few units that have spikes."""
+        """Return the same of a few units that have few spikes."""
         n_bins = self.n_time_bins
         n_spikes, bins = self.raster._spike_bins_of(units)
         # One train after another; `first` is where each begins.
         first = np.cumsum(n_spikes) - n_spikes
-        # N S_k - k K jumps up at a spike and falls between spikes, so its extremes lie
-        # right before and right after spikes.
         before = np.arange(0, len(bins) * n_bins, n_bins)
         before -= bins * np.repeat(n_spikes, n_spikes)
         lowest = np.minimum.reduceat(before, first) - first * n_bins

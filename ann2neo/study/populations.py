@@ -226,7 +226,11 @@ def population_intervals(
             "an interval over seeds needs two seeds or more; run matched_populations"
             " with more seeds"
         )
-    statistics = [name for name in networks if name not in {*_KEY, *_SETTINGS}]
+    statistics = [
+        name
+        for name in networks.select_dtypes("number")
+        if name not in {*_KEY, *_SETTINGS}
+    ]
     rows = []
     for phase, labels in networks[["phase", "labels"]].drop_duplicates().to_numpy():
         part = networks[networks["phase"] == phase]

@@ -60,4 +60,12 @@ def all_finite(values: npt.NDArray[Any]) -> bool:
     with np.errstate(all="ignore"):
         # A sum reads memory once, and NaN and infinity pass into it. It may overflow,
         # so that only a finite one decides.
-        return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
+        return bool(np.isfinite(_sum(values)) or np.isfinite(values).all())
+
+
+def _sum(values: npt.NDArray[Any]) -> Any:
+    if values.ndim < 2 or values.dtype.char not in "fd" or not values.flags.c_contiguous:
+        return values.sum()
+    # BLAS adds rows several times as fast as NumPy adds numbers.
+    rows = values.reshape(len(values), -1)
+    return (rows @ np.ones(rows.shape[1], rows.dtype)).sum()

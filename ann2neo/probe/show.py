@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from ann2neo.errors import ActivationError, LayerError
 from ann2neo.probe.adapter import NotFinite, Packing, Passed, Tap, Tensor
+from ann2neo.probe.nests import all_finite, leaves_of
 from ann2neo.probe.plan import RecordingPlan
 from ann2neo.probe.stimuli import ArrayStimuli, Batch, Fingerprint
 from ann2neo.probe.units import UnitBlock, UnitLayout
@@ -112,6 +113,7 @@ def _show_once(
         block = blocks.get(tap)
         if block is None:
             return None
+        _check_shape(tuple(activations.shape[1:]), block, position)
         return plan.adapter.pack_spikes(activations, block.limits, block.index)
 
     def keep(
@@ -125,18 +127,21 @@ def _show_once(
         if folder is not None and resumable:
             folder.keep(first_bin + n_bins, predicted, stage.flush, fingerprint)
 
+    def read(batch: Batch, first_bin: int) -> None:
+        _check_finite(batch, first_bin)
+        if folder is not None:
+            fingerprint.update(batch)
+
     # While the network computes one batch, a thread packs the batch before, after it
-    # has taken the fingerprint of the one that is computed:
+    # has read the one that is computed:
     #     network  1 2 3 4
     #     thread     1 2 3 4
     packing: Future[None] | None = None
-    fingerprinting: Future[None] | None = None
     with ThreadPoolExecutor(1, "ann2neo-packing") as thread:
         try:
             for number, batch in batches:
                 n_bins = len(batch.stimulus_id)
-                if folder is not None:
-                    fingerprinting = thread.submit(fingerprint.update, batch)
+                reading = thread.submit(read, batch, position)
                 # By number, so that a resumed recording draws the same noise.
                 rng = np.random.default_rng((plan.seed, repeat, number))
                 passed = plan.forward(batch.data, state, rng, pack)
@@ -150,9 +155,8 @@ def _show_once(
                 if packing is not None:
                     # Wait for the batch before, whose error, if any, is raised here.
                     packing.result()
-                if fingerprinting is not None:
-                    # A loader may fill the same array anew with the next batch.
-                    fingerprinting.result()
+                # A loader may fill the same array anew with the next batch.
+                reading.result()
                 packing = thread.submit(keep, passed, position, n_bins, predicted)
                 position += n_bins
                 progress.update(n_bins)
@@ -291,6 +295,35 @@ def _packed(
             raise _not_finite(odd_one, block, position)
         arrays.append(packed)
     return arrays
+
+
+def _check_shape(shape: tuple[int, ...], block: UnitBlock, position: int) -> None:
+    """Raise if an output has another shape than before, and so other units."""
+    if shape != block.shape:
+        raise ActivationError(
+            f"the layer {block.tap} gave the shape {shape} at presentation {position},"
+            f" and {block.shape} before, so that its units would not be the same ones;"
+            " show stimuli of one shape, padded or cropped, or record those of each"
+            " shape by themselves"
+        )
+
+
+def _check_finite(batch: Batch, position: int) -> None:
+    """Raise if a stimulus is NaN or infinite.
+
+    A network may hide it: TensorFlow's fused ReLU makes 0 of NaN, which would be
+    recorded as silence.
+    """
+    for leaf in leaves_of(batch.data):
+        if all_finite(leaf):
+            continue
+        odd = ~np.isfinite(leaf.reshape(len(leaf), -1).astype(np.float64))
+        place = int(odd.any(axis=1).argmax())
+        raise ActivationError(
+            f"the stimulus of presentation {position + place}, sample"
+            f" {batch.stimulus_id[place]} of the data, holds NaN or infinity; replace"
+            " such values, or leave out the samples that have them"
+        )
 
 
 def _not_finite(odd_one: NotFinite, block: UnitBlock, position: int) -> ActivationError:

@@ -42,6 +42,8 @@ class UnitBlock:
     ----------
     tap : Tap
         Which output.
+    shape : tuple of int
+        Its shape without the batch.
     first_unit, n_units : int
         Row of its first unit, and number of units.
     limits : ndarray, shape () or (n_chosen,)
@@ -51,6 +53,7 @@ class UnitBlock:
     """
 
     tap: Tap
+    shape: tuple[int, ...]
     first_unit: int
     n_units: int
     limits: npt.NDArray[Any]
@@ -122,7 +125,9 @@ def lay_out_units(
         chosen = limit[here] if limit.ndim else limit
         exact = chosen if shape.dtype == "float64" else below_in_float32(chosen)
         index = None if kept is None else here.astype(np.int32)
-        blocks.append(UnitBlock(shape.tap, first_unit, len(here), exact, index))
+        blocks.append(
+            UnitBlock(shape.tap, shape.shape, first_unit, len(here), exact, index)
+        )
         first_unit += len(here)
     if kept is not None:
         units = units.iloc[kept].reset_index(drop=True)

@@ -172,6 +172,10 @@ class Adapter(Protocol):
         Name of the model.
     n_inputs : int or None
         How many inputs the model takes; None if unknown.
+    most_inputs : int or None
+        How many it takes at most; None if unknown, or any number.
+    input_names : tuple of str or None
+        Keys of a dictionary that it takes; None if unknown.
     fixed_batch_size : int or None
         Number of samples the model insists on; None if it takes any.
     is_stateful : bool
@@ -182,6 +186,8 @@ class Adapter(Protocol):
 
     model_name: str
     n_inputs: int | None
+    most_inputs: int | None
+    input_names: tuple[str, ...] | None
     fixed_batch_size: int | None
     is_stateful: bool
     ends_in_sigmoid: bool

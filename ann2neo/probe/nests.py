@@ -64,7 +64,11 @@ def all_finite(values: npt.NDArray[Any]) -> bool:
 
 
 def _sum(values: npt.NDArray[Any]) -> Any:
-    if values.ndim < 2 or values.dtype.char not in "fd" or not values.flags.c_contiguous:
+    if (
+        values.ndim < 2
+        or values.dtype.char not in "fd"
+        or not values.flags.c_contiguous
+    ):
         return values.sum()
     # BLAS adds rows several times as fast as NumPy adds numbers.
     rows = values.reshape(len(values), -1)

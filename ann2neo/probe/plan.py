@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from ann2neo._checks import seed_or_new, whole_number
 from ann2neo.errors import ActivationError, InputValueError
@@ -22,6 +23,7 @@ from ann2neo.probe.stimuli import (
     Batch,
     Stimuli,
     as_stimuli,
+    checked_columns,
     checked_labels,
 )
 from ann2neo.probe.thresholds import (
@@ -72,6 +74,8 @@ class RecordingPlan:
         The first of them.
     labels : ndarray, shape (n_samples,), or None
         The user's labels; None if there are none, or they come with the stimuli.
+    columns : mapping of str to ndarray, each of shape (n_samples,)
+        The user's own columns of the presentations.
     rules : mapping of str to (float, str or ndarray)
         Threshold of each layer, as the user passed it.
     layout : UnitLayout
@@ -99,6 +103,7 @@ class RecordingPlan:
     stimuli: Stimuli
     first_batch: Batch
     labels: npt.NDArray[Any] | None
+    columns: Mapping[str, npt.NDArray[Any]]
     rules: Mapping[str, Any]
     layout: UnitLayout
     batch_size: int
@@ -160,8 +165,12 @@ class RecordingPlan:
         units = self.layout.units
         labels = None if self.labels is None else self.labels.tolist()
         # Keras numbers the names of models within a process, so a resumed one differs.
+        own = {}
+        if self.columns:
+            own["presentations"] = table_sha256(pd.DataFrame(dict(self.columns)))
         return {
             **{key: value for key, value in facts.items() if key != "model_name"},
+            **own,
             "labels": hashlib.sha256(repr(labels).encode()).hexdigest(),
             "limits": limits.hexdigest(),
             "n_samples": str(self.stimuli.n_samples),
@@ -179,6 +188,8 @@ def make_plan(
     units: UnitChoice,
     training: bool,
     labels: npt.ArrayLike | None = None,
+    stimulus_id: npt.ArrayLike | None = None,
+    presentations: Mapping[str, Any] | pd.DataFrame | None = None,
     predictions: bool | None = None,
     seed: int | None,
     shuffle: bool,
@@ -194,7 +205,9 @@ def make_plan(
         The network, as its framework runs it.
     selection : Selection or None
         The layers to record; None for the last hidden one.
-    x, labels, predictions, seed, shuffle, batch_size, n_samples, n_repeats
+    x, labels, stimulus_id, presentations, predictions, seed, shuffle, batch_size
+        As in `ann2neo.record`.
+    n_samples, n_repeats
         As in `ann2neo.record`.
     threshold, units, training
         As in `Probe`.
@@ -220,6 +233,7 @@ def make_plan(
         classes = checked_labels(
             labels, stimuli.n_samples, as_numbers=bool(predictions)
         )
+    columns = checked_columns(stimulus_id, presentations, stimuli.n_samples)
     if isinstance(stimuli, ArrayStimuli):
         _check_fixed_batch(adapter, stimuli.n_samples, batch_size)
     elif shuffle:
@@ -268,6 +282,7 @@ def make_plan(
         stimuli=stimuli,
         first_batch=first,
         labels=classes,
+        columns=columns,
         rules=rules,
         layout=lay_out_units(shapes, limits, selection.only, units, seed),
         batch_size=batch_size,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import reprlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import quantities as pq
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from ann2neo._checks import seconds
 from ann2neo.errors import InputValueError
@@ -137,6 +138,8 @@ class Probe:
         x: Any,
         *,
         labels: npt.ArrayLike | None = None,
+        stimulus_id: npt.ArrayLike | None = None,
+        presentations: Mapping[str, Any] | pd.DataFrame | None = None,
         predictions: bool | None = None,
         seed: int | None = None,
         shuffle: bool = True,
@@ -160,6 +163,8 @@ class Probe:
         plan = self._plan(
             x,
             labels=labels,
+            stimulus_id=stimulus_id,
+            presentations=presentations,
             predictions=predictions,
             seed=seed,
             shuffle=shuffle,
@@ -175,11 +180,11 @@ class Probe:
                 stack.callback(folder.close)
             with _progress_bar(phase, plan.n_time_bins, progress) as bar:
                 builder, repeats = show(plan, folder, bar)
-            phases, presentations = _tables(plan, phase, repeats)
+            phases, shown = _tables(plan, phase, repeats)
             recording = Recording(
                 builder.build(sampling_period=sampling_period, t_start=t_start),
                 plan.layout.units,
-                presentations,
+                shown,
                 phases,
                 facts,
                 None if folder is None else folder.identifier,
@@ -239,6 +244,16 @@ class Probe:
         builder, _ = show(plan, None, _progress_bar("spikes", None, wanted=False))
         return builder.build(), plan.layout.units
 
+    def __repr__(self) -> str:
+        layers = "the last hidden layer"
+        if self._selection is not None:
+            keys = [repr(layer.key) for layer in self._selection.layers]
+            layers = ", ".join(keys[:3])
+            if len(keys) > 3:
+                layers += f" and {len(keys) - 3} more"
+        threshold = reprlib.repr(self._threshold)
+        return f"Probe({self._adapter.model_name!r}: {layers}, threshold {threshold})"
+
     def _plan(self, x: Any, **arguments: Any) -> RecordingPlan:
         """Make a plan with the settings of this probe; keep the last hidden layer."""
         plan = make_plan(
@@ -262,6 +277,8 @@ def record(
     threshold: Threshold = 0.0,
     units: UnitChoice = None,
     labels: npt.ArrayLike | None = None,
+    stimulus_id: npt.ArrayLike | None = None,
+    presentations: Mapping[str, Any] | pd.DataFrame | None = None,
     predictions: bool | None = None,
     seed: int | None = None,
     shuffle: bool = True,
@@ -289,16 +306,23 @@ def record(
         A model with weights, on the device where it lies. Of Keras: Sequential,
         functional, nested or subclassed, on TensorFlow, JAX or PyTorch.
     x : array, list or dict of arrays, DataFrame, Dataset, loader or iterable of batches
-        The stimuli, one sample per entry of the first axis. A network of PyTorch takes
-        a list as several arguments and a dict as keywords. Data that comes in batches
-        is read once; a batch is stimuli or a tuple (stimuli, labels). Of a PyTorch
-        loader that gives dicts, the entry "labels" is the labels.
+        The stimuli, one sample per entry of the first axis; sparse matrices of SciPy
+        are filled in batch by batch. A network of PyTorch takes a list as several
+        arguments and a dict as keywords. Data that comes in batches is read once; a
+        batch is stimuli or a tuple (stimuli, labels), as `x` itself may be. Of a
+        PyTorch loader that gives dicts, the entry "labels" is the labels.
     layers, threshold, units, training, eager
         As in `Probe`.
     labels : array_like of int or str, shape (n_samples,), optional
         Class of each stimulus, in the order of `x`. A single column is flattened,
         one-hot rows become class numbers. Without this argument, labels that come with
-        the batches are used.
+        the stimuli are used; beside it, they must not contradict it.
+    stimulus_id : array_like of int or str, shape (n_samples,), optional
+        Name or number of each stimulus; its place in `x` if not given. Stimuli of one
+        `stimulus_id` count as the same one.
+    presentations : mapping of str to array_like or DataFrame, optional
+        Columns of your own, such as file names, for the table of presentations; one
+        entry or row per sample, in the order of `x`.
     predictions : bool, optional
         Record the class that the network predicts, which requires the whole forward
         pass. By default, if labels are integers and the output is one score per class
@@ -348,8 +372,9 @@ def record(
     LayerError
         If a layer is unknown, ambiguous, never ran, or ran inside a loop.
     ActivationError
-        If an activation is NaN or infinite, or has no batch axis; layer and
-        presentation are named.
+        If a weight, a stimulus or an activation is NaN or infinite, or an activation
+        has no batch axis, or another shape than before; layer and presentation are
+        named.
     InputTypeError, InputValueError
         If the model does not take the stimuli, or an argument is invalid.
     OutputExistsError, OutputLockedError, OutputError
@@ -379,6 +404,8 @@ def record(
     return probe.record(
         x,
         labels=labels,
+        stimulus_id=stimulus_id,
+        presentations=presentations,
         predictions=predictions,
         seed=seed,
         shuffle=shuffle,
@@ -425,11 +452,15 @@ def _tables(
     if plan.n_repeats > 1:
         names = [f"{phase}_{number}" for number in range(1, plan.n_repeats + 1)]
     lengths = [len(repeat.stimulus_id) for repeat in repeats]
-    if plan.labels is not None and {*lengths} != {len(plan.labels)}:
-        raise InputValueError(
-            f"labels must have one entry per sample, {lengths[0]}, got"
-            f" {len(plan.labels)}; pass the labels of the same samples"
-        )
+    own = dict(plan.columns)
+    if plan.labels is not None:
+        own["labels"] = plan.labels
+    for name, values in own.items():
+        if {*lengths} != {len(values)}:
+            raise InputValueError(
+                f"{name} must have one entry per sample, {lengths[0]}, got"
+                f" {len(values)}; pass the {name} of the same samples"
+            )
     ends = np.cumsum(lengths).tolist()
     phases = [
         Phase(name, end - length, end, plan.order)
@@ -439,12 +470,13 @@ def _tables(
     labels = joined([repeat.labels for repeat in repeats])
     if plan.labels is not None:
         labels = plan.labels[stimulus_id]
+    columns = {name: values[stimulus_id] for name, values in plan.columns.items()}
     phase_column: Any = pd.array(names, dtype="str").repeat(lengths)
     presentations = presentation_table(
         ends[-1],
         phase_column,
         labels=labels,
         predictions=joined([repeat.predictions for repeat in repeats]),
-        stimulus_id=stimulus_id,
+        stimulus_id=columns.pop("stimulus_id", stimulus_id),
     )
-    return phase_table(phases), presentations
+    return phase_table(phases), presentations.assign(**columns)

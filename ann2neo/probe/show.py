@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from ann2neo.errors import ActivationError, LayerError
+from ann2neo.errors import ActivationError, InputValueError, LayerError
 from ann2neo.probe.adapter import NotFinite, Packing, Passed, Tap, Tensor
 from ann2neo.probe.nests import all_finite, leaves_of
 from ann2neo.probe.plan import RecordingPlan
-from ann2neo.probe.stimuli import ArrayStimuli, Batch, Fingerprint
+from ann2neo.probe.stimuli import ArrayStimuli, Batch, Fingerprint, check_labels
 from ann2neo.probe.units import UnitBlock, UnitLayout
 from ann2neo.raster import RasterBuilder
 from ann2neo.recording.folder import UnfinishedFolder
@@ -104,6 +104,7 @@ def _show_once(
         labels += [batch.labels for batch in shown]
         classes.append(kept)
     state: Any = {}
+    known_labels: dict[Any, Any] = {}
     position = begin + sum(map(len, ids))
     progress.update(position - begin)
     stage = _Stage(plan.layout, builder)
@@ -141,6 +142,7 @@ def _show_once(
         try:
             for number, batch in batches:
                 n_bins = len(batch.stimulus_id)
+                _check_own(plan, batch, position, known_labels)
                 reading = thread.submit(read, batch, position)
                 # By number, so that a resumed recording draws the same noise.
                 rng = np.random.default_rng((plan.seed, repeat, number))
@@ -295,6 +297,23 @@ def _packed(
             raise _not_finite(odd_one, block, position)
         arrays.append(packed)
     return arrays
+
+
+def _check_own(
+    plan: RecordingPlan, batch: Batch, position: int, known: dict[Any, Any]
+) -> None:
+    """Check that the user's labels and columns go on, and fit those of the batch."""
+    own = dict(plan.columns)
+    if plan.labels is not None:
+        own["labels"] = plan.labels
+    for name, values in own.items():
+        if batch.stimulus_id.max() >= len(values):
+            raise InputValueError(
+                f"{name} must have one entry per sample, got {len(values)}, and there"
+                " are more samples; pass those of the same samples"
+            )
+    if plan.labels is not None:
+        check_labels(plan.labels, batch, position, known)
 
 
 def _check_shape(shape: tuple[int, ...], block: UnitBlock, position: int) -> None:

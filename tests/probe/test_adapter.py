@@ -52,6 +52,7 @@ class Forward:
 
 class TinyAdapter(Adapter):
     model_name, n_inputs, fixed_batch_size = "tiny", 1, None
+    most_inputs, input_names = 1, None
     is_stateful = ends_in_sigmoid = False
     def __init__(self, model):
         self.model = model

@@ -105,18 +105,23 @@ def test_an_interrupted_recording_goes_on(
         FileFormatError, match="unfinished recording; record into it again"
     ):
         ann2neo.Recording.open(tmp_path / "rec")
-    positions: list[int] = []
-    packed = show._packed
-
-    def watched(*arguments: Any) -> Any:
-        positions.append(arguments[-1])
-        return packed(*arguments)
-
-    monkeypatch.setattr(show, "_packed", watched)
+    n_shown = _shown(monkeypatch)
     resumed = _record(tmp_path / "rec", batch_size=batch_size, seed=None)
-    n_shown = N - min(positions)
-    assert n_before + n_shown <= N + 8 * batch_size
+    assert n_before + sum(n_shown) <= N + 8 * batch_size
     assert resumed.equals(_record(None, batch_size=batch_size), identity=False)
+
+
+def _shown(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Number of samples of each batch that a network is shown from now on."""
+    n_shown: list[int] = []
+    write = show._Stage.write
+
+    def watched(stage: Any, first_bin: int, n_bins: int, packed: Any) -> None:
+        n_shown.append(n_bins)
+        write(stage, first_bin, n_bins, packed)
+
+    monkeypatch.setattr(show._Stage, "write", watched)
+    return n_shown
 
 
 def _interrupted(out: Path, *, after: int, **arguments: Any) -> int:

@@ -574,6 +574,17 @@ def test_an_output_without_a_batch_axis_is_refused(n: int) -> None:
         ann2neo.record(model, np.ones((n, 4), "float32"), layers="transposing")
 
 
+class Breaking(kl.Layer):
+    """Passes numbers on, except that it makes something else of 99."""
+
+    def __init__(self, bad: float, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.bad = bad
+
+    def call(self, x: Any) -> Any:
+        return keras.ops.where(x == 99, self.bad, x)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("sample", [0, 13, 20])
 def test_activations_that_are_not_finite_name_layer_and_sample(
@@ -583,15 +594,73 @@ def test_activations_that_are_not_finite_name_layer_and_sample(
     presentation, never a silent 0.
     """
     model = keras.Sequential(
-        [keras.Input((4,)), kl.Activation("linear", name="linear"), kl.Dense(2)]
+        [keras.Input((4,)), Breaking(bad, name="breaking"), kl.Dense(2)]
+    )
+    x = _x(4)
+    x[sample, 2] = 99
+    with pytest.raises(
+        ActivationError,
+        match=rf"'breaking' gave {bad} at presentation {sample}, unit 2.*finite",
+    ):
+        ann2neo.record(model, x, layers="breaking", shuffle=False, batch_size=8)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("sample", [0, 13, 20])
+@pytest.mark.parametrize("in_batches", [False, True])
+def test_stimuli_that_are_not_finite_are_no_silence(
+    bad: float, sample: int, in_batches: bool
+) -> None:
+    """A stimulus with NaN is an error that names presentation and sample, also where a
+    fused ReLU turns NaN into 0.
+    """
+    model = keras.Sequential(
+        [keras.Input((4,)), kl.Dense(3, "relu", name="relu"), kl.Dense(2)]
     )
     x = _x(4)
     x[sample, 2] = bad
+    stimuli = iter([x[:8], x[8:]]) if in_batches else x
+    match = rf"presentation {sample}, sample {sample} of the data, holds NaN or inf"
+    with pytest.raises(ActivationError, match=match):
+        ann2neo.record(model, stimuli, layers="relu", shuffle=False, batch_size=None)
+    # Shuffled, the presentation is another one, and the sample the same.
+    order = ann2neo.record(model, _x(4), layers="relu", seed=5)
+    place = order.presentations["stimulus_id"].tolist().index(sample)
+    match = rf"presentation {place}, sample {sample} of the data"
+    with pytest.raises(ActivationError, match=match):
+        ann2neo.record(model, x, layers="relu", seed=5)
+
+
+def test_outputs_that_change_their_shape_are_refused() -> None:
+    """Batches of another size would give other units: an error names the layer, both
+    shapes and the presentation; a layer that gives one shape is recorded.
+    """
+    entry = keras.Input((None, None, 1))
+    maps = kl.Conv2D(2, 3, activation="relu", name="maps")(entry)
+    pooled = kl.GlobalAveragePooling2D(name="pooled")(maps)
+    model = keras.Model(entry, kl.Dense(2)(pooled))
+    images = [np.ones((6, size, size, 1), "float32") for size in (10, 8)]
     with pytest.raises(
         ActivationError,
-        match=rf"'linear' gave {bad} at presentation {sample}, unit 2.*finite",
+        match=r"'maps' gave the shape \(6, 6, 2\) at presentation 6, and \(8, 8, 2\)",
     ):
-        ann2neo.record(model, x, layers="linear", shuffle=False, batch_size=8)
+        ann2neo.record(model, iter(images), layers="maps", shuffle=False)
+    recording = ann2neo.record(model, iter(images), layers="pooled", shuffle=False)
+    assert recording.raster.shape == (2, 12)
+
+
+def test_padded_batches_of_several_lengths_are_refused() -> None:
+    """Steps that a shorter batch never showed are not silence."""
+    entry = keras.Input((None,), dtype="int32")
+    embedded = kl.Embedding(20, 4, mask_zero=True)(entry)
+    steps = kl.LSTM(5, return_sequences=True, name="steps")(embedded)
+    model = keras.Model(entry, kl.Dense(2)(kl.GlobalAveragePooling1D()(steps)))
+    batches = [np.ones((3, 12), "int32"), np.ones((3, 5), "int32")]
+    with pytest.raises(
+        ActivationError,
+        match=r"'steps' gave the shape \(5, 5\) at presentation 3, and \(12, 5\)",
+    ):
+        ann2neo.record(model, iter(batches), layers="steps", shuffle=False)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

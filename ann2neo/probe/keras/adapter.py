@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -33,7 +34,7 @@ from ann2neo.probe.keras.layers import (
     named_layers,
 )
 from ann2neo.probe.keras.packing import device_name, on_accelerator, pack_spikes
-from ann2neo.probe.keras.private import maker_of, was_called_once
+from ann2neo.probe.keras.private import input_names, maker_of, was_called_once
 from ann2neo.probe.provenance import arrays_sha256, package_versions
 
 __all__ = ["KerasAdapter", "make_adapter"]
@@ -71,6 +72,12 @@ def make_adapter(model: Any, *, training: bool, eager: bool) -> KerasAdapter:
     InputValueError
         If it has no weights yet.
     """
+    if type(model).__module__.startswith("tf_keras."):
+        raise InputTypeError(
+            f"the {type(model).__name__} is a model of tf_keras, which is Keras 2; make"
+            " it with keras, version 3, or threshold its activations yourself with"
+            " Recording.from_activations"
+        )
     if not isinstance(model, keras.Model):
         raise InputTypeError(
             "model must be a keras.Model or a torch.nn.Module, got"
@@ -96,6 +103,8 @@ class KerasAdapter(Adapter):
         inputs = getattr(model, "inputs", None)
         self.model_name = str(model.name)
         self.n_inputs = None if inputs is None else len(keras.tree.flatten(inputs))
+        self.most_inputs = self.n_inputs
+        self.input_names = input_names(model)
         self.fixed_batch_size = fixed_batch_size(model)
         self.is_stateful = any(
             getattr(named.layer, "stateful", False) for named in named_layers(model)
@@ -238,8 +247,19 @@ class _Batches:
     def __init__(self, dataset: Any) -> None:
         self._dataset = dataset
 
+    def cardinality(self) -> int:
+        """Return how many there are; -1, as TensorFlow says it, for ever more."""
+        try:
+            n_batches = self._dataset.num_batches
+        except NotImplementedError:
+            # Keras' own property has no answer where there is no __len__.
+            n_batches = None
+        return -1 if n_batches is None else int(n_batches)
+
     def __iter__(self) -> Iterator[Any]:
-        return (self._dataset[number] for number in range(len(self._dataset)))
+        n_batches = self.cardinality()
+        numbers = itertools.count() if n_batches < 0 else range(n_batches)
+        return (self._dataset[number] for number in numbers)
 
 
 def _ends_in_sigmoid(model: Any) -> bool:

@@ -195,10 +195,13 @@ class KerasForward(abc.ABC):
         except Ann2NeoError:
             raise
         except self.failures as error:
+            leaves = keras.tree.flatten(batch)
             shapes = ", ".join(
                 f"{np.dtype(a.dtype) if a.dtype != 'object' else 'object'} {a.shape}"
-                for a in keras.tree.flatten(batch)
+                for a in leaves[:5]
             )
+            if len(leaves) > 5:
+                shapes += f" and {len(leaves) - 5} more"
             reason = _reason(error)
             remat = [
                 named.key
@@ -212,9 +215,21 @@ class KerasForward(abc.ABC):
                 )
             raise InputValueError(
                 f"the model {self._model.name!r} cannot be run on a batch of {shapes}:"
-                f" {reason}; check the stimuli against model.input_shape, and that"
-                " model(x[:1]) works"
+                f" {reason[:500]}; check the stimuli against model.input_shape, and"
+                f" that model(x[:1]) works{self._without_batch(leaves)}"
             ) from error
+
+    def _without_batch(self, leaves: Sequence[Any]) -> str:
+        """Say that the stimuli lack a batch axis, if they do."""
+        ranks = [
+            len(tensor.shape) for tensor in getattr(self._model, "inputs", None) or []
+        ]
+        if not ranks or [leaf.ndim + 1 for leaf in leaves] != ranks:
+            return ""
+        return (
+            ". These seem to be single samples: show batches, as .batch(64) of a data"
+            " set makes them, or x[numpy.newaxis]"
+        )
 
 
 def make_forward(

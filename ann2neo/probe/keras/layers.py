@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import itertools
+import reprlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import keras
 from ann2neo.errors import InputTypeError, LayerError
 from ann2neo.probe.adapter import LayerChoice, LayerInfo
 from ann2neo.probe.keras.private import inner_layers, is_activation, is_of_keras
+from ann2neo.probe.names import listed
 
 __all__ = [
     "NamedLayer",
@@ -166,7 +168,10 @@ def choose_layers(model: Any, layers: LayerChoice) -> list[NamedLayer]:
         If `layers` is none of the above.
     """
     candidates = named_layers(model)
-    items = layers if isinstance(layers, (list, tuple)) else [layers]
+    items = [layers]
+    if isinstance(layers, (list, tuple)):
+        # `model.layers` holds the inputs, too, which are the stimuli.
+        items = [i for i in layers if not isinstance(i, keras.layers.InputLayer)]
     chosen = {
         match.info.number: match
         for item in items
@@ -174,12 +179,18 @@ def choose_layers(model: Any, layers: LayerChoice) -> list[NamedLayer]:
     }
     if not chosen:
         raise LayerError(
-            f"layers={layers!r} chooses no layer; the model has {_listed(candidates)}"
+            f"layers={reprlib.repr(layers)} chooses no layer; the model has"
+            f" {_listed(candidates)}"
         )
     return list(chosen.values())
 
 
 def _matching(model: Any, item: Any, candidates: list[NamedLayer]) -> list[NamedLayer]:
+    if isinstance(item, keras.layers.InputLayer):
+        raise LayerError(
+            f"{item.name!r} is an input, whose output is the stimuli themselves; choose"
+            f" from {_listed(candidates)}"
+        )
     if isinstance(item, keras.Layer):
         matches = [named for named in _with_itself(model) if named.layer is item]
         if not matches:
@@ -236,12 +247,14 @@ def _called(name: str, candidates: list[NamedLayer]) -> list[NamedLayer]:
         )
     ]
     if not matches:
-        raise LayerError(f"unknown layer {name!r}; the model has {_listed(candidates)}")
+        raise LayerError(
+            f"unknown layer {name!r}; the model has {_listed(candidates, name)}"
+        )
     return matches
 
 
-def _listed(candidates: list[NamedLayer]) -> str:
-    return ", ".join(repr(named.key) for named in candidates) or "no layers"
+def _listed(candidates: list[NamedLayer], asked: str = "") -> str:
+    return listed([named.key for named in candidates], asked) or "no layers"
 
 
 def holder_of(model: Any, layer: Any) -> Any:

@@ -13,6 +13,7 @@ __all__ = [
     "CALL_ERROR",
     "SEED_STATE",
     "inner_layers",
+    "input_names",
     "is_activation",
     "is_of_keras",
     "is_rematerialized",
@@ -65,6 +66,18 @@ def is_activation(layer: Any) -> bool:
 def was_called_once(layer: Any) -> bool:
     """Whether a layer has one symbolic output, which is then ``layer.output``."""
     return len(getattr(layer, "_inbound_nodes", ())) == 1
+
+
+def input_names(model: Any) -> tuple[str, ...] | None:
+    """Return the keys of a dictionary that a model takes; None if they are unknown."""
+    if not isinstance(model, keras.Function):
+        model = getattr(model, "_functional", None)
+    if model is None:
+        return None
+    struct = model._inputs_struct
+    if isinstance(struct, dict):
+        return tuple(map(str, struct))
+    return tuple(str(tensor.name) for tensor in model.inputs)
 
 
 def maker_of(tensor: Any) -> Any:

@@ -99,6 +99,7 @@ class TorchAdapter(Adapter):
     """One PyTorch network, as the probe uses it; see `Adapter`."""
 
     fixed_batch_size = None
+    input_names = None
 
     def __init__(self, model: nn.Module, *, training: bool, eager: bool) -> None:
         self._model, self._training, self._eager = model, training, eager
@@ -106,6 +107,7 @@ class TorchAdapter(Adapter):
         self._signature = signature_of(model)
         self.model_name = type(model).__name__
         self.n_inputs = self._signature.n_required
+        self.most_inputs = self._signature.n_most
         modules = list(model.modules())
         self.ends_in_sigmoid = isinstance(modules[-1], nn.Sigmoid)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import reprlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from torch import nn
 
 from ann2neo.errors import InputTypeError, LayerError
 from ann2neo.probe.adapter import LayerChoice, LayerInfo
+from ann2neo.probe.names import listed
 
 __all__ = [
     "NamedModule",
@@ -136,7 +138,8 @@ def choose_layers(model: nn.Module, layers: LayerChoice) -> list[NamedModule]:
     }
     if not chosen:
         raise LayerError(
-            f"layers={layers!r} chooses no module; the model has {_listed(candidates)}"
+            f"layers={reprlib.repr(layers)} chooses no module; the model has"
+            f" {_listed(candidates)}"
         )
     for named in chosen.values():
         if is_scripted(named.module):
@@ -202,9 +205,9 @@ def _called(
     ]
     if not matches:
         raise LayerError(
-            f"unknown layer {name!r}; the model has {_listed(candidates)}. A call such"
-            " as torch.relu(x) is no module: record the module before it, whose output"
-            " is above 0 where relu's is"
+            f"unknown layer {name!r}; the model has {_listed(candidates, name)}. A call"
+            " such as torch.relu(x) is no module: record the module before it, whose"
+            " output is above 0 where relu's is"
         )
     return matches
 
@@ -253,5 +256,5 @@ def _checked(named: NamedModule, candidates: list[NamedModule]) -> NamedModule:
     )
 
 
-def _listed(candidates: list[NamedModule]) -> str:
-    return ", ".join(repr(named.key) for named in candidates) or "no modules"
+def _listed(candidates: list[NamedModule], asked: str = "") -> str:
+    return listed([named.key for named in candidates], asked) or "no modules"

@@ -482,6 +482,17 @@ def test_spikes_in_a_training_loop_change_nothing() -> None:
     assert not taken[0].equals(taken[-1])
 
 
+class _Breaking(nn.Module):
+    """Passes numbers on, except that it makes something else of 99."""
+
+    def __init__(self, bad: float) -> None:
+        super().__init__()
+        self.bad = bad
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.where(x == 99, self.bad, x)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("chosen", [None, {"0": {"unit_in_layer": [2, 4]}}])
 def test_activations_that_are_not_finite_name_layer_and_sample(
@@ -490,9 +501,9 @@ def test_activations_that_are_not_finite_name_layer_and_sample(
     """A NaN or infinite activation is an error that names layer, presentation and unit,
     and the network is as before.
     """
-    model = nn.Sequential(nn.Identity(), nn.Linear(5, 2))
+    model = nn.Sequential(_Breaking(bad), nn.Linear(5, 2))
     x = X.copy()
-    x[13, 2] = bad
+    x[13, 2] = 99
     before, states = everything(model), random_states()
     with pytest.raises(
         ActivationError, match=rf"'0' gave {bad} at presentation 13, unit 2;.*finite"

@@ -132,6 +132,12 @@ def output_path(path: str | os.PathLike[str], suffix: str, *, overwrite: bool) -
             f" {target.with_suffix(suffix).name!r}"
         )
     refuse_existing(target, overwrite=overwrite)
+    folder = target.absolute().parent
+    if not folder.is_dir():
+        number = errno.ENOTDIR if folder.exists() else errno.ENOENT
+        raise _explained(OSError(), target, number)
+    if not os.access(folder, os.W_OK):
+        raise _explained(OSError(), target, errno.EACCES)
     return target
 
 

@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pandas as pd
@@ -196,7 +199,7 @@ BAD = [
     ),
     (
         ["record", "{m}/net.keras", "--data", "{m}/data.npz", "--out", "{m}/data.npz"],
-        "exists already",
+        "a name that ends in .nwb, got 'data.npz'",
     ),
     (
         [
@@ -268,6 +271,221 @@ BAD = [
         "retrain must be",
     ),
 ]
+
+
+USES = """
+record {m}/none.keras --data {m}/data.npz --out {t}/a.nwb
+record {m}/text.txt --data {m}/data.npz --out {t}/a.nwb
+record {m}/net.keras --data {m}/none.npz --out {t}/a.nwb
+record {m}/net.keras --data {m}/none.h5 --out {t}/a.nwb
+record {m}/net.keras --data {m}/text.txt --out {t}/a.nwb
+record {m}/net.keras --data {m}/text.npy --out {t}/a.nwb
+record {m}/net.keras --data {m}/text.h5 --out {t}/a.nwb
+record {m}/net.keras --data {m}/nothing.npz --out {t}/a.nwb
+record {m}/net.keras --data {m}/elsewhere.h5 --out {t}/a.nwb
+record {m}/net.keras --data {m}/two.npz --out {t}/a.nwb
+record {m}/net.keras --data {m}/data.npz --out {t}/a.nc
+record {m}/net.keras --data {m}/data.npz --out {t}/none/a.nwb
+record {m}/net.keras --data {m}/data.npz --out {m}/made.nwb
+record {m}/net.keras --data {m}/data.npz --out {m}/folder.nwb
+record {m}/net.keras --data {m}/data.npz --out {t}/a.nwb --layer third
+record {m}/net.keras --data {m}/data.npz --out {t}/a.nwb --threshold high
+record {m}/net.keras --data {m}/data.npz --out {t}/a.nwb --units 7
+record {m}/net.keras --data {m}/data.npz --out {t}/a.nwb --units 0
+record {m}/net.keras --data {m}/data.npz --out {t}/a.nwb --repeats none
+record {m}/net.keras --data {m}/data.npz --out {t}/a.nwb --batch-size 0
+record {m}/net.keras --data {m}/data.npz --out {t}/a.nwb --seed -1
+record {m}/net.keras --data {m}/data.npz --out {t}/a.nwb --metadata {m}/none.yaml
+record {m}/net.keras --data {m}/unfinite.npy --out {t}/a.nwb
+record {m}/net.keras --out {t}/a.nwb
+recrod {m}/net.keras
+info {m}/none.nwb
+info {m}/text.txt
+analyze {m}/made.nwb --engine slow
+analyze {m}/made.nwb --window 0
+analyze {m}/made.nwb --out {t}/none/b.nwb
+analyze {m}/made.nwb --out {t}/b.txt
+analyze {m}/made.nwb --bin-size 2
+validate {m}/none.nwb
+datasets fetch mnits
+"""
+
+
+def test_thirty_wrong_uses_are_answered_in_one_line(model, file, tmp_path):
+    """The answers to wrong uses are those of the transcript: one line each (after the
+    usage, where an option or command is wrong), status 1 or 2, and no file is made.
+    """
+    x = np.ones((20, 4), np.float32)
+    for name in ("text.npy", "text.h5"):
+        (model / name).write_text("no array")
+    (model / "folder.nwb").mkdir()
+    np.savez(model / "two.npz", left=x, right=x)
+    np.save(model / "unfinite.npy", np.where(np.eye(20, 4) > 0, np.nan, x))
+    with h5py.File(model / "elsewhere.h5", "w") as elsewhere:
+        elsewhere["x"] = h5py.ExternalLink(str(model / "other.h5"), "x")
+    said = []
+    for use in USES.strip().splitlines():
+        words = use.format(m=model, t=tmp_path).split()
+        done = run(*words)
+        lines = done.stderr.strip().splitlines()
+        if done.exit_code == 2:
+            # The usage and a hint stand before the answer.
+            lines = [line for line in lines if line.startswith("Error: ")]
+            # The words are those of typer, which differ between its versions.
+            lines = [re.search("'[^']+'", line)[0] for line in lines]
+        said += [f"$ ann2neo {use}", f"[{done.exit_code}] {' / '.join(lines)}"]
+        assert len(lines) == 1, done.stderr
+        assert done.exit_code in {1, 2}
+        assert "Traceback" not in done.output
+        assert not list(tmp_path.iterdir())
+    places = {str(model): "{m}", str(tmp_path): "{t}"}
+    text = "\n".join(said) + "\n"
+    for place, name in places.items():
+        text = text.replace(place, name)
+    snapshot = Path(__file__).parent / "cli_transcript.txt"
+    if os.environ.get("ANN2NEO_WRITE_TRANSCRIPT"):
+        snapshot.write_text(text, encoding="utf-8")
+    assert text == snapshot.read_text(encoding="utf-8")
+
+
+def test_record_takes_two_inputs_test_data_and_other_files(model, tmp_path):
+    """Arrays named as the inputs, x_test with y_test, .npy and HDF5 are stimuli; the
+    options go where they belong.
+    """
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 4)).astype(np.float32), np.arange(40) % 3
+    np.savez(tmp_path / "test.npz", x_train=x[:3], x_test=x, y_train=y[:3], y_test=y)
+    np.save(tmp_path / "x.npy", x)
+    with h5py.File(tmp_path / "x.h5", "w") as stored:
+        stored["x"], stored["y"] = x, y
+    network = keras.saving.load_model(model / "net.keras", compile=False)
+    expected = ann2neo.record(
+        network, x, layers="first", labels=y, seed=1, units=2, n_repeats=2
+    )
+    options = ["--layer", "first", "--seed", 1, "--units", 2, "--repeats", 2]
+    for name in ("test.npz", "x.npy", "x.h5"):
+        out = tmp_path / f"{name}.nwb"
+        done = run(
+            "record",
+            model / "net.keras",
+            "--data",
+            tmp_path / name,
+            "--out",
+            out,
+            *options,
+            "--batch-size",
+            16,
+            "--no-progress",
+        )
+        assert done.exit_code == 0, done.stderr
+        found = ann2neo.read_nwb(out)
+        assert found.raster.equals(expected.raster)
+        assert found.provenance["batch_size"] == "16"
+        assert ("label" in found.presentations) == (name != "x.npy")
+    left, right = (keras.Input((4,), name=name) for name in ("left", "right"))
+    hidden = keras.layers.Dense(5, "relu", name="hidden")(
+        keras.layers.Concatenate()([left, right])
+    )
+    two = keras.Model([left, right], keras.layers.Dense(2)(hidden))
+    two.save(tmp_path / "two.keras")
+    np.savez(tmp_path / "two.npz", right=-x, left=x, y=y)
+    done = run(
+        "record",
+        tmp_path / "two.keras",
+        "--data",
+        tmp_path / "two.npz",
+        "--out",
+        tmp_path / "two.nwb",
+        "--seed",
+        1,
+        "--training",
+    )
+    assert done.exit_code == 0, done.stderr
+    found = ann2neo.read_nwb(tmp_path / "two.nwb")
+    expected = ann2neo.record(two, [x, -x], labels=y, seed=1, training=True)
+    assert found.raster.equals(expected.raster)
+
+
+def _run_alone(*arguments):
+    """Run a command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "ann2neo", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
+def test_quiet_may_stand_anywhere_and_is_quiet(model, tmp_path):
+    """With -q nothing is said on standard error, not even a warning of silent units,
+    which otherwise is one line without a place in the code.
+    """
+    words = ["record", model / "net.keras", "--data", model / "data.npz", "--out"]
+    words += [tmp_path / "a.nwb", "--threshold", "1.5", "--overwrite", "--seed", 2]
+    loud = _run_alone(*words)
+    warned = [line for line in loud.stderr.splitlines() if "ActivityWarning" in line]
+    assert len(warned) == 1
+    assert warned[0].startswith("ann2neo: ActivityWarning: of the 5 units")
+    assert "typer" not in loud.stderr
+    quiet = _run_alone(*words, "-q")
+    assert not quiet.stderr
+    assert quiet.stdout == loud.stdout
+    for place in range(3):
+        listing = ["datasets", "list"]
+        listing.insert(place, "--quiet")
+        assert run(*listing).exit_code == 0
+
+
+def _listing(stdout):
+    return subprocess.Popen(
+        [sys.executable, "-m", "ann2neo", "datasets", "list"],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_closed_pipe_ends_a_command_silently():
+    """When whoever reads the output stops reading, the command ends without a word."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    started = _listing(writing)
+    os.close(writing)
+    assert started.communicate()[1] == ""
+    assert started.returncode == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a full device")
+@pytest.mark.may_skip
+def test_a_full_disk_under_the_output_is_one_line():
+    """When the output cannot be written, one line says so."""
+    with Path("/dev/full").open("w") as full:
+        started = _listing(full)
+        said = started.communicate()[1]
+    assert said == (
+        "ann2neo: the output could not be written (No space left on device); free some"
+        " space, or send it elsewhere\n"
+    )
+    assert started.returncode == 1
+
+
+def test_a_missing_file_is_said_before_keras_is_loaded(tmp_path):
+    """A missing model or file of stimuli is refused by a process without Keras."""
+    np.savez(tmp_path / "data.npz", x=np.ones((3, 4)))
+    code = f"""
+import sys
+from ann2neo.cli import app
+try:
+    app(["record", {str(tmp_path / "net.keras")!r}, "--data",
+         {str(tmp_path / "data.npz")!r}, "--out", {str(tmp_path / "a.nwb")!r}])
+except SystemExit as end:
+    print(end.code, "keras" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "1 False\n"
+    assert "there is no file" in done.stderr
 
 
 @pytest.mark.parametrize(("arguments", "words"), BAD)

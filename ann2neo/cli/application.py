@@ -6,12 +6,14 @@ from a stranger's file.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import logging
 import os
 import re
 import sys
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,12 +21,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ann2neo.errors import Ann2NeoError, InputValueError
+from ann2neo.errors import Ann2NeoError, InputValueError, OutputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["app", "echo", "echo_csv", "load_keras", "numbers", "one_line", "words"]
+__all__ = [
+    "app",
+    "echo",
+    "echo_csv",
+    "is_quiet",
+    "load_keras",
+    "numbers",
+    "one_line",
+    "words",
+]
 
 # Control characters besides newline and tab, line separators, what is invisible or
 # turns the direction of writing, and halves of characters.
@@ -32,12 +43,25 @@ _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f"
     "\ud800-\udfff\ufeff\U000e0000-\U000e007f]"
 )
+_LOG = logging.getLogger("ann2neo.cli")
 _FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
 def echo(text: object, *, err: bool = False, nl: bool = True) -> None:
     """Print text; control characters, which steer a terminal, appear as escapes."""
-    typer.echo(_visible(str(text)), err=err, nl=nl)
+    try:
+        typer.echo(_visible(str(text)), err=err, nl=nl)
+    except OSError as error:
+        # What could not be written would be tried again as the process ends.
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+            os.dup2(nowhere.fileno(), 2 if err else 1)
+        if error.errno == errno.EPIPE:
+            # Whoever read it has seen enough, as `head` does.
+            raise typer.Exit(1) from error
+        raise OutputError(
+            f"the output could not be written ({error.strerror}); free some space, or"
+            " send it elsewhere"
+        ) from error
 
 
 def one_line(value: object) -> str:
@@ -66,13 +90,25 @@ def _no_formula(value: Any) -> Any:
     return value
 
 
+_QUIET = ("-q", "--quiet")
+
+
 class _VisibleLog(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return _visible(super().format(record))
 
 
 class _Commands(TyperGroup):
-    """Commands that print an expected error on one line and exit with status 1."""
+    """Commands that print an expected error on one line and exit with status 1.
+
+    ``--quiet`` may stand anywhere.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        stop = args.index("--") if "--" in args else len(args)
+        quiet = [arg for arg in args[:stop] if arg in _QUIET]
+        others = [arg for arg in args[:stop] if arg not in _QUIET]
+        return super().parse_args(ctx, [*quiet[:1], *others, *args[stop:]])
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -97,7 +133,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"ann2neo {version('ann2neo')}")
+        echo(f"ann2neo {version('ann2neo')}")
         raise typer.Exit
 
 
@@ -115,7 +151,9 @@ def _prepare(
     ] = False,
     quiet: Annotated[
         bool,
-        typer.Option("--quiet", "-q", help="Print only results and errors."),
+        typer.Option(
+            "--quiet", "-q", help="Print only results and errors; may stand anywhere."
+        ),
     ] = False,
 ) -> None:
     del show_version
@@ -124,14 +162,27 @@ def _prepare(
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     handler = logging.StreamHandler()
     handler.setFormatter(_VisibleLog("%(message)s"))
-    logging.basicConfig(handlers=[handler], level=logging.WARNING)
-    # Warnings of libraries quote names from files, too.
-    logging.captureWarnings(True)
+    logging.basicConfig(handlers=[handler])
+    logging.getLogger().setLevel(logging.ERROR if quiet else logging.WARNING)
+    warnings.showwarning = _log_warning
     # A terminal of another locale may lack a character; that is no reason to stop.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    logging.getLogger("ann2neo").setLevel(logging.WARNING if quiet else logging.INFO)
+    logging.getLogger("ann2neo").setLevel(logging.ERROR if quiet else logging.INFO)
+
+
+def _log_warning(
+    message: Warning | str, category: type[Warning], *_: Any, **__: Any
+) -> None:
+    """Print a warning on one line, without the place in the code that gave it."""
+    # It may quote names from files, which the log makes visible.
+    _LOG.warning("ann2neo: %s: %s", category.__name__, one_line(message))
+
+
+def is_quiet() -> bool:
+    """Whether the user asked for results and errors only."""
+    return not _LOG.isEnabledFor(logging.WARNING)
 
 
 def load_keras() -> None:

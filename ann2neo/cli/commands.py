@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ann2neo.cli.application import app, echo, echo_csv, load_keras, one_line
+from ann2neo.cli.application import (
+    app,
+    echo,
+    echo_csv,
+    is_quiet,
+    load_keras,
+    one_line,
+)
 from ann2neo.cli.sessions import (
     BinSize,
     FollowLinks,
@@ -18,7 +25,6 @@ from ann2neo.cli.sessions import (
     Units,
     session_options,
 )
-from ann2neo.errors import FileFormatError
 
 if TYPE_CHECKING:
     from ann2neo.io.nwb.info import NwbInfo
@@ -59,7 +65,10 @@ def record_model(
     data: Annotated[
         Path,
         typer.Option(
-            help="A .npz file: x, the stimuli, and y, their labels, if known."
+            help=(
+                "Stimuli: a .npz or .h5 file with x, and y, their labels, if known (or"
+                " x_test and y_test, or an array for each input, by name), or .npy."
+            )
         ),
     ],
     out: Annotated[Path, typer.Option(help="The NWB file to write.")],
@@ -70,6 +79,26 @@ def record_model(
         ),
     ] = None,
     threshold: Annotated[str, typer.Option(help="A number, or quantile:q.")] = "0",
+    units: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of units of each layer, at random. [all]"),
+    ] = None,
+    training: Annotated[
+        bool,
+        typer.Option("--training", help="Run as in training: dropout and noise act."),
+    ] = False,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="How often to show all stimuli.")
+    ] = 1,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Samples in a forward pass. [by size]")
+    ] = None,
+    progress: Annotated[
+        bool | None,
+        typer.Option(
+            "--progress/--no-progress", help="Show a progress bar. [in a terminal]"
+        ),
+    ] = None,
     phase: Annotated[
         str, typer.Option(help="Name of this stretch of the recording.")
     ] = "recording",
@@ -91,43 +120,43 @@ def record_model(
     ] = False,
 ) -> None:
     """Record which units of a network spike, into an NWB file."""
-    from ann2neo._files import refuse_existing
+    from ann2neo._files import output_path
+    from ann2neo.probe.keras.model_files import check_model_file, load_model
 
     # What can be refused quickly comes before Keras is loaded, which takes seconds.
-    refuse_existing(out, overwrite=overwrite)
+    output_path(out, ".nwb", overwrite=overwrite)
+    check_model_file(model)
+    from ann2neo.cli.stimulus_files import read_stimuli
     from ann2neo.io.nwb.metadata import checked_metadata
+    from ann2neo.probe.thresholds import checked_threshold
 
+    rule = _threshold(threshold)
+    checked_threshold(rule, layer or ["last hidden layer"])
     facts = checked_metadata(metadata)
-    x, y = _stimuli(data)
+    x, y = read_stimuli(data)
     from ann2neo.io.nwb.writer import write_nwb
 
     load_keras()
-    from ann2neo.probe.keras.model_files import load_model
     from ann2neo.probe.record import record
 
     recording = record(
         load_model(model, unsafe=unsafe),
         x,
         layers=layer or None,
-        threshold=_threshold(threshold),
+        threshold=rule,
+        units=units,
         labels=y,
         seed=seed,
         shuffle=shuffle,
         phase=phase,
+        batch_size=batch_size,
+        training=training,
+        n_repeats=repeats,
+        progress=False if progress is None and is_quiet() else progress,
         provenance={"model_file": model.name, "data_file": data.name},
     )
     write_nwb(recording, out, metadata=facts, overwrite=overwrite)
     echo(f"{out}: {recording!r}, seed {recording.provenance['seed']}")
-
-
-def _stimuli(path: Path) -> tuple[Any, Any]:
-    from ann2neo._npz import read_npz
-
-    remedy = f"save the stimuli with numpy.savez('{path}', x=x, y=y)"
-    arrays = read_npz(path, {"x", "y"}, remedy)
-    if "x" not in arrays:
-        raise FileFormatError(f"{path} lacks x; it must hold x, and y if known")
-    return arrays["x"], arrays.get("y")
 
 
 def _threshold(text: str) -> float | str:
@@ -247,7 +276,7 @@ def analyze_file(
     ] = False,
 ) -> None:
     """Compute the statistics of every unit, and show those of the network."""
-    from ann2neo._files import refuse_existing
+    from ann2neo._files import output_path
     from ann2neo.analysis.explain import column_descriptions
     from ann2neo.analysis.networks.summarize import summarize
     from ann2neo.analysis.networks.summary_text import network_text
@@ -257,7 +286,7 @@ def analyze_file(
     from ann2neo.io.nwb.writer import write_nwb
 
     if out is not None:
-        refuse_existing(out, overwrite=overwrite)
+        output_path(out, ".nwb", overwrite=overwrite)
     options = session_options(
         bin_size, t_start, t_stop, units, intervals, label, follow_links
     )

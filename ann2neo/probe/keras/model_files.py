@@ -11,16 +11,35 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from ann2neo.errors import FileFormatError, InputValueError
 
-__all__ = ["load_model"]
+__all__ = ["check_model_file", "load_model"]
 
 _SPARE_WEIGHTS = 1 << 22
 """Weights that a network may have besides those in its file."""
 
 _loading = threading.Lock()
+
+
+def check_model_file(path: str | Path) -> None:
+    """Raise if there is no such file, or it is no `.keras` file; Keras is not loaded.
+
+    Raises
+    ------
+    InputValueError, FileFormatError
+        As `load_model`.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputValueError(f"there is no file {path}; check the name and the folder")
+    # By its name, too: Keras reads a file of another name in another format, such as
+    # HDF5, which may hold a ZIP archive at its end and knows no safe mode.
+    if path.suffix != ".keras" or path.is_dir() or not zipfile.is_zipfile(path):
+        raise FileFormatError(
+            f"{path} is not a .keras file; save the network with"
+            " model.save('name.keras'), or load it yourself and call ann2neo.record on"
+            " it"
+        )
 
 
 def load_model(path: str | Path, *, unsafe: bool = False) -> Any:
@@ -47,17 +66,10 @@ def load_model(path: str | Path, *, unsafe: bool = False) -> Any:
         If it is no Keras model, is damaged or not named ``.keras``, contains code and
         `unsafe` is not given, or needs layers that are not defined here.
     """
+    import keras
+
+    check_model_file(path)
     path = Path(path)
-    if not path.exists():
-        raise InputValueError(f"there is no file {path}; check the name and the folder")
-    # By its name, too: Keras reads a file of another name in another format, such as
-    # HDF5, which may hold a ZIP archive at its end and knows no safe mode.
-    if path.suffix != ".keras" or path.is_dir() or not zipfile.is_zipfile(path):
-        raise FileFormatError(
-            f"{path} is not a .keras file; save the network with"
-            " model.save('name.keras'), or load it yourself and call ann2neo.record on"
-            " it"
-        )
     # Not compiled: optimizer and loss are not needed, and may be classes of the user.
     try:
         with _no_more_weights_than_in(path):
@@ -88,6 +100,8 @@ def _no_more_weights_than_in(path: Path) -> Iterator[None]:
     Keras builds the network that the configuration describes and reads the weights
     afterwards: a changed number of units could take all memory first.
     """
+    import keras
+
     with zipfile.ZipFile(path) as archive:
         # No weight is stored in less than a byte.
         most = _SPARE_WEIGHTS + sum(entry.file_size for entry in archive.infolist())

@@ -1,0 +1,131 @@
+"""Files of stimuli and labels, as the command ``record`` takes them."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from ann2neo.errors import FileFormatError, InputValueError
+
+__all__ = ["read_stimuli"]
+
+_LABELS = {"x": ("y", "labels", "label"), "x_test": ("y_test",)}
+"""Names of the stimuli in a file, and those of their labels."""
+_ALL_LABELS = [name for names in _LABELS.values() for name in names]
+_HDF5 = (".h5", ".hdf5")
+
+
+def read_stimuli(path: Path) -> tuple[Any, Any]:
+    """Read stimuli and labels from a file.
+
+    Parameters
+    ----------
+    path : Path
+        A ``.npy`` file of stimuli; or a ``.npz`` or HDF5 file (``.h5``, ``.hdf5``) of
+        arrays: x and y, else x_test and y_test, else an array for each input of the
+        model, and y. HDF5 is read batch by batch.
+
+    Returns
+    -------
+    x : array or dict of str to array
+        The stimuli.
+    y : array or None
+        Their labels, if the file has them.
+
+    Raises
+    ------
+    InputValueError
+        If there is no such file.
+    FileFormatError
+        If it cannot be read, or holds no stimuli.
+    """
+    if not path.is_file():
+        raise InputValueError(f"there is no file {path}; {_remedy(path)}")
+    if path.suffix == ".npy":
+        return _read_npy(path), None
+    arrays = _Hdf5(path) if path.suffix in _HDF5 else _Npz(path)
+    x, y = _chosen(arrays.names, path)
+    label = None if y is None else arrays.read([y])[y]
+    if isinstance(x, str):
+        return arrays.read([x])[x], label
+    return arrays.read(x), label
+
+
+def _remedy(path: Path) -> str:
+    return f"save the stimuli with numpy.savez('{path.with_suffix('.npz')}', x=x, y=y)"
+
+
+def _chosen(names: Collection[str], path: Path) -> tuple[str | list[str], str | None]:
+    """Choose the stimuli, one array or one for each input, and the labels by name."""
+    for x, labels in _LABELS.items():
+        if x in names:
+            return x, next((name for name in labels if name in names), None)
+    inputs = [name for name in names if name not in _ALL_LABELS]
+    if len(inputs) < 2:
+        raise FileFormatError(
+            f"{path} lacks x; it must hold x, and y if known, or an array for each"
+            " input of the model, under the input's name"
+        )
+    return inputs, next((name for name in _LABELS["x"] if name in names), None)
+
+
+def _read_npy(path: Path) -> Any:
+    import numpy as np
+
+    # NumPy reading a damaged file raises this and that.
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:
+        raise FileFormatError(
+            f"{path} is not a NumPy .npy file of a plain array, or is damaged;"
+            f" {_remedy(path)}"
+        ) from error
+
+
+class _Npz:
+    """The arrays of a `.npz` file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.names: list[str] = []
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                self.names = [name.removesuffix(".npy") for name in archive.namelist()]
+        else:
+            # Says what is wrong with the file.
+            self.read([])
+
+    def read(self, names: list[str]) -> dict[str, Any]:
+        from ann2neo._npz import read_npz
+
+        return dict(read_npz(self._path, names, _remedy(self._path)))
+
+
+class _Hdf5:
+    """The arrays of an HDF5 file, which stays open while they are read."""
+
+    def __init__(self, path: Path) -> None:
+        import h5py
+
+        self._path = path
+        try:
+            self._file = h5py.File(path, "r")
+        except OSError as error:
+            raise FileFormatError(
+                f"{path} is not an HDF5 file, or is damaged; {_remedy(path)}"
+            ) from error
+        # Links and arrays that lead to other files are not read: the file may be a
+        # stranger's.
+        self.names = [
+            name
+            for name in self._file
+            if isinstance(self._file.get(name, getlink=True), h5py.HardLink)
+            and isinstance(self._file[name], h5py.Dataset)
+            and not self._file[name].is_virtual
+            and self._file[name].external is None
+        ]
+
+    def read(self, names: list[str]) -> dict[str, Any]:
+        return {name: self._file[name] for name in names}

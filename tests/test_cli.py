@@ -35,7 +35,12 @@ def model(tmp_path_factory):
         keras.layers.Dense(5, "relu", name="second"),
     ]
     network = keras.Sequential(
-        [keras.Input((4,)), *layers, keras.layers.Dense(3, "softmax", name="answer")]
+        [
+            keras.Input((4,), name="features"),
+            *layers,
+            keras.layers.Dense(3, "softmax", name="answer"),
+        ],
+        name="network",
     )
     network.save(folder / "net.keras")
     x = np.random.default_rng(0).normal(size=(120, 4)).astype(np.float32)

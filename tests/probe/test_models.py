@@ -663,6 +663,35 @@ def test_padded_batches_of_several_lengths_are_refused() -> None:
         ann2neo.record(model, iter(batches), layers="steps", shuffle=False)
 
 
+class WithLoss(kl.Layer):
+    """Returns a loss, its output, and a number for each channel."""
+
+    def call(self, x: Any) -> Any:
+        return keras.ops.mean(x**2), 2 * x - 1, keras.ops.mean(x, axis=0)
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        return (), shape, shape[1:]
+
+
+@pytest.mark.parametrize("eager", [False, True])
+@pytest.mark.parametrize("n_channels", [3, 8])
+def test_outputs_without_a_batch_are_left_out_beside_others(
+    eager: bool, n_channels: int
+) -> None:
+    """A layer with a loss beside its output is recorded by its output, which keeps its
+    number, also where the first axis of another is as long as the first batch.
+    """
+    entry = keras.Input((n_channels,))
+    _, output, _ = WithLoss(name="losing")(entry)
+    model = keras.Model(entry, kl.Dense(2)(output))
+    x = _x(n_channels)
+    recording = ann2neo.record(
+        model, x, layers="losing", shuffle=False, batch_size=5, eager=eager
+    )
+    assert recording.units["output_index"].tolist() == [1] * n_channels
+    assert ((2 * x - 1 > 0) == recording.raster.to_dense().T).all()
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("eager", [False, True])
 def test_weights_that_are_not_finite_are_no_silence(bad: float, eager: bool) -> None:

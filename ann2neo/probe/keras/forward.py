@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar
@@ -14,12 +15,18 @@ import numpy as np
 from ann2neo.errors import ActivationError, Ann2NeoError, InputValueError, LayerError
 from ann2neo.probe.adapter import Passed, Reduce, State, Tap, TapShape
 from ann2neo.probe.keras.capture import LayerCall, capture_calls
-from ann2neo.probe.keras.layers import NamedLayer, holder_of, named_layers
+from ann2neo.probe.keras.layers import (
+    NamedLayer,
+    fixed_batch_size,
+    holder_of,
+    named_layers,
+)
 from ann2neo.probe.keras.private import CALL_ERROR, SEED_STATE, is_rematerialized
+
+_LOG = logging.getLogger(__name__)
 
 __all__ = [
     "KerasForward",
-    "check_batch_axis",
     "make_forward",
     "state_values",
     "tap_shapes",
@@ -62,6 +69,7 @@ class KerasForward(abc.ABC):
     ) -> None:
         self._model, self._layers = model, tuple(layers)
         self._training, self._with_output, self._eager = training, with_output, eager
+        self._left_out: set[Tap] = set()
 
     def __call__(
         self,
@@ -157,6 +165,47 @@ class KerasForward(abc.ABC):
                     taps.append(Tap(named.info, call_index, output_index))
                     activations.append(tensor)
         return tuple(taps), activations
+
+    def _tried(self, batch: Any) -> list[TapShape]:
+        """Return the shapes of what is recorded of a batch by running it."""
+        passed = self._pass(batch, {}, None)
+        n_samples = len(keras.tree.flatten(batch)[0])
+        if fixed_batch_size(self._model) is None:
+            # With one more sample, an output whose first axis happens to be as long as
+            # the batch is recognized: the axis does not grow.
+            rows = np.arange(n_samples + 1) % n_samples
+            longer = keras.tree.map_structure(lambda leaf: leaf[rows], batch)
+            self._pass(longer, {}, None)
+        # Without what the longer batch has shown to have no batch axis.
+        return tap_shapes(
+            *self._with_batch_axis(passed.taps, passed.activations, n_samples)
+        )
+
+    def _with_batch_axis(
+        self, taps: Sequence[Tap], activations: Sequence[Any], expected: int | None
+    ) -> tuple[tuple[Tap, ...], list[Any]]:
+        """Leave out outputs without a batch axis, such as a loss beside the output.
+
+        Parameters
+        ----------
+        taps, activations
+            What was recorded, or symbols of it.
+        expected : int or None
+            Number of samples in the batch; None if it may vary.
+
+        Raises
+        ------
+        ActivationError
+            If a layer returned no output with a batch axis.
+        """
+        pairs = list(zip(taps, activations, strict=True))
+        rest = [pair for pair in pairs if pair[0] not in self._left_out]
+        lacking = _lacking_batch_axis(rest, expected)
+        for tap in sorted(lacking):
+            _LOG.info("the layer %s has no batch axis there, and is left out", tap)
+        self._left_out |= lacking
+        kept = [pair for pair in rest if pair[0] not in lacking]
+        return tuple(tap for tap, _ in kept), [tensor for _, tensor in kept]
 
     def _never_ran(self, named: NamedLayer, *, called: bool) -> str:
         if called:
@@ -383,10 +432,10 @@ def tap_shapes(taps: Sequence[Tap], activations: Sequence[Any]) -> list[TapShape
     return shapes
 
 
-def check_batch_axis(
+def _lacking_batch_axis(
     activations: Iterable[tuple[Tap, Any]], expected: int | None
-) -> None:
-    """Check that the first axis of every activation is the batch.
+) -> set[Tap]:
+    """Find outputs whose first axis is not the batch, beside others whose first is.
 
     Parameters
     ----------
@@ -398,14 +447,24 @@ def check_batch_axis(
     Raises
     ------
     ActivationError
-        If the first axis has another length.
+        If a layer returned none with a batch axis.
     """
+    lacking: dict[Tap, tuple[int | None, ...]] = {}
+    complete = set()
     for tap, activation in activations:
-        shape = tuple(activation.shape)
-        if not shape or shape[0] != expected:
+        # Not even the number of axes may be known while TensorFlow traces.
+        is_known = getattr(activation.shape, "rank", 0) is not None
+        shape = tuple(activation.shape) if is_known else (expected,)
+        if shape and shape[0] == expected:
+            complete.add(tap[:2])
+        else:
+            lacking[tap] = shape
+    for tap, shape in lacking.items():
+        if tap[:2] not in complete:
             axis = "batch" if expected is None else f"the batch of {expected}"
             raise ActivationError(
                 f"the output of the layer {tap}, of shape {shape}, has no batch axis:"
                 f" its first axis is not {axis}, so its units cannot be told from"
                 " presentations; record another layer"
             )
+    return set(lacking)

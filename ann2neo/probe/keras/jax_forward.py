@@ -15,7 +15,6 @@ from ann2neo.probe.adapter import Passed, State, Tap, TapShape
 from ann2neo.probe.keras.capture import LOCK
 from ann2neo.probe.keras.forward import (
     KerasForward,
-    check_batch_axis,
     state_values,
     tap_shapes,
     variables_of,
@@ -64,9 +63,10 @@ class JaxForward(KerasForward):
                 except jax.errors.UnexpectedTracerError as error:
                     # JAX notices only here that something would leave a loop.
                     raise self._refusal(values, batch, str(error)) from error
-        taps = self._taps[_kind(batch)]
         n_samples = len(keras.tree.flatten(batch)[0])
-        check_batch_axis(zip(taps, activations, strict=True), n_samples)
+        taps, activations = self._with_batch_axis(
+            self._taps[_kind(batch)], activations, n_samples
+        )
         return Passed(taps, activations, output, after)
 
     def abstractly(self, batch: Any, run: Callable[[Any], None]) -> None:
@@ -85,8 +85,7 @@ class JaxForward(KerasForward):
     def outputs_of(self, batch: Any) -> list[TapShape]:
         """Return the shapes of what is recorded of such a batch; see `Forward`."""
         if self._eager:
-            passed = self._pass(batch, {}, None)
-            return tap_shapes(passed.taps, passed.activations)
+            return self._tried(batch)
         values = state_values(self._variables, {}, None)
         # With one more sample, an output whose first axis happens to be as long as the
         # batch is recognized: the axis does not grow.
@@ -94,9 +93,10 @@ class JaxForward(KerasForward):
         nest = keras.tree.map_structure(lambda leaf: _symbol(leaf, longer), batch)
         with self._explaining(batch), LOCK:
             activations, _, _ = jax.eval_shape(self._forward, values, nest)
-        taps = self._taps[_kind(nest)]
         n_samples = keras.tree.flatten(nest)[0].shape[0]
-        check_batch_axis(zip(taps, activations, strict=True), n_samples)
+        taps, activations = self._with_batch_axis(
+            self._taps[_kind(nest)], activations, n_samples
+        )
         return tap_shapes(taps, activations)
 
     def _refusal(self, values: list[Any], nest: Any, error: str) -> Exception:

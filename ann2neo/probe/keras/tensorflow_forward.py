@@ -13,7 +13,6 @@ from ann2neo.probe.adapter import Passed, State, Tap, TapShape
 from ann2neo.probe.keras.capture import LOCK
 from ann2neo.probe.keras.forward import (
     KerasForward,
-    check_batch_axis,
     state_values,
     tap_shapes,
     variables_of,
@@ -60,11 +59,11 @@ class TensorFlowForward(KerasForward):
             compiled = self._compiled_for(batch, tensors)
             values = state_values(compiled.variables, state, rng)
             activations, output, after = compiled.function(tensors, values)
-        check_batch_axis(
-            zip(compiled.taps, activations, strict=True), tensors[0].shape[0]
+        taps, activations = self._with_batch_axis(
+            compiled.taps, activations, tensors[0].shape[0]
         )
         carried = dict(zip(map(id, compiled.variables), after, strict=True))
-        return Passed(compiled.taps, activations, output, carried)
+        return Passed(taps, activations, output, carried)
 
     def outputs_of(self, batch: Any) -> list[TapShape]:
         """Return the shapes of what is recorded of such a batch; see `Forward`."""
@@ -74,11 +73,13 @@ class TensorFlowForward(KerasForward):
                     tf.convert_to_tensor(leaf) for leaf in keras.tree.flatten(batch)
                 ]
                 compiled = self._compiled_for(batch, tensors)
+            taps, symbols = self._with_batch_axis(
+                compiled.taps, compiled.symbols, fixed_batch_size(self._model)
+            )
             # Some layers hide the shapes of their outputs from the tracing.
-            if all(tensor.shape[1:].is_fully_defined() for tensor in compiled.symbols):
-                return tap_shapes(compiled.taps, compiled.symbols)
-        passed = self._pass(batch, {}, None)
-        return tap_shapes(passed.taps, passed.activations)
+            if all(tensor.shape[1:].is_fully_defined() for tensor in symbols):
+                return tap_shapes(taps, symbols)
+        return self._tried(batch)
 
     def abstractly(self, batch: Any, run: Callable[[Any], None]) -> None:
         """Call `run` on symbols of a batch; see `KerasForward`."""
@@ -122,13 +123,7 @@ class TensorFlowForward(KerasForward):
         # A graph returns tensors only: its tracing leaves taps and variables here.
         taps, state = runs[-1].taps, runs[-1].state
         symbols = concrete.structured_outputs[0]
-        # Where not even the number of axes is known, the first batch is checked.
-        ranked = [
-            (tap, symbol)
-            for tap, symbol in zip(taps, symbols, strict=True)
-            if symbol.shape.rank is not None
-        ]
-        check_batch_axis(ranked, fixed_batch_size(self._model))
+        self._with_batch_axis(taps, symbols, fixed_batch_size(self._model))
         if state and not variables:
             # The pass would change variables. Traced again, their values are arguments
             # and results: (batch, values before) -> (activations, output, values after)
@@ -164,10 +159,10 @@ class TensorFlowForward(KerasForward):
                 run = self._run(nest, mapping)
             finally:
                 tf.config.run_functions_eagerly(before)
-        check_batch_axis(
-            zip(run.taps, run.activations, strict=True), tensors[0].shape[0]
+        taps, activations = self._with_batch_axis(
+            run.taps, run.activations, tensors[0].shape[0]
         )
-        return run
+        return run._replace(taps=taps, activations=activations)
 
     def _confines(self, tensor: Any) -> str | None:
         """Name the graph that a tensor cannot leave, unless it is the pass's own."""

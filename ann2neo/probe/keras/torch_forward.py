@@ -13,9 +13,7 @@ import torch
 from ann2neo.probe.adapter import Passed, State, TapShape
 from ann2neo.probe.keras.forward import (
     KerasForward,
-    check_batch_axis,
     state_values,
-    tap_shapes,
     variables_of,
 )
 from ann2neo.probe.keras.layers import fixed_batch_size
@@ -57,21 +55,16 @@ class TorchForward(KerasForward):
                 seed_all(rng)
             tensors = map_leaves(_as_tensor, batch)
             passed = self._run(tensors, list(zip(variables, values, strict=True)))
-        check_batch_axis(
-            zip(passed.taps, passed.activations, strict=True), len(leaves_of(batch)[0])
+        taps, activations = self._with_batch_axis(
+            passed.taps, passed.activations, len(leaves_of(batch)[0])
         )
-        return passed
+        return passed._replace(taps=taps, activations=activations)
 
     def outputs_of(self, batch: Any) -> list[TapShape]:
         """Return the shapes of what is recorded of such a batch; see `Forward`."""
         fixed = fixed_batch_size(self._model)
         n_samples = fixed or min(_N_TRIED, len(leaves_of(batch)[0]))
-        passed = self._pass(_resized(batch, n_samples), {}, None)
-        if fixed is None:
-            # With one more sample, an output whose first axis happens to be as long as
-            # the batch is recognized: the axis does not grow.
-            self._pass(_resized(batch, n_samples + 1), {}, None)
-        return tap_shapes(passed.taps, passed.activations)
+        return self._tried(_resized(batch, n_samples))
 
     def abstractly(self, batch: Any, run: Callable[[Any], None]) -> None:
         """Call `run` on a few samples of a batch; see `KerasForward`."""

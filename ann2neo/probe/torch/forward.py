@@ -73,6 +73,7 @@ class TorchForward(Forward):
         self._trusting = False
         self._shapes: dict[Any, list[TapShape]] = {}
         self._last_call: int | None = None
+        self._left_out: set[Tap] = set()
         self.is_stateful = False
 
     def __call__(
@@ -140,6 +141,7 @@ class TorchForward(Forward):
         return [
             _shape_of(tap, activation)
             for tap, activation in zip(first.taps, first.activations, strict=True)
+            if tap not in self._left_out
         ]
 
     @contextlib.contextmanager
@@ -171,10 +173,20 @@ class TorchForward(Forward):
             place = place_of[id(module)]
             call_index = n_calls[place]
             n_calls[place] += 1
-            for output_index, tensor in enumerate(tensors_of(output)):
+            wholes = [
+                _batch_first(module, tensor, i)
+                for i, tensor in enumerate(tensors_of(output))
+            ]
+            complete = [bool(w.ndim) and w.shape[0] == n_samples for w in wholes]
+            for output_index, whole in enumerate(wholes):
                 tap = Tap(self._modules[place].info, call_index, output_index)
-                whole = _batch_first(module, tensor, output_index)
-                _check_batch_axis(tap, whole, n_samples)
+                if not any(complete):
+                    raise _no_batch_axis(tap, whole, n_samples)
+                if not complete[output_index]:
+                    # Such as a loss beside the output.
+                    self._left_out.add(tap)
+                if tap in self._left_out:
+                    continue
                 heard[place, call_index, output_index] = (tap, reduce(tap, whole))
             if n_calls.total() == self._last_call:
                 raise _EverythingHeardError
@@ -269,13 +281,12 @@ def _batch_first(module: nn.Module, tensor: torch.Tensor, output: int) -> torch.
     return tensor.transpose(0, 1) if behind and tensor.ndim > 1 else tensor
 
 
-def _check_batch_axis(tap: Tap, tensor: torch.Tensor, n_samples: int) -> None:
-    if not tensor.ndim or tensor.shape[0] != n_samples:
-        raise ActivationError(
-            f"the output of the layer {tap}, of shape {tuple(tensor.shape)}, has no"
-            f" batch axis: its first axis is not the batch of {n_samples}, so its units"
-            " cannot be told from presentations; record another layer"
-        )
+def _no_batch_axis(tap: Tap, tensor: torch.Tensor, n_samples: int) -> ActivationError:
+    return ActivationError(
+        f"the output of the layer {tap}, of shape {tuple(tensor.shape)}, has no batch"
+        f" axis: its first axis is not the batch of {n_samples}, so its units cannot be"
+        " told from presentations; record another layer"
+    )
 
 
 def _shape_of(tap: Tap, activation: torch.Tensor) -> TapShape:

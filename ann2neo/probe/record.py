@@ -319,7 +319,8 @@ def record(
         the stimuli are used; beside it, they must not contradict it.
     stimulus_id : array_like of int or str, shape (n_samples,), optional
         Name or number of each stimulus; its place in `x` if not given. Stimuli of one
-        `stimulus_id` count as the same one.
+        `stimulus_id` count as the same one. `Recording.in_stimulus_order` sorts by it,
+        and ``write_nwb(stimuli=...)`` needs places.
     presentations : mapping of str to array_like or DataFrame, optional
         Columns of your own, such as file names, for the table of presentations; one
         entry or row per sample, in the order of `x`.

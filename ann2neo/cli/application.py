@@ -187,6 +187,9 @@ def is_quiet() -> bool:
 
 def load_keras() -> None:
     """Load the modules that need Keras, without the messages of TensorFlow."""
+    if is_quiet():
+        # What it writes later, when it first computes.
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     # TensorFlow writes some of them from C++, whatever its settings are, so the file
     # descriptor of standard error is replaced rather than sys.stderr.
     sys.stderr.flush()

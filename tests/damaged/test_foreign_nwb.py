@@ -516,7 +516,7 @@ WAYS = [
 @pytest.mark.parametrize(
     "n_files",
     [
-        52,
+        26,
         pytest.param(520, marks=pytest.mark.slow),
         pytest.param(2000, marks=[pytest.mark.exhaustive, pytest.mark.timeout(3600)]),
     ],

@@ -78,7 +78,7 @@ def rewrite_header(path, rng):
 @pytest.mark.parametrize(
     "n_files",
     [
-        60,
+        30,
         pytest.param(600, marks=pytest.mark.slow),
         pytest.param(6000, marks=[pytest.mark.exhaustive, pytest.mark.timeout(3600)]),
     ],

@@ -54,6 +54,7 @@ def test_halves_of_characters():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="arguments are Unicode there")
+@pytest.mark.slow
 def test_a_title_of_another_locale_is_the_title(tmp_path):
     """Where the locale knows no letters beyond ASCII, a title in UTF-8 is kept."""
     path = ann2neo.write_nwb(recording(), tmp_path / "a.nwb")
@@ -74,6 +75,7 @@ def drawn(one):
     return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "", render_report({"a.nwb": one}))
 
 
+@pytest.mark.slow
 def test_pages_drawn_in_threads_are_those_drawn_alone():
     """Threads give the pages of one thread, and matplotlib's settings stay."""
     recordings = [recording(seed=seed) for seed in range(2)]

@@ -101,7 +101,7 @@ def by_definition(row, lengths):
 @pytest.mark.parametrize(
     "n_examples",
     [
-        15,
+        6,
         pytest.param(400, marks=pytest.mark.slow),
         pytest.param(4000, marks=[pytest.mark.exhaustive, pytest.mark.timeout(3600)]),
     ],

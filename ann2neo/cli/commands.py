@@ -174,7 +174,6 @@ def info(
 ) -> None:
     """Describe the contents of an NWB file."""
     from ann2neo.io.nwb.info import nwb_info
-    from ann2neo.recording.segments import segmented_phases
 
     contents = nwb_info(path, follow_links=follow_links)
     layout = "not written by ann2neo"
@@ -187,18 +186,14 @@ def info(
         **{key.replace("_", " "): value for key, value in contents.session.items()},
         "results": ", ".join(contents.analysis) or "none",
     }
-    recording = contents.recording
-    if recording is not None:
-        phases = [
-            f"{p.phase} ({p.n_time_bins:,} bins, {p.order} order)"
-            for p in segmented_phases(recording)
-        ]
-        rows["phases"] = ", ".join(phases)
-        rows["time bin"] = f"{recording.sampling_period.item():g} ms"
-        columns = ", ".join(map(str, recording.presentations.columns))
-        rows["presentations"] = f"{len(recording.presentations):,}: {columns}"
+    if contents.profile is not None:
+        rows["phases"] = ", ".join(
+            f"{name} ({n_time_bins:,} bins, {order} order)"
+            for name, n_time_bins, order in contents.phases
+        )
+        rows["time bin"] = f"{1000 * contents.sampling_period:.15g} ms"
         rows |= {
-            key.replace("_", " "): value for key, value in recording.provenance.items()
+            key.replace("_", " "): value for key, value in contents.provenance.items()
         }
     rows |= _times_text(contents)
     for name, value in rows.items():

@@ -651,3 +651,34 @@ def test_memory_is_that_of_the_spikes(path, reader):
     tracemalloc.stop()
     assert recording.n_time_bins >= 10**8
     assert peak < 20e6
+
+
+# -- many presentations
+# --------------------------------------------------------------------------------------
+
+
+def peak_of(function, path):
+    tracemalloc.start()
+    function(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak
+
+
+def test_info_takes_no_memory_per_presentation(tmp_path):
+    """Summarizing a file takes a few bytes per presentation, and reading it at most 200
+    while the tables are made.
+    """
+    sizes = [20_000, 120_000]
+    peaks = {ann2neo.nwb_info: [], ann2neo.read_nwb: []}
+    for n_bins in sizes:
+        recording = ann2neo.Recording.from_activations(
+            np.ones((n_bins, 1)), labels=np.arange(n_bins) % 7
+        )
+        path = ann2neo.write_nwb(recording, tmp_path / f"{n_bins}.nwb")
+        for function, each in peaks.items():
+            function(path)
+            each.append(peak_of(function, path))
+    grown = {f: np.diff(each)[0] / np.diff(sizes)[0] for f, each in peaks.items()}
+    assert grown[ann2neo.nwb_info] < 60
+    assert grown[ann2neo.read_nwb] < 200

@@ -39,7 +39,7 @@ _SMALLEST = 4096
 _SIGNATURE = b"GCOL\x01"
 _HEADER = 16
 _VIRTUAL = (0x0304, 0x0305)
-_LARGEST_FILE, _BLOCK = 1 << 31, 1 << 22
+_LARGEST_FILE, _BLOCK = 1 << 31, 1 << 19
 
 
 def check_heaps(

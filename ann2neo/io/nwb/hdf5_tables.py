@@ -137,12 +137,18 @@ class Table:
     ----------
     group : h5py.Group
         The table.
+    first, stop : int, optional
+        Rows to read, half-open; all if not given.
     """
 
-    def __init__(self, group: h5py.Group) -> None:
+    def __init__(
+        self, group: h5py.Group, first: int = 0, stop: int | None = None
+    ) -> None:
         self.group = group
         self.colnames = decoded(group.attrs["colnames"])
-        self._length = len(self._dataset("id"))
+        self.rows = slice(first, stop)
+        self._n_all = len(self._dataset("id"))
+        self._length = len(range(self._n_all)[self.rows])
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -175,7 +181,7 @@ class Table:
         """Read a column of numbers or booleans."""
         dataset = self._dataset(name)
         self._check_column(dataset, "numbers", fits=dataset.dtype.kind in "iufb")
-        return np.asarray(dataset[()])
+        return np.asarray(dataset[self.rows])
 
     def texts(self, name: str, errors: str = "strict") -> npt.NDArray[np.object_]:
         """Read a column of strings; `errors` is for bytes that are not UTF-8."""
@@ -183,13 +189,13 @@ class Table:
         self._check_column(
             dataset, "strings", fits=h5py.check_string_dtype(dataset.dtype) is not None
         )
-        return np.asarray(texts_of(dataset, errors), dtype=object)
+        return np.asarray(texts_of(dataset, errors, self.rows), dtype=object)
 
     def times(self, name: str) -> npt.NDArray[np.float64]:
         """Read a column of times in s."""
         dataset = self._dataset(name)
         self._check_column(dataset, "times", fits=dataset.dtype.kind in "iuf")
-        return np.asarray(dataset[()], np.float64)
+        return np.asarray(dataset[self.rows], np.float64)
 
     def ids(self) -> npt.NDArray[np.int64]:
         """Read the ids of the rows, which must be whole numbers."""
@@ -213,7 +219,7 @@ class Table:
             )
 
     def ragged(self, name: str) -> tuple[h5py.Dataset, npt.NDArray[np.int64]]:
-        """Return the dataset of a ragged column, and the number of entries per row.
+        """Return the dataset of a ragged column, and the entries of each row of all.
 
         NWB keeps the entries of all rows in one dataset, and in ``NAME_index`` where
         each row ends.
@@ -230,7 +236,7 @@ class Table:
             )
         ends = index[()]
         if (
-            len(ends) != len(self)
+            len(ends) != self._n_all
             or (len(ends) and (int(ends[0]) < 0 or int(ends[-1]) != len(dataset)))
             or (ends[1:] < ends[:-1]).any()
         ):
@@ -269,15 +275,18 @@ def text_at(group: h5py.Group, name: str, errors: str = "strict") -> str | None:
     return "; ".join(texts_of(checked(dataset), errors))
 
 
-def texts_of(dataset: h5py.Dataset, errors: str = "strict") -> list[str]:
+def texts_of(
+    dataset: h5py.Dataset, errors: str = "strict", rows: slice = slice(None)
+) -> list[str]:
     """Read a checked dataset of strings, block by block, as one string or a column."""
     if dataset.ndim != 1:
         return decoded(dataset[()], errors)
     texts: list[str] = []
     # Strings repeat: those of a block are shared with the blocks before.
     same: dict[str, str] = {}
-    for begin in range(0, len(dataset), _BLOCK):
-        block = decoded(dataset[begin : begin + _BLOCK], errors)
+    first, last, _ = rows.indices(len(dataset))
+    for begin in range(first, last, _BLOCK):
+        block = decoded(dataset[begin : min(begin + _BLOCK, last)], errors)
         texts += [same.setdefault(text, text) for text in block]
     return texts
 

@@ -22,13 +22,21 @@ from ann2neo.io.nwb.intervals import (
     plain_columns,
     times_of,
 )
-from ann2neo.io.nwb.reader import is_ours, read_header, read_nwb
+from ann2neo.io.nwb.reader import (
+    is_ours,
+    read_header,
+    read_nwb,
+    read_provenance,
+    read_segments,
+)
 from ann2neo.io.nwb.sessions import units_place
 from ann2neo.recording import Recording
 from ann2neo.recording.observed_time import merged_stretches
 
 __all__ = ["IntervalInfo", "NwbInfo", "nwb_info"]
 
+_ROWS = 1 << 16
+"""Rows of a table that are looked at together."""
 _BLOCK = 1 << 20
 """Spike times that are looked at together."""
 
@@ -50,8 +58,8 @@ class IntervalInfo:
     columns : tuple of str
         Its columns besides the times.
     labels : tuple of str
-        Those that repeat, so that they may say what was shown: `read_nwb` takes one as
-        ``label``.
+        Those that repeat in the first 65 536 rows, so that they may say what was shown:
+        `read_nwb` takes one as ``label``.
     """
 
     name: str
@@ -83,9 +91,6 @@ class NwbInfo:
         Version of ann2neo's layout; None for files that ann2neo did not write.
     profile : str or None
         "dandi" or "neo"; None for files that ann2neo did not write.
-    recording : Recording or None
-        The recording, whose spikes are read when they are first needed; None for files
-        that ann2neo did not write.
     session : mapping of str to str
         The session's description, experimenter, institution, subject and so on, where
         the file has them.
@@ -102,6 +107,14 @@ class NwbInfo:
         Stretches that the file calls invalid.
     intervals : tuple of IntervalInfo
         Tables of intervals and events.
+    phases : tuple of (str, int, str)
+        Name, number of bins and order of each phase of a file of ann2neo.
+    sampling_period : float, in s
+        Length of a time bin of a file of ann2neo; NaN else.
+    provenance : mapping of str to str
+        Where the recording of a file of ann2neo came from.
+    follow_links : bool
+        Whether links to other files of the folder are followed.
     """
 
     path: Path
@@ -110,10 +123,9 @@ class NwbInfo:
     n_units: int
     n_spikes: int
     analysis: tuple[str, ...]
-    layout_version: int | None
-    profile: str | None
-    recording: Recording | None
     session: Mapping[str, str]
+    layout_version: int | None = None
+    profile: str | None = None
     unit_columns: tuple[str, ...] = ()
     first_spike: float = math.nan
     last_spike: float = math.nan
@@ -121,6 +133,20 @@ class NwbInfo:
     is_observed_alike: bool = True
     invalid: tuple[tuple[float, float], ...] = ()
     intervals: tuple[IntervalInfo, ...] = ()
+    phases: tuple[tuple[str, int, str], ...] = ()
+    sampling_period: float = math.nan
+    provenance: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    follow_links: bool = False
+
+    @property
+    def recording(self) -> Recording | None:
+        """The recording, whose spikes are read when they are first needed.
+
+        It is read each time; None for files that ann2neo did not write.
+        """
+        if self.profile is None:
+            return None
+        return read_nwb(self.path, lazy=True, follow_links=self.follow_links)
 
 
 _SESSION = {
@@ -182,26 +208,38 @@ def nwb_info(path: str | os.PathLike[str], *, follow_links: bool = False) -> Nwb
             _interval_info(name, read_table(handle, where))
             for name, where in interval_tables(handle).items()
         ]
-        header = read_header(handle) if is_ours(handle) else None
-    recording = (
-        None if header is None else read_nwb(file, lazy=True, follow_links=follow_links)
-    )
-    if recording is not None:
-        # Profile "neo" has a row per unit and segment.
-        units["n_units"] = recording.n_units
+        own = _of_ours(handle) if is_ours(handle) else {}
     return NwbInfo(
         path=file,
         n_bytes=file.stat().st_size,
         nwb_version=version,
         analysis=tuple(name for name in analysis if name.endswith("_statistics")),
-        layout_version=None if header is None else header.layout_version,
-        profile=None if header is None else header.profile,
-        recording=recording,
         session=session,
         invalid=invalid,
         intervals=tuple(intervals),
-        **{"n_units": 0, "n_spikes": 0, **units},
+        follow_links=follow_links,
+        **{"n_units": 0, "n_spikes": 0, **units, **own},
     )
+
+
+def _of_ours(handle: h5py.File) -> dict[str, Any]:
+    """Return what the fields of `NwbInfo` say about a file of ann2neo."""
+    header = read_header(handle)
+    segments = read_segments(handle, header)
+    lengths = segments["stop_bin"] - segments["start_bin"]
+    phases = segments.assign(n_time_bins=lengths).groupby("phase", sort=False)
+    return {
+        "layout_version": header.layout_version,
+        "profile": header.profile,
+        # Profile "neo" has a row per unit and segment.
+        "n_units": header.n_units,
+        "phases": tuple(
+            (str(name), int(rows["n_time_bins"].sum()), str(rows["order"].iloc[0]))
+            for name, rows in phases
+        ),
+        "sampling_period": header.sampling_period,
+        "provenance": read_provenance(handle, header),
+    }
 
 
 def _units(table: Table) -> dict[str, Any]:
@@ -255,22 +293,29 @@ def _stretches(handle: h5py.File, place: str) -> tuple[tuple[float, float], ...]
 
 
 def _interval_info(name: str, table: Table) -> IntervalInfo:
-    times = times_of(table)
-    columns = plain_columns(table, ["start_time", "stop_time", "timestamp"])
-    finite = times.to_numpy(np.float64)
-    finite = finite[np.isfinite(finite)]
-    stops = times.get("stop_time", times["start_time"])
+    """Summarize a table, which may have many rows, block by block."""
+    start, stop, n_without_end = math.inf, -math.inf, 0
+    for begin in range(0, len(table), _ROWS):
+        times = times_of(Table(table.group, begin, begin + _ROWS))
+        finite = times.to_numpy(np.float64)
+        finite = finite[np.isfinite(finite)]
+        start = min(start, float(finite.min(initial=math.inf)))
+        stop = max(stop, float(finite.max(initial=-math.inf)))
+        n_without_end += int(times.get("stop_time", times["start_time"]).isna().sum())
+    first = Table(table.group, 0, _ROWS)
+    columns = plain_columns(first, ["start_time", "stop_time", "timestamp"])
     labels = [
         str(column)
         for column, cells in columns.table.items()
         if 1 < cells.nunique() <= max(2, len(cells) // 2)
     ]
+    has_times = start <= stop
     return IntervalInfo(
         name=name,
-        n_rows=len(times),
-        start=float(finite.min()) if finite.size else math.nan,
-        stop=float(finite.max()) if finite.size else math.nan,
-        n_without_end=int(stops.isna().sum()),
+        n_rows=len(table),
+        start=start if has_times else math.nan,
+        stop=stop if has_times else math.nan,
+        n_without_end=n_without_end,
         columns=(*map(str, columns.table), *columns.left_out),
         labels=tuple(labels),
     )

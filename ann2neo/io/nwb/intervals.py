@@ -124,13 +124,15 @@ def _cells(table: Table, name: str) -> npt.NDArray[Any] | None:
     if is_text:
         return table.texts(name, errors="replace")
     if "elements" in dataset.attrs:
-        return _words(dataset)
+        return _words(dataset, table.rows)
     if h5py.check_ref_dtype(dataset.dtype) is h5py.Reference:
-        return _names(dataset)
+        return _names(dataset, table.rows)
     names = h5py.check_enum_dtype(dataset.dtype)
     if names is not None and dataset.dtype.kind != "b":
         words = {number: word for word, number in names.items()}
-        return np.array([words.get(i, "") for i in dataset[()].tolist()], object)
+        return np.array(
+            [words.get(i, "") for i in dataset[table.rows].tolist()], object
+        )
     # A column of rows of another table, such as electrodes, is no number of its own.
     if dataset.dtype.kind not in "iufb" or "table" in dataset.attrs:
         return None
@@ -145,25 +147,29 @@ def _joined_words(table: Table, name: str) -> npt.NDArray[Any] | None:
     if table.dataset(f"{name}_index_index") is not None:
         return None
     dataset, counts = table.ragged(name)
-    words = texts_of(dataset, "replace")
-    ends = np.cumsum(counts).tolist()
-    rows = zip([0, *ends[:-1]], ends, strict=True) if len(counts) else ()
+    ends = np.cumsum(counts)
+    begins, ends = (ends - counts)[table.rows], ends[table.rows]
+    if not len(ends):
+        return np.zeros(0, object)
+    start = int(begins[0])
+    words = texts_of(dataset, "replace", slice(start, int(ends[-1])))
+    rows = zip((begins - start).tolist(), (ends - start).tolist(), strict=True)
     return np.array([", ".join(words[first:last]) for first, last in rows], object)
 
 
-def _words(dataset: h5py.Dataset) -> npt.NDArray[Any] | None:
+def _words(dataset: h5py.Dataset, rows: slice) -> npt.NDArray[Any] | None:
     """Return the words that the numbers of an enumeration stand for."""
     elements = dataset.file[dataset.attrs["elements"]]
     if dataset.dtype.kind not in "iu" or not isinstance(elements, h5py.Dataset):
         return None
     words = dict(enumerate(texts_of(checked(elements), "replace")))
-    return np.array([words.get(i, "") for i in dataset[()].tolist()], object)
+    return np.array([words.get(i, "") for i in dataset[rows].tolist()], object)
 
 
-def _names(dataset: h5py.Dataset) -> npt.NDArray[Any]:
+def _names(dataset: h5py.Dataset, rows: slice) -> npt.NDArray[Any]:
     """Return the names of the objects that a column refers to."""
     names = [
         str(dataset.file[reference].name).rpartition("/")[2] if reference else ""
-        for reference in dataset[()]
+        for reference in dataset[rows]
     ]
     return np.array(names, object)

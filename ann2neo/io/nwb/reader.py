@@ -33,7 +33,14 @@ from ann2neo.recording import Recording
 from ann2neo.recording.select import Choice
 from ann2neo.recording.tables import empty_table, table_sha256
 
-__all__ = ["is_ours", "is_own_file", "read_header", "read_nwb"]
+__all__ = [
+    "is_ours",
+    "is_own_file",
+    "read_header",
+    "read_nwb",
+    "read_provenance",
+    "read_segments",
+]
 
 Bits = npt.NDArray[np.uint8]
 
@@ -172,15 +179,10 @@ def _read_ours(handle: h5py.File, path: Path, *, lazy: bool) -> Recording:
         "units",
     )
     presentations = _presentations(handle, header, raster)
-    segments = _segments(handle, header, raster)
-    rows = []
-    if item_at(handle, f"analysis/{PROVENANCE_TABLE}") is not None:
-        rows = _key_values(handle, PROVENANCE_TABLE)
-    provenance = provenance_of(rows, header.provenance_sha256)
+    segments = read_segments(handle, header)
+    provenance = read_provenance(handle, header)
     header.check("units", table_sha256(units))
     header.check("presentations", table_sha256(presentations))
-    header.check("segments", table_sha256(segments))
-    header.check("provenance", table_sha256(provenance_table(provenance)))
     if not lazy:
         # Now, while the file is open.
         raster = _raster(header, raster.bits)
@@ -298,15 +300,41 @@ def _presentations(
     return pd.concat(tables, ignore_index=True).iloc[order].reset_index(drop=True)
 
 
-def _segments(
-    handle: h5py.File, header: Header, time_base: SpikeRaster
-) -> pd.DataFrame:
+def read_segments(handle: h5py.File, header: Header) -> pd.DataFrame:
+    """Read the segments of a file of ann2neo, and check them.
+
+    Raises
+    ------
+    IntegrityError
+        If they do not match their checksum.
+    """
     columns = dict(header.segment_columns)
     place = "intervals/phases" if header.layout_version == 1 else "intervals/segments"
-    if item_at(handle, place) is None:
-        return empty_table(columns)
-    table = read_table(handle, place)
-    return _intervals(table, columns, dict(header.segment_names), time_base, "segments")
+    segments = empty_table(columns)
+    if item_at(handle, place) is not None:
+        # Without its bits, the raster serves as the time base.
+        time_base = _raster(header, partial(_read_bits, handle, header))
+        names = dict(header.segment_names)
+        table = read_table(handle, place)
+        segments = _intervals(table, columns, names, time_base, "segments")
+    header.check("segments", table_sha256(segments))
+    return segments
+
+
+def read_provenance(handle: h5py.File, header: Header) -> dict[str, str]:
+    """Read the provenance of a file of ann2neo, and check it.
+
+    Raises
+    ------
+    IntegrityError
+        If it does not match its checksum.
+    """
+    rows = []
+    if item_at(handle, f"analysis/{PROVENANCE_TABLE}") is not None:
+        rows = _key_values(handle, PROVENANCE_TABLE)
+    provenance = provenance_of(rows, header.provenance_sha256)
+    header.check("provenance", table_sha256(provenance_table(provenance)))
+    return provenance
 
 
 def _intervals(

@@ -30,6 +30,7 @@ from ann2neo.report._recorded import (
     presentations_in,
     segment_noun,
 )
+from ann2neo.report._sample import Sample, sample_of
 from ann2neo.report.population_figures import plot_correlations, plot_selectivity
 from ann2neo.report.raster_figures import plot_raster
 from ann2neo.report.rate_figures import plot_fano_factors, plot_firing_rates
@@ -155,8 +156,11 @@ def render_report(
     (True, True)
     """
     _checked(recordings)
+    samples = {name: sample_of(whole) for name, whole in recordings.items()}
+    recordings = {name: sample.recording for name, sample in samples.items()}
     chapters, networks, unit_tables = [], [], {}
-    for number, (name, recording) in enumerate(recordings.items(), start=1):
+    for number, (name, sample) in enumerate(samples.items(), start=1):
+        recording = sample.recording
         units = analyze(recording)
         network = summarize(units)
         unit_tables[name] = units
@@ -165,7 +169,7 @@ def render_report(
             in_hz = units.groupby("phase", sort=False)["firing_rate_hz"].mean()
             network = network.assign(mean_firing_rate_hz=in_hz.to_numpy())
         networks.append(network.assign(recording=name))
-        chapters.append(_chapter(name, f"r{number}", recording, units, network, study))
+        chapters.append(_chapter(name, f"r{number}", sample, units, network, study))
     heading, overview = f"Recording {next(iter(recordings))}", None
     if len(recordings) > 1:
         heading = f"{len(recordings)} recordings"
@@ -203,12 +207,12 @@ def _checked(recordings: Mapping[str, Recording]) -> None:
 def _chapter(
     name: str,
     key: str,
-    recording: Recording,
+    sample: Sample,
     units: pd.DataFrame,
     network: pd.DataFrame,
     study: pd.DataFrame | None,
 ) -> dict[str, Any]:
-    parts = []
+    recording, parts = sample.recording, []
     for number, phase in enumerate(segmented_phases(recording), start=1):
         of_phase = units[units["phase"] == phase.phase]
         first_row = network[network["phase"] == phase.phase].iloc[0]
@@ -226,11 +230,14 @@ def _chapter(
                 "figures": figures,
             }
         )
+    facts = recording_facts(recording)
+    if sample.note:
+        facts = [("Sample", sample.note), *facts]
     return {
         "name": name,
-        "facts": recording_facts(recording),
+        "facts": facts,
         "parts": parts,
-        "tables": [("Units", _unit_table(recording, units))],
+        "tables": [("Units", _unit_table(sample, units))],
         "provenance": (
             sorted(recording.provenance.items())
             or [("nothing", "no provenance is on record")]
@@ -558,8 +565,8 @@ def _comparisons(recordings: Mapping[str, Recording]) -> PageTable | None:
     return page_table(table[columns], {}, note)
 
 
-def _unit_table(recording: Recording, units: pd.DataFrame) -> PageTable:
-    left_out = {"name", "firing_rate_hz"}
+def _unit_table(sample: Sample, units: pd.DataFrame) -> PageTable:
+    recording, left_out = sample.recording, {"name", "firing_rate_hz"}
     if not is_network(recording):
         names = np.array(names_of_units(recording), object)
         units = units.assign(name=names[units["unit"].to_numpy()])
@@ -571,6 +578,8 @@ def _unit_table(recording: Recording, units: pd.DataFrame) -> PageTable:
         rows = np.linspace(0, len(units) - 1, _MAX_UNIT_ROWS).astype(np.int64)
         listed = units.iloc[rows]
         note = f"{grouped(len(listed))} rows, evenly spaced, of {grouped(len(units))}. "
+    # Units of a sample have the numbers that they have in the whole recording.
+    listed = listed.assign(unit=sample.units[listed["unit"].to_numpy()])
     note += "All columns of all units: ann2neo analyze FILE.nwb."
     reasons = {
         column.name: listed[entry.reason_column.name].to_list()

@@ -421,6 +421,7 @@ def _run_alone(*arguments):
     )
 
 
+@pytest.mark.slow
 def test_quiet_may_stand_anywhere_and_is_quiet(model, tmp_path):
     """With -q nothing is said on standard error, not even a warning of silent units,
     which otherwise is one line without a place in the code.

@@ -166,7 +166,6 @@ WAYS = [
 @pytest.mark.parametrize(
     "n_folders",
     [
-        8,
         pytest.param(100, marks=pytest.mark.slow),
         pytest.param(500, marks=[pytest.mark.exhaustive, pytest.mark.timeout(3600)]),
     ],

@@ -475,7 +475,6 @@ for line in sys.stdin:
 @pytest.mark.parametrize(
     "n_kills",
     [
-        3,
         pytest.param(30, marks=pytest.mark.slow),
         pytest.param(200, marks=[pytest.mark.exhaustive, pytest.mark.timeout(3600)]),
     ],

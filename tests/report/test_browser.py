@@ -20,9 +20,10 @@ CHROMIUM = next(
     ),
     None,
 )
-pytestmark = pytest.mark.skipif(
+_NEEDS_BROWSER = pytest.mark.skipif(
     CHROMIUM is None, reason="needs a Chromium (Debian: apt-get install chromium)"
 )
+pytestmark = [pytest.mark.slow, _NEEDS_BROWSER]
 
 
 @pytest.fixture(scope="module")

@@ -293,11 +293,6 @@ def claim_length(path, text):
     path.write_bytes(data)
 
 
-def claim_attribute(path):
-    """A name of a column, in an attribute."""
-    claim_length(path, b"renamed_column")
-
-
 def claim_scalar_text(path):
     """A text of its own."""
     claim_length(path, b"an-identifier")
@@ -359,7 +354,6 @@ def claim_many_strings(path):
 
 
 CLAIMS = [
-    claim_attribute,
     claim_scalar_text,
     claim_scalar_as_numbers,
     claim_column,

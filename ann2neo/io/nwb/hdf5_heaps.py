@@ -3,10 +3,8 @@
 HDF5 keeps strings of variable length in global heaps, each a list of objects that HDF5
 walks through by adding up their lengths. Up to version 2.2 at least, HDF5 never returns
 from an object of length zero, which is what a zeroed stretch of a damaged file looks
-like. Where a string is used, HDF5 takes as much memory as is claimed there, up to 4 GB,
-before it compares that with the heap. Neither can be asked of HDF5 without its doing
-so, hence the bytes are looked at here. In words of 8 bytes (HDF5 File Format
-Specification 3.0, section III.E)::
+like. HDF5 cannot be asked for that without its doing so, hence the bytes are looked at
+here. In words of 8 bytes (HDF5 File Format Specification 3.0, section III.E)::
 
     heap:   "GCOL", version | length of the heap | object | object | ... | free space
     object: index (2 bytes, 0 is free space), references (2), reserved (4)
@@ -25,7 +23,6 @@ from typing import BinaryIO
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
 from ann2neo.errors import FileFormatError
 
@@ -38,14 +35,13 @@ REFERENCE = np.dtype([("length", "<u4"), ("heap", "<u8"), ("index", "<u4")])
 _SMALLEST = 4096
 _SIGNATURE = b"GCOL\x01"
 _HEADER = 16
-_VIRTUAL = (0x0304, 0x0305)
 _LARGEST_FILE, _BLOCK = 1 << 31, 1 << 19
 
 
 def check_heaps(
     path: Path, user_block: int = 0, numbers: h5py.Dataset | None = None
 ) -> None:
-    """Raise if HDF5 would hang on a string heap, or take memory that a string claims.
+    """Raise if HDF5 would hang on a string heap.
 
     Parameters
     ----------
@@ -60,37 +56,24 @@ def check_heaps(
     Raises
     ------
     FileFormatError
-        If a heap has an object of length zero, or one that runs beyond its end, or a
-        string is claimed to be longer than its heap.
+        If a heap has an object of length zero, or one that runs beyond its end.
     """
     size = path.stat().st_size
     if size > _LARGEST_FILE:
         return
     with path.open("rb") as file:
         parts = list(_between(_chunks(numbers, user_block), size))
-        heaps = {}
         for first, last in parts:
             for start in _places(file, first, last):
                 file.seek(start)
                 length = int.from_bytes(file.read(_HEADER)[8:], "little")
-                if _SMALLEST <= length <= size - start:
-                    if not _walk_ends(file.read(length - _HEADER)):
-                        raise FileFormatError(
-                            f"{path} has a damaged string heap, on which HDF5 would"
-                            " hang; get an undamaged copy"
-                        )
-                    heaps[start - user_block] = length
-        if not heaps:
-            return
-        places = np.array(sorted(heaps), np.uint64)
-        lengths = np.array([heaps[place] for place in places.tolist()])
-        inside = [
-            (user_block + start, user_block + start + n) for start, n in heaps.items()
-        ]
-        for first, last in parts:
-            within = [part for part in inside if first <= part[0] < last]
-            for start, stop in _between(sorted(within), last, first):
-                _check_references(path, file, start, stop, places, lengths)
+                if _SMALLEST <= length <= size - start and not _walk_ends(
+                    file.read(length - _HEADER)
+                ):
+                    raise FileFormatError(
+                        f"{path} has a damaged string heap, on which HDF5 would hang;"
+                        " get an undamaged copy"
+                    )
 
 
 def _chunks(dataset: h5py.Dataset | None, user_block: int) -> list[tuple[int, int]]:
@@ -146,42 +129,3 @@ def _walk_ends(objects: bytes) -> bool:
         if step == 0 or place > len(words):
             return False
     return True
-
-
-def _check_references(
-    path: Path,
-    file: BinaryIO,
-    first: int,
-    last: int,
-    heaps: npt.NDArray[np.uint64],
-    lengths: npt.NDArray[np.int64],
-) -> None:
-    """Raise if a use of a string in a stretch claims more than its heap holds."""
-    overlap = REFERENCE.itemsize - 1
-    for begin in range(first, last, _BLOCK):
-        file.seek(begin)
-        block = file.read(min(_BLOCK, last - begin) + overlap)
-        octets = np.frombuffer(block, np.uint8)
-        # A use begins at any byte: the block is read as words eight times, each time
-        # one byte later. The word is the place of a heap, the length lies before it.
-        for shift in range(4, 12):
-            words = np.frombuffer(block, "<u8", max(0, len(block) - shift) // 8, shift)
-            at = np.flatnonzero((words >= heaps[0]) & (words <= heaps[-1]))
-            heap = np.searchsorted(heaps, words[at])
-            is_use = heaps[heap] == words[at]
-            starts, heap = shift + 8 * at[is_use] - 4, heap[is_use]
-            is_whole = starts <= len(block) - REFERENCE.itemsize
-            starts, heap = starts[is_whole], heap[is_whole]
-            stored = octets[starts[:, None] + np.arange(REFERENCE.itemsize)]
-            uses = stored.reshape(-1).view(REFERENCE)
-            # So that no number that happens to be a heap's place is taken for one.
-            is_index = (uses["index"] > 0) & (uses["index"] < 1 << 16)
-            # A virtual dataset has its version and class where a length would end.
-            is_use = is_index & ~np.isin(uses["length"] >> 16, _VIRTUAL)
-            bad = np.flatnonzero((uses["length"] > lengths[heap]) & is_use)
-            if len(bad):
-                raise FileFormatError(
-                    f"{path} claims a string of {uses['length'][bad[0]]} bytes in a"
-                    f" heap of {lengths[heap[bad[0]]]}, so it is damaged; get an"
-                    " undamaged copy"
-                )

@@ -172,16 +172,6 @@ def test_two_units_of_one_tuning_share_its_variance():
     assert found.tuning_mean == pytest.approx(0.261, abs=0.003)
 
 
-@pytest.mark.slow
-def test_memory_exceeds_the_null_of_independent_bins():
-    """Of independent Markov units with a correlation of 0.5 between neighbouring bins,
-    13 % of pairs lie beyond the null distribution of independent bins.
-    """
-    change = np.random.default_rng(0).random((120, 4000)) < 0.25
-    found = correlations(make_recording(np.cumsum(change, axis=1) % 2 == 1))
-    assert found.share_beyond_null == pytest.approx(0.13, abs=0.01)
-
-
 def test_segments_are_pooled_whatever_lies_between_them():
     """The numbers of a phase of several segments are those of its bins, without the
     bins between them.

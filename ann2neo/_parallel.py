@@ -1,15 +1,30 @@
-"""Work on blocks in threads."""
+"""Work on blocks in threads, and on tasks wherever an executor runs them."""
 
 from __future__ import annotations
 
 import os
+import pickle
+import platform
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from contextvars import ContextVar
+from importlib.metadata import version
 from itertools import chain, islice
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-__all__ = ["map_blocks", "n_workers"]
+from ann2neo.errors import InputTypeError, InputValueError, WorkerError
+
+__all__ = [
+    "Task",
+    "WorkerWarning",
+    "checked_executor",
+    "host",
+    "map_blocks",
+    "map_tasks",
+    "n_workers",
+]
 
 Block = TypeVar("Block")
 Result = TypeVar("Result")
@@ -17,13 +32,25 @@ Result = TypeVar("Result")
 _MOST_WORKERS = 16
 _BLOCKS_PER_WORKER = 2
 """Blocks in work per worker: one that it works on, and one so that it never waits."""
+_TASKS_IN_FLIGHT = 128
+"""Tasks in work at an executor that does not tell how many workers it has."""
+
+_in_task: ContextVar[bool] = ContextVar("_in_task", default=False)
+"""Whether this is a task, beside which others run on the same cores."""
+
+
+class WorkerWarning(UserWarning):
+    """Workers were lost, and this process did their work."""
 
 
 def n_workers() -> int:
     """Return the number of threads to use: the cores of this process, 16 at most.
 
     Each thread holds a block in memory, and more than 16 mostly wait for the memory.
+    A task of an executor uses one thread, since other tasks run beside it.
     """
+    if _in_task.get():
+        return 1
     if hasattr(os, "sched_getaffinity"):  # Linux, where a job may get some cores only
         return min(_MOST_WORKERS, len(os.sched_getaffinity(0)))
     return min(_MOST_WORKERS, os.cpu_count() or 1)
@@ -74,3 +101,183 @@ def map_blocks(
             # After an error, or if the caller stops early, drop what has not begun.
             for future in running:
                 future.cancel()
+
+
+class Task(NamedTuple):
+    """One call of a function, which may run in another process or on another machine.
+
+    Parameters
+    ----------
+    name : str
+        What it is about, such as "units 0 .. 63 of phase 'train'", for messages.
+    arguments : tuple
+        Arguments of the function; they are pickled on their way to another process.
+    """
+
+    name: str
+    arguments: tuple[Any, ...]
+
+
+def checked_executor(executor: Any) -> Executor | None:
+    """Return an executor that a user passed, or None.
+
+    Raises
+    ------
+    InputTypeError
+        If it is neither an executor nor None.
+    """
+    if executor is None or isinstance(executor, Executor):
+        return executor
+    remedy = "pass a concurrent.futures.Executor, such as ProcessPoolExecutor()"
+    if hasattr(executor, "get_executor"):
+        remedy = "pass client.get_executor()"
+    raise InputTypeError(f"executor must be an executor, got {executor!r}; {remedy}")
+
+
+def map_tasks(
+    function: Callable[..., Result],
+    tasks: Iterable[Task],
+    executor: Executor | None = None,
+) -> Iterator[Result]:
+    """Call a function for each task, and yield the results in the order of the tasks.
+
+    Parameters
+    ----------
+    function : callable
+        Called with the arguments of a task. For other processes it must be defined at
+        the top of a module.
+    tasks : iterable of Task
+        Taken as workers become free, so that only a few are in memory at a time.
+    executor : concurrent.futures.Executor, optional
+        Where the tasks run; one after another in this thread if not given.
+
+    Yields
+    ------
+    result
+        What `function` returned for the next task. Its exceptions are raised here, with
+        a note that names the task.
+
+    Raises
+    ------
+    InputValueError
+        If the executor is shut down, or cannot send the function or its arguments.
+    WorkerError
+        If a worker has another version of ann2neo.
+
+    Warns
+    -----
+    WorkerWarning
+        If the executor breaks, as a pool of processes does when one of them is killed.
+        This process does the rest of the work.
+
+    Examples
+    --------
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> tasks = [Task(f"number {number}", (number,)) for number in (-3, 1)]
+    >>> with ThreadPoolExecutor(2) as executor:
+    ...     list(map_tasks(abs, tasks, executor))
+    [3, 1]
+    """
+    if executor is None:
+        for task in tasks:
+            yield _called(function, task)
+        return
+    # In the order of the tasks. The caller waits for the oldest one while workers are
+    # busy with the later ones.
+    running: deque[tuple[Task, Future[Result]]] = deque()
+    waiting, most, is_broken = iter(tasks), _most_in_flight(executor), False
+    try:
+        while True:
+            for task in islice(waiting, max(0, most - len(running))):
+                running.append((task, _submitted(executor, function, task)))
+            if not running:
+                return
+            task, future = running[0]
+            try:
+                result = _result(future)
+            except BrokenExecutor:
+                if not is_broken:
+                    _warn_of_broken(executor)
+                # Nothing runs there any more, and nothing new can be sent there.
+                is_broken, most = True, 1
+                result = _called(function, task)
+            running.popleft()
+            yield result
+    finally:
+        # After an error, or if the caller stops early, drop what has not begun.
+        for _, future in running:
+            future.cancel()
+
+
+def _most_in_flight(executor: Executor) -> int:
+    workers = getattr(executor, "_max_workers", None)
+    return _BLOCKS_PER_WORKER * workers if workers else _TASKS_IN_FLIGHT
+
+
+def _submitted(
+    executor: Executor, function: Callable[..., Result], task: Task
+) -> Future[Result]:
+    """Send a task; if the executor is broken, the future says so."""
+    try:
+        return executor.submit(_in_worker, version("ann2neo"), function, task)
+    except BrokenExecutor as error:
+        failed: Future[Result] = Future()
+        failed.set_exception(error)
+        return failed
+    except RuntimeError as error:
+        raise InputValueError(
+            f"the executor takes no more work ({error}); make a new one, and call this"
+            " inside its with block"
+        ) from error
+
+
+def _in_worker(
+    version_of_caller: str, function: Callable[..., Result], task: Task
+) -> Result:
+    own = version("ann2neo")
+    if own != version_of_caller:
+        raise WorkerError(
+            f"a worker on {host()} has ann2neo {own}, this process {version_of_caller};"
+            " install the same version everywhere"
+        )
+    before = _in_task.set(True)
+    try:
+        return _called(function, task)
+    finally:
+        _in_task.reset(before)
+
+
+def _called(function: Callable[..., Result], task: Task) -> Result:
+    try:
+        return function(*task.arguments)
+    except Exception as error:
+        error.add_note(f"in {task.name}")
+        raise
+
+
+def _result(future: Future[Result]) -> Result:
+    try:
+        return future.result()
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        # Python says it in three ways, depending on what cannot be pickled.
+        if "pickle" not in str(error):
+            raise
+        raise InputValueError(
+            f"the executor cannot send its work to another process ({error}); define"
+            " functions at the top of a module, or use threads"
+        ) from error
+
+
+def _warn_of_broken(executor: Executor) -> None:
+    warnings.warn(
+        f"{type(executor).__name__} has lost a worker and takes no more work; this"
+        " process does the rest. Workers are often killed for want of memory: use"
+        " fewer",
+        WorkerWarning,
+        stacklevel=4,
+    )
+
+
+def host() -> str:
+    """Return the name of this machine, for messages of workers."""
+    return platform.node() or "an unnamed machine"

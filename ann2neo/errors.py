@@ -13,6 +13,7 @@
     ├── OutputLockedError       (OSError)          another process is writing there
     ├── OutputError             (OSError)          an output that cannot be written
     ├── DataSetUnavailableError (OSError)          no source could be reached
+    ├── WorkerError             (RuntimeError)     a worker cannot do its part
     └── MissingExtraError       (ImportError)      an optional dependency is missing
 
 A message names the value, the rule that it breaks, and the remedy.
@@ -31,6 +32,7 @@ __all__ = [
     "OutputError",
     "OutputExistsError",
     "OutputLockedError",
+    "WorkerError",
 ]
 
 
@@ -207,4 +209,11 @@ class MissingExtraError(Ann2NeoError, ImportError):
     ...     print(error)  # names the extra to install
     >>> callable(figures)
     True
+    """
+
+
+class WorkerError(Ann2NeoError, RuntimeError):
+    """A worker of an executor cannot do its part.
+
+    It has another version of ann2neo, or does not see the files of the recording.
     """

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from ann2neo._checks import seed_or_new, whole_number
+from ann2neo._parallel import Task, checked_executor, map_tasks
 from ann2neo.analysis._entry import (
     BY_CONSTRUCTION,
     Column,
@@ -23,7 +25,11 @@ from ann2neo.analysis._entry import (
 from ann2neo.errors import InputValueError
 from ann2neo.raster import SegmentedRaster
 from ann2neo.recording import Recording, checked_recording
-from ann2neo.recording.segments import SegmentedPhase, segmented_phases
+from ann2neo.recording.segments import (
+    SegmentedPhase,
+    UnitsOfPhase,
+    segmented_phases,
+)
 
 __all__ = [
     "MIN_EXPECTED_SPIKES",
@@ -39,6 +45,8 @@ rate too often: at a level of 5 %, 9 % with 150 spikes, 11 % with 50, 33 % with 
 """
 
 _STEPS_PER_WINDOW = 20
+_UNITS_PER_TASK = 64
+_NO_LIMITS: tuple[float, tuple[float, ...], tuple[float, ...]] = (float("nan"), (), ())
 
 _PLACE = (
     count_column("unit", "Index of the unit in the recording."),
@@ -140,6 +148,7 @@ def change_points(
     step: int | None = None,
     n_surrogates: int = 1000,
     seed: int | None = 0,
+    executor: Executor | None = None,
 ) -> ChangePoints:
     """Find where the firing rate of each unit changes.
 
@@ -168,6 +177,8 @@ def change_points(
         Limit processes to simulate for the threshold.
     seed : int, default 0
         Seed of the simulation; None draws one, and the result reports it.
+    executor : concurrent.futures.Executor, optional
+        As in `analyze`.
 
     Returns
     -------
@@ -217,71 +228,27 @@ def change_points(
         )
     n_surrogates = whole_number(n_surrogates, "n_surrogates", remedy="1000 is usual")
     seed = seed_or_new(seed)
+    raster, tasks = recording.raster, []
+    for phase in segmented_phases(recording):
+        joined_lengths = tuple(phase.lengths.tolist())
+        lengths, stride, why_untested = _windows(
+            windows, step, phase.spike_counts(raster), phase.n_time_bins, phase.lengths
+        )
+        limits = _NO_LIMITS
+        if not why_untested:
+            limits = _limit_distribution(
+                joined_lengths, lengths, stride, alpha, n_surrogates, seed
+            )
+        search = _Search(lengths, stride, why_untested, limits)
+        tasks += [
+            Task(str(part), (part, search))
+            for part in phase.unit_parts(raster, _UNITS_PER_TASK)
+        ]
     point_rows: list[dict[str, Any]] = []
     unit_rows: list[dict[str, Any]] = []
-    for phase in segmented_phases(recording):
-        segments = phase.raster(recording.raster)
-        raster = segments.raster
-        n_bins, counts = raster.n_time_bins, raster.spike_counts()
-        lengths, stride, why_untested = _windows(
-            windows, step, counts, n_bins, segments.lengths
-        )
-        threshold = float("nan")
-        if not why_untested:
-            threshold, means, deviations = _limit_distribution(
-                tuple(segments.lengths.tolist()),
-                lengths,
-                stride,
-                alpha,
-                n_surrogates,
-                seed,
-            )
-        times = [_times(segments, window, stride) for window in lengths]
-        for unit in range(raster.n_units):
-            reason, largest, points = why_untested, float("nan"), []
-            if lengths and counts[unit] * lengths[0] < MIN_EXPECTED_SPIKES * n_bins:
-                reason = (
-                    f"{counts[unit] * lengths[0] / n_bins:.0f} spikes expected in"
-                    f" {lengths[0]} bins; needs {MIN_EXPECTED_SPIKES}"
-                )
-            if not reason:
-                # One list of processes per segment, set side by side.
-                inside = [
-                    _filter_processes(bins, n, lengths, stride)
-                    for bins, n in _trains(segments, unit)
-                ]
-                processes = [
-                    np.concatenate(of_window) for of_window in zip(*inside, strict=True)
-                ]
-                scaled = [
-                    (process - mean) / deviation
-                    for process, mean, deviation in zip(
-                        processes, means, deviations, strict=True
-                    )
-                ]
-                largest = max(float(process.max()) for process in scaled)
-                points = _points(scaled, threshold, times, lengths)
-            place = {"unit": unit, "phase": phase.phase, "order": phase.order}
-            unit_rows.append(
-                {
-                    **place,
-                    "n_change_points": -1 if reason else len(points),
-                    "statistic": largest,
-                    "threshold": threshold,
-                    "windows": " ".join(map(str, lengths)),
-                    "reason": reason,
-                }
-            )
-            for time_bin, window in sorted(points):
-                in_recording = int(_in_recording(phase, segments, time_bin))
-                point_rows.append(
-                    {
-                        **place,
-                        "time_bin": in_recording,
-                        "time_s": recording.raster.bin_edge_seconds(in_recording),
-                        "window": window,
-                    }
-                )
+    for points, units in map_tasks(_found, tasks, checked_executor(executor)):
+        point_rows += points
+        unit_rows += units
     return ChangePoints(
         pd.DataFrame(point_rows, columns=[column.name for column in POINT_COLUMNS]),
         pd.DataFrame(unit_rows, columns=[column.name for column in UNIT_COLUMNS]),
@@ -289,6 +256,94 @@ def change_points(
         n_surrogates,
         seed,
     )
+
+
+class _Search(NamedTuple):
+    """How a phase is searched.
+
+    Parameters
+    ----------
+    windows : tuple of int
+        Lengths of the windows, in bins.
+    step : int
+        Bins between the points in time that are tested.
+    why_untested : str
+        Why no unit is tested; empty if units are.
+    limits : tuple of float, tuple of float and tuple of float
+        Threshold (NaN if no unit is tested), means and standard deviations of the
+        maxima, see `_limit_distribution`.
+    """
+
+    windows: tuple[int, ...]
+    step: int
+    why_untested: str
+    limits: tuple[float, tuple[float, ...], tuple[float, ...]]
+
+
+def _found(
+    part: UnitsOfPhase, search: _Search
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return a row per change point, and a row per unit."""
+    phase, segments = part.phase, part.raster()
+    n_bins, lengths = segments.n_time_bins, search.windows
+    counts, clock = segments.raster.spike_counts(), part.carried.open()
+    threshold = search.limits[0]
+    times = [_times(segments, window, search.step) for window in lengths]
+    point_rows, unit_rows = [], []
+    for unit, count in enumerate(counts.tolist()):
+        reason, largest, points = search.why_untested, float("nan"), []
+        if lengths and count * lengths[0] < MIN_EXPECTED_SPIKES * n_bins:
+            reason = (
+                f"{count * lengths[0] / n_bins:.0f} spikes expected in"
+                f" {lengths[0]} bins; needs {MIN_EXPECTED_SPIKES}"
+            )
+        if not reason:
+            scaled = _scaled_processes(segments, unit, search)
+            largest = max(float(process.max()) for process in scaled)
+            points = _points(scaled, threshold, times, lengths)
+        place = {
+            "unit": part.units.start + unit,
+            "phase": phase.phase,
+            "order": phase.order,
+        }
+        unit_rows.append(
+            {
+                **place,
+                "n_change_points": -1 if reason else len(points),
+                "statistic": largest,
+                "threshold": threshold,
+                "windows": " ".join(map(str, lengths)),
+                "reason": reason,
+            }
+        )
+        for time_bin, window in sorted(points):
+            in_recording = int(_in_recording(phase, segments, time_bin))
+            point_rows.append(
+                {
+                    **place,
+                    "time_bin": in_recording,
+                    "time_s": clock.bin_edge_seconds(in_recording),
+                    "window": window,
+                }
+            )
+    return point_rows, unit_rows
+
+
+def _scaled_processes(
+    segments: SegmentedRaster, unit: int, search: _Search
+) -> list[FloatArray]:
+    """Return the processes of a unit in standard deviations, one per window."""
+    _, means, deviations = search.limits
+    # One list of processes per segment, set side by side.
+    inside = [
+        _filter_processes(bins, n, search.windows, search.step)
+        for bins, n in _trains(segments, unit)
+    ]
+    processes = [np.concatenate(of_window) for of_window in zip(*inside, strict=True)]
+    return [
+        (process - mean) / deviation
+        for process, mean, deviation in zip(processes, means, deviations, strict=True)
+    ]
 
 
 def _in_recording(

@@ -6,6 +6,7 @@ AND, shift and popcount.
 """
 
 from ann2neo.raster.builder import RasterBuilder
+from ann2neo.raster.carried import CarriedRaster
 from ann2neo.raster.permuter import BinPermuter
 from ann2neo.raster.segmented import SegmentedRaster
 from ann2neo.raster.spike_raster import SpikeRaster
@@ -14,6 +15,7 @@ from ann2neo.raster.spike_times import SPIKE_POSITION
 __all__ = [
     "SPIKE_POSITION",
     "BinPermuter",
+    "CarriedRaster",
     "RasterBuilder",
     "SegmentedRaster",
     "SpikeRaster",

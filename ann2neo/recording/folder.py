@@ -526,7 +526,10 @@ def _mapped(
             f"{path} is damaged: it is not a .npy file of {dtype} of shape {shape} with"
             f" {n_bytes} bytes; delete the folder and record again"
         )
-    return np.memmap(file, dtype, mode, len(start) + length, shape)
+    mapped = np.memmap(file, dtype, mode, len(start) + length, shape)
+    # A file opened by its descriptor has no name, by which a worker may open it.
+    mapped.filename = str(path.absolute())
+    return mapped
 
 
 def _n_bytes(dtype: str, shape: tuple[int, ...]) -> int:

@@ -11,7 +11,8 @@ import pandas as pd
 
 from ann2neo._checks import fifteen_digits
 from ann2neo.errors import InputValueError
-from ann2neo.raster import SegmentedRaster, SpikeRaster
+from ann2neo.raster import CarriedRaster, SegmentedRaster, SpikeRaster
+from ann2neo.raster.bits import row_bytes
 from ann2neo.recording.tables import (
     ORDERS,
     PHASE_TYPES,
@@ -27,6 +28,7 @@ __all__ = [
     "Phase",
     "Segment",
     "SegmentedPhase",
+    "UnitsOfPhase",
     "checked_segments",
     "phase_summary",
     "phase_table",
@@ -36,6 +38,8 @@ __all__ = [
 ]
 
 IntArray = npt.NDArray[np.int64]
+
+_BLOCK_BYTES = 1 << 22
 
 
 class Phase(NamedTuple):
@@ -135,11 +139,41 @@ class SegmentedPhase(NamedTuple):
         raster : SegmentedRaster
             Their spikes.
         """
-        unit_bytes = max(1, source.nbytes // max(1, source.n_units))
+        for part in self.unit_parts(source, self.units_in(source, max_bytes)):
+            yield part.units, part.raster()
+
+    def units_in(self, source: SpikeRaster, max_bytes: int) -> int:
+        """Return how many units have at most `max_bytes` of bits here; at least one."""
         # The limit is for the bits of the phase, which may be few of the recording's.
         scale = max(1, source.n_time_bins) / max(1, self.n_time_bins)
-        for units, block in source.unit_blocks(max(unit_bytes, int(max_bytes * scale))):
-            yield units, self.raster(block)
+        return max(1, int(max_bytes * scale) // max(1, row_bytes(source.n_time_bins)))
+
+    def unit_parts(self, source: SpikeRaster, n_units: int) -> Iterator[UnitsOfPhase]:
+        """Yield blocks of consecutive units, to be cut where they are needed.
+
+        Parameters
+        ----------
+        source : SpikeRaster
+            The raster of the recording.
+        n_units : int
+            Units of a block; the last one may have fewer.
+
+        Yields
+        ------
+        UnitsOfPhase
+            A block of units.
+        """
+        n_bytes = n_units * max(1, row_bytes(source.n_time_bins))
+        for units, block in source.unit_blocks(n_bytes):
+            yield UnitsOfPhase(self, units, CarriedRaster(block))
+
+    def spike_counts(self, source: SpikeRaster) -> IntArray:
+        """Count the spikes of each unit in the phase, block by block, (n_units,)."""
+        counts = [
+            block.raster.spike_counts()
+            for _, block in self.unit_blocks(source, _BLOCK_BYTES)
+        ]
+        return np.concatenate([np.zeros(0, np.int64), *counts])
 
     def joined_bins(self, bins: IntArray) -> IntArray:
         """Return where bins of the recording lie in `raster`, the joined segments.
@@ -150,6 +184,32 @@ class SegmentedPhase(NamedTuple):
         edges = np.concatenate([[0], np.cumsum(self.lengths)])
         segment = np.searchsorted(self.starts, bins, side="right") - 1
         return edges[segment] + bins - self.starts[segment]
+
+
+class UnitsOfPhase(NamedTuple):
+    """Some units of a phase, cheap to send to another process.
+
+    Parameters
+    ----------
+    phase : SegmentedPhase
+        The phase.
+    units : slice
+        Which units of the recording.
+    carried : CarriedRaster
+        Their spikes in the whole recording.
+    """
+
+    phase: SegmentedPhase
+    units: slice
+    carried: CarriedRaster
+
+    def __str__(self) -> str:
+        last = self.units.stop - 1
+        return f"units {self.units.start} .. {last} of phase {self.phase.phase!r}"
+
+    def raster(self) -> SegmentedRaster:
+        """Return their spikes in the phase."""
+        return self.phase.raster(self.carried.open())
 
 
 def segmented_phases(recording: Recording) -> list[SegmentedPhase]:

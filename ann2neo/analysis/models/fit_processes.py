@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy.special import expit, logit, xlog1py, xlogy
 from scipy.stats import chi2
 
 from ann2neo._checks import whole_number
+from ann2neo._parallel import Task, checked_executor, map_tasks
 from ann2neo.analysis._entry import (
     BY_CONSTRUCTION,
     BoolArray,
@@ -25,7 +27,9 @@ from ann2neo.analysis._entry import (
 )
 from ann2neo.analysis._phases import phases_of, table_of_units, window_for
 from ann2neo.raster import SegmentedRaster, SpikeRaster
+from ann2neo.raster.bits import row_bytes
 from ann2neo.recording import Recording
+from ann2neo.recording.segments import UnitsOfPhase
 
 __all__ = ["COLUMNS", "PROCESSES", "PROCESS_STATISTICS", "fit_processes"]
 
@@ -154,6 +158,7 @@ COLUMNS: tuple[Column, ...] = (
 
 _BLOCK_CELLS = 1 << 16
 """Bins of a block of units, unless one unit has more."""
+_BLOCKS_PER_TASK = 32
 _CHUNK_BINS = 1 << 15
 """Bins whose residuals stay in a core's cache while they are multiplied."""
 _LARGEST_OVERDISPERSION = 1e6
@@ -163,7 +168,11 @@ _MIN_WINDOWS = 50
 
 
 def fit_processes(
-    recording: Recording, *, window: int | None = None, lags: int = 10
+    recording: Recording,
+    *,
+    window: int | None = None,
+    lags: int = 10,
+    executor: Executor | None = None,
 ) -> pd.DataFrame:
     """Fit four stochastic processes to each unit and compare their AIC.
 
@@ -193,6 +202,8 @@ def fit_processes(
         Window of the counts, in bins; that of `analyze` for each phase if not given.
     lags : int, default 10
         Lags of the Ljung-Box check of the residuals.
+    executor : concurrent.futures.Executor, optional
+        As in `analyze`.
 
     Returns
     -------
@@ -264,18 +275,35 @@ def fit_processes(
         noun="lags",
         remedy="one degree of freedom goes to the fit",
     )
-    tables = []
+    raster = recording.raster
+    tasks = []
     for phase in phases:
-        segments = phase.raster(recording.raster)
         length = window_for(None, phase.lengths) if window is None else window
-        places = _Places(segments, length, lags)
-        for units, block in segments.unit_blocks(_BLOCK_CELLS // 8):
-            index = np.arange(units.start, units.stop)
-            fit = _fit_block(block, places)
-            tables.append(table_of_units(fit, index, phase))
+        n_units = _BLOCKS_PER_TASK * _block_units(phase.n_time_bins)
+        tasks += [
+            Task(str(part), (part, length, lags))
+            for part in phase.unit_parts(raster, n_units)
+        ]
+    tables = list(map_tasks(_fit, tasks, checked_executor(executor)))
     if not tables:
         return pd.DataFrame(columns=["unit", "phase", "best_process"])
     return pd.concat(tables, ignore_index=True)
+
+
+def _block_units(n_time_bins: int) -> int:
+    return max(1, _BLOCK_CELLS // 8 // row_bytes(n_time_bins))
+
+
+def _fit(part: UnitsOfPhase, window: int, lags: int) -> pd.DataFrame:
+    segments = part.raster()
+    # Once for all blocks of the part, as it goes through all bins of the phase.
+    places = _Places(segments, window, lags)
+    n_bytes = _block_units(segments.n_time_bins) * row_bytes(segments.n_time_bins)
+    blocks = [_fit_block(block, places) for _, block in segments.unit_blocks(n_bytes)]
+    table = pd.concat(blocks, ignore_index=True)
+    return table_of_units(
+        table, np.arange(part.units.start, part.units.stop), part.phase
+    )
 
 
 def _fit_block(segments: SegmentedRaster, places: _Places) -> pd.DataFrame:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterator
-from typing import Any
+from concurrent.futures import Executor
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from ann2neo._checks import seed_or_new, whole_number
-from ann2neo._parallel import map_blocks
+from ann2neo._parallel import Task, checked_executor, map_blocks, map_tasks
 from ann2neo.analysis._entry import (
     BY_CONSTRUCTION,
     Column,
@@ -27,10 +28,16 @@ from ann2neo.analysis.units.dispersion import dispersion_values
 from ann2neo.analysis.units.ljung_box import ljung_box_values
 from ann2neo.raster import BinPermuter, SegmentedRaster, SpikeRaster
 from ann2neo.recording import Recording, checked_recording
-from ann2neo.recording.segments import segmented_phases
+from ann2neo.recording.segments import (
+    SegmentedPhase,
+    UnitsOfPhase,
+    segmented_phases,
+)
 
 __all__ = ["COLUMNS", "NETWORK_TESTS", "network_test"]
 
+_RANGES = 8
+"""Ranges of permutations that workers take; each draws those before it anew."""
 _NULL = (
     "every joint permutation of the bins inside their segments is equally likely: their"
     " order does not matter"
@@ -142,6 +149,8 @@ def network_test(
     seed: int | None = None,
     window: int | None = None,
     lags: int | None = None,
+    *,
+    executor: Executor | None = None,
 ) -> pd.DataFrame:
     """Test whether the order of the time bins matters to a network.
 
@@ -159,7 +168,7 @@ def network_test(
         1)``, twice that two-sided.
     seed : int, optional
         Seed of the permutations; drawn, and reported in the table, if not given.
-    window, lags
+    window, lags, executor
         As in `analyze`.
 
     Returns
@@ -205,10 +214,13 @@ def network_test(
     rows: list[dict[str, Any]] = []
     for number, phase in enumerate(segmented_phases(recording)):
         length = window_for(window, phase.lengths)
-        segments = phase.raster(recording.raster)
         n_lags = lags_for(lags, phase.lengths)
         means, n_units = _permuted_means(
-            segments, length, n_lags, n_permutations, (seed, number)
+            recording.raster,
+            phase,
+            _Settings(length, n_lags, (seed, number)),
+            n_permutations,
+            executor=executor,
         )
         for index, test in enumerate(NETWORK_TESTS):
             observed, null = float(means[0, index]), means[1:, index]
@@ -268,40 +280,60 @@ def _orders(
         yield order
 
 
+class _Settings(NamedTuple):
+    window: int
+    lags: int
+    seed: tuple[int, int]
+
+
 def _permuted_means(
-    segments: SegmentedRaster | SpikeRaster,
-    window: int,
-    lags: int,
+    source: SpikeRaster,
+    phase: SegmentedPhase,
+    settings: _Settings,
     n_permutations: int,
-    seed: tuple[int, int],
     block_units: int = 512,
+    executor: Executor | None = None,
 ) -> tuple[FloatArray, IntArray]:
     """Return means over units, and the number of units of the observed means.
 
     Row 0 of the means is as observed, every further row from one permutation.
     """
-    if isinstance(segments, SpikeRaster):
-        segments = SegmentedRaster(segments)
+    executor = checked_executor(executor)
+    # Threads share the permutations here, workers take a range of them each.
+    n_ranges = 1 if executor is None else _RANGES
+    bounds = np.linspace(0, n_permutations + 1, n_ranges + 1).astype(int).tolist()
+    tasks = (
+        Task(str(part), (part, settings, range(first, stop)))
+        for part in phase.unit_parts(source, block_units)
+        for first, stop in itertools.pairwise(bounds)
+    )
     sums, n_units = np.zeros((2, n_permutations + 1, len(NETWORK_TESTS)))
-    for first in range(0, segments.n_units, block_units):
-        units = range(first, min(first + block_units, segments.n_units))
-        block = segments.with_raster(segments.raster.take(units=units))
-        # Every block of units sees the same permutations.
-        rng = np.random.default_rng(seed)
-        # A generator: 999 orders of 60 000 bins would take 480 MB.
-        orders = _orders(rng, segments.edges, n_permutations)
-        sums_of_order = functools.partial(
-            _sums_of_order, BinPermuter(block.raster), block, window, lags
-        )
-        observed = [_sums(block, window, lags)]
-        for draw, (draw_sums, draw_units) in enumerate(
-            itertools.chain(observed, map_blocks(sums_of_order, orders))
-        ):
-            sums[draw] += draw_sums
-            n_units[draw] += draw_units
+    for draws, draw_sums, draw_units in map_tasks(_drawn_sums, tasks, executor):
+        sums[draws.start : draws.stop] += draw_sums
+        n_units[draws.start : draws.stop] += draw_units
     with np.errstate(invalid="ignore"):
         means: FloatArray = sums / n_units
     return means, n_units[0].astype(np.int64)
+
+
+def _drawn_sums(
+    part: UnitsOfPhase, settings: _Settings, draws: range
+) -> tuple[range, FloatArray, FloatArray]:
+    """Return sums over units, and numbers of units; draw 0 is as observed."""
+    block, (window, lags, seed) = part.raster(), settings
+    # Every block of units, and every range of draws, sees the same permutations.
+    rng = np.random.default_rng(seed)
+    # A generator: 999 orders of 60 000 bins would take 480 MB.
+    orders = itertools.islice(
+        _orders(rng, block.edges, draws.stop - 1), max(0, draws.start - 1), None
+    )
+    sums_of_order = functools.partial(
+        _sums_of_order, BinPermuter(block.raster), block, window, lags
+    )
+    observed = [_sums(block, window, lags)] if draws.start == 0 else []
+    drawn = [*observed, *map_blocks(sums_of_order, orders)]
+    sums, n_units = np.array(drawn).reshape(-1, 2, len(NETWORK_TESTS)).swapaxes(0, 1)
+    return draws, sums, n_units
 
 
 def _sums_of_order(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from concurrent.futures import Executor
+from itertools import combinations_with_replacement
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from ann2neo._parallel import Task, checked_executor, map_tasks
 from ann2neo.analysis._entry import (
     Column,
     FloatArray,
@@ -21,8 +24,9 @@ from ann2neo.analysis._entry import (
 from ann2neo.analysis._phases import is_shuffled, one_phase, phases_of
 from ann2neo.analysis.populations.labels import Labels, has_labels, labels_of
 from ann2neo.analysis.surrogates.inside_segments import circular_shift
-from ann2neo.raster import SegmentedRaster, SpikeRaster
+from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
+from ann2neo.recording.segments import SegmentedPhase, UnitsOfPhase
 
 __all__ = [
     "COMPLEXITY_COLUMNS",
@@ -41,6 +45,7 @@ __all__ = [
 # An array of a block of pairs takes 8 MiB, of a strip of its rows 256 KiB.
 _BLOCK_UNITS = 1024
 _STRIP_UNITS = 32
+_BLOCK_BYTES = 1 << 22
 _HISTOGRAM_BINS = 400
 
 _NULL_UNITS, _NULL_PAIRS, _NULL_DRAWS = 128, 2_000, 99
@@ -255,7 +260,11 @@ class Correlations:
 
 
 def correlations(
-    recording: Recording, *, phase: str | None = None, kind: str | None = None
+    recording: Recording,
+    *,
+    phase: str | None = None,
+    kind: str | None = None,
+    executor: Executor | None = None,
 ) -> Correlations:
     """Correlate all pairs of units, block by block.
 
@@ -271,6 +280,8 @@ def correlations(
     kind : str, optional
         Kind of the presentations whose labels count; the only one, or "trials", if not
         given.
+    executor : concurrent.futures.Executor, optional
+        As in `analyze`.
 
     Returns
     -------
@@ -318,11 +329,16 @@ def correlations(
     labels = None
     if has_labels(recording, chosen, kind):
         labels = labels_of(recording, chosen, kind)
-    segments = chosen.raster(recording.raster)
-    null = _independent_bins(segments)
+    executor = checked_executor(executor)
+    raster = recording.raster
+    counts = chosen.spike_counts(raster)
+    null = _independent_bins(chosen.n_time_bins)
     if not is_shuffled(recording, chosen):
-        null = _circular_shifts(segments)
-    return _correlations(segments.raster, labels, chosen.phase, null)
+        null = _circular_shifts(raster, chosen, counts)
+    strata = None
+    if labels is not None:
+        strata = _strata(raster, chosen, labels, counts)
+    return _correlations(raster, chosen, counts, strata, null, executor)
 
 
 class _Null(NamedTuple):
@@ -333,84 +349,156 @@ class _Null(NamedTuple):
     limit: float
 
 
-def _independent_bins(segments: SegmentedRaster) -> _Null:
-    n = segments.n_time_bins
-    std = 1.0 / np.sqrt(n - 1) if n > 1 else np.nan
+def _independent_bins(n_time_bins: int) -> _Null:
+    std = 1.0 / np.sqrt(n_time_bins - 1) if n_time_bins > 1 else np.nan
     return _Null("independent bins", float(std), 1.96 * float(std))
 
 
-def _circular_shifts(segments: SegmentedRaster) -> _Null:
-    raster = segments.raster
-    n, counts = raster.n_time_bins, raster.spike_counts()
+def _circular_shifts(
+    raster: SpikeRaster, phase: SegmentedPhase, counts: IntArray
+) -> _Null:
+    n = phase.n_time_bins
     active = np.flatnonzero((counts > 0) & (counts < n))
     n_units = min(_NULL_UNITS, len(active))
     if n_units < 2:
         return _Null("circular shifts", np.nan, np.nan)
     units = active[np.linspace(0, len(active) - 1, n_units).astype(np.int64)]
-    chosen = segments.with_raster(raster.take(units=units))
-    draw = circular_shift(chosen, joint=False)
+    draw = circular_shift(phase.raster(raster.take(units=units)), joint=False)
     pairs = np.triu_indices(n_units, 1)
-    everything, rng = slice(0, n_units), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     drawn = []
     for _ in range(min(_NULL_DRAWS, -(-_NULL_PAIRS // len(pairs[0])))):
         joint = draw(rng).joint_counts()
-        r = _correlation(joint, counts[units], n, everything, everything)
+        r = _correlation(joint, counts[units], counts[units], n)
         drawn.append(r[pairs])
     values = np.concatenate(drawn)
     limit = float(np.quantile(np.abs(values), 0.95))
     return _Null("circular shifts", float(np.sqrt(np.mean(values**2))), limit)
 
 
-def _correlations(
-    raster: SpikeRaster,
-    labels: Labels | None,
-    name: str,
-    null: _Null,
-    block_units: int = _BLOCK_UNITS,
-) -> Correlations:
-    counts = raster.spike_counts()
-    n = raster.n_time_bins
+class _Units(NamedTuple):
+    """A block of units, with what is known of each."""
+
+    part: UnitsOfPhase
+    counts: IntArray
+    strata: _Strata | None
+
+
+class _PairSums(NamedTuple):
+    """Sums over the pairs of two blocks of units.
+
+    Parameters
+    ----------
+    n_pairs, n_beyond : int
+        Pairs, and those beyond the null distribution's limit.
+    sums : ndarray of float64, shape (8,)
+        Of r, r^2, abs(r), r^2 times both variances, the correlation due to tuning,
+        that within labels, its square, and the variance expected of it.
+    histogram : ndarray of int64, shape (400,)
+        Pairs in each bin of r.
+    of_left, of_right : ndarray of float64, shape (n_units,)
+        Sum of r over the pairs of each unit.
+    """
+
+    n_pairs: int
+    n_beyond: int
+    sums: FloatArray
+    histogram: IntArray
+    of_left: FloatArray
+    of_right: FloatArray
+
+
+def _pair_sums(left: _Units, right: _Units, limit: float) -> _PairSums:
+    one_block = left.part.units == right.part.units
+    raster, n = left.part.raster().raster, left.part.phase.n_time_bins
+    other = None if one_block else right.part.raster().raster
+    joint = raster.joint_counts(other)
+    r = _correlation(joint, left.counts, right.counts, n)
     # As floats, since a product of two variances, up to N^4 / 16, overflows int64 from
     # about 110 000 bins on.
+    variance, other_variance = (
+        (units.counts * (n - units.counts)).astype(np.float64)
+        for units in (left, right)
+    )
+    pair = np.logical_and.outer(variance > 0, other_variance > 0)
+    # A block on the diagonal has every pair twice.
+    if one_block:
+        pair &= np.triu(np.ones_like(pair), 1)
+    r = np.where(pair, r, 0.0)
+    squares = r**2
+    sizes = np.multiply.outer(variance, other_variance)
+    sums = [r.sum(), squares.sum(), np.abs(r).sum(), (squares * sizes).sum()]
+    if left.strata is None or right.strata is None:
+        sums += [0.0] * 4
+    else:
+        within, tuned, expected = left.strata.split(
+            right.strata, joint, variance, other_variance, n
+        )
+        sums += [
+            tuned[pair].sum(),
+            within[pair].sum(),
+            (within[pair] ** 2).sum(),
+            expected[pair].sum(),
+        ]
+    place = ((r[pair] + 1.0) * (_HISTOGRAM_BINS / 2)).astype(np.int64)
+    place = np.minimum(place, _HISTOGRAM_BINS - 1)
+    return _PairSums(
+        n_pairs=int(pair.sum()),
+        n_beyond=int((np.abs(r) > limit).sum()),
+        sums=np.array(sums),
+        histogram=np.bincount(place, minlength=_HISTOGRAM_BINS),
+        of_left=r.sum(axis=1),
+        of_right=r.sum(axis=0),
+    )
+
+
+def _correlations(
+    raster: SpikeRaster,
+    phase: SegmentedPhase,
+    counts: IntArray,
+    strata: _Strata | None,
+    null: _Null,
+    executor: Executor | None = None,
+    block_units: int = _BLOCK_UNITS,
+) -> Correlations:
+    n_units, n = raster.n_units, phase.n_time_bins
+    blocks = [
+        _Units(
+            part,
+            counts[part.units],
+            None if strata is None else strata.of(part.units),
+        )
+        for part in phase.unit_parts(raster, block_units)
+    ]
+    pairs_of_blocks = list(combinations_with_replacement(blocks, 2))
+    tasks = (
+        Task(
+            f"{left.part} with those from {right.part.units.start} on",
+            (left, right, null.limit),
+        )
+        for left, right in pairs_of_blocks
+    )
+    unit_sum = np.zeros(n_units)
+    histogram = np.zeros(_HISTOGRAM_BINS, np.int64)
+    sums, n_pairs, beyond = np.zeros(8), 0, 0
+    # Added up in the order of the blocks, whatever the order in which they are done.
+    for (left, right), found in zip(
+        pairs_of_blocks, map_tasks(_pair_sums, tasks, executor), strict=True
+    ):
+        n_pairs += found.n_pairs
+        beyond += found.n_beyond
+        sums += found.sums
+        histogram += found.histogram
+        unit_sum[left.part.units] += found.of_left
+        unit_sum[right.part.units] += found.of_right
+    total, square, absolute, joint_square = sums[:4]
+    tuned, within, within_square, within_null = sums[4:]
+    edges = np.linspace(-1.0, 1.0, _HISTOGRAM_BINS + 1)
     variance = (counts * (n - counts)).astype(np.float64)
     active = variance > 0
-    strata = _Strata(raster, labels) if labels is not None else None
-    edges = np.linspace(-1.0, 1.0, _HISTOGRAM_BINS + 1)
-    histogram = np.zeros(_HISTOGRAM_BINS, np.int64)
-    unit_sum = np.zeros(raster.n_units)
-    # Sums over pairs of r, r^2, abs(r), and of tuned and within-label correlations.
-    total = square = absolute = tuned = within = within_square = within_null = 0.0
-    joint_square, beyond, n_pairs = 0.0, 0, 0
-    for rows, columns, joint in _joint_blocks(raster, block_units):
-        r = _correlation(joint, counts, n, rows, columns)
-        pair = active[rows, None] & active[None, columns]
-        # A block on the diagonal has every pair twice.
-        if rows == columns:
-            pair &= np.triu(np.ones_like(pair), 1)
-        r = np.where(pair, r, 0.0)
-        n_pairs += int(pair.sum())
-        total += r.sum()
-        square += (r**2).sum()
-        absolute += np.abs(r).sum()
-        sizes = variance[rows, None] * variance[None, columns]
-        joint_square += float((r**2 * sizes).sum())
-        beyond += int((np.abs(r) > null.limit).sum())
-        place = ((r[pair] + 1.0) * (_HISTOGRAM_BINS / 2)).astype(np.int64)
-        place = np.minimum(place, _HISTOGRAM_BINS - 1)
-        histogram += np.bincount(place, minlength=_HISTOGRAM_BINS)
-        unit_sum[rows] += r.sum(axis=1)
-        unit_sum[columns] += r.sum(axis=0)
-        if strata is not None:
-            residual, by_tuning, null_square = strata.split(
-                joint, variance, n, rows, columns
-            )
-            tuned += by_tuning[pair].sum()
-            within += residual[pair].sum()
-            within_square += (residual[pair] ** 2).sum()
-            within_null += null_square[pair].sum()
     pairs = n_pairs or np.nan
     # Without labels, what is divided by this is NaN.
-    labelled = pairs if strata else np.nan
+    labelled = np.nan if strata is None else pairs
     n_active = int(active.sum())
     mean, left = total / pairs, within / labelled
     # tr(C^2) has every variance squared and, twice, every covariance squared. Those of
@@ -421,8 +509,8 @@ def _correlations(
     independent = diagonal + others / (n - 1 if n > 1 else np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
         return Correlations(
-            phase=name,
-            n_units=raster.n_units,
+            phase=phase.phase,
+            n_units=n_units,
             n_silent=int((counts == 0).sum()),
             n_saturated=int((counts == n).sum()) if n else 0,
             n_time_bins=n,
@@ -487,7 +575,7 @@ def correlation_matrix(recording: Recording, *, phase: str | None = None) -> Flo
     counts, n = raster.spike_counts(), raster.n_time_bins
     matrix = np.empty((raster.n_units, raster.n_units))
     for rows, columns, joint in _joint_blocks(raster):
-        _correlation(joint, counts, n, rows, columns, out=matrix[rows, columns])
+        _correlation(joint, counts[rows], counts[columns], n, out=matrix[rows, columns])
         if rows != columns:
             matrix[columns, rows] = matrix[rows, columns].T
     active = (counts > 0) & (counts < n)
@@ -510,70 +598,108 @@ def _joint_blocks(
 
 def _correlation(
     joint: IntArray,
-    counts: IntArray,
+    left: IntArray,
+    right: IntArray,
     n: int,
-    rows: slice,
-    columns: slice,
     out: FloatArray | None = None,
 ) -> FloatArray:
-    variance = (counts * (n - counts)).astype(np.float64)
+    """Return correlations from joint counts and the spike counts of both sides."""
+    variances = [(counts * (n - counts)).astype(np.float64) for counts in (left, right)]
     r = np.empty(joint.shape) if out is None else out
     # In strips of rows that stay in cache.
     for first in range(0, len(joint), _STRIP_UNITS):
         strip = slice(first, first + _STRIP_UNITS)
-        scale = np.multiply.outer(variance[rows][strip], variance[columns])
+        scale = np.multiply.outer(variances[0][strip], variances[1])
         np.sqrt(scale, out=scale)
         covariance = n * joint[strip]
-        covariance -= np.multiply.outer(counts[rows][strip], counts[columns])
+        covariance -= np.multiply.outer(left[strip], right)
         with np.errstate(invalid="ignore", divide="ignore"):
             np.divide(covariance, scale, out=r[strip])
     return r
 
 
-class _Strata:
-    """Spikes of each unit during each label, and outside all presentations."""
+class _Strata(NamedTuple):
+    """Spikes of units during each label, and outside all presentations.
 
-    def __init__(self, raster: SpikeRaster, labels: Labels) -> None:
-        counts = raster.joint_counts(labels.raster()).astype(np.float64)
-        bins = labels.bins_of_each.astype(np.float64)
-        rest = raster.n_time_bins - bins.sum()
-        if rest:
-            outside = raster.spike_counts() - counts.sum(axis=1)
-            counts = np.column_stack([counts, outside])
-            bins = np.append(bins, rest)
-        self.spikes = counts.sum(axis=1)
-        # A product of two units' rows sums n_ic n_jc / n_c over labels, as is expected.
-        self.scaled = counts / np.sqrt(bins)
-        # Per label n_c p (1 - p), whose sum is the variance of a unit within labels.
-        spread = counts * (1.0 - counts / bins)
-        self.variance = spread.sum(axis=1)
-        # Permuted within a label, joint spikes are hypergeometric, with the variance
-        #     n_ic (1 - n_ic / n_c) n_jc (1 - n_jc / n_c) / (n_c - 1).
-        self.spread = spread / np.sqrt(np.maximum(1.0, bins - 1.0))
+    Parameters
+    ----------
+    spikes : ndarray of float64, shape (n_units,)
+        All spikes.
+    scaled : ndarray of float64, shape (n_units, n_strata)
+        n_ic / sqrt(n_c) with n_ic spikes in the n_c bins of label c, so that a product
+        of two units' rows sums n_ic n_jc / n_c over labels, as is expected.
+    variance : ndarray of float64, shape (n_units,)
+        Within labels: the sum over them of n_c p (1 - p).
+    spread : ndarray of float64, shape (n_units, n_strata)
+        n_c p (1 - p) / sqrt(n_c - 1). Permuted within a label, joint spikes are
+        hypergeometric, and their variance is a product of two units' rows.
+    """
+
+    spikes: FloatArray
+    scaled: FloatArray
+    variance: FloatArray
+    spread: FloatArray
+
+    def of(self, units: slice) -> _Strata:
+        """Return those of some of the units."""
+        return _Strata(*(values[units] for values in self))
 
     @np.errstate(invalid="ignore", divide="ignore")
     def split(
-        self, joint: IntArray, variance: FloatArray, n: int, rows: slice, columns: slice
+        self,
+        other: _Strata,
+        joint: IntArray,
+        variance: FloatArray,
+        other_variance: FloatArray,
+        n: int,
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Split correlations into a part within labels and a part due to tuning.
 
         Returns
         -------
-        within, tuned, null : ndarray of float64, shape (n_rows, n_columns)
+        within, tuned, null : ndarray of float64, shape (n_units, n_others)
             Correlation within labels, correlation due to tuning alone, and the variance
             of the former if bins of one label are permuted.
         """
-        expected = self.scaled[rows] @ self.scaled[columns].T
-        inside = np.outer(self.variance[rows], self.variance[columns])
-        whole = np.sqrt(np.outer(variance[rows], variance[columns]))
+        expected = self.scaled @ other.scaled.T
+        inside = np.outer(self.variance, other.variance)
+        whole = np.sqrt(np.outer(variance, other_variance))
         # A unit that its label determines entirely does not vary within labels.
         varies = inside > 1e-9
         within = np.where(varies, (joint - expected) / np.sqrt(inside), 0.0)
-        shared = self.spread[rows] @ self.spread[columns].T
+        shared = self.spread @ other.spread.T
         null = np.where(varies, shared / inside, 0.0)
-        product = np.outer(self.spikes[rows], self.spikes[columns])
+        product = np.outer(self.spikes, other.spikes)
         tuned = (n * expected - product) / whole
         return within, tuned, null
+
+
+def _strata(
+    raster: SpikeRaster, phase: SegmentedPhase, labels: Labels, spikes: IntArray
+) -> _Strata:
+    of_labels = labels.raster()
+    counts = np.concatenate(
+        [
+            np.zeros((0, len(labels.names)), np.int64),
+            *(
+                block.raster.joint_counts(of_labels)
+                for _, block in phase.unit_blocks(raster, _BLOCK_BYTES)
+            ),
+        ]
+    ).astype(np.float64)
+    bins = labels.bins_of_each.astype(np.float64)
+    rest = phase.n_time_bins - bins.sum()
+    if rest:
+        outside = spikes - counts.sum(axis=1)
+        counts = np.column_stack([counts, outside])
+        bins = np.append(bins, rest)
+    spread = counts * (1.0 - counts / bins)
+    return _Strata(
+        spikes=counts.sum(axis=1),
+        scaled=counts / np.sqrt(bins),
+        variance=spread.sum(axis=1),
+        spread=spread / np.sqrt(np.maximum(1.0, bins - 1.0)),
+    )
 
 
 def participation_ratio(raster: SpikeRaster) -> float:

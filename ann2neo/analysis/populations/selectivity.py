@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.special import xlogy
 from scipy.stats import random_table
 
 from ann2neo._checks import seed_or_new, whole_number
+from ann2neo._parallel import Task, checked_executor, map_tasks
 from ann2neo.analysis._entry import (
     BoolArray,
     Column,
@@ -23,8 +25,8 @@ from ann2neo.analysis._entry import (
 )
 from ann2neo.analysis._phases import phase_named, phases_of, table_of_units
 from ann2neo.analysis.populations.labels import Labels, labels_of
-from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
+from ann2neo.recording.segments import UnitsOfPhase
 
 __all__ = [
     "COLUMNS",
@@ -181,6 +183,7 @@ def selectivity(
     n_permutations: int = 999,
     seed: int | None = None,
     rates: bool = False,
+    executor: Executor | None = None,
 ) -> pd.DataFrame:
     """Measure what every unit is tuned to, and how sharply, in every phase.
 
@@ -199,6 +202,8 @@ def selectivity(
     rates : bool, default False
         Add the firing rate for each label, in spikes per bin of its presentations, as
         columns ``rate_<label>`` at the end; NaN in phases without the label.
+    executor : concurrent.futures.Executor, optional
+        As in `analyze`.
 
     Returns
     -------
@@ -264,16 +269,17 @@ def selectivity(
     phases = phases_of(recording, "selectivity")
     n_permutations = whole_number(n_permutations, "n_permutations")
     seed = seed_or_new(seed)
-    tables = []
     # All labels first: a phase without labels is an error before any work is done.
     labels_of_phases = [labels_of(recording, phase, kind) for phase in phases]
-    for phase, labels in zip(phases, labels_of_phases, strict=True):
-        raster = phase.raster(recording.raster).raster
-        null = _Null(labels, n_permutations, seed)
-        for units, block in raster.unit_blocks(_BLOCK_BYTES):
-            index = np.arange(units.start, units.stop)
-            table = _block(block, labels, null, with_rates=rates)
-            tables.append(table_of_units(table, index, phase))
+    nulls = [_Null(labels, n_permutations, seed) for labels in labels_of_phases]
+    tasks = (
+        Task(str(part), (part, labels, null, rates))
+        for phase, labels, null in zip(phases, labels_of_phases, nulls, strict=True)
+        for part in phase.unit_parts(
+            recording.raster, phase.units_in(recording.raster, _BLOCK_BYTES)
+        )
+    )
+    tables = list(map_tasks(_selectivity, tasks, checked_executor(executor)))
     result = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
     result = result.assign(n_permutations=n_permutations, seed=seed)
     # Rates last. Phases may differ in their labels.
@@ -281,9 +287,10 @@ def selectivity(
     return result[[name for name in result if name not in of_labels] + of_labels]
 
 
-def _block(
-    raster: SpikeRaster, labels: Labels, null: _Null, *, with_rates: bool
+def _selectivity(
+    part: UnitsOfPhase, labels: Labels, null: _Null, with_rates: bool
 ) -> pd.DataFrame:
+    raster = part.raster().raster
     responses = labels.responses(raster)
     n_units, n_presentations = responses.shape
     classes, bins = len(labels.names), labels.bins_of_each
@@ -315,7 +322,7 @@ def _block(
             f"{_RATE}{name}": rate
             for name, rate in zip(labels.names, rates.T, strict=True)
         }
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "n_labels": np.full(n_units, classes),
             "n_presentations": np.full(n_units, n_presentations),
@@ -335,6 +342,9 @@ def _block(
             **of_labels,
         },
         index=pd.RangeIndex(n_units),
+    )
+    return table_of_units(
+        table, np.arange(part.units.start, part.units.stop), part.phase
     )
 
 
@@ -362,6 +372,10 @@ class _Null:
         self._seed = seed
         self._sizes, self._bins = np.bincount(labels.code), labels.bins_of_each
         self._drawn: dict[bytes, tuple[FloatArray, float]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Drawn again in another process, with the same result.
+        return {**self.__dict__, "_drawn": {}}
 
     def draws(self, values: IntArray, occurring: IntArray) -> tuple[FloatArray, float]:
         """Return sorted information and mean selectivity index over the permutations.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -169,6 +170,7 @@ def summarize_populations(
     kind: str | None = None,
     n_permutations: int = 999,
     seed: int | None = None,
+    executor: Executor | None = None,
 ) -> pd.DataFrame:
     """Summarize correlations and tuning of a population, phase by phase.
 
@@ -183,6 +185,8 @@ def summarize_populations(
         Permutations of the labels, as in `selectivity`.
     seed : int, optional
         Their seed; one is drawn and reported if not given.
+    executor : concurrent.futures.Executor, optional
+        As in `analyze`.
 
     Returns
     -------
@@ -238,8 +242,8 @@ def summarize_populations(
     rows = [
         {
             "phase": phase.phase,
-            **_together(recording, phase, kind),
-            **_tuned(recording, phase, kind, n_permutations, seed),
+            **_together(recording, phase, kind, executor),
+            **_tuned(recording, phase, kind, n_permutations, seed, executor),
         }
         for phase in phases_of(recording, "summarize_populations")
     ]
@@ -247,12 +251,15 @@ def summarize_populations(
 
 
 def _together(
-    recording: Recording, phase: SegmentedPhase, kind: str | None
+    recording: Recording,
+    phase: SegmentedPhase,
+    kind: str | None,
+    executor: Executor | None,
 ) -> dict[str, Any]:
     raster = phase.raster(recording.raster).raster
     rates = raster.spike_counts() / max(1, raster.n_time_bins)
     active = raster.bin_counts()
-    pairs = correlations(recording, phase=phase.phase, kind=kind)
+    pairs = correlations(recording, phase=phase.phase, kind=kind, executor=executor)
     # Variance of the number of active units if units were independent.
     spread = float((rates * (1.0 - rates)).sum())
     return {
@@ -282,6 +289,7 @@ def _tuned(
     kind: str | None,
     n_permutations: int,
     seed: int,
+    executor: Executor | None,
 ) -> dict[str, float]:
     names = [column.name for column in columns_of(_TUNING_STATISTICS)]
     if not has_labels(recording, phase, kind) or not recording.n_units:
@@ -292,7 +300,9 @@ def _tuned(
     part = recording
     if len(recording.phases) > 1:
         part = recording.select(phase=phase.phase)
-    units = selectivity(part, kind=kind, n_permutations=n_permutations, seed=seed)
+    units = selectivity(
+        part, kind=kind, n_permutations=n_permutations, seed=seed, executor=executor
+    )
     adjusted = benjamini_hochberg(units["mutual_information_pvalue"])
     sparseness = lifetime_sparseness(rates.T)
     values = (

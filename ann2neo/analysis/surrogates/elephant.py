@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ DITHERED = (
 """Methods that move spikes by no more than a given time."""
 ELEPHANT_METHODS = (*DITHERED, "randomise_spikes", "shuffle_isis")
 
+_GENERATORS = RLock()
 _EDGE = 1e-6
 """Tolerance at the left edge of a bin, as a share of it: sums of intervals round."""
 
@@ -35,22 +37,25 @@ _EDGE = 1e-6
 def seeded_globals(seed: np.random.SeedSequence | None = None) -> Iterator[None]:
     """Restore NumPy's and Python's global generators afterwards, whatever happens.
 
+    Other threads that draw from them here wait meanwhile.
+
     Parameters
     ----------
     seed : numpy.random.SeedSequence, optional
         Source of seeds for both generators; they are not seeded if not given.
     """
-    numpy_state = np.random.get_state()  # noqa: NPY002
-    python_state = random.getstate()
-    try:
-        if seed is not None:
-            for_numpy, for_python = seed.generate_state(2).tolist()
-            np.random.seed(for_numpy)  # noqa: NPY002
-            random.seed(for_python)
-        yield
-    finally:
-        np.random.set_state(numpy_state)  # noqa: NPY002
-        random.setstate(python_state)
+    with _GENERATORS:
+        numpy_state = np.random.get_state()  # noqa: NPY002
+        python_state = random.getstate()
+        try:
+            if seed is not None:
+                for_numpy, for_python = seed.generate_state(2).tolist()
+                np.random.seed(for_numpy)  # noqa: NPY002
+                random.seed(for_python)
+            yield
+        finally:
+            np.random.set_state(numpy_state)  # noqa: NPY002
+            random.setstate(python_state)
 
 
 def elephant_drawer(

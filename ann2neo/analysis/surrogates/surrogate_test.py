@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +16,7 @@ import pandas as pd
 import quantities as pq
 
 from ann2neo._checks import one_of, seed_or_new, whole_number
+from ann2neo._parallel import Task, checked_executor, map_tasks
 from ann2neo._progress import with_progress
 from ann2neo.analysis._entry import (
     Column,
@@ -40,6 +44,7 @@ from ann2neo.analysis.units.dispersion import dispersion_values, unbiased_fano_v
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.raster import SegmentedRaster, SpikeRaster
 from ann2neo.recording import Recording
+from ann2neo.recording.carried import CarriedRecording
 from ann2neo.recording.segments import SegmentedPhase
 
 __all__ = [
@@ -52,6 +57,8 @@ __all__ = [
 
 ALTERNATIVES = ("two-sided", "greater", "less")
 LEVELS = ("unit", "network")
+_TASKS = 32
+"""Tasks that share the surrogates of a phase; each prepares the method anew."""
 _TIE = 1e-9
 _WINDOWED = ("fano_factor", "fano_factor_unbiased", "dispersion")
 _INTERVALS = ("cv_isi", "cv2", "lv")
@@ -120,6 +127,7 @@ def surrogate_test(
     kind: str | None = None,
     seed: int | None = None,
     progress: bool | None = None,
+    executor: Executor | None = None,
 ) -> pd.DataFrame:
     """Compare a statistic with its values on surrogates.
 
@@ -162,6 +170,13 @@ def surrogate_test(
         is one bin long; the only one, or "trials", if not given.
     seed : int, optional
         Seed; one is drawn and reported if not given.
+    progress : bool, optional
+        Show a progress bar; by default only in a terminal or a notebook, after a
+        second.
+    executor : concurrent.futures.Executor, optional
+        As in `analyze`; surrogates are shared out among the workers. A function as
+        `statistic` must be one that other processes can import, or the executor must
+        send functions itself, as Dask's does.
 
     Returns
     -------
@@ -230,39 +245,30 @@ def surrogate_test(
         )
     column = None if callable(statistic) else _column_of(statistic)
     together = (level == "network" and column is not None) if joint is None else joint
-    seed = seed_or_new(seed)
+    seed, executor = seed_or_new(seed), checked_executor(executor)
+    carried = CarriedRecording(recording)
     tests = [
         _PhaseTest(
-            recording, phase, statistic if column is None else column, window, lags
+            carried, phase, statistic if column is None else column, window, lags
         )
         for phase in phases
     ]
-    # All methods first: one that does not apply is an error before any work is done.
-    chosen = [method or test.default_method(kind) for test in tests]
-    # The kind asked for decided about the default methods, which exchange none.
-    exchanged = None if method is None else kind
-    parts = [
-        phase_surrogates(
-            recording, phase, name, joint=together, dither=dither, kind=exchanged
+    plans = []
+    for number, test in enumerate(tests):
+        # The kind asked for decides about the default methods, which exchange none.
+        exchanged = None if method is None else kind
+        name = method or test.default_method(kind)
+        plan = _Draws(
+            test, name, together, dither, exchanged, level == "unit", seed, number
         )
-        for phase, name in zip(phases, chosen, strict=True)
-    ]
+        # All methods first: one that does not apply is an error before any work is
+        # done.
+        _ = plan.surrogates
+        plans.append(plan)
     tables, n_tested = [], 0
-    for number, (test, name, part) in enumerate(zip(tests, chosen, parts, strict=True)):
-        table = test.table(
-            part,
-            name,
-            with_progress(
-                _seeds(seed, number, n_surrogates),
-                n_surrogates,
-                "surrogate_test",
-                "surrogates",
-                progress,
-            ),
-            by_unit=level == "unit",
-            alternative=alternative,
-        )
-        tables.append(table.assign(method=name))
+    for plan in plans:
+        table = plan.table(n_surrogates, alternative, progress, executor)
+        tables.append(table.assign(method=plan.method))
         n_tested = max(n_tested, int(table["pvalue"].notna().sum()))
     _warn_of_few(n_surrogates, n_tested, alternative, alpha)
     result = pd.concat(tables, ignore_index=True)
@@ -273,18 +279,8 @@ def surrogate_test(
     return result[[entry.name for entry in COLUMNS]]
 
 
-def _seeds(seed: int, phase: int, n: int) -> Iterator[np.random.SeedSequence]:
-    # The same as in `surrogates`, whose surrogate k is the k-th one tested here.
-    return (np.random.SeedSequence([seed, turn, phase]) for turn in range(n))
-
-
 # -- one phase
 # --------------------------------------------------------------------------------------
-
-Measure = Callable[[SegmentedRaster, str], FloatArray]
-"""Values of the segments of a phase, shape (n_units,) or (); the string names a
-surrogate in messages.
-"""
 
 
 class _PhaseTest:
@@ -292,7 +288,7 @@ class _PhaseTest:
 
     Parameters
     ----------
-    recording : Recording
+    carried : CarriedRecording
         The recording.
     phase : SegmentedPhase
         Its phase.
@@ -304,66 +300,53 @@ class _PhaseTest:
 
     def __init__(
         self,
-        recording: Recording,
+        carried: CarriedRecording,
         phase: SegmentedPhase,
         statistic: Any,
         window: int | None,
         lags: int | None,
     ) -> None:
-        self._recording, self._phase = recording, phase
-        self._segments = phase.raster(recording.raster)
-        self._column = statistic if isinstance(statistic, str) else None
-        self._window = window_for(window, phase.lengths)
-        if self._column is None:
-            self._measure = _of_user(statistic)
-        else:
-            n_lags = lags_for(lags, phase.lengths)
-            self._measure = _of_table(self._column, self._window, n_lags)
-        self._observed = self._measure(self._segments, "")
+        self._carried, self.phase, self._statistic = carried, phase, statistic
+        self.column = statistic if isinstance(statistic, str) else None
+        self.window = window_for(window, phase.lengths)
+        self._lags = lags_for(lags, phase.lengths)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is computed when it is needed stays here.
+        made = ("recording", "segments", "observed")
+        return {key: value for key, value in self.__dict__.items() if key not in made}
+
+    @cached_property
+    def recording(self) -> Recording:
+        """The recording."""
+        return self._carried.open()
+
+    @cached_property
+    def segments(self) -> SegmentedRaster:
+        """The spikes of the phase."""
+        return self.phase.raster(self.recording.raster)
+
+    @cached_property
+    def observed(self) -> FloatArray:
+        """The statistic as observed, shape (n_units,) or ()."""
+        return self.measure(self.segments, "")
+
+    def measure(self, segments: SegmentedRaster, which: str) -> FloatArray:
+        """Return the statistic of the spikes of a phase; `which` is for messages."""
+        if self.column is None:
+            return _of_user(self._statistic, segments, which)
+        return column_values(Counts(segments, self.window, self._lags), self.column)
 
     def default_method(self, kind: str | None) -> str:
         """Return the method whose null hypothesis fits what the statistic is about."""
-        between_units = self._column is None and not self._observed.ndim
-        if between_units and not is_shuffled(self._recording, self._phase, kind):
+        between_units = self.column is None and not self.observed.ndim
+        if between_units and not is_shuffled(self.recording, self.phase, kind):
             return "circular_shift"
         return "bin_permutation"
 
-    def table(
-        self,
-        surrogates: PhaseSurrogates,
-        method: str,
-        seeds: Iterator[np.random.SeedSequence],
-        *,
-        by_unit: bool,
-        alternative: str,
-    ) -> pd.DataFrame:
-        """Compare with surrogates; one row per unit, or one for the network."""
-        measure, observed = self._measure, self._observed
-        if not by_unit and observed.ndim:
-            measure, observed = _mean_of(measure), _mean(observed)
-        if self._column is None:
-            _warn_of_missing(observed, self._phase.phase)
-        unchanged = self._why_unchanged(method)
-        draws: Iterator[tuple[FloatArray, int]] = iter(())
-        if not unchanged:
-            shared = by_unit and self._column in _WINDOWED
-            if shared and method == "bin_permutation":
-                draws = window_draws(
-                    self._segments, self._window, str(self._column), seeds
-                )
-            else:
-                draws = _generic_draws(surrogates, self._segments, measure, seeds)
-        tally = _Tally(np.atleast_1d(observed))
-        for values, lost in draws:
-            tally.add(np.atleast_1d(values), lost)
-        units = np.arange(len(observed)) if observed.ndim else np.array([-1])
-        n_spikes = int(self._segments.raster.spike_counts().sum())
-        table = tally.table(alternative, n_spikes, unchanged)
-        return table_of_units(table, units, self._phase)
-
-    def _why_unchanged(self, method: str) -> str:
+    def why_unchanged(self, method: str) -> str:
         """Return why surrogates of a method cannot change the statistic, if so."""
-        column, shifts = self._column, ("circular_shift", "trial_shifting")
+        column, shifts = self.column, ("circular_shift", "trial_shifting")
         on_grid = (*GRID_METHODS, "step_permutation")
         if column == "firing_rate" and method in on_grid:
             return f"{method} keeps the firing rate"
@@ -371,7 +354,7 @@ class _PhaseTest:
             return f"{method} keeps the intervals, of which the CV is"
         if column in _INTERVALS and method in shifts:
             return f"{method} keeps the intervals of a unit and their order"
-        lengths, window = self._segments.lengths, self._window
+        lengths, window = self.segments.lengths, self.window
         inside = method in GRID_METHODS and method != "within_label"
         alone = len(lengths) > 1 and int(lengths.max()) // window < 2
         if column in _WINDOWED and inside and alone:
@@ -380,6 +363,114 @@ class _PhaseTest:
                 f" two windows of {window} bins"
             )
         return ""
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """Surrogates of a phase that a test compares with, drawn anywhere.
+
+    Parameters
+    ----------
+    test : _PhaseTest
+        The test.
+    method, joint, dither, kind
+        As in `phase_surrogates`.
+    by_unit : bool
+        Whether each unit is tested, or the mean over units.
+    seed, number : int
+        The seed, and the number of the phase.
+    """
+
+    test: _PhaseTest
+    method: str
+    joint: bool
+    dither: pq.Quantity | None
+    kind: str | None
+    by_unit: bool
+    seed: int
+    number: int
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Functions that draw cannot be sent; they are prepared anew.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @cached_property
+    def surrogates(self) -> PhaseSurrogates:
+        """The function that draws surrogates."""
+        return phase_surrogates(
+            self.test.recording,
+            self.test.phase,
+            self.method,
+            joint=self.joint,
+            dither=self.dither,
+            kind=self.kind,
+        )
+
+    def values(self, turns: range) -> Iterator[tuple[FloatArray, int]]:
+        """Yield the statistic of some surrogates, and the number of spikes lost."""
+        test, segments = self.test, self.test.segments
+        # The same as in `surrogates`, whose surrogate k is the k-th one tested here.
+        seeds = [
+            np.random.SeedSequence([self.seed, turn, self.number]) for turn in turns
+        ]
+        is_shared = self.by_unit and test.column in _WINDOWED
+        if is_shared and self.method == "bin_permutation":
+            yield from window_draws(
+                segments, test.window, str(test.column), iter(seeds)
+            )
+            return
+        for turn, seed in zip(turns, seeds, strict=True):
+            raster, lost = self.surrogates.draw(seed)
+            drawn = test.measure(segments.with_raster(raster), f" in surrogate {turn}")
+            is_mean = not self.by_unit and drawn.ndim
+            yield _mean(drawn) if is_mean else drawn, lost
+
+    def table(
+        self,
+        n_surrogates: int,
+        alternative: str,
+        progress: bool | None,
+        executor: Executor | None,
+    ) -> pd.DataFrame:
+        """Compare with surrogates; one row per unit, or one for the network."""
+        test, observed = self.test, self.test.observed
+        if not self.by_unit and observed.ndim:
+            observed = _mean(observed)
+        if test.column is None:
+            _warn_of_missing(observed, test.phase.phase)
+        unchanged = test.why_unchanged(self.method)
+        tally = _Tally(np.atleast_1d(observed))
+        draws = iter(()) if unchanged else self._drawn(n_surrogates, executor)
+        for values, lost in with_progress(
+            draws, n_surrogates, "surrogate_test", "surrogates", progress
+        ):
+            tally.add(np.atleast_1d(values), lost)
+        units = np.arange(len(observed)) if observed.ndim else np.array([-1])
+        n_spikes = int(test.segments.raster.spike_counts().sum())
+        table = tally.table(alternative, n_spikes, unchanged)
+        return table_of_units(table, units, test.phase)
+
+    def _drawn(
+        self, n_surrogates: int, executor: Executor | None
+    ) -> Iterator[tuple[FloatArray, int]]:
+        if executor is None:
+            yield from self.values(range(n_surrogates))
+            return
+        step = -(-n_surrogates // _TASKS)
+        tasks = (
+            Task(
+                f"surrogates {first} .. {min(first + step, n_surrogates) - 1} of phase"
+                f" {self.test.phase.phase!r}",
+                (self, range(first, min(first + step, n_surrogates))),
+            )
+            for first in range(0, n_surrogates, step)
+        )
+        for values in map_tasks(_values, tasks, executor):
+            yield from values
+
+
+def _values(draws: _Draws, turns: range) -> list[tuple[FloatArray, int]]:
+    return list(draws.values(turns))
 
 
 # -- statistics
@@ -399,31 +490,23 @@ def _column_of(name: Any) -> str:
     return name
 
 
-def _of_table(column: str, window: int, lags: int) -> Measure:
-    return lambda segments, _: column_values(Counts(segments, window, lags), column)
-
-
-def _of_user(function: Any) -> Measure:
+def _of_user(function: Any, segments: SegmentedRaster, which: str) -> FloatArray:
     name = getattr(function, "__name__", repr(function))
-
-    def measure(segments: SegmentedRaster, which: str) -> FloatArray:
-        try:
-            values = np.asarray(function(_as_user_sees(segments)))
-        except Exception as error:
-            place = which + _where_it_fails(function, segments)
-            raise InputValueError(
-                f"the statistic {name} raised {type(error).__name__}: {error}{place};"
-                " it must return a number (NaN where it has no value) for every unit"
-            ) from error
-        shapes = {(), (segments.n_units,)}
-        if values.dtype.kind not in "fiub" or values.shape not in shapes:
-            raise InputValueError(
-                f"the statistic {name} must return one number or an array of shape"
-                f" ({segments.n_units},), got {values.dtype} of shape {values.shape}"
-            )
-        return values.astype(np.float64)
-
-    return measure
+    try:
+        values = np.asarray(function(_as_user_sees(segments)))
+    except Exception as error:
+        place = which + _where_it_fails(function, segments)
+        raise InputValueError(
+            f"the statistic {name} raised {type(error).__name__}: {error}{place};"
+            " it must return a number (NaN where it has no value) for every unit"
+        ) from error
+    shapes = {(), (segments.n_units,)}
+    if values.dtype.kind not in "fiub" or values.shape not in shapes:
+        raise InputValueError(
+            f"the statistic {name} must return one number or an array of shape"
+            f" ({segments.n_units},), got {values.dtype} of shape {values.shape}"
+        )
+    return values.astype(np.float64)
 
 
 def _as_user_sees(segments: SegmentedRaster) -> SpikeRaster | list[SpikeRaster]:
@@ -446,10 +529,6 @@ def _where_it_fails(function: Any, segments: SegmentedRaster) -> str:
     return ""
 
 
-def _mean_of(measure: Measure) -> Measure:
-    return lambda segments, which: _mean(measure(segments, which))
-
-
 def _mean(values: FloatArray) -> FloatArray:
     valid = values[~np.isnan(values)]
     return np.asarray(valid.mean() if valid.size else np.nan)
@@ -457,17 +536,6 @@ def _mean(values: FloatArray) -> FloatArray:
 
 # -- surrogates
 # --------------------------------------------------------------------------------------
-
-
-def _generic_draws(
-    surrogates: PhaseSurrogates,
-    segments: SegmentedRaster,
-    measure: Measure,
-    seeds: Iterator[np.random.SeedSequence],
-) -> Iterator[tuple[FloatArray, int]]:
-    for turn, seed in enumerate(seeds):
-        raster, lost = surrogates.draw(seed)
-        yield measure(segments.with_raster(raster), f" in surrogate {turn}"), lost
 
 
 def window_draws(

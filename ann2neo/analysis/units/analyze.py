@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import Executor
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -12,21 +14,27 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from ann2neo._checks import one_of
+from ann2neo._parallel import Task, checked_executor, map_tasks
 from ann2neo._progress import progress_bar
 from ann2neo.analysis._entry import UnitStatistic, Values
 from ann2neo.analysis._phases import lags_for, window_for
 from ann2neo.analysis.table_of_statistics import chosen_statistics, unit_columns
 from ann2neo.analysis.units.counts import Counts, Train
 from ann2neo.analysis.units.firing_rate import status
-from ann2neo.raster.bits import row_bytes
+from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording, checked_recording
-from ann2neo.recording.segments import SegmentedPhase, segmented_phases
+from ann2neo.recording.segments import (
+    SegmentedPhase,
+    UnitsOfPhase,
+    segmented_phases,
+)
 
 __all__ = ["ENGINES", "analyze"]
 
 ENGINES = ("fast", "reference")
 """Compute all units from the bits, or each with Elephant, SciPy and statsmodels."""
 
+_FILTERS = Lock()
 _BLOCK_BYTES = 1 << 21
 _BLOCK_UNITS = 4096
 
@@ -39,6 +47,7 @@ def analyze(
     statistics: str | Sequence[str] | None = None,
     *,
     progress: bool | None = None,
+    executor: Executor | None = None,
 ) -> pd.DataFrame:
     """Compute the statistics of every unit in every phase.
 
@@ -62,6 +71,9 @@ def analyze(
     progress : bool, optional
         Show a progress bar; by default only in a terminal or a notebook, after a
         second.
+    executor : concurrent.futures.Executor, optional
+        Where blocks of units are computed, such as a ``ProcessPoolExecutor`` or Dask's
+        ``client.get_executor()``; in this thread if not given. The table is the same.
 
     Returns
     -------
@@ -76,11 +88,15 @@ def analyze(
     InputTypeError, InputValueError
         If `recording` is not a Recording, `window` or `lags` is not a positive whole
         number, or the engine or a statistic is unknown.
+    WorkerError
+        If a worker does not see the recording's folder, or has another version.
 
     Warns
     -----
     FewWindowsWarning
         If a window asked for leaves fewer than ten windows.
+    WorkerWarning
+        If the executor loses a worker and this process does the rest.
 
     Notes
     -----
@@ -107,39 +123,54 @@ def analyze(
     checked_recording(recording, "analyze")
     one_of(engine, ENGINES, "engine")
     chosen = chosen_statistics(statistics)
-    phases, windows = segmented_phases(recording), []
+    phases = segmented_phases(recording)
+    settings = []
     # Not in a comprehension, which has a frame of its own in Python 3.11: the warning
     # shall name the caller's line.
     for phase in phases:
-        windows.append(window_for(window, phase.lengths))  # noqa: PERF401
+        length = window_for(window, phase.lengths)
+        settings.append((phase, length, lags_for(lags, phase.lengths)))
     identity = _identity(recording, {column.name for column in unit_columns(chosen)})
-    parts = []
-    n_rows = recording.n_units * len(phases)
+    names = [entry.name for entry in chosen]
+    tasks = (
+        Task(str(part), (part, length, n_lags, engine, names))
+        for phase, length, n_lags in settings
+        for part in phase.unit_parts(
+            recording.raster, _block_units(recording.raster, phase, engine)
+        )
+    )
+    blocks = []
     with (
         threadpool_limits(1, user_api="blas"),
-        progress_bar(n_rows, "analyze", "units", progress) as bar,
+        progress_bar(
+            recording.n_units * len(phases), "analyze", "units", progress
+        ) as bar,
     ):
-        for phase, length in zip(phases, windows, strict=True):
-            n_lags = lags_for(lags, phase.lengths)
-            blocks = []
-            for units, block in phase.unit_blocks(
-                recording.raster, _block_bytes(phase.n_time_bins, engine)
-            ):
-                counts = Counts(block, length, n_lags)
-                blocks.append(_rows(counts, phase, engine, chosen, units.start))
-                bar.update(counts.n_units)
-            parts.append(_joined(blocks, identity, chosen))
-    if not parts:
-        return _joined([], identity, chosen)
-    return pd.concat(parts, ignore_index=True)
+        for block in map_tasks(_analyzed, tasks, checked_executor(executor)):
+            blocks.append(block)
+            bar.update(len(block["unit"]))
+    return _joined(blocks, identity, chosen)
 
 
-def _block_bytes(n_time_bins: int, engine: str) -> int:
+def _analyzed(
+    part: UnitsOfPhase,
+    window: int,
+    lags: int,
+    engine: str,
+    statistics: list[str],
+) -> dict[str, npt.NDArray[Any]]:
+    counts = Counts(part.raster(), window, lags)
+    # Chosen again by name: the functions of the table of statistics cannot be sent.
+    chosen = chosen_statistics(statistics)
+    return _rows(counts, part.phase, engine, chosen, part.units.start)
+
+
+def _block_units(raster: SpikeRaster, phase: SegmentedPhase, engine: str) -> int:
     if engine == "reference":
         # Unit by unit, as its libraries go.
         return 1
     # Columns grow with the units, bits with units and bins: both are bounded.
-    return max(1, min(_BLOCK_BYTES, _BLOCK_UNITS * row_bytes(n_time_bins)))
+    return min(_BLOCK_UNITS, phase.units_in(raster, _BLOCK_BYTES))
 
 
 def _identity(recording: Recording, taken: set[str]) -> pd.DataFrame:
@@ -219,7 +250,8 @@ def _reference_values(
                 counts.lags,
             )
         )
-        with warnings.catch_warnings():
+        # The filters of warnings are those of the process: one thread at a time.
+        with _FILTERS, warnings.catch_warnings():
             # The libraries warn of small samples and of p-values beyond their tables.
             warnings.simplefilter("ignore")
             for entry, reason in reasons.items():

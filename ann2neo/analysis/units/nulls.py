@@ -8,6 +8,7 @@ by the sizes alone: engines and machines agree, and no p-value depends on other 
 from __future__ import annotations
 
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -178,17 +179,20 @@ class WindowNull:
         self._draws = _Draws((n_windows * window,), 0, window)
         self._squares = np.zeros(N_DRAWS, np.int64)
         self._sorted: list[IntArray] = [np.zeros(N_DRAWS, np.int64)]
+        # All threads share one null distribution, which one at a time draws on.
+        self._lock = Lock()
 
     def squares(self, n_spikes: int) -> IntArray:
         """Return sorted sums of squares for `n_spikes` spikes, shape (N_DRAWS,)."""
-        while len(self._sorted) <= n_spikes:
-            new = self._draws.draw()
-            same_window = self._draws.cells // self._window == new // self._window
-            # (c + 1)^2 = c^2 + 2 c + 1
-            together = same_window.sum(axis=0)
-            self._squares += 2 * together + 1
-            self._draws.keep(new)
-            self._sorted.append(np.sort(self._squares))
+        with self._lock:
+            while len(self._sorted) <= n_spikes:
+                new = self._draws.draw()
+                same_window = self._draws.cells // self._window == new // self._window
+                # (c + 1)^2 = c^2 + 2 c + 1
+                together = same_window.sum(axis=0)
+                self._squares += 2 * together + 1
+                self._draws.keep(new)
+                self._sorted.append(np.sort(self._squares))
         return self._sorted[n_spikes]
 
 
@@ -243,21 +247,23 @@ class LjungBoxNull:
         self._pairs = np.zeros((lags + 1, N_DRAWS), np.int64)
         self._ends = np.zeros((lags + 1, N_DRAWS), np.int64)
         self._sorted: list[FloatArray] = [np.zeros(N_DRAWS)]
+        self._lock = Lock()
 
     def statistics(self, n_spikes: int) -> FloatArray:
         """Return sorted Ljung-Box statistics of `n_spikes` spikes, shape (N_DRAWS,)."""
         lag = np.arange(self._lags + 1)[:, np.newaxis]
-        while len(self._sorted) <= n_spikes:
-            new = self._draws.draw()
-            self._pairs += self._draws.neighbours(new)
-            before, after = self._draws.to_ends(new)
-            self._ends += (before < lag).astype(np.int64) + (after < lag)
-            self._draws.keep(new)
-            count = np.full(N_DRAWS, self._draws.n_drawn)
-            values = ljung_box_statistic(
-                self._pairs.T, self._ends.T, count, self._n_pairs
-            )
-            self._sorted.append(np.sort(values))
+        with self._lock:
+            while len(self._sorted) <= n_spikes:
+                new = self._draws.draw()
+                self._pairs += self._draws.neighbours(new)
+                before, after = self._draws.to_ends(new)
+                self._ends += (before < lag).astype(np.int64) + (after < lag)
+                self._draws.keep(new)
+                count = np.full(N_DRAWS, self._draws.n_drawn)
+                values = ljung_box_statistic(
+                    self._pairs.T, self._ends.T, count, self._n_pairs
+                )
+                self._sorted.append(np.sort(values))
         return self._sorted[n_spikes]
 
 

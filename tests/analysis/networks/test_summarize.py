@@ -12,10 +12,15 @@ from trains import recording_of, segmented_recording, train
 
 import ann2neo
 from ann2neo import Recording
-from ann2neo.analysis.networks.network_test import _orders, _permuted_means
+from ann2neo.analysis.networks.network_test import (
+    _orders,
+    _permuted_means,
+    _Settings,
+)
 from ann2neo.analysis.p_values import benjamini_hochberg
 from ann2neo.analysis.table_of_statistics import NETWORK_COLUMNS, NETWORK_TESTS, TESTS
 from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo.recording.segments import segmented_phases
 from ann2neo.testing import make_recording
 
 
@@ -292,9 +297,13 @@ def test_a_network_test_repeats_from_its_seed():
 
 def test_units_of_several_blocks_are_permuted_alike():
     """Cutting the layer into blocks of units changes nothing."""
-    raster = layer(n_units=20, n_time_bins=300).raster
-    whole, n_units = _permuted_means(raster, 30, 10, 9, (2, 0))
-    blocks, n_in_blocks = _permuted_means(raster, 30, 10, 9, (2, 0), block_units=8)
+    recording = layer(n_units=20, n_time_bins=300)
+    (phase,) = segmented_phases(recording)
+    settings = _Settings(window=30, lags=10, seed=(2, 0))
+    whole, n_units = _permuted_means(recording.raster, phase, settings, 9)
+    blocks, n_in_blocks = _permuted_means(
+        recording.raster, phase, settings, 9, block_units=8
+    )
     np.testing.assert_allclose(blocks, whole, rtol=1e-13)
     np.testing.assert_array_equal(n_in_blocks, n_units)
 

@@ -26,7 +26,8 @@ from ann2neo.analysis.populations.correlations import (
     correlations,
     participation_ratio,
 )
-from ann2neo.raster import SegmentedRaster, SpikeRaster
+from ann2neo.raster import SpikeRaster
+from ann2neo.recording.segments import segmented_phases
 from ann2neo.testing import make_recording
 
 
@@ -79,8 +80,15 @@ def test_the_distribution_over_pairs_is_that_of_the_matrix(layer, block):
     with np.errstate(invalid="ignore"):
         matrix = np.corrcoef(dense)
     pairs = active_pairs(layer, matrix)
-    null = _independent_bins(SegmentedRaster(layer.raster))
-    found = _correlations(layer.raster, None, "recording", null, block_units=block)
+    raster, (phase,) = layer.raster, segmented_phases(layer)
+    found = _correlations(
+        raster,
+        phase,
+        raster.spike_counts(),
+        None,
+        _independent_bins(phase.n_time_bins),
+        block_units=block,
+    )
     assert (found.n_pairs, found.n_silent, found.n_saturated) == (55, 1, 1)
     np.testing.assert_allclose(found.mean, pairs.mean())
     np.testing.assert_allclose(found.std, pairs.std())

@@ -1,0 +1,121 @@
+"""Rasters on their way to another process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ann2neo._parallel import host
+from ann2neo.errors import IntegrityError, WorkerError
+from ann2neo.raster.spike_raster import SpikeRaster
+
+__all__ = ["CarriedRaster"]
+
+
+class CarriedRaster:
+    """A raster that is cheap to send to another process.
+
+    In this process it is the raster itself. Pickled, it is the place of the bits in
+    their file if they are mapped from one, as those of a recording in a folder are, so
+    that a task for a worker takes few bytes; else it is the bits.
+
+    Parameters
+    ----------
+    raster : SpikeRaster
+        The raster, or a block of its units, all bins.
+    """
+
+    def __init__(self, raster: SpikeRaster) -> None:
+        self._raster = raster
+
+    def open(self) -> SpikeRaster:
+        """Return the raster.
+
+        Raises
+        ------
+        WorkerError
+            If this machine does not see the file of the bits.
+        IntegrityError
+            If the file has changed since the raster was sent.
+        """
+        return self._raster
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        bits = self._raster.bits
+        # Only the bits are replaced: the time base travels with a raster of no units.
+        none = np.zeros((0, bits.shape[1]), np.uint8)
+        empty = self._raster._like(none, self._raster.n_time_bins)
+        return _Arrived, (empty, _place(bits) or np.asarray(bits))
+
+
+class _Arrived(CarriedRaster):
+    """A raster in another process, opened when it is needed.
+
+    An error while it is unpickled would break a pool of processes, so that nothing is
+    opened before.
+    """
+
+    def __init__(
+        self, empty: SpikeRaster, bits: npt.NDArray[np.uint8] | _Place
+    ) -> None:
+        self._empty, self._bits = empty, bits
+
+    def open(self) -> SpikeRaster:
+        bits = self._bits.open() if isinstance(self._bits, _Place) else self._bits
+        return self._empty._like(bits, self._empty.n_time_bins)
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return _Arrived, (self._empty, self._bits)
+
+
+class _Place(NamedTuple):
+    """Where rows of bits lie in a file, and what tells whether the file has changed."""
+
+    path: str
+    offset: int
+    shape: tuple[int, int]
+    size: int
+    modified_ns: int
+
+    def open(self) -> npt.NDArray[np.uint8]:
+        remedy = (
+            "put the recording on a disk that all workers see under this path, or load"
+            " it into memory"
+        )
+        try:
+            state = Path(self.path).stat()
+            if (state.st_size, state.st_mtime_ns) != (self.size, self.modified_ns):
+                raise IntegrityError(
+                    f"{self.path} has changed during the analysis (seen from {host()});"
+                    " start again when nobody writes there"
+                )
+            return np.memmap(self.path, np.uint8, "r", self.offset, self.shape)
+        except OSError as error:
+            raise WorkerError(
+                f"a worker on {host()} cannot read {self.path} ({error.strerror});"
+                f" {remedy}"
+            ) from error
+
+
+def _place(bits: npt.NDArray[np.uint8]) -> _Place | None:
+    """Return where bits that are mapped from a file lie in it; None for other bits."""
+    if not isinstance(bits, np.memmap) or not bits.flags.c_contiguous or not bits.size:
+        return None
+    mapped = bits
+    while isinstance(mapped.base, np.memmap):
+        mapped = mapped.base
+    if mapped.filename is None or mapped.mode != "r":
+        return None
+    path = Path(mapped.filename)
+    skipped = bits.ctypes.data - mapped.ctypes.data
+    state = path.stat()
+    return _Place(
+        str(path),
+        mapped.offset + skipped,
+        (bits.shape[0], bits.shape[1]),
+        state.st_size,
+        state.st_mtime_ns,
+    )

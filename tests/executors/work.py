@@ -1,0 +1,99 @@
+"""Recordings, calls and functions that other processes can import."""
+
+import os
+import signal
+import time
+
+import numpy as np
+import pandas as pd
+
+import ann2neo
+from ann2neo import Recording, SpikeRaster
+
+
+def trials(n_units=70, n_trials=60, length=20, seed=0):
+    """Trials of three labels in two phases, with bins between them and silent units."""
+    rng = np.random.default_rng(seed)
+    starts = np.arange(n_trials) * (length + 3)
+    rates = rng.uniform(0.02, 0.5, (n_units, 1))
+    rates[[3, n_units - 1]] = 0
+    bits = rng.random((n_units, starts[-1] + length)) < rates
+    table = pd.DataFrame(
+        {
+            "start_bin": starts,
+            "stop_bin": starts + length,
+            "phase": np.where(np.arange(n_trials) < n_trials // 2, "train", "test"),
+            "label": np.arange(n_trials) % 3,
+        }
+    )
+    return Recording(
+        SpikeRaster.from_dense(bits),
+        pd.DataFrame(index=range(n_units)),
+        table,
+        segments=table[["start_bin", "stop_bin", "phase"]].assign(order="stored"),
+    )
+
+
+def mean_count(rasters):
+    """Return the mean number of spikes of a unit in each segment."""
+    return float(np.mean([raster.spike_counts().mean() for raster in rasters]))
+
+
+CALLS = {
+    "analyze": lambda r, e: ann2neo.analyze(r, executor=e),
+    "analyze, reference": lambda r, e: ann2neo.analyze(
+        r.select(units=range(3)), engine="reference", executor=e
+    ),
+    "change_points": lambda r, e: (
+        ann2neo.change_points(r, [8], n_surrogates=20, executor=e).units
+    ),
+    "correlations": lambda r, e: (
+        pd.Series(vars(ann2neo.correlations(r, phase="train", executor=e)))
+        .map(np.ravel)
+        .explode()
+        .to_frame()
+    ),
+    "fit_processes": lambda r, e: ann2neo.fit_processes(r, executor=e),
+    "network_test": lambda r, e: ann2neo.network_test(r, 19, seed=1, executor=e),
+    "selectivity": lambda r, e: ann2neo.selectivity(
+        r, n_permutations=19, seed=1, executor=e
+    ),
+    "summarize_populations": lambda r, e: ann2neo.summarize_populations(
+        r, n_permutations=19, seed=1, executor=e
+    ),
+    "surrogate_test": lambda r, e: ann2neo.surrogate_test(
+        r, "cv2", n_surrogates=40, seed=1, executor=e
+    ),
+    "surrogate_test of fano": lambda r, e: ann2neo.surrogate_test(
+        r, "fano", n_surrogates=40, window=5, seed=1, executor=e
+    ),
+    "surrogate_test of a function": lambda r, e: ann2neo.surrogate_test(
+        r, mean_count, method="within_label", n_surrogates=10, seed=1, executor=e
+    ),
+}
+"""What takes an executor, by name; each returns a table."""
+
+
+def die_in(process, number):
+    """End this process as if it were killed, unless it is `process`; else double."""
+    if os.getpid() != process and number == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 2 * number
+
+
+def fail_at_three(number):
+    """Fail for one number, else return it."""
+    if number == 3:
+        raise ZeroDivisionError("three")
+    return number
+
+
+def slowly(number, seconds):
+    """Return the number after a while."""
+    time.sleep(seconds)
+    return number
+
+
+def opened(carried):
+    """Count the spikes of a raster that was sent here."""
+    return carried.open().spike_counts().tolist()

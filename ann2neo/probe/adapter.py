@@ -24,6 +24,7 @@ __all__ = [
     "LayerChoice",
     "LayerInfo",
     "NotFinite",
+    "OutputChoice",
     "Packing",
     "Passed",
     "Reduce",
@@ -38,14 +39,35 @@ Tensor = Any
 """An array of the framework, on the device where it computes."""
 
 LayerChoice = str | Callable[[Any], bool] | Sequence[Any] | Any | None
-"""What a user may pass as ``layers``; `Any` stands for a layer of the framework."""
+"""What a user may pass as ``layers``; `Any` stands for a layer of the framework, or a
+tensor that stands for one of its outputs.
+"""
 
 State = Mapping[Any, Any]
 """What a network carries from one batch to the next; empty if it carries nothing."""
 
 
+class OutputChoice(NamedTuple):
+    """One output of a layer, of one of its calls.
+
+    Parameters
+    ----------
+    call_index : int
+        Which call.
+    output_index : int
+        Which output of it.
+    n_calls : int or None
+        Number of calls after which they repeat, as those of a layer in a model that is
+        itself called several times; None if they do not.
+    """
+
+    call_index: int
+    output_index: int
+    n_calls: int | None = None
+
+
 class LayerInfo(NamedTuple):
-    """Description of a layer.
+    """Description of a layer, or of an operation between layers.
 
     Parameters
     ----------
@@ -61,6 +83,8 @@ class LayerInfo(NamedTuple):
     has_steps : bool
         Whether the layer runs over the steps of a sequence, which are then the first
         axis.
+    only : OutputChoice or None
+        The one output that is wanted; None for all.
     """
 
     key: str
@@ -68,6 +92,13 @@ class LayerInfo(NamedTuple):
     type_name: str
     channels_first: bool | None = False
     has_steps: bool = False
+    only: OutputChoice | None = None
+
+    def __str__(self) -> str:
+        """Name of the layer, with call and output if others than the first."""
+        if self.only is None:
+            return self.key
+        return self.key + _place(self.only.call_index, self.only.output_index)
 
 
 class Tap(NamedTuple):
@@ -77,14 +108,29 @@ class Tap(NamedTuple):
     call_index: int
     output_index: int
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the layer was chosen with this output."""
+        only = self.layer.only
+        if only is None:
+            return True
+        call_index = self.call_index
+        if only.n_calls is not None:
+            call_index %= only.n_calls
+        return (call_index, self.output_index) == (only.call_index, only.output_index)
+
     def __str__(self) -> str:
         """Name of the layer, with call and output where they are not the first."""
-        text = repr(self.layer.key)
-        if self.call_index:
-            text += f" (call {self.call_index})"
-        if self.output_index:
-            text += f" (output {self.output_index})"
-        return text
+        return repr(self.layer.key) + _place(self.call_index, self.output_index)
+
+
+def _place(call_index: int, output_index: int) -> str:
+    text = ""
+    if call_index:
+        text += f" (call {call_index})"
+    if output_index:
+        text += f" (output {output_index})"
+    return text
 
 
 class TapShape(NamedTuple):
@@ -195,8 +241,8 @@ class Adapter(Protocol):
     def choose_layers(self, layers: LayerChoice) -> tuple[LayerInfo, ...]:
         """Find the layers a user means, or raise `LayerError`."""
 
-    def last_hidden(self, batch: Any) -> Tap:
-        """Find the input of the last layer with weights, or raise `LayerError`."""
+    def last_hidden(self, batch: Any) -> LayerInfo:
+        """Find the output that enters the last layer with weights, or raise."""
 
     def forward(self, layers: Sequence[LayerInfo], *, with_output: bool) -> Forward:
         """Return the pass that records some layers, compiled once per adapter.

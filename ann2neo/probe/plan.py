@@ -16,11 +16,10 @@ import pandas as pd
 
 from ann2neo._checks import seed_or_new, whole_number
 from ann2neo.errors import ActivationError, InputValueError
-from ann2neo.probe.adapter import Adapter, Forward, LayerInfo, Tap
+from ann2neo.probe.adapter import Adapter, Forward, LayerInfo
 from ann2neo.probe.nests import all_finite, leaves_of
 from ann2neo.probe.stimuli import (
     ArrayStimuli,
-    Batch,
     Stimuli,
     as_stimuli,
     checked_columns,
@@ -35,25 +34,9 @@ from ann2neo.probe.thresholds import (
 from ann2neo.probe.units import UnitChoice, UnitLayout, lay_out_units
 from ann2neo.recording.tables import checked_units, table_sha256
 
-__all__ = ["RecordingPlan", "Selection", "make_plan"]
+__all__ = ["RecordingPlan", "make_plan"]
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class Selection:
-    """Which layers are recorded.
-
-    Parameters
-    ----------
-    layers : tuple of LayerInfo
-        The layers.
-    only : Tap or None
-        The one output to keep, if the layers have more; None for all.
-    """
-
-    layers: tuple[LayerInfo, ...]
-    only: Tap | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,19 +47,17 @@ class RecordingPlan:
     ----------
     adapter : Adapter
         The network, as its framework runs it.
-    selection : Selection
+    layers : tuple of LayerInfo
         The recorded layers.
     forward : Forward
         The forward pass.
     stimuli : Stimuli
         The stimuli.
-    first_batch : Batch
-        The first of them.
     labels : ndarray, shape (n_samples,), or None
         The user's labels; None if there are none, or they come with the stimuli.
     columns : mapping of str to ndarray, each of shape (n_samples,)
         The user's own columns of the presentations.
-    rules : mapping of str to (float, str or ndarray)
+    rules : mapping of LayerInfo to (float, str or ndarray)
         Threshold of each layer, as the user passed it.
     layout : UnitLayout
         The recorded units and where they lie.
@@ -98,13 +79,12 @@ class RecordingPlan:
     """
 
     adapter: Adapter
-    selection: Selection
+    layers: tuple[LayerInfo, ...]
     forward: Forward
     stimuli: Stimuli
-    first_batch: Batch
     labels: npt.NDArray[Any] | None
     columns: Mapping[str, npt.NDArray[Any]]
-    rules: Mapping[str, Any]
+    rules: Mapping[LayerInfo, Any]
     layout: UnitLayout
     batch_size: int
     n_repeats: int
@@ -131,10 +111,10 @@ class RecordingPlan:
 
     def provenance(self, more: Mapping[str, object]) -> dict[str, str]:
         """Collect facts about the recording and add the user's own."""
-        rules = {key: rule_in_words(rule) for key, rule in self.rules.items()}
+        rules = {str(layer): rule_in_words(rule) for layer, rule in self.rules.items()}
         return {
             **self.adapter.fingerprint(),
-            "layers": ", ".join(layer.key for layer in self.selection.layers),
+            "layers": ", ".join(map(str, self.layers)),
             "threshold": json.dumps(rules),
             "training": str(self.training),
             "seed": str(self.seed),
@@ -181,7 +161,7 @@ class RecordingPlan:
 
 def make_plan(
     adapter: Adapter,
-    selection: Selection | None,
+    layers: tuple[LayerInfo, ...] | None,
     x: Any,
     *,
     threshold: Threshold,
@@ -203,7 +183,7 @@ def make_plan(
     ----------
     adapter : Adapter
         The network, as its framework runs it.
-    selection : Selection or None
+    layers : tuple of LayerInfo or None
         The layers to record; None for the last hidden one.
     x, labels, stimulus_id, presentations, predictions, seed, shuffle, batch_size
         As in `ann2neo.record`.
@@ -249,18 +229,17 @@ def make_plan(
         )
     # A few samples show shapes and types before anything large is computed.
     first = stimuli.first(adapter.fixed_batch_size)
-    if selection is None:
-        tap = adapter.last_hidden(first.data)
-        selection = Selection((tap.layer,), tap)
-        _LOG.info("recording the last hidden layer, %r", tap.layer.key)
-    rules = checked_threshold(threshold, [layer.key for layer in selection.layers])
+    if layers is None:
+        layers = (adapter.last_hidden(first.data),)
+        _LOG.info("recording the last hidden layer, %r", layers[0].key)
+    rules = checked_threshold(threshold, layers)
     # Without classes to compare, the pass can end at the deepest recorded layer.
     if predictions is None:
         some_labels = first.labels if classes is None else classes
         with_classes = some_labels is not None and some_labels.dtype.kind in "iub"
     else:
         with_classes = bool(predictions)
-    forward = adapter.forward(selection.layers, with_output=with_classes)
+    forward = adapter.forward(layers, with_output=with_classes)
     shapes = forward.outputs_of(first.data)
     batch_size = (
         adapter.fixed_batch_size or batch_size or adapter.batch_size(shapes, first.data)
@@ -277,14 +256,13 @@ def make_plan(
     read_classes = functools.partial(_classes_of, adapter, required=bool(predictions))
     return RecordingPlan(
         adapter=adapter,
-        selection=selection,
+        layers=layers,
         forward=forward,
         stimuli=stimuli,
-        first_batch=first,
         labels=classes,
         columns=columns,
         rules=rules,
-        layout=lay_out_units(shapes, limits, selection.only, units, seed),
+        layout=lay_out_units(shapes, limits, units, seed),
         batch_size=batch_size,
         n_repeats=n_repeats,
         seed=seed,

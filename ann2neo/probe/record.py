@@ -18,8 +18,8 @@ from tqdm.auto import tqdm
 from ann2neo._checks import seconds
 from ann2neo.errors import InputValueError
 from ann2neo.probe.activity import warn_of_silence
-from ann2neo.probe.adapter import LayerChoice, adapter_for
-from ann2neo.probe.plan import RecordingPlan, Selection, make_plan
+from ann2neo.probe.adapter import LayerChoice, LayerInfo, adapter_for
+from ann2neo.probe.plan import RecordingPlan, make_plan
 from ann2neo.probe.show import Presented, joined, show
 from ann2neo.probe.thresholds import Threshold, checked_threshold
 from ann2neo.probe.units import UnitChoice
@@ -64,7 +64,9 @@ class Probe:
         What to record: a `keras.Layer` or `torch.nn.Module`; a class of layers; a name,
         a path, or a glob over either, which leaves out models inside the model and
         layers that only reshape; "with weights" or "with an activation"; a function of
-        a layer that says whether to take it; a list of those. Units stand in the order
+        a layer that says whether to take it; of a functional Keras model also a
+        `keras.KerasTensor` in it, which is one output of a layer or operation, or the
+        name of an operation, such as "add"; a list of those. Units stand in the order
         asked, and where one item chooses several layers, in that of the model. None,
         the default, is the last hidden layer: the one whose output enters the last
         layer with weights, walking back over flattening, reshaping, dropout and
@@ -126,11 +128,10 @@ class Probe:
         self._threshold, self._units = threshold, units
         self._adapter = adapter_for(model, training=self.training, eager=self.eager)
         # The last hidden layer can be found only once there are stimuli.
-        self._selection: Selection | None = None
+        self._layers: tuple[LayerInfo, ...] | None = None
         if layers is not None:
-            self._selection = Selection(self._adapter.choose_layers(layers))
-            keys = [layer.key for layer in self._selection.layers]
-            checked_threshold(threshold, keys)
+            self._layers = self._adapter.choose_layers(layers)
+            checked_threshold(threshold, self._layers)
 
     @_leaving_random_states
     def record(
@@ -246,8 +247,8 @@ class Probe:
 
     def __repr__(self) -> str:
         layers = "the last hidden layer"
-        if self._selection is not None:
-            keys = [repr(layer.key) for layer in self._selection.layers]
+        if self._layers is not None:
+            keys = [repr(str(layer)) for layer in self._layers]
             layers = ", ".join(keys[:3])
             if len(keys) > 3:
                 layers += f" and {len(keys) - 3} more"
@@ -258,14 +259,14 @@ class Probe:
         """Make a plan with the settings of this probe; keep the last hidden layer."""
         plan = make_plan(
             self._adapter,
-            self._selection,
+            self._layers,
             x,
             threshold=self._threshold,
             units=self._units,
             training=self.training,
             **arguments,
         )
-        self._selection = plan.selection
+        self._layers = plan.layers
         return plan
 
 

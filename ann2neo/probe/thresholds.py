@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ann2neo.errors import InputTypeError, InputValueError
-from ann2neo.probe.adapter import Adapter, Forward, TapShape
+from ann2neo.probe.adapter import Adapter, Forward, LayerInfo, TapShape
 from ann2neo.probe.stimuli import ArrayStimuli, Stimuli
 
 __all__ = [
@@ -31,7 +31,9 @@ SAMPLE_BYTES = 1 << 28
 """Largest size in memory of the activations from which quantiles are taken."""
 
 
-def checked_threshold(threshold: Threshold, keys: Sequence[str]) -> dict[str, Any]:
+def checked_threshold(
+    threshold: Threshold, layers: Sequence[LayerInfo]
+) -> dict[LayerInfo, Any]:
     """Return the threshold of every recorded layer, before its units are known.
 
     Parameters
@@ -39,12 +41,12 @@ def checked_threshold(threshold: Threshold, keys: Sequence[str]) -> dict[str, An
     threshold : float, str, array_like, mapping or sequence
         A number; ``"quantile:q"``; an array, one number per unit; or one of those for
         each layer, as a mapping from layer names or a list in the order of the layers.
-    keys : sequence of str
-        Names of the recorded layers.
+    layers : sequence of LayerInfo
+        The recorded layers.
 
     Returns
     -------
-    dict of str to (float, str or ndarray)
+    dict of LayerInfo to (float, str or ndarray)
         One entry per layer.
 
     Raises
@@ -52,7 +54,9 @@ def checked_threshold(threshold: Threshold, keys: Sequence[str]) -> dict[str, An
     InputTypeError, InputValueError
         If it is none of those, not finite, or does not name the recorded layers.
     """
-    names = ", ".join(map(repr, keys))
+    # Several outputs of one layer have one name.
+    keys = [layer.key for layer in layers]
+    names = ", ".join(map(repr, dict.fromkeys(keys)))
     if isinstance(threshold, Mapping):
         unknown = [key for key in threshold if key not in keys]
         missing = [key for key in keys if key not in threshold]
@@ -65,16 +69,20 @@ def checked_threshold(threshold: Threshold, keys: Sequence[str]) -> dict[str, An
             raise InputValueError(
                 f"threshold has none for {missing[0]!r}; give one for each of {names}"
             )
-        return {key: _checked_one(threshold[key], key) for key in keys}
-    rules = [threshold] * len(keys)
-    if isinstance(threshold, (list, tuple)) and len(keys) > 1:
+        return {layer: _checked_one(threshold[layer.key], layer) for layer in layers}
+    rules = [threshold] * len(layers)
+    if isinstance(threshold, (list, tuple)) and len(layers) > 1:
         if len(threshold) != len(keys):
+            asked = ", ".join(repr(str(layer)) for layer in layers)
             raise InputValueError(
-                f"threshold lists {len(threshold)} values for {len(keys)} layers; give"
-                f" one for each of {names}"
+                f"threshold lists {len(threshold)} values for {len(layers)} layers;"
+                f" give one for each of {asked}"
             )
         rules = list(threshold)
-    return {key: _checked_one(rule, key) for key, rule in zip(keys, rules, strict=True)}
+    return {
+        layer: _checked_one(rule, layer)
+        for layer, rule in zip(layers, rules, strict=True)
+    }
 
 
 def rule_in_words(rule: Any) -> float | str:
@@ -84,7 +92,7 @@ def rule_in_words(rule: Any) -> float | str:
     return float(rule) if rule.ndim == 0 else "one a unit"
 
 
-def _checked_one(rule: Any, key: str) -> Any:
+def _checked_one(rule: Any, layer: LayerInfo) -> Any:
     if isinstance(rule, str):
         text = rule.removeprefix("quantile:")
         try:
@@ -101,12 +109,12 @@ def _checked_one(rule: Any, key: str) -> Any:
         values = np.asarray(rule, np.float64)
     except (TypeError, ValueError) as error:
         raise InputTypeError(
-            f"the threshold of {key!r} must be a number, one number per unit, or"
+            f"the threshold of {layer.key!r} must be a number, one per unit, or"
             f" 'quantile:q', got {rule!r}"
         ) from error
     if isinstance(rule, bool) or not np.isfinite(values).all():
         raise InputValueError(
-            f"the threshold of {key!r} must be finite numbers, got {rule!r}; pass, for"
+            f"the threshold of {layer.key!r} must be finite, got {rule!r}; pass, for"
             " example, 0.0"
         )
     return values
@@ -117,7 +125,7 @@ def limits_by_quantile(
     forward: Forward,
     stimuli: Stimuli,
     shapes: list[TapShape],
-    rules: Mapping[str, Any],
+    rules: Mapping[LayerInfo, Any],
     *,
     seed: int,
     batch_size: int,
@@ -135,7 +143,7 @@ def limits_by_quantile(
         What will be recorded.
     shapes : list of TapShape
         The recorded outputs.
-    rules : mapping of str to (float, ndarray or str)
+    rules : mapping of LayerInfo to (float, ndarray or str)
         Checked threshold of each layer.
     seed : int
         Seed of the draw of samples, where the activations of all would take too much
@@ -159,7 +167,7 @@ def limits_by_quantile(
     InputValueError
         If the stimuli cannot be indexed, or not even 100 samples fit.
     """
-    limits: list[Any] = [rules[shape.tap.layer.key] for shape in shapes]
+    limits: list[Any] = [rules[shape.tap.layer] for shape in shapes]
     wanted = {i: q for i, q in enumerate(map(_quantile_of, limits)) if q is not None}
     if not wanted:
         return limits

@@ -82,7 +82,6 @@ class UnitLayout:
 def lay_out_units(
     shapes: list[TapShape],
     limits: list[npt.NDArray[np.float64]],
-    only: Tap | None,
     choice: UnitChoice,
     seed: int,
 ) -> UnitLayout:
@@ -94,8 +93,6 @@ def lay_out_units(
         The recorded outputs.
     limits : list of ndarray of float
         Thresholds of each output, in any shape that `limits_of` takes.
-    only : Tap or None
-        The one output to keep, where the layers give more; None for all.
     choice : object
         Which units to keep, as `chosen_units` takes it.
     seed : int
@@ -110,7 +107,7 @@ def lay_out_units(
     flat = [
         (shape, limits_of(limit, shape.tap.layer.key, shape.shape))
         for shape, limit in zip(shapes, limits, strict=True)
-        if only in {None, shape.tap}
+        if shape.tap.is_wanted
     ]
     tables = [unit_table(shape.tap, shape.shape, limit) for shape, limit in flat]
     units = pd.concat(tables, ignore_index=True)

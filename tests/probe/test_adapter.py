@@ -59,7 +59,7 @@ class TinyAdapter(Adapter):
     def choose_layers(self, layers):
         return (HIDDEN,)
     def last_hidden(self, batch):
-        return TAP
+        return HIDDEN
     def forward(self, layers, *, with_output):
         return Forward(self.model)
     def batch_size(self, shapes, batch):

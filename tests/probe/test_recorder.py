@@ -425,7 +425,8 @@ def test_quantiles_of_too_many_units_come_from_a_sample(model: Any) -> None:
     """
     x = np.random.default_rng(3).normal(size=(4000, 6)).astype("float32")
     adapter = adapter_for(model, training=False, eager=False)
-    forward = adapter.forward(adapter.choose_layers("hidden"), with_output=False)
+    layers = adapter.choose_layers("hidden")
+    forward = adapter.forward(layers, with_output=False)
     stimuli = as_stimuli(x, None, adapter)
     shapes = forward.outputs_of(stimuli.first(None).data)
     first, again = (
@@ -434,7 +435,7 @@ def test_quantiles_of_too_many_units_come_from_a_sample(model: Any) -> None:
             forward,
             stimuli,
             shapes,
-            {"hidden": "quantile:0.9"},
+            {layers[0]: "quantile:0.9"},
             seed=1,
             batch_size=256,
             sample_bytes=4 * 8 * 1000,

@@ -20,7 +20,6 @@ from ann2neo.probe.adapter import (
     LayerChoice,
     LayerInfo,
     Packing,
-    Tap,
     TapShape,
 )
 from ann2neo.probe.keras.capture import LayerCall, capture_all, tensors_of
@@ -115,7 +114,7 @@ class KerasAdapter(Adapter):
         """Find the layers a user means; see `Adapter`."""
         return tuple(named.info for named in choose_layers(self._model, layers))
 
-    def last_hidden(self, batch: Any) -> Tap:
+    def last_hidden(self, batch: Any) -> LayerInfo:
         """Find the last hidden layer; see `Adapter`."""
         calls: list[LayerCall] = []
         outputs: list[Any] = []

@@ -123,7 +123,9 @@ class KerasForward(abc.ABC):
         # The scope converts values to tensors: these are what it would return.
         given = dict(scope.state_mapping)
         unbuilt = [named for named in named_layers(self._model) if _is_empty(named)]
-        with capture_calls([named.layer for named in self._layers]) as calls, scope:
+        # A layer may be asked for several times, for one of its outputs each.
+        layers = {id(named.layer): named.layer for named in self._layers}
+        with capture_calls(list(layers.values())) as calls, scope:
             output = self._model(batch, training=self._training)
         grown = [named.key for named in unbuilt if not _is_empty(named)]
         if grown:
@@ -155,6 +157,14 @@ class KerasForward(abc.ABC):
             of_layer = [call for call in calls if call.layer is named.layer]
             if _is_rehearsed(self._model, named.layer, of_layer):
                 of_layer = of_layer[1:]
+            only = named.info.only
+            if only is not None and len(of_layer) % (only.n_calls or 1):
+                raise LayerError(
+                    f"the layer {named.key!r} ran {len(of_layer)} times, and"
+                    f" {only.n_calls} times in the model that its tensor is from, so"
+                    " that it is not clear which call is meant; pass"
+                    f" layers={named.key!r}"
+                )
             if not any(call.outputs for call in of_layer):
                 raise LayerError(self._never_ran(named, called=bool(of_layer)))
             for call_index, call in enumerate(of_layer):

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from ann2neo.errors import LayerError
-from ann2neo.probe.adapter import Tap
+from ann2neo.probe.adapter import LayerInfo, OutputChoice
 from ann2neo.probe.keras.capture import LayerCall
 from ann2neo.probe.keras.layers import choose_layers
 from ann2neo.probe.keras.private import inner_layers, is_of_keras
@@ -37,7 +37,7 @@ _WALKED_OVER = (
 
 def last_hidden_layer(
     model: Any, calls: Sequence[LayerCall], outputs: Sequence[Any]
-) -> Tap:
+) -> LayerInfo:
     """Walk back from the outputs of a model to its last hidden layer.
 
     Parameters
@@ -51,9 +51,9 @@ def last_hidden_layer(
 
     Returns
     -------
-    Tap
-        The output that enters the last layer with weights, after walking back over
-        flattening, reshaping, dropout and pooling.
+    LayerInfo
+        The layer, with the output that enters the last layer with weights, after
+        walking back over flattening, reshaping, dropout and pooling.
 
     Raises
     ------
@@ -84,11 +84,11 @@ def last_hidden_layer(
         )
     tensor, source = next(iter(hidden.values()))
     of_layer = [call for call in outer if call.layer is source.layer]
-    return Tap(
-        choose_layers(model, source.layer)[0].info,
+    only = OutputChoice(
         next(i for i, call in enumerate(of_layer) if call is source),
         next(i for i, out in enumerate(source.outputs) if out is tensor),
     )
+    return choose_layers(model, source.layer)[0].info._replace(only=only)
 
 
 def _hidden(

@@ -1,4 +1,4 @@
-"""Layers of a Keras model: their unique names, and the ones a user means."""
+"""Layers and operations of a Keras model: unique names, and the ones a user means."""
 
 from __future__ import annotations
 
@@ -12,8 +12,15 @@ from typing import Any, NamedTuple
 import keras
 
 from ann2neo.errors import InputTypeError, LayerError
-from ann2neo.probe.adapter import LayerChoice, LayerInfo
-from ann2neo.probe.keras.private import inner_layers, is_activation, is_of_keras
+from ann2neo.probe.adapter import LayerChoice, LayerInfo, OutputChoice
+from ann2neo.probe.keras.private import (
+    calls_in,
+    function_of,
+    inner_layers,
+    is_activation,
+    is_of_keras,
+    node_of,
+)
 from ann2neo.probe.names import listed
 
 __all__ = [
@@ -61,7 +68,7 @@ _GROUPS: dict[str, Callable[[Any], bool]] = {
 
 
 class NamedLayer(NamedTuple):
-    """A layer and its description, which has a name that is unique in the model."""
+    """A layer or operation and its description, with a name unique in the model."""
 
     info: LayerInfo
     layer: Any
@@ -123,10 +130,59 @@ def named_layers(model: Any) -> list[NamedLayer]:
     return named
 
 
+def _functions(model: Any) -> list[keras.Function]:
+    """List the functional models in a model, at any depth, itself among them."""
+    functions = map(function_of, [model, *inner_layers(model)])
+    return [function for function in functions if function is not None]
+
+
+def _named_operations(model: Any, layers: Sequence[NamedLayer]) -> list[NamedLayer]:
+    """List the operations between the layers of functional models, such as a + b.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The model.
+    layers : sequence of NamedLayer
+        Its layers and itself, whose names and numbers are taken.
+
+    Returns
+    -------
+    list of NamedLayer
+        In the order in which the models hold them. The name is the operation's own if
+        nothing else has it, else that of its model and its own, and a number if need
+        be.
+    """
+    holders = {
+        id(operation): (operation, function)
+        for function in _functions(model)
+        for operation in function.operations
+        if not isinstance(operation, keras.Layer)
+    }
+    taken = {
+        name
+        for named in layers
+        for name in (named.key, named.layer.name, _path(named.layer))
+    }
+    names = Counter(operation.name for operation, _ in holders.values())
+    named: list[NamedLayer] = []
+    for operation, function in holders.values():
+        key = operation.name
+        if key in taken or names[key] > 1:
+            key = f"{function.name}/{key}"
+        numbered = (f"{key}#{number}" for number in itertools.count(1))
+        while key in taken:
+            key = next(numbered)
+        taken.add(key)
+        named.append(_named(operation, key, len(layers) + len(named)))
+    return named
+
+
 def layers_of(model: Any, infos: Sequence[LayerInfo]) -> list[NamedLayer]:
-    """Find the layers of some descriptions."""
+    """Find the layers and operations of some descriptions."""
     layers = _with_itself(model)
-    return [layers[info.number] for info in infos]
+    layers += _named_operations(model, layers)
+    return [layers[info.number]._replace(info=info) for info in infos]
 
 
 def _with_itself(model: Any) -> list[NamedLayer]:
@@ -147,11 +203,13 @@ def choose_layers(model: Any, layers: LayerChoice) -> list[NamedLayer]:
     ----------
     model : keras.Model
         The model.
-    layers : keras.Layer, class of layers, str, predicate, or list of those
+    layers : keras.Layer, class of layers, str, KerasTensor, predicate, or list of those
         A layer object; a class of layers; a name, a path, or a glob over either, which
         leaves out models inside the model and layers that only reshape; "*", "with
         weights" or "with an activation", which also leave out the parts of Keras' own
-        layers; a function of a layer that says whether to take it; a list of those.
+        layers; the name of an operation between layers of a functional model; a
+        symbolic tensor of such a model; a function of a layer that says whether to
+        take it; a list of those.
 
     Returns
     -------
@@ -173,7 +231,7 @@ def choose_layers(model: Any, layers: LayerChoice) -> list[NamedLayer]:
         # `model.layers` holds the inputs, too, which are the stimuli.
         items = [i for i in layers if not isinstance(i, keras.layers.InputLayer)]
     chosen = {
-        match.info.number: match
+        (match.info.number, match.info.only): match
         for item in items
         for match in _matching(model, item, candidates)
     }
@@ -182,7 +240,12 @@ def choose_layers(model: Any, layers: LayerChoice) -> list[NamedLayer]:
             f"layers={reprlib.repr(layers)} chooses no layer; the model has"
             f" {_listed(candidates)}"
         )
-    return list(chosen.values())
+    # A layer that is chosen as a whole has all its outputs already.
+    return [
+        match
+        for (number, only), match in chosen.items()
+        if only is None or (number, None) not in chosen
+    ]
 
 
 def _matching(model: Any, item: Any, candidates: list[NamedLayer]) -> list[NamedLayer]:
@@ -201,8 +264,11 @@ def _matching(model: Any, item: Any, candidates: list[NamedLayer]) -> list[Named
         return matches
     if isinstance(item, str) and item in _GROUPS:
         return [named for named in _outermost(candidates) if _GROUPS[item](named.layer)]
+    if isinstance(item, keras.KerasTensor):
+        return [_maker(model, item, candidates)]
     if isinstance(item, str):
-        return _called(item, candidates)
+        operations = _named_operations(model, _with_itself(model))
+        return _called(item, candidates, operations)
     if isinstance(item, type) and issubclass(item, keras.Layer):
         return [named for named in candidates if isinstance(named.layer, item)]
     if callable(item):
@@ -225,12 +291,54 @@ def _outermost(candidates: list[NamedLayer]) -> list[NamedLayer]:
     return [named for named in candidates if id(named.layer) not in parts]
 
 
-def _called(name: str, candidates: list[NamedLayer]) -> list[NamedLayer]:
-    """Find the layer of a name or path, or those that a glob matches."""
-    # A unique name takes precedence over names and paths that several layers may share.
-    exact = [named for named in candidates if named.key == name] or [
-        named for named in candidates if name in {named.layer.name, named.layer.path}
-    ]
+def _maker(
+    model: Any, tensor: keras.KerasTensor, candidates: list[NamedLayer]
+) -> NamedLayer:
+    """Find the layer or operation that makes a symbolic tensor, and its output."""
+    node, output_index = node_of(tensor)
+    if isinstance(node.operation, keras.layers.InputLayer):
+        return _matching(model, node.operation, candidates)[0]
+    layers = _with_itself(model)
+    everything = [*layers, *_named_operations(model, layers)]
+    calls = [calls_in(function, node.operation) for function in _functions(model)]
+    of_function = [nodes for nodes in calls if any(node is one for one in nodes)]
+    maker = next((one for one in everything if one.layer is node.operation), None)
+    if maker is None or not of_function:
+        raise LayerError(
+            f"the tensor that {node.operation.name!r} makes is not part of this model,"
+            f" which has {_listed(candidates)}; take it from the model, as"
+            " model.get_layer(name).output"
+        )
+    nodes = of_function[0]
+    if sum(map(len, calls)) != len(nodes):
+        raise LayerError(
+            f"{maker.key!r} runs in several models inside this one, so that a tensor"
+            f" does not tell which call is meant; pass layers={maker.key!r} and"
+            f" units={{{maker.key!r}: {{'call_index': ...}}}}"
+        )
+    if len(nodes) == len(node.outputs) == 1:
+        return maker
+    call_index = next(i for i, one in enumerate(nodes) if one is node)
+    only = OutputChoice(call_index, output_index, len(nodes))
+    return maker._replace(info=maker.info._replace(only=only))
+
+
+def _called(
+    name: str, candidates: list[NamedLayer], operations: list[NamedLayer]
+) -> list[NamedLayer]:
+    """Find the layer or operation of a name, or the layers that a glob matches."""
+    # A unique name takes precedence over names and paths that several layers may share,
+    # and layers over operations.
+    exact = (
+        [named for named in candidates if named.key == name]
+        or [
+            named
+            for named in candidates
+            if name in {named.layer.name, named.layer.path}
+        ]
+        or [named for named in operations if named.key == name]
+        or [named for named in operations if named.layer.name == name]
+    )
     if len(exact) > 1:
         keys = ", ".join(repr(named.key) for named in exact)
         raise LayerError(
@@ -247,9 +355,10 @@ def _called(name: str, candidates: list[NamedLayer]) -> list[NamedLayer]:
         )
     ]
     if not matches:
-        raise LayerError(
-            f"unknown layer {name!r}; the model has {_listed(candidates, name)}"
-        )
+        message = f"unknown layer {name!r}; the model has {_listed(candidates, name)}"
+        if operations:
+            message += f" and the operations {_listed(operations, name)}"
+        raise LayerError(message)
     return matches
 
 

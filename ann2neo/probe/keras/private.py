@@ -12,12 +12,15 @@ import keras
 __all__ = [
     "CALL_ERROR",
     "SEED_STATE",
+    "calls_in",
+    "function_of",
     "inner_layers",
     "input_names",
     "is_activation",
     "is_of_keras",
     "is_rematerialized",
     "maker_of",
+    "node_of",
     "was_called_once",
 ]
 
@@ -68,10 +71,17 @@ def was_called_once(layer: Any) -> bool:
     return len(getattr(layer, "_inbound_nodes", ())) == 1
 
 
+def function_of(model: Any) -> keras.Function | None:
+    """Return the functional model that a model is, or has as a sequential one."""
+    if isinstance(model, keras.Function):
+        return model
+    function = getattr(model, "_functional", None)
+    return function if isinstance(function, keras.Function) else None
+
+
 def input_names(model: Any) -> tuple[str, ...] | None:
     """Return the keys of a dictionary that a model takes; None if they are unknown."""
-    if not isinstance(model, keras.Function):
-        model = getattr(model, "_functional", None)
+    model = function_of(model)
     if model is None:
         return None
     struct = model._inputs_struct
@@ -83,6 +93,22 @@ def input_names(model: Any) -> tuple[str, ...] | None:
 def maker_of(tensor: Any) -> Any:
     """Return the layer or operation that made a symbolic tensor."""
     return tensor._keras_history.operation
+
+
+def node_of(tensor: Any) -> tuple[Any, int]:
+    """Return the call that made a symbolic tensor, and the number of its output."""
+    operation, node_index, output_index = tensor._keras_history
+    return operation._inbound_nodes[node_index], int(output_index)
+
+
+def calls_in(function: keras.Function, operation: Any) -> list[Any]:
+    """List the calls of a layer or operation in a function, in the order they run."""
+    return [
+        node
+        for depth in sorted(function._nodes_by_depth, reverse=True)
+        for node in function._nodes_by_depth[depth]
+        if node.operation is operation
+    ]
 
 
 def is_rematerialized(layer: Any) -> bool:

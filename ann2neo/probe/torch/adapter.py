@@ -19,13 +19,12 @@ from ann2neo.probe.adapter import (
     LayerChoice,
     LayerInfo,
     Packing,
-    Tap,
     TapShape,
 )
 from ann2neo.probe.nests import leaves_of
 from ann2neo.probe.provenance import arrays_sha256, package_versions
 from ann2neo.probe.torch.forward import TorchForward
-from ann2neo.probe.torch.hidden import last_hidden_tap
+from ann2neo.probe.torch.hidden import last_hidden_layer
 from ann2neo.probe.torch.inputs import (
     LoaderBatches,
     device_of,
@@ -120,9 +119,9 @@ class TorchAdapter(Adapter):
         """Find the modules a user means; see `Adapter`."""
         return tuple(named.info for named in choose_layers(self._model, layers))
 
-    def last_hidden(self, batch: Any) -> Tap:
+    def last_hidden(self, batch: Any) -> LayerInfo:
         """Find the last hidden module; see `Adapter`."""
-        return last_hidden_tap(self._model, batch)
+        return last_hidden_layer(self._model, batch)
 
     def forward(
         self, layers: Sequence[LayerInfo], *, with_output: bool

@@ -12,12 +12,12 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ann2neo.errors import LayerError
-from ann2neo.probe.adapter import Tap
+from ann2neo.probe.adapter import LayerInfo, OutputChoice
 from ann2neo.probe.nests import map_leaves
 from ann2neo.probe.torch.forward import as_found, run, tensors_of
 from ann2neo.probe.torch.layers import has_weights, is_scripted, named_modules
 
-__all__ = ["last_hidden_tap"]
+__all__ = ["last_hidden_layer"]
 
 _WALKED_OVER = (
     nn.Flatten,
@@ -143,7 +143,7 @@ def _traced(model: nn.Module) -> Iterator[list[Event]]:
             yield events
 
 
-def last_hidden_tap(model: nn.Module, batch: Any) -> Tap:
+def last_hidden_layer(model: nn.Module, batch: Any) -> LayerInfo:
     """Walk back from the output of a network to its last hidden module.
 
     Parameters
@@ -155,7 +155,7 @@ def last_hidden_tap(model: nn.Module, batch: Any) -> Tap:
 
     Returns
     -------
-    Tap
+    LayerInfo
         The output that enters the last module with weights, after walking back over
         flattening, reshaping, dropout, pooling, and activations that are called as
         functions.
@@ -198,7 +198,7 @@ def last_hidden_tap(model: nn.Module, batch: Any) -> Tap:
         named.info for named in named_modules(model) if named.module is found.source
     )
     place = next(i for i, out in enumerate(found.outputs) if out is tensor)
-    return Tap(info, found.call_index, place)
+    return info._replace(only=OutputChoice(found.call_index, place))
 
 
 def _head(

@@ -93,7 +93,7 @@ def _named(
 def modules_of(model: nn.Module, infos: Sequence[LayerInfo]) -> list[NamedModule]:
     """Find the modules of some descriptions."""
     modules = _with_itself(model)
-    return [modules[info.number] for info in infos]
+    return [modules[info.number]._replace(info=info) for info in infos]
 
 
 def _with_itself(model: nn.Module) -> list[NamedModule]:

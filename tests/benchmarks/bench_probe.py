@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -110,6 +111,41 @@ def backend_times() -> None:
     sys.stdout.write("\n" + json.dumps(found) + "\n")
 
 
+def backend_checks() -> None:
+    """In a process of its own: CPU seconds of recording, and of its checks that no
+    weight and no stimulus is NaN or infinite, on the same batches; and the numbers in
+    a stimulus.
+    """
+    import ann2neo
+    from ann2neo.probe.nests import all_finite
+
+    found = {}
+    with pinned():
+        for name, (model, _) in _networks().items():
+            x = _images(N)
+            probe = ann2neo.Probe(model, layers="recorded")
+            batch_size = int(probe.record(x[:2048]).provenance["batch_size"])
+            record, checks = [], []
+            for _ in range(5):
+                started = time.process_time()
+                probe.record(x, progress=False)
+                record.append(time.process_time() - started)
+                shuffled = np.random.default_rng(0).permutation(N)
+                spent = 0.0
+                for first in range(0, N, batch_size):
+                    # As in a recording, a batch has just been gathered.
+                    batch = x[shuffled[first : first + batch_size]]
+                    started = time.process_time()
+                    all_finite(batch)
+                    spent += time.process_time() - started
+                started = time.process_time()
+                for weight in model.get_weights():
+                    all_finite(weight)
+                checks.append(spent + time.process_time() - started)
+            found[name] = {"record": min(record), "checks": min(checks)}
+    sys.stdout.write("\n" + json.dumps(found) + "\n")
+
+
 def backend_predict() -> None:
     """In a process of its own, since predict keeps all activations (17 GB): seconds of
     predict and of recording.
@@ -208,6 +244,23 @@ def main() -> None:
                 f" {conv['batch_size']}"
             ),
         )
+        found = run_fresh("import bench_probe; bench_probe.backend_checks()", env=env)
+        for name, what in (
+            ("dense", "`Dense(64)`"),
+            ("conv", "convolution of 21 632 units"),
+        ):
+            spent = found[name]
+            report.row(
+                f"{backend}: checks of weights and stimuli, {what}, 60 000 images",
+                100 * spent["checks"] / spent["record"],
+                "% of CPU",
+                at_most=2 if name == "conv" else None,
+                limit_on="ours",
+                note=(
+                    f"{1e9 * spent['checks'] / N:.0f} ns per image, which is read once;"
+                    f" recording takes {1e9 * spent['record'] / N:,.0f} ns"
+                ),
+            )
         predict = run_fresh(
             "import bench_probe; bench_probe.backend_predict()", env=env
         )

@@ -116,16 +116,25 @@ def _places(file: BinaryIO, first: int, last: int) -> list[int]:
 
 
 def _walk_ends(objects: bytes) -> bool:
-    """Return whether HDF5's walk through the objects of a heap reaches its end."""
-    # Words of 8 bytes, as a memory view, which gives Python's integers fastest.
-    words = memoryview(objects[: len(objects) // 8 * 8]).cast("Q")
-    place, last = 0, len(words) - 2
-    while place <= last:
-        size = words[place + 1]
-        # Free space states its length with the header, an object without, and its data
-        # are padded to whole words.
-        step = 2 + (size + 7 >> 3) if words[place] & 0xFFFF else size >> 3
-        place += step
-        if step == 0 or place > len(words):
-            return False
-    return True
+    """Return whether HDF5's walk through the objects of a heap reaches its end.
+
+    All walks are taken at once, from every word, by doubling their length: after k
+    rounds, `place[i]` is where 2^k steps lead from word i::
+
+        place = [1, 2, 4, 4, 4]  ->  place[place] = [2, 4, 4, 4, 4]  ->  ...
+    """
+    words = np.frombuffer(objects, "<u8", len(objects) // 8)
+    n_words = len(words)
+    # Free space states its length with the header, an object without, and its data are
+    # padded to whole words. Lengths beyond the heap are cut, so that nothing overflows.
+    sizes = np.minimum(words[1:], np.uint64(8 * n_words + 8)).astype(np.int64)
+    is_free = words[:-1] & np.uint64(0xFFFF) == 0
+    steps = np.where(is_free, sizes >> 3, 2 + (sizes + 7 >> 3))
+    # Where fewer than two words are left, a walk has ended; a word more than there are
+    # stands for all places beyond the heap.
+    place = np.arange(n_words + 2)
+    place[: len(steps)] += steps
+    place = np.minimum(place, n_words + 1)
+    for _ in range(n_words.bit_length()):
+        place = place[place]
+    return bool(n_words - 1 <= place[0] <= n_words)

@@ -251,7 +251,9 @@ def read_spike_times(
             row = np.arange(len(stops[block]))
             own = bins[stops[begin] - n_spikes[begin] : stops[block][-1]]
             spiked = np.zeros((len(row), 8 * n_bytes), np.bool_)
-            spiked[np.repeat(row, n_spikes[block]), own] = True
+            # Places in the flat array, which are set faster than pairs of indices.
+            own += np.repeat(row * spiked.shape[1], n_spikes[block])
+            spiked.reshape(-1)[own] = True
             packed = np.packbits(spiked, axis=1, bitorder="little")
             unit = (first_row + begin + row) % len(bits)
             with lock:

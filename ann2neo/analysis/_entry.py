@@ -66,7 +66,8 @@ class Column:
     Parameters
     ----------
     name : str
-        Name of the column.
+        Name of the column. It may end in a part that varies, in angle brackets, such as
+        ``rate_<label>``; the description may repeat that part.
     description : str
         One sentence: what the number is and what it means.
     unit : str
@@ -89,6 +90,23 @@ class Column:
     def missing(self) -> Any:
         """The value of a cell that has none."""
         return {"float64": np.nan, "int64": -1, "str": ""}[self.dtype]
+
+    def named(self, name: str) -> Column | None:
+        """Return this column as it is called in a table; None if that is another.
+
+        Examples
+        --------
+        >>> Column("rate_<label>", "Rate for <label>.").named("rate_cat").description
+        'Rate for cat.'
+        """
+        fixed, bracket, varies = self.name.partition("<")
+        if not bracket:
+            return self if name == fixed else None
+        part = name.removeprefix(fixed)
+        if not name.startswith(fixed) or not part:
+            return None
+        text = self.description.replace(f"<{varies}", part)
+        return dataclasses.replace(self, name=name, description=text)
 
 
 def text_column(name: str, description: str) -> Column:

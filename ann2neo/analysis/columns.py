@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import dataclasses
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from ann2neo._checks import one_of
 from ann2neo.analysis import change_points
@@ -32,8 +33,10 @@ from ann2neo.recording.tables import UNIT_DESCRIPTIONS, UNIT_TYPES
 
 __all__ = [
     "MONITORED_COLUMNS",
+    "OPTIONAL_COLUMNS",
     "RECORDING_COLUMNS",
     "TABLES",
+    "column_among",
     "column_named",
     "table_of",
 ]
@@ -82,6 +85,41 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
 """
 
 
+def _logged() -> Iterator[Column]:
+    """Yield what the logs of a training hold, of one and of several layers."""
+    for start, stimuli in (("spike_", "`x`"), ("val_spike_", "`x_val`")):
+        for column in MONITORED_COLUMNS:
+            name, text = f"{start}{column.name}", column.description
+            text = f"{text} Measured by SpikeMonitor with {stimuli}"
+            yield dataclasses.replace(column, name=name, description=f"{text}.")
+            yield dataclasses.replace(
+                column,
+                name=f"{name}_<layer>",
+                description=f"{text}, in the layer <layer>.",
+            )
+
+
+OPTIONAL_COLUMNS: Mapping[str, tuple[Column, ...]] = {
+    "analyze": tuple(
+        Column(
+            f"unit_{column.name}",
+            f"{column.name} of the unit, as the recording has it; the table has a"
+            f" column {column.name} of its own.",
+            "",
+            "",
+        )
+        for column in unit_columns()
+    ),
+    "summarize": RECORDING_COLUMNS,
+    "selectivity": (selectivity.RATE_COLUMN,),
+    "compare": RECORDING_COLUMNS,
+    "SpikeMonitor": tuple(_logged()),
+}
+"""Columns that a table has where they were asked for, or with some recordings, and what
+`SpikeMonitor` puts into the logs. Some names have a part that varies.
+"""
+
+
 def column_named(name: str, table: str | None = None) -> Column:
     """Return the column of that name in a table of results.
 
@@ -91,7 +129,7 @@ def column_named(name: str, table: str | None = None) -> Column:
         Name of the column.
     table : str, optional
         Function that returns the table; if not given, the first of `TABLES` that has
-        such a column.
+        such a column, or else of `OPTIONAL_COLUMNS`.
 
     Returns
     -------
@@ -110,16 +148,35 @@ def column_named(name: str, table: str | None = None) -> Column:
     """
     if table is not None:
         one_of(table, TABLES, "table")
-        columns = {column.name: column for column in TABLES[table]}
+        columns = (*TABLES[table], *OPTIONAL_COLUMNS.get(table, ()))
     else:
         # The statistics that rows of network_test are named after take precedence.
-        tables = [columns_of(NETWORK_TESTS), *TABLES.values()]
-        columns = {c.name: c for part in reversed(tables) for c in part}
-    if name not in columns:
+        parts = [
+            columns_of(NETWORK_TESTS),
+            *TABLES.values(),
+            *OPTIONAL_COLUMNS.values(),
+        ]
+        columns = tuple(column for part in parts for column in part)
+    column = column_among(columns, name)
+    if column is None:
+        names = sorted({column.name for column in columns})
         raise InputValueError(
-            f"unknown column {name!r}; the valid ones are {', '.join(sorted(columns))}"
+            f"unknown column {name!r}; the valid ones are {', '.join(names)}"
         )
-    return columns[name]
+    return column
+
+
+def column_among(columns: Iterable[Column], name: str) -> Column | None:
+    """Return the column that a table calls by that name, or None.
+
+    Names that are fixed come before those with a part that varies, and of these the
+    longest.
+    """
+    matching = [column for column in columns if column.named(name) is not None]
+    if not matching:
+        return None
+    best = max(matching, key=lambda column: (column.name == name, len(column.name)))
+    return best.named(name)
 
 
 def table_of(names: Collection[str]) -> str:

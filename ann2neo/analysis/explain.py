@@ -6,7 +6,14 @@ import pandas as pd
 
 from ann2neo._checks import one_of
 from ann2neo.analysis._entry import ACROSS_STIMULI, BY_CONSTRUCTION
-from ann2neo.analysis.columns import RECORDING_COLUMNS, TABLES, column_named, table_of
+from ann2neo.analysis.columns import (
+    OPTIONAL_COLUMNS,
+    RECORDING_COLUMNS,
+    TABLES,
+    column_among,
+    column_named,
+    table_of,
+)
 from ann2neo.recording.tables import ORDERS
 
 __all__ = ["column_descriptions", "explain", "true_by_construction"]
@@ -107,9 +114,10 @@ def column_descriptions(*tables: pd.DataFrame) -> dict[str, str]:
     descriptions = {}
     for table in tables:
         names = [str(name) for name in table]
-        columns = {column.name: column for column in TABLES[table_of(names)]}
+        function = table_of(names)
+        columns = (*TABLES[function], *OPTIONAL_COLUMNS.get(function, ()))
         for name in names:
-            column = columns.get(name)
+            column = column_among(columns, name)
             foreign = column in RECORDING_COLUMNS and table[name].dtype != column.dtype
             if column is None or foreign:
                 text = f"{name} of the unit, as the recording has it."

@@ -130,6 +130,56 @@ def test_every_public_function_that_returns_a_table_is_in_the_list():
             assert name in {*TABLES, *others}, name
 
 
+def test_columns_whose_names_vary_are_explained(recording):
+    """Rates per label, a recording's columns beside ours of that name, the columns that
+    tables are split by and the logs of a training are explained, and described.
+    """
+    tuning = ann2neo.selectivity(recording, n_permutations=9, rates=True)
+    assert ann2neo.explain("rate_2") == (
+        "Spikes per bin of the presentations with the label 2; NaN in phases without"
+        " it."
+    )
+    described = column_descriptions(tuning)
+    assert described["rate_0"].endswith("without it. Unit: 1/bin.")
+    assert not any("as the recording has it" in text for text in described.values())
+    own = Recording(
+        recording.raster,
+        recording.units.assign(order=1, layer="a"),
+        recording.presentations,
+        segments=recording.segments,
+    )
+    units = ann2neo.analyze(own)
+    for name in set(units) - set(ann2neo.analyze(recording)):
+        assert ann2neo.explain(name, table="analyze").startswith(
+            "order of the unit" if name == "unit_order" else "Name of the layer"
+        )
+    for table in (ann2neo.summarize(units, by="layer"), ann2neo.compare(own, own)):
+        for name in table:
+            assert ann2neo.explain(name)
+    by_layer = ann2neo.compare(own, own, by="layer")
+    assert "as the recording has it" not in column_descriptions(by_layer)["layer"]
+    assert "layer" in ann2neo.explain("layer", table="compare")
+
+
+def test_logs_of_a_training_are_explained():
+    """Each statistic in the logs is explained like its column in the history, of one
+    layer too; the longer name wins.
+    """
+    monitor = trained_monitor()
+    logs = [name for name in monitor.model.history.history if "spike_" in name]
+    assert len(logs) == 5
+    for name in logs:
+        column = name.removeprefix("spike_")
+        first = ann2neo.explain(column).partition(". ")[0]
+        assert ann2neo.explain(name).startswith(first)
+        assert ann2neo.explain(f"val_{name}_hidden", table="SpikeMonitor").endswith(
+            "`x_val`, in the layer hidden."
+        )
+    assert "the layer" not in ann2neo.explain("spike_mean_fano_factor_unbiased")
+    with pytest.raises(InputValueError, match="unknown column 'spike_rate'"):
+        ann2neo.explain("spike_rate")
+
+
 @pytest.mark.parametrize("column", [c.name for table in TABLES.values() for c in table])
 def test_every_column_is_explained(column):
     """Each column of the tables has at least one whole sentence, in every order."""

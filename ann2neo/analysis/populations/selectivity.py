@@ -31,6 +31,7 @@ from ann2neo.recording.segments import UnitsOfPhase
 __all__ = [
     "COLUMNS",
     "OVERLAP_COLUMNS",
+    "RATE_COLUMN",
     "SELECTIVITY_STATISTICS",
     "lifetime_sparseness",
     "selectivity",
@@ -153,6 +154,14 @@ COLUMNS: tuple[Column, ...] = (
     count_column("seed", "Seed of the permutations."),
 )
 """Columns of the table of `selectivity`."""
+
+RATE_COLUMN = Column(
+    f"{_RATE}<label>",
+    "Spikes per bin of the presentations with the label <label>; NaN in phases without"
+    " it.",
+    "1/bin",
+)
+"""What ``rates=True`` adds for each label."""
 
 OVERLAP_COLUMNS: tuple[Column, ...] = (
     count_column("n_units", "Units in both phases."),

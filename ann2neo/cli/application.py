@@ -1,101 +1,46 @@
 """The command line: its common options, its errors, and helpers of its commands.
 
-What a command prints goes through `echo` or `echo_csv`, since names and texts may come
-from a stranger's file.
+What a command prints goes through `output`, since names and texts may come from a
+stranger's file.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import io
 import logging
 import os
-import re
 import sys
 import warnings
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from ann2neo.cli.output import echo, one_line, unwritten, visible
 from ann2neo.errors import Ann2NeoError, InputValueError, OutputError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = [
     "app",
-    "echo",
-    "echo_csv",
     "is_quiet",
     "load_keras",
     "numbers",
-    "one_line",
     "words",
 ]
 
-# Control characters besides newline and tab, line separators, what is invisible or
-# turns the direction of writing, and halves of characters.
-_HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f"
-    "\ud800-\udfff\ufeff\U000e0000-\U000e007f]"
-)
 _LOG = logging.getLogger("ann2neo.cli")
-_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
-
-
-def echo(text: object, *, err: bool = False, nl: bool = True) -> None:
-    """Print text; control characters, which steer a terminal, appear as escapes."""
-    try:
-        typer.echo(_visible(str(text)), err=err, nl=nl)
-    except OSError as error:
-        # What could not be written would be tried again as the process ends.
-        with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-            os.dup2(nowhere.fileno(), 2 if err else 1)
-        if error.errno == errno.EPIPE:
-            # Whoever read it has seen enough, as `head` does.
-            raise typer.Exit(1) from error
-        raise OutputError(
-            f"the output could not be written ({error.strerror}); free some space, or"
-            " send it elsewhere"
-        ) from error
-
-
-def one_line(value: object) -> str:
-    """Return text without line breaks, which could fake another line of output."""
-    return str(value).replace("\n", "\\n")
-
-
-def echo_csv(table: pd.DataFrame) -> None:
-    """Print CSV; texts that a spreadsheet would compute get an apostrophe."""
-    texts = table.select_dtypes(exclude=["number", "bool"]).map(_no_formula)
-    table = table.assign(**texts).rename(columns=_no_formula)
-    echo(table.to_csv(index=False, lineterminator="\n"), nl=False)
-
-
-def _visible(text: str) -> str:
-    return _HIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
-
-
-def _no_formula(value: Any) -> Any:
-    if not isinstance(value, str) or not value.startswith(_FORMULA):
-        return value
-    try:
-        float(value)
-    except ValueError:
-        return f"'{value}"
-    return value
-
-
 _QUIET = ("-q", "--quiet")
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""Errors of writing to a disk that is full or broken."""
 
 
 class _VisibleLog(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return _visible(super().format(record))
+        return visible(super().format(record))
 
 
 class _Commands(TyperGroup):
@@ -110,12 +55,23 @@ class _Commands(TyperGroup):
         others = [arg for arg in args[:stop] if arg not in _QUIET]
         return super().parse_args(ctx, [*quiet[:1], *others, *args[stop:]])
 
-    def invoke(self, ctx: Any) -> Any:
+    def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            return super().main(*args, **kwargs)
         except Ann2NeoError as error:
-            echo(one_line(f"ann2neo: {error}"), err=True)
-            raise typer.Exit(1) from error
+            _say(error)
+        except OSError as error:
+            # Typer writes help and usage by itself.
+            if error.errno not in _FULL:
+                raise
+            _say(unwritten(error))
+        sys.exit(1)
+
+
+def _say(error: Exception) -> None:
+    # Standard error may be what could not be written.
+    with contextlib.suppress(OutputError, typer.Exit):
+        echo(one_line(f"ann2neo: {error}"), err=True)
 
 
 app = typer.Typer(

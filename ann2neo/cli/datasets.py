@@ -6,22 +6,26 @@ from typing import Annotated
 
 import typer
 
-from ann2neo.cli.application import app, echo
+from ann2neo.cli.options import OnlyJson
+from ann2neo.cli.output import echo, echo_json
 
-__all__: list[str] = []
+__all__ = ["datasets_app"]
 
 datasets_app = typer.Typer(
     no_args_is_help=True, help="Data sets to train and record networks on."
 )
-app.add_typer(datasets_app, name="datasets")
 
 
 @datasets_app.command("list")
-def list_datasets() -> None:
+def list_datasets(*, json: OnlyJson = False) -> None:
     """List the data sets, and where each would come from."""
     from ann2neo.datasets import status_of_datasets
 
-    for name, status in status_of_datasets():
+    rows = status_of_datasets()
+    if json:
+        echo_json([{"name": name, "status": status} for name, status in rows])
+        return
+    for name, status in rows:
         echo(f"{name:<14} {status}")
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ann2neo.errors import FileFormatError, InputValueError
 
-__all__ = ["read_stimuli"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["read_presentations", "read_stimuli"]
 
 _LABELS = {"x": ("y", "labels", "label"), "x_test": ("y_test",)}
 """Names of the stimuli in a file, and those of their labels."""
@@ -51,6 +54,51 @@ def read_stimuli(path: Path) -> tuple[Any, Any]:
     if isinstance(x, str):
         return arrays.read([x])[x], label
     return arrays.read(x), label
+
+
+def read_presentations(path: Path | None) -> tuple[Any, pd.DataFrame | None]:
+    """Read columns of presentations from a CSV file with a line of names.
+
+    Parameters
+    ----------
+    path : Path or None
+        The file, if there is one.
+
+    Returns
+    -------
+    stimulus_id : Series or None
+        Its column of that name.
+    columns : DataFrame or None
+        The others.
+
+    Raises
+    ------
+    InputValueError
+        If it cannot be opened.
+    FileFormatError
+        If it is no CSV file, or has no row.
+    """
+    if path is None:
+        return None, None
+    import pandas as pd
+
+    # pandas reading whatever file it is given raises this and that.
+    try:
+        # An empty field is an empty text, as "NA" is the text that it is.
+        table = pd.read_csv(path, keep_default_na=False)
+    except OSError as error:
+        raise InputValueError(
+            f"{path} cannot be read ({error.strerror}); check the name and the folder"
+        ) from error
+    except Exception as error:
+        raise FileFormatError(
+            f"{path} is not a CSV file; its first line must name the columns, and a"
+            " row for each stimulus follow"
+        ) from error
+    if not len(table):
+        raise FileFormatError(f"{path} has no row; it needs one for each stimulus")
+    names = table.get("stimulus_id")
+    return names, table.drop(columns="stimulus_id", errors="ignore")
 
 
 def _remedy(path: Path) -> str:

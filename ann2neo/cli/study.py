@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
-from ann2neo.cli.application import app, echo, echo_csv, load_keras, numbers, words
+from ann2neo.cli.application import load_keras, numbers, words
+from ann2neo.cli.options import Csv, Json
+from ann2neo.cli.output import echo, echo_table
 
-__all__: list[str] = []
+__all__ = ["study_app"]
 
 study_app = typer.Typer(
     no_args_is_help=True, help="Rerun the paper: does a network generalize or memorize?"
 )
-app.add_typer(study_app, name="study")
 
 _Results = Annotated[
     Path,
@@ -22,7 +23,6 @@ _Results = Annotated[
         help="Folder that 'ann2neo study run --out' wrote.", show_default=False
     ),
 ]
-_Csv = Annotated[bool, typer.Option("--csv", help="Print CSV instead of Markdown.")]
 
 
 @study_app.command("run")
@@ -100,30 +100,34 @@ def study_collect(
 
 
 @study_app.command("tables")
-def study_tables(results: _Results, *, csv: _Csv = False) -> None:
+def study_tables(results: _Results, *, csv: Csv = False, json: Json = False) -> None:
     """Show the paper's tables 1, 2 and 5, ours beside theirs."""
     from ann2neo import study
 
     loaded = study.load_results(results)
-    if csv:
-        echo_csv(study.compare_with_paper(loaded))
-    else:
-        tables = (study.table_markdown(loaded, number) for number in study.TABLES)
-        echo("\n".join(tables), nl=False)
+
+    def text() -> str:
+        return "\n".join(study.table_markdown(loaded, n) for n in study.TABLES)
+
+    echo_table(study.compare_with_paper(loaded), text, csv=csv, json=json)
 
 
 @study_app.command("hypotheses")
-def study_hypotheses(results: _Results, *, csv: _Csv = False) -> None:
+def study_hypotheses(
+    results: _Results, *, csv: Csv = False, json: Json = False
+) -> None:
     """Test the paper's eight hypotheses on trained networks."""
     from ann2neo import study
 
     loaded, switches = study.load_results(results), study.load_switches(results)
     table, complete = study.hypotheses(loaded, switches), study.without_short(loaded)
     reached = None if complete is None else study.hypotheses(complete, switches)
-    if csv:
-        echo_csv(table)
-    else:
-        echo(study.hypotheses_markdown(table, reached), nl=False)
+    echo_table(
+        table,
+        lambda: study.hypotheses_markdown(table, reached),
+        csv=csv,
+        json=json,
+    )
 
 
 @study_app.command("indicators")
@@ -133,16 +137,14 @@ def study_indicators(
     split: Annotated[
         str, typer.Option(help="Samples the statistics are of, test or train.")
     ] = "test",
-    csv: _Csv = False,
+    csv: Csv = False,
+    json: Json = False,
 ) -> None:
     """Show how well each statistic tells memorizing from generalizing networks."""
     from ann2neo import study
 
     table = study.indicators(study.load_results(results), split)
-    if csv:
-        echo_csv(table)
-    else:
-        echo(study.indicators_markdown(table), nl=False)
+    echo_table(table, lambda: study.indicators_markdown(table), csv=csv, json=json)
 
 
 @study_app.command("dynamics")
@@ -158,6 +160,8 @@ def study_dynamics(
     retrain: Annotated[
         str, typer.Option(help="What random labels train, all or last.")
     ] = "all",
+    csv: Csv = False,
+    json: Json = False,
 ) -> None:
     """Follow firing rates batch by batch while labels switch from true to random, and
     find the switch.
@@ -175,7 +179,7 @@ def study_dynamics(
         random_epochs=random_epochs,
         retrain=retrain,
     )
-    echo(table.to_string(index=False))
+    echo_table(table, lambda: table.to_string(index=False), csv=csv, json=json)
 
 
 @study_app.command("populations")

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import ann2neo
 from ann2neo.cli import app
-from ann2neo.cli.application import echo, echo_csv, one_line
+from ann2neo.cli.output import echo, echo_csv, one_line
 from ann2neo.testing import make_recording
 
 TITLE = "\x1b]0;owned\x07"

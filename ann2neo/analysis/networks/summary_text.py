@@ -10,7 +10,7 @@ import pandas as pd
 
 from ann2neo.analysis._entry import BY_CONSTRUCTION
 from ann2neo.analysis.explain import true_by_construction
-from ann2neo.analysis.table_of_statistics import TESTS
+from ann2neo.analysis.table_of_statistics import NETWORK_COLUMNS, TESTS
 
 __all__ = ["network_text"]
 
@@ -33,6 +33,8 @@ _MEANINGS = {
 
 _MOST_BINS = 0.9
 """Share of the bins in windows below which the text says how many are left over."""
+
+_OWN = {column.name for column in NETWORK_COLUMNS}
 
 _RARE = 0.01
 """Spikes per bin below which a rate is written with five digits."""
@@ -62,10 +64,11 @@ def _lines(row: Mapping[Any, Any]) -> Iterator[str]:
     windows = f"{_count(row['n_windows'])} windows of {_count(row['window'])} bins"
     if row["window_share"] < _MOST_BINS:
         windows += f" with {100 * row['window_share']:.0f} % of the bins"
-    yield (
-        f"{row['phase'] or 'all phases'}: {units}, {_count(row['n_time_bins'])} time"
-        f" bins {order}, {windows}"
-    )
+    # The columns that tell rows apart stand before our own.
+    names = [str(row[name]) for name in row if name not in _OWN]
+    heading = ", ".join([*names, row["phase"] or "all phases"])
+    bins = f"{_count(row['n_time_bins'])} time bins"
+    yield f"{heading}: {units}, {bins} {order}, {windows}"
     spread = row["cv_firing_rate_percent"]
     varies = "no variation known" if math.isnan(spread) else f"varies by {spread:.0f} %"
     words = f" per bin; {varies} over units"

@@ -39,12 +39,7 @@ def check_recording(recording: Any, profile: str) -> None:
         If NWB Inspector will report its time base.
     """
     raster = checked_recording(recording, "write_nwb").raster
-    findings = _findings(raster)
-    if findings and profile == "neo":
-        reasons = " and ".join(why for why, _, _ in findings)
-        raise InputValueError(
-            f"profile='neo' cannot keep {reasons}; write profile='dandi'"
-        )
+    findings = check_times(raster, profile)
     if not np.any(raster.spike_counts()):
         remedy = "lower the threshold or record other layers"
         # Of spike times, as of neurons.
@@ -73,8 +68,14 @@ def check_recording(recording: Any, profile: str) -> None:
         )
 
 
-def _findings(raster: SpikeRaster) -> list[tuple[str, str, str]]:
-    """Return what NWB Inspector reports about a time base, its check and a remedy."""
+def check_times(raster: SpikeRaster, profile: str) -> list[tuple[str, str, str]]:
+    """Return what NWB Inspector reports about a time base, its check and a remedy.
+
+    Raises
+    ------
+    InputValueError
+        If it reports something and the profile is "neo".
+    """
     findings = []
     if raster.sampling_period_seconds > _LONGEST_PERIOD:
         why = f"time bins of {raster.sampling_period}, longer than 10 ms"
@@ -84,6 +85,11 @@ def _findings(raster: SpikeRaster) -> list[tuple[str, str, str]]:
         why = f"times below 0, since t_start is {raster.t_start}"
         remedy = "let the recording start at 0 or later"
         findings.append((why, "check_negative_spike_times", remedy))
+    if findings and profile == "neo":
+        reasons = " and ".join(why for why, _, _ in findings)
+        raise InputValueError(
+            f"profile='neo' cannot keep {reasons}; write profile='dandi'"
+        )
     return findings
 
 

@@ -1,0 +1,200 @@
+"""``ann2neo record``: a saved network and stimuli become an NWB file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ann2neo.cli.application import load_keras
+from ann2neo.cli.options import Metadata, OnlyJson, Overwrite, Progress, shows_progress
+from ann2neo.cli.output import echo, echo_json
+
+__all__ = ["record_model"]
+
+
+def record_model(
+    model: Annotated[
+        Path, typer.Argument(help="A Keras model, MODEL.keras.", show_default=False)
+    ],
+    *,
+    data: Annotated[
+        Path,
+        typer.Option(
+            help=(
+                "Stimuli: a .npz or .h5 file with x, and y, their labels, if known (or"
+                " x_test and y_test, or an array for each input, by name), or .npy."
+            )
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The NWB file to write.")],
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Layer to record, a name, path or glob; may be repeated. [last hidden]"
+        ),
+    ] = None,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A number, or quantile:q; repeated, one for each --layer. [0]"
+        ),
+    ] = None,
+    units: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of units of each layer, at random. [all]"),
+    ] = None,
+    presentations: Annotated[
+        Path | None,
+        typer.Option(
+            help=(
+                "CSV with columns of your own, one row per stimulus, such as file"
+                " names; a column stimulus_id names the stimuli."
+            ),
+            show_default=False,
+        ),
+    ] = None,
+    predictions: Annotated[
+        bool | None,
+        typer.Option(
+            "--predictions/--no-predictions",
+            help="Record the class that is predicted. [if there are labels]",
+        ),
+    ] = None,
+    training: Annotated[
+        bool,
+        typer.Option("--training", help="Run as in training: dropout and noise act."),
+    ] = False,
+    eager: Annotated[
+        bool,
+        typer.Option("--eager", help="Run layer by layer, not compiled; slow."),
+    ] = False,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="How often to show all stimuli.")
+    ] = 1,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Samples in a forward pass. [by size]")
+    ] = None,
+    progress: Progress = None,
+    phase: Annotated[
+        str, typer.Option(help="Name of this stretch of the recording.")
+    ] = "recording",
+    sampling_period: Annotated[
+        float, typer.Option(help="Length of a time bin in ms.")
+    ] = 1.0,
+    t_start: Annotated[float, typer.Option(help="Start of the first bin in s.")] = 0.0,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Seed of the order of the stimuli. [drawn]"),
+    ] = None,
+    shuffle: Annotated[
+        bool, typer.Option(help="Show the stimuli in a random order.")
+    ] = True,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            help=(
+                "Keep the spikes in this folder, from where the same command goes on"
+                " after an interruption; give a seed."
+            ),
+            show_default=False,
+        ),
+    ] = None,
+    metadata: Metadata = None,
+    profile: Annotated[
+        str, typer.Option(help="dandi, or neo for neo.io.NWBIO.")
+    ] = "dandi",
+    overwrite: Overwrite = False,
+    unsafe: Annotated[
+        bool, typer.Option("--unsafe", help="Allow a model that contains Python code.")
+    ] = False,
+    json: OnlyJson = False,
+) -> None:
+    """Record which units of a network spike, into an NWB file."""
+    from ann2neo._files import output_path
+    from ann2neo.probe.keras.model_files import check_model_file, load_model
+
+    # What can be refused quickly comes before Keras is loaded, which takes seconds.
+    output_path(out, ".nwb", overwrite=overwrite)
+    check_model_file(model)
+    import quantities as pq
+
+    from ann2neo._checks import one_of
+    from ann2neo.cli.stimulus_files import read_presentations, read_stimuli
+    from ann2neo.io.nwb.checks import check_times
+    from ann2neo.io.nwb.layout import PROFILES
+    from ann2neo.io.nwb.metadata import checked_metadata
+    from ann2neo.io.nwb.writer import write_nwb
+    from ann2neo.probe.thresholds import checked_threshold
+    from ann2neo.raster import SpikeRaster
+
+    one_of(profile, PROFILES, "profile")
+    times = {"sampling_period": sampling_period * pq.ms, "t_start": t_start * pq.s}
+    check_times(SpikeRaster.from_dense([[False]], **times), profile)
+    rule = _thresholds(threshold or ["0"])
+    checked_threshold(rule, layer or ["last hidden layer"])
+    facts = checked_metadata(metadata)
+    x, y = read_stimuli(data)
+    names, own = read_presentations(presentations)
+    bar = shows_progress(progress)
+    load_keras()
+    from ann2neo.probe.record import record
+
+    recording = record(
+        load_model(model, unsafe=unsafe),
+        x,
+        layers=layer or None,
+        threshold=rule,
+        units=units,
+        labels=y,
+        stimulus_id=names,
+        presentations=own,
+        predictions=predictions,
+        seed=seed,
+        shuffle=shuffle,
+        phase=phase,
+        batch_size=batch_size,
+        training=training,
+        n_repeats=repeats,
+        eager=eager,
+        **times,
+        progress=bar,
+        provenance={"model_file": model.name, "data_file": data.name},
+        out=folder,
+    )
+    write_nwb(
+        recording,
+        out,
+        metadata=facts,
+        profile=profile,
+        overwrite=overwrite,
+        progress=bar,
+    )
+    if json:
+        echo_json(
+            {
+                "file": out,
+                "n_units": recording.n_units,
+                "n_spikes": recording.raster.spike_counts().sum(),
+                "n_time_bins": recording.n_time_bins,
+                "n_presentations": len(recording.presentations),
+                "phases": recording.phases.to_dict("records"),
+                "seed": recording.provenance["seed"],
+            }
+        )
+    else:
+        echo(f"{out}: {recording!r}, seed {recording.provenance['seed']}")
+
+
+def _thresholds(texts: list[str]) -> Any:
+    """Return one threshold, or a list of one for each layer."""
+    rules = [_number(text) for text in texts]
+    return rules[0] if len(rules) == 1 else rules
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text

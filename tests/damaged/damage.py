@@ -1,6 +1,7 @@
 """Damage files, and have a process read them that may crash, hang or grow."""
 
 import json
+import os
 import select
 import subprocess
 import sys
@@ -11,6 +12,9 @@ import numpy as np
 
 MOST_MEGABYTES, MOST_SECONDS = 1500, 20
 """What a process that reads a damaged file may take, of memory and of CPU."""
+
+SEED_SHIFT = int(os.environ.get("ANN2NEO_SEED_SHIFT", "0"))
+"""Added to the seeds of damage and kills, to repeat their tests with others."""
 
 # `read` is defined by the code that a test adds.
 _READER = """

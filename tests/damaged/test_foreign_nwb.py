@@ -22,7 +22,7 @@ from ann2neo import FileFormatError, InputValueError
 from ann2neo.io.nwb.hdf5_items import checked, item_at
 from ann2neo.io.nwb.hdf5_tables import open_nwb
 
-SEED = 20261127
+SEED = 20261127 + damage.SEED_SHIFT
 CONTENTS = "nobody else may read this"
 
 

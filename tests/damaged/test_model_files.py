@@ -16,7 +16,7 @@ from keras import layers as kl
 from ann2neo import FileFormatError
 from ann2neo.probe.keras.model_files import load_model
 
-SEED = 20260718
+SEED = 20260718 + damage.SEED_SHIFT
 
 READ = """
 from ann2neo.probe.keras.model_files import load_model

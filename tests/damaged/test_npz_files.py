@@ -10,7 +10,7 @@ import pytest
 from ann2neo import FileFormatError, InputValueError
 from ann2neo._npz import read_npz
 
-SEED = 20260719
+SEED = 20260719 + damage.SEED_SHIFT
 
 READ = """
 from pathlib import Path

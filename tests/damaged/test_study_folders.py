@@ -25,7 +25,7 @@ from ann2neo.study.results import (
 )
 from ann2neo.study.runs import run_study
 
-SEED = 20260720
+SEED = 20260720 + damage.SEED_SHIFT
 CHOICE = {"networks": ["MLP"], "widths": [16], "seeds": [0]}
 
 # Reads all that later runs and analyses read: tables, cells, curves and weights.

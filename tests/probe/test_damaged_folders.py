@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import damage
 import keras
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from ann2neo.errors import (
 from ann2neo.recording import folder as folders
 from ann2neo.recording.folder import UnfinishedFolder
 
-SEED = 20261126
+SEED = 20261126 + damage.SEED_SHIFT
 N = 300
 X = np.random.default_rng(0).normal(size=(N, 4)).astype("float32")
 Y = np.arange(N) % 3

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import damage
 import keras
 import numpy as np
 import pytest
@@ -486,7 +487,7 @@ def test_a_recording_survives_signals(
     folder or one that the same call finishes, with the same spikes.
     """
     whole = _record(probe, None)
-    rng = np.random.default_rng(n_kills)
+    rng = np.random.default_rng(n_kills + damage.SEED_SHIFT)
     recorder = subprocess.Popen(
         [sys.executable, "-c", RECORDER.format(file=__file__)],
         stdin=subprocess.PIPE,

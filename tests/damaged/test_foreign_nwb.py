@@ -19,6 +19,7 @@ import quantities as pq
 
 import ann2neo
 from ann2neo import FileFormatError, InputValueError
+from ann2neo.io.nwb.hdf5_headers import bytes_inside, bytes_of_attribute
 from ann2neo.io.nwb.hdf5_items import checked, item_at
 from ann2neo.io.nwb.hdf5_tables import open_nwb
 
@@ -298,6 +299,68 @@ def claim_scalar_text(path):
     claim_length(path, b"an-identifier")
 
 
+def claim_bytes(path, stored):
+    """Claim four billion bytes in what is stored where a string is used."""
+    data = path.read_bytes()
+    assert data.count(stored) == 1
+    claimed = struct.pack("<I", 4_000_000_000) + stored[4:]
+    path.write_bytes(data.replace(stored, claimed))
+
+
+def claim_version(path):
+    """The attribute that is read first."""
+    with h5py.File(path) as handle:
+        stored = bytes_of_attribute(handle, "nwb_version")
+    claim_bytes(path, stored)
+
+
+def claim_colnames(path):
+    """An attribute of several texts."""
+    with h5py.File(path) as handle:
+        stored = bytes_of_attribute(handle["intervals/trials"], "colnames")
+    claim_bytes(path, stored)
+
+
+def claim_attribute_with_checksum(path):
+    """An attribute of a newer file, whose header carries a checksum."""
+    newer = path.with_name("newer")
+    with h5py.File(path) as old, h5py.File(newer, "w", libver="latest") as new:
+        new.attrs.update(old.attrs)
+
+        def copy(name, item):
+            if isinstance(item, h5py.Dataset):
+                old.copy(item, new, name)
+            else:
+                new.create_group(name).attrs.update(item.attrs)
+
+        old.visititems(copy)
+        # The last table that is read.
+        del new["units"].attrs["colnames"]
+        new["units"].attrs["colnames"] = old["units"].attrs["colnames"]
+    newer.replace(path)
+    data = path.read_bytes()
+    # Before the name stand 9 bytes, with the lengths of type and shape behind it.
+    place = data.rindex(b"colnames\0")
+    lengths = struct.unpack_from("<HH", data, place - 5)
+    place += len("colnames\0") + sum(lengths)
+    claim_bytes(path, data[place : place + 16])
+
+
+def claim_inside(path):
+    """A text inside the header of its object."""
+    with h5py.File(path, "a") as handle:
+        del handle["session_description"]
+        inside = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        inside.set_layout(h5py.h5d.COMPACT)
+        type_of = h5py.h5t.py_create(h5py.string_dtype(), logical=True)
+        space = h5py.h5s.create(h5py.h5s.SCALAR)
+        h5py.h5d.create(handle.id, b"session_description", type_of, space, inside)
+        handle["session_description"][()] = "a session"
+    with h5py.File(path) as handle:
+        stored = bytes_inside(handle["session_description"])
+    claim_bytes(path, stored)
+
+
 def claim_scalar_as_numbers(path):
     """A text that is a billion numbers, none of them stored."""
     with h5py.File(path, "a") as handle:
@@ -355,6 +418,10 @@ def claim_many_strings(path):
 
 CLAIMS = [
     claim_scalar_text,
+    claim_version,
+    claim_colnames,
+    claim_attribute_with_checksum,
+    claim_inside,
     claim_scalar_as_numbers,
     claim_column,
     claim_chunk,
@@ -376,6 +443,53 @@ def test_claims_are_checked_before_they_take_memory(base, tmp_path, claim):
 
     counts = damage.outcomes_of(copy, [way], READ, n_files=1, seed=0)
     assert [said for _, said in counts] == ["error"]
+
+
+@pytest.mark.parametrize("user_block", [0, 512])
+@pytest.mark.parametrize("n_attributes", [1, 3, 20])
+@pytest.mark.parametrize("lengths", [[7], [0, 300, 5], [40] * 500])
+def test_lengths_of_texts_in_headers_are_those_that_are_read(
+    tmp_path, user_block, n_attributes, lengths
+):
+    """In a file of HDF5's first format, what is stored of an attribute states the
+    lengths of its texts, wherever in the file its header and their blocks lie.
+    """
+    texts = [
+        ["x" * (length - number % 2 * (length > 0)) for length in lengths]
+        for number in range(n_attributes)
+    ]
+    path = tmp_path / "attributes.h5"
+    with h5py.File(path, "w", userblock_size=user_block) as handle:
+        for where in ("group", "group/inner"):
+            handle.create_group(where).attrs["number"] = np.arange(3.0)
+        # In turn, so that each header is continued behind the other one.
+        for number, content in enumerate(texts):
+            for where in ("group", "group/inner", "/"):
+                handle[where].attrs.create(
+                    f"text {number}", content, dtype=h5py.string_dtype()
+                )
+    with h5py.File(path) as handle:
+        for where in ("group", "group/inner", "/"):
+            for number, content in enumerate(texts):
+                stored = bytes_of_attribute(handle[where], f"text {number}")
+                uses = np.frombuffer(stored, "<u4").reshape(-1, 4)
+                assert uses[:, 0].tolist() == [len(text) for text in content]
+            assert bytes_of_attribute(handle[where], "text 0")
+            assert not bytes_inside(handle[where])
+
+
+def test_words_of_another_file_are_not_read(path, secret):
+    """The words of an enumeration are those of a dataset that is referred to, not those
+    that lie at a path.
+    """
+    words = secret.with_name("words.h5")
+    with h5py.File(words, "w") as handle:
+        handle["words"] = [CONTENTS.encode()] * 3
+    with h5py.File(path, "a") as handle:
+        column = replaced(handle, "units/quality", np.arange(4) % 2)
+        column.attrs["elements"] = "outside"
+        handle["outside"] = h5py.ExternalLink(str(words), "words")
+    assert CONTENTS not in read(path).units.to_string()
 
 
 # -- many files

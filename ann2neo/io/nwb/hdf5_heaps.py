@@ -9,10 +9,6 @@ here. In words of 8 bytes (HDF5 File Format Specification 3.0, section III.E)::
     heap:   "GCOL", version | length of the heap | object | object | ... | free space
     object: index (2 bytes, 0 is free space), references (2), reserved (4)
           | length of the data | data, padded to whole words
-
-and where a string is used, 16 bytes::
-
-    length of the string (4 bytes) | place of the heap (8) | index of the object (4)
 """
 
 from __future__ import annotations
@@ -22,14 +18,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 import h5py
-import numpy as np
 
 from ann2neo.errors import FileFormatError
 
-__all__ = ["REFERENCE", "check_heaps"]
-
-REFERENCE = np.dtype([("length", "<u4"), ("heap", "<u8"), ("index", "<u4")])
-"""Where a string is used; packed, 16 bytes."""
+__all__ = ["check_heaps"]
 
 # Smallest length that HDF5 gives a heap, in bytes.
 _SMALLEST = 4096

@@ -2,8 +2,8 @@
 
 A link may lead to another file of the reader's machine, a dataset may claim more than
 the file can hold. `item_at` opens objects, `checked` looks at a dataset before it is
-read; nothing else in this package opens or reads any, besides what HDF5 itself visits
-without following links.
+read, and `attribute_of` at an attribute; nothing else in this package opens or reads
+any, besides what HDF5 itself visits without following links.
 """
 
 from __future__ import annotations
@@ -18,13 +18,19 @@ from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
 from ann2neo._files import open_regular
 from ann2neo.errors import FileFormatError
-from ann2neo.io.nwb.hdf5_heaps import REFERENCE, check_heaps
+from ann2neo.io.nwb.hdf5_headers import bytes_inside, bytes_of_attribute
+from ann2neo.io.nwb.hdf5_heaps import check_heaps
 
-__all__ = ["LINKED_FOLDER", "check_nothing_outside", "checked", "item_at"]
+__all__ = [
+    "LINKED_FOLDER",
+    "attribute_of",
+    "check_nothing_outside",
+    "checked",
+    "item_at",
+]
 
 LINKED_FOLDER: ContextVar[Path | None] = ContextVar("LINKED_FOLDER", default=None)
 """Folder whose files may be opened through links; None while none may be."""
@@ -36,6 +42,8 @@ Deflate compresses by a factor of 1032 at most. A dataset that claims more is da
 and reading it could exhaust the memory.
 """
 _MOST_LINKS = 16
+_REFERENCE = np.dtype([("length", "<u4"), ("heap", "<u8"), ("index", "<u4")])
+"""What HDF5 stores where a string is used: its length, and its place in a heap."""
 _COPY = "copy what it holds into the file, for example with h5repack or pynwb's export"
 
 
@@ -133,16 +141,39 @@ def checked(dataset: h5py.Dataset) -> h5py.Dataset:
         )
     strings = h5py.check_string_dtype(dataset.dtype)
     if strings is not None and strings.length is None:
-        n_bytes = sum(
-            int(uses["length"].sum(dtype=np.int64)) for uses in _uses(dataset)
-        )
-        # Every string is stored, each for itself.
-        if n_bytes > _size_of(dataset):
-            raise FileFormatError(
-                f"{dataset.name} claims strings of {n_bytes} bytes, more than the whole"
-                " file, so it is damaged; get an undamaged copy"
-            )
+        n_bytes = sum(map(_length_of_strings, _stored(dataset)))
+        _check_strings(dataset, dataset.name, n_bytes)
     return dataset
+
+
+def attribute_of(item: h5py.Group | h5py.Dataset, name: str) -> Any:
+    """Return an attribute that holds text, numbers or references.
+
+    Raises
+    ------
+    FileFormatError
+        If it holds something else, or its strings claim more than the file can hold.
+    """
+    dtype = item.attrs.get_id(name).dtype
+    strings = h5py.check_string_dtype(dtype)
+    if strings is not None and strings.length is None:
+        n_bytes = _length_of_strings(bytes_of_attribute(item, name))
+        _check_strings(item, f"{item.name}, attribute {name},", n_bytes)
+    elif strings is None and dtype.hasobject and h5py.check_ref_dtype(dtype) is None:
+        raise FileFormatError(
+            f"{item.name} has an attribute {name} of lists, and NWB has none of that"
+            " kind; get an undamaged copy"
+        )
+    return item.attrs[name]
+
+
+def _check_strings(item: h5py.Group | h5py.Dataset, where: str, n_bytes: int) -> None:
+    """Raise if strings claim more than the file can hold: each is stored for itself."""
+    if n_bytes > _size_of(item):
+        raise FileFormatError(
+            f"{where} claims strings of {n_bytes} bytes, more than the whole file, so"
+            " it is damaged; get an undamaged copy"
+        )
 
 
 def check_nothing_outside(handle: h5py.File) -> None:
@@ -188,29 +219,29 @@ def _check_inside(dataset: h5py.Dataset) -> None:
         )
 
 
-def _size_of(dataset: h5py.Dataset) -> int:
-    return Path(dataset.file.filename).stat().st_size
+def _size_of(item: h5py.Group | h5py.Dataset) -> int:
+    return Path(item.file.filename).stat().st_size
 
 
-def _uses(dataset: h5py.Dataset) -> Iterator[npt.NDArray[Any]]:
-    """Yield what a dataset of strings stores for each: its length and its heap.
+def _stored(dataset: h5py.Dataset) -> Iterator[bytes]:
+    """Yield what a dataset of strings stores, piece by piece, besides the strings.
 
-    Nothing for a dataset inside the header of its object, which `check_heaps` looks at,
-    and for chunks with filters that Python cannot undo.
+    Nothing for chunks with filters that Python cannot undo.
     """
     if dataset.chunks is None:
         start = dataset.id.get_offset()
-        if start is not None:
-            with Path(dataset.file.filename).open("rb") as file:
-                file.seek(start)
-                stored = file.read(dataset.size * REFERENCE.itemsize)
-            yield _references(stored)
+        if start is None:
+            yield bytes_inside(dataset)
+            return
+        with Path(dataset.file.filename).open("rb") as file:
+            file.seek(start)
+            yield file.read(dataset.size * _REFERENCE.itemsize)
         return
     plist = dataset.id.get_create_plist()
     filters = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
     if not {*filters} <= {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE}:
         return
-    n_bytes = math.prod(dataset.chunks) * REFERENCE.itemsize
+    n_bytes = math.prod(dataset.chunks) * _REFERENCE.itemsize
     places: list[tuple[int, ...]] = []
     dataset.id.chunk_iter(lambda chunk: places.append(chunk.chunk_offset))
     for place in places:
@@ -223,11 +254,13 @@ def _uses(dataset: h5py.Dataset) -> Iterator[npt.NDArray[Any]]:
             else:
                 planes = np.frombuffer(stored, np.uint8)
                 planes = planes[
-                    : len(planes) // REFERENCE.itemsize * REFERENCE.itemsize
+                    : len(planes) // _REFERENCE.itemsize * _REFERENCE.itemsize
                 ]
-                stored = planes.reshape(REFERENCE.itemsize, -1).T.tobytes()
-        yield _references(stored)
+                stored = planes.reshape(_REFERENCE.itemsize, -1).T.tobytes()
+        yield stored
 
 
-def _references(stored: bytes) -> npt.NDArray[Any]:
-    return np.frombuffer(stored, REFERENCE, len(stored) // REFERENCE.itemsize)
+def _length_of_strings(stored: bytes) -> int:
+    """Return the length of all strings in bytes, from what is stored where they are."""
+    count = len(stored) // _REFERENCE.itemsize
+    return int(np.frombuffer(stored, _REFERENCE, count)["length"].sum(dtype=np.int64))

@@ -14,7 +14,12 @@ import numpy.typing as npt
 from ann2neo._files import is_being_written, open_regular
 from ann2neo.errors import FileFormatError, OutputLockedError
 from ann2neo.io.nwb.hdf5_heaps import check_heaps
-from ann2neo.io.nwb.hdf5_items import LINKED_FOLDER, checked, item_at
+from ann2neo.io.nwb.hdf5_items import (
+    LINKED_FOLDER,
+    attribute_of,
+    checked,
+    item_at,
+)
 
 __all__ = [
     "Table",
@@ -145,7 +150,7 @@ class Table:
         self, group: h5py.Group, first: int = 0, stop: int | None = None
     ) -> None:
         self.group = group
-        self.colnames = decoded(group.attrs["colnames"])
+        self.colnames = decoded(attribute_of(group, "colnames"))
         self.rows = slice(first, stop)
         self._n_all = len(self._dataset("id"))
         self._length = len(range(self._n_all)[self.rows])
@@ -293,7 +298,7 @@ def texts_of(
 
 def version_of(handle: h5py.File) -> str:
     """Return the version of the NWB schema; some files store it as an array."""
-    return "; ".join(decoded(handle.attrs["nwb_version"]))
+    return "; ".join(decoded(attribute_of(handle, "nwb_version")))
 
 
 def read_table(handle: h5py.File, where: str) -> Table:

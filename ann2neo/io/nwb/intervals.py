@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ann2neo.io.nwb.hdf5_items import checked, item_at
+from ann2neo.io.nwb.hdf5_items import attribute_of, checked, item_at
 from ann2neo.io.nwb.hdf5_tables import Table, decoded, texts_of
 from ann2neo.recording.tables import DEFAULT_KIND
 
@@ -47,7 +47,7 @@ def interval_tables(handle: h5py.File) -> dict[str, str]:
     def add(place: str, item: Any) -> None:
         if not isinstance(item, h5py.Group) or "colnames" not in item.attrs:
             return
-        columns = decoded(item.attrs["colnames"])
+        columns = decoded(attribute_of(item, "colnames"))
         if _EVENT_TIME not in columns and "start_time" not in columns:
             return
         name = place.rpartition("/")[2]
@@ -159,7 +159,11 @@ def _joined_words(table: Table, name: str) -> npt.NDArray[Any] | None:
 
 def _words(dataset: h5py.Dataset, rows: slice) -> npt.NDArray[Any] | None:
     """Return the words that the numbers of an enumeration stand for."""
-    elements = dataset.file[dataset.attrs["elements"]]
+    reference = attribute_of(dataset, "elements")
+    # A text would be a path, which could lead to another file.
+    if not isinstance(reference, h5py.Reference):
+        return None
+    elements = dataset.file[reference]
     if dataset.dtype.kind not in "iu" or not isinstance(elements, h5py.Dataset):
         return None
     words = dict(enumerate(texts_of(checked(elements), "replace")))

@@ -1,23 +1,19 @@
-"""Kills, full disks and lost permissions leave no file, the old one or the new one."""
+"""Full disks and lost permissions leave no file, the old one or the new one."""
 
 import os
 import signal
 import subprocess
 import sys
-import time
 
-import numpy as np
 import pytest
 
 import ann2neo
 from ann2neo._files import complete_file, lock_path, locked, partial_path
 from ann2neo.errors import OutputError, OutputExistsError, OutputLockedError
 
-SEED = 4
 # Loads everything, says so, waits for a line, and writes.
 WRITER = """
 import sys, numpy as np, pandas as pd, pynwb, ann2neo
-from ann2neo.io.nwb import objects as nwb_objects
 rng = np.random.default_rng(7)
 raster = ann2neo.SpikeRaster.from_dense(rng.random((300, 20000)) < 0.4)
 units = pd.DataFrame({"layer": "hidden", "unit_in_layer": np.arange(300)})
@@ -52,70 +48,6 @@ def finish(process):
     process.wait()
     process.stdin.close()
     process.stdout.close()
-
-
-def time_of_a_write(path):
-    process = start_writer(path)
-    started = time.perf_counter()
-    process.stdin.write("\n")
-    process.stdin.flush()
-    assert process.stdout.readline() == "done\n"
-    seconds = time.perf_counter() - started
-    finish(process)
-    return seconds
-
-
-def kill_writes(n_kills, folder, network, seed):
-    """Count the kills that left no file or the old one, and those that left the new
-    one; anything else fails.
-    """
-    rng = np.random.default_rng(seed)
-    new_path = folder / "new.nwb"
-    seconds = time_of_a_write(new_path)
-    new = ann2neo.read_nwb(new_path)
-    outcomes = []
-    for i in range(n_kills):
-        path = folder / f"run{i}.nwb"
-        has_old = i % 2 == 0
-        if has_old:
-            ann2neo.write_nwb(network, path)
-        process = start_writer(path)
-        process.stdin.write("\n")
-        process.stdin.flush()
-        time.sleep(rng.uniform(0, 1.1 * seconds))
-        os.kill(process.pid, signal.SIGKILL)
-        finish(process)
-        if not path.exists():
-            assert not has_old
-            outcomes.append("nothing")
-        else:
-            found = ann2neo.read_nwb(path)
-            is_old = has_old and found.equals(network)
-            assert is_old or found.equals(new, identity=False)
-            outcomes.append("old" if is_old else "new")
-        # The next run reuses what the killed one left.
-        ann2neo.write_nwb(network, path, overwrite=True)
-        assert ann2neo.read_nwb(path).equals(network)
-        assert not partial_path(path).exists()
-        path.unlink()
-    assert [entry.name for entry in folder.iterdir()] == ["new.nwb"]
-    return outcomes
-
-
-@pytest.mark.parametrize(
-    "n_kills",
-    [
-        1,
-        pytest.param(10, marks=pytest.mark.slow),
-        pytest.param(50, marks=[pytest.mark.exhaustive, pytest.mark.timeout(3600)]),
-    ],
-)
-def test_kills_leave_nothing_the_old_or_the_new_file(tmp_path, network, n_kills):
-    """A writer killed at random moments leaves no half-written file and no stray one
-    after the next run.
-    """
-    outcomes = kill_writes(n_kills, tmp_path, network, SEED + n_kills)
-    assert n_kills == 1 or {"nothing", "old"} <= set(outcomes)
 
 
 def full_disk(folder):

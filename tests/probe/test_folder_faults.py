@@ -494,6 +494,7 @@ def test_a_recording_survives_signals(
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert recorder.stdin is not None
     assert recorder.stdout is not None

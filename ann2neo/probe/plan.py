@@ -172,7 +172,7 @@ def make_plan(
     presentations: Mapping[str, Any] | pd.DataFrame | None = None,
     predictions: bool | None = None,
     seed: int | None,
-    shuffle: bool,
+    shuffle: bool | None,
     batch_size: int | None = None,
     n_samples: int | None = None,
     n_repeats: int = 1,
@@ -214,12 +214,14 @@ def make_plan(
             labels, stimuli.n_samples, as_numbers=bool(predictions)
         )
     columns = checked_columns(stimulus_id, presentations, stimuli.n_samples)
+    if shuffle is None:
+        shuffle = isinstance(stimuli, ArrayStimuli)
     if isinstance(stimuli, ArrayStimuli):
         _check_fixed_batch(adapter, stimuli.n_samples, batch_size)
     elif shuffle:
         raise InputValueError(
             "these stimuli come in batches and cannot be indexed, so ann2neo cannot"
-            " shuffle them; pass shuffle=False to show them as they come, or arrays"
+            " shuffle them; leave shuffle out to show them as they come, or pass arrays"
         )
     elif n_repeats > 1 and stimuli.read_once:
         raise InputValueError(
@@ -266,7 +268,7 @@ def make_plan(
         batch_size=batch_size,
         n_repeats=n_repeats,
         seed=seed,
-        shuffle=shuffle,
+        shuffle=bool(shuffle),
         training=training,
         read_classes=read_classes if with_classes else None,
     )

@@ -143,7 +143,7 @@ class Probe:
         presentations: Mapping[str, Any] | pd.DataFrame | None = None,
         predictions: bool | None = None,
         seed: int | None = None,
-        shuffle: bool = True,
+        shuffle: bool | None = None,
         phase: str = "recording",
         batch_size: int | None = None,
         n_samples: int | None = None,
@@ -198,7 +198,7 @@ class Probe:
 
     @_leaving_random_states
     def spikes(
-        self, x: Any, *, seed: int, shuffle: bool = True
+        self, x: Any, *, seed: int, shuffle: bool | None = None
     ) -> tuple[SpikeRaster, pd.DataFrame]:
         """Show stimuli and return the spikes alone.
 
@@ -211,8 +211,8 @@ class Probe:
         seed : int
             Seed of the order, the choice of units and stochastic layers, as in
             `record`.
-        shuffle : bool, default True
-            Show the samples in a random order.
+        shuffle : bool, optional
+            Show the samples in a random order; by default, if they can be indexed.
 
         Returns
         -------
@@ -282,7 +282,7 @@ def record(
     presentations: Mapping[str, Any] | pd.DataFrame | None = None,
     predictions: bool | None = None,
     seed: int | None = None,
-    shuffle: bool = True,
+    shuffle: bool | None = None,
     phase: str = "recording",
     batch_size: int | None = None,
     n_samples: int | None = None,
@@ -332,9 +332,10 @@ def record(
     seed : int, optional
         Seed of the order, the choice of units and stochastic layers; drawn if not
         given. It is kept in the provenance.
-    shuffle : bool, default True
+    shuffle : bool, optional
         Show the samples in a random order, as the paper does;
-        `Recording.in_stimulus_order` undoes it.
+        `Recording.in_stimulus_order` undoes it. By default True for stimuli that can
+        be indexed, such as arrays; data that comes in batches is shown as it comes.
     phase : str, default "recording"
         Name of this stretch of the recording; with repeats, ``phase_1``, ``phase_2``
         and so on.

@@ -221,7 +221,7 @@ MISTAKES: dict[str, Mistake] = {
     "shuffling a generator": (
         {"x": _ends_early, "shuffle": True},
         InputValueError,
-        r"cannot shuffle.*shuffle=False",
+        r"cannot shuffle.*leave shuffle out.*arrays",
     ),
     "a generator that ends early": (
         {"x": _ends_early, "n_samples": 20},

@@ -150,9 +150,15 @@ def test_streamed_stimuli_are_read_once_in_their_order(
     kind: str, model: Any, expected: np.ndarray
 ) -> None:
     """Whatever comes in batches is recorded as it comes, with the labels that come
-    along.
+    along, whether or not it is said that it cannot be shuffled.
     """
-    recording = ann2neo.record(model, STREAMED[kind](), layers="hidden", shuffle=False)
+    recording = ann2neo.record(model, STREAMED[kind](), layers="hidden", seed=0)
+    told = ann2neo.record(
+        model, STREAMED[kind](), layers="hidden", seed=0, shuffle=False
+    )
+    assert recording.equals(told, identity=False)
+    assert recording.provenance["order"] == "unknown"
+    assert recording.provenance["batch_size"] == "as given"
     np.testing.assert_array_equal(recording.raster.to_dense().T, expected > 0)
     np.testing.assert_array_equal(recording.presentations["label"], Y)
     assert "prediction" in recording.presentations
@@ -337,7 +343,7 @@ def test_spikes_alone_need_what_a_recording_needs(
     recording.
     """
     with pytest.raises(ann2neo.errors.InputValueError, match=words):
-        ann2neo.Probe(model, "hidden").spikes(x, seed=seed)
+        ann2neo.Probe(model, "hidden").spikes(x, seed=seed, shuffle=True)
 
 
 def test_a_probe_follows_the_weights(expected: np.ndarray, model: Any) -> None:

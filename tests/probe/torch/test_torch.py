@@ -168,16 +168,12 @@ def test_a_loader_without_length_is_read_once_and_leaves_its_seeds() -> None:
     errors.
     """
     model = _network()
-    recording = ann2neo.record(
-        model, DataLoader(Stream(N), 6), layers="1", shuffle=False
-    )
+    recording = ann2neo.record(model, DataLoader(Stream(N), 6), layers="1")
     plain = ann2neo.record(model, X, layers="1", shuffle=False, batch_size=6)
     assert recording.raster.equals(plain.raster)
     data = TensorDataset(torch.from_numpy(X), torch.from_numpy(Y))
     states = random_states()
-    shuffled = ann2neo.record(
-        model, DataLoader(data, 7, shuffle=True), layers="1", shuffle=False
-    )
+    shuffled = ann2neo.record(model, DataLoader(data, 7, shuffle=True), layers="1")
     assert random_states() == states
     assert shuffled.phases["order"].tolist() == ["unknown"]
     assert shuffled.presentations["label"].tolist() != Y.tolist()
@@ -185,8 +181,8 @@ def test_a_loader_without_length_is_read_once_and_leaves_its_seeds() -> None:
         ann2neo.record(model, DataLoader(Stream(0)), layers="1", shuffle=False)
     with pytest.raises(InputTypeError, match=r"DataLoader\(dataset, batch_size=64\)"):
         ann2neo.record(model, data, layers="1", shuffle=False)
-    with pytest.raises(InputValueError, match="shuffle=False"):
-        ann2neo.record(model, DataLoader(data, 7), layers="1")
+    with pytest.raises(InputValueError, match="leave shuffle out"):
+        ann2neo.record(model, DataLoader(data, 7), layers="1", shuffle=True)
 
 
 @pytest.mark.parametrize(

@@ -661,7 +661,17 @@ def _holds_batches(x: Any) -> bool:
 
 
 def _as_array(leaf: Any) -> Any:
-    """Convert tensors and tables to arrays; arrays on disk stay there."""
+    """Convert tensors and tables to arrays with axes; arrays on disk stay there."""
+    array = _converted(leaf)
+    if not array.shape:
+        raise InputTypeError(
+            "stimuli must be arrays with one sample per entry of the first axis, got"
+            f" {reprlib.repr(leaf)}; a single sample is x[numpy.newaxis]"
+        )
+    return array
+
+
+def _converted(leaf: Any) -> Any:
     if isinstance(leaf, np.ndarray):
         return _without_objects(leaf)
     if _is_sparse(leaf):
@@ -672,6 +682,11 @@ def _as_array(leaf: Any) -> Any:
     _check_dense(leaf)
     # torch, before `numpy`, which its tensors have but refuse on a GPU.
     if hasattr(leaf, "detach"):
+        if leaf.device.type == "meta":
+            raise InputTypeError(
+                f"stimuli must have values, got a tensor of shape {tuple(leaf.shape)}"
+                " on the device 'meta', which holds none; make it on a real device"
+            )
         tensor = leaf.detach().cpu()
         if str(getattr(tensor, "layout", "torch.strided")) != "torch.strided":
             tensor = tensor.to_dense()
@@ -684,13 +699,7 @@ def _as_array(leaf: Any) -> Any:
     if _is_array(leaf) and hasattr(leaf, "dtype") and len(leaf.shape):
         # Arrays on disk, such as those of h5py and zarr, are read batch by batch.
         return leaf
-    array = np.asarray(leaf)
-    if array.ndim == 0:
-        raise InputTypeError(
-            "stimuli must be arrays with one sample per entry of the first axis, got"
-            f" {reprlib.repr(leaf)}; a single sample is x[numpy.newaxis]"
-        )
-    return array
+    return np.asarray(leaf)
 
 
 def _check_dense(x: Any) -> None:

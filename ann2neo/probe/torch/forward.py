@@ -332,9 +332,23 @@ def run(model: nn.Module, batch: Any) -> list[torch.Tensor]:
         raise InputValueError(
             f"the model {type(model).__name__!r} ({dtype_of(model)} on"
             f" {device_of(model)}) cannot be run on a batch of {shapes}: {reason};"
-            " check that the stimuli have a batch axis and the type that the model"
-            " takes, and that model(x[:1]) works"
+            f" {_remedy(model, batch)}"
         ) from error
     if isinstance(output, Mapping) and "logits" in output:
         return [output["logits"]]
     return tensors_of(output)
+
+
+def _remedy(model: nn.Module, batch: Any) -> str:
+    """Say what a user can do about stimuli on which a network does not run."""
+    taken = signature_of(model).keywords
+    if isinstance(batch, Mapping) and taken is not None and not taken >= set(batch):
+        return (
+            f"the stimuli have the entries {', '.join(map(repr, batch))}, and the"
+            f" arguments of forward are {', '.join(map(repr, sorted(taken)))}; name"
+            " them alike, and the labels 'labels'"
+        )
+    return (
+        "check that the stimuli have a batch axis and the type that the model takes,"
+        " and that model(x[:1]) works"
+    )

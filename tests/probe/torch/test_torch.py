@@ -624,6 +624,30 @@ MISTAKES: dict[str, tuple[Any, dict[str, Any], type[Exception], str]] = {
         InputValueError,
         "torch.float32 on cpu.*uint8",
     ),
+    "a single number": (
+        _network,
+        {"layers": "1", "x": torch.tensor(1.0)},
+        InputTypeError,
+        "one sample per entry of the first axis.*newaxis",
+    ),
+    "tensors without values": (
+        _network,
+        {"layers": "1", "x": torch.ones(N, 5, device="meta")},
+        InputTypeError,
+        "must have values.*'meta'.*real device",
+    ),
+    "batches without values": (
+        _network,
+        {"layers": "1", "x": [(torch.ones(8, 5, device="meta"), Y[:8])]},
+        InputTypeError,
+        "must have values.*'meta'.*real device",
+    ),
+    "entries of another name": (
+        _network,
+        {"layers": "1", "x": {"image": X, "y": Y}},
+        InputValueError,
+        "entries 'image', 'y', and the arguments of forward are 'input'; name them",
+    ),
     "labels of another length": (
         _network,
         {"layers": "1", "labels": Y[:5]},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ try:
 except ImportError:  # the extra "fast" is not installed
     numkong = None
 
-__all__ = ["joint_counts", "numkong"]
+__all__ = ["distances_to", "joint_counts", "numkong"]
 
 _TILE_UNITS = 48
 
@@ -74,6 +75,37 @@ def joint_counts(
     for _ in map_blocks(fill, range(min(n_workers(), len(starts)))):
         pass
     return counts
+
+
+def distances_to(
+    block: npt.NDArray[np.uint64], *, use_numkong: bool = numkong is not None
+) -> Callable[[npt.NDArray[np.uint64]], npt.NDArray[Any]]:
+    """Return a function that counts the bits in which other rows differ from a block.
+
+    Parameters
+    ----------
+    block : ndarray of uint64, shape (n_in_block, n_words)
+        Rows of bits, prepared once for many calls.
+    use_numkong : bool
+        As in `joint_counts`.
+
+    Returns
+    -------
+    function of ndarray of uint64, shape (n_rows, n_words)
+        It returns an ndarray of int, shape (n_rows, n_in_block): Hamming distances.
+    """
+    if use_numkong and block.size:
+        packed = numkong.hammings_pack(block.view(np.uint8), dtype="uint1")
+        return lambda rows: np.asarray(
+            numkong.hammings_packed(rows.view(np.uint8), packed)
+        )
+    sizes = np.bitwise_count(block).sum(axis=1, dtype=np.int64)
+
+    def differ(rows: npt.NDArray[np.uint64]) -> npt.NDArray[Any]:
+        own = np.bitwise_count(rows).sum(axis=1, dtype=np.int64)
+        return np.add.outer(own, sizes) - 2 * _by_numpy(rows, block)
+
+    return differ
 
 
 def _by_numkong(

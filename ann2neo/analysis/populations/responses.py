@@ -1,0 +1,376 @@
+"""Responses of a recording to stimuli or labels, matched between two recordings."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ann2neo._checks import one_of
+from ann2neo.analysis._entry import BoolArray, FloatArray, IntArray
+from ann2neo.analysis._phases import one_phase
+from ann2neo.errors import InputValueError
+from ann2neo.raster import RasterBuilder, SpikeRaster
+from ann2neo.raster.bits import DENSE_BYTES
+from ann2neo.recording import Recording
+from ann2neo.recording.select import kind_of
+
+__all__ = ["BY", "Patterns", "Responses", "check_labels", "matched", "responses_of"]
+
+BY = ("stimulus_id", "label")
+"""What the items that are compared stand for."""
+
+_BLOCK_BYTES = 1 << 22
+_NAMED = 5
+"""Names listed in a message."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Responses:
+    """Presentations of one phase, grouped by the item that was shown.
+
+    Parameters
+    ----------
+    raster : SpikeRaster
+        The spikes of the whole recording.
+    phase, by : str
+        The phase, and what an item is: a "stimulus_id" or a "label".
+    names : ndarray, shape (n_items,)
+        Stimulus or label of each item.
+    item, starts, stops : ndarray of int64, shape (n_presentations,)
+        Item of each presentation, ascending, and its bins.
+    labels : ndarray, shape (n_items,), or None
+        Label of each item, where there are labels.
+    """
+
+    raster: SpikeRaster
+    phase: str
+    by: str
+    names: npt.NDArray[Any]
+    item: IntArray
+    starts: IntArray
+    stops: IntArray
+    labels: npt.NDArray[Any] | None
+
+    @property
+    def n_items(self) -> int:
+        """Number of items."""
+        return len(self.names)
+
+    @property
+    def repeats(self) -> IntArray:
+        """Presentations of each item, shape (n_items,)."""
+        return np.bincount(self.item, minlength=self.n_items)
+
+    @property
+    def is_bits(self) -> bool:
+        """Whether every item is one presentation of one bin."""
+        is_alone = len(self.item) == self.n_items
+        return is_alone and bool((self.stops - self.starts == 1).all())
+
+    def keep(self, items: IntArray) -> Self:
+        """Keep some items, in the order given, with all their presentations."""
+        place = np.full(self.n_items, -1, np.int64)
+        place[items] = np.arange(len(items))
+        return self._rows(place[self.item] >= 0, place, items)
+
+    def halves(self, rng: np.random.Generator) -> tuple[Self, Self]:
+        """Divide the presentations of each item among two halves, at random."""
+        # Random numbers sorted inside each item: the even places are one half.
+        order = np.lexsort((rng.random(len(self.item)), self.item))
+        firsts = np.concatenate([[0], np.cumsum(self.repeats)[:-1]])
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order)) - firsts[self.item[order]]
+        everything = np.arange(self.n_items)
+        one, other = (
+            self._rows(place % 2 == half, everything, everything) for half in (0, 1)
+        )
+        return one, other
+
+    def _rows(self, is_kept: BoolArray, place: IntArray, items: IntArray) -> Self:
+        item = place[self.item[is_kept]]
+        order = np.argsort(item, kind="stable")
+        return dataclasses.replace(
+            self,
+            names=self.names[items],
+            item=item[order],
+            starts=self.starts[is_kept][order],
+            stops=self.stops[is_kept][order],
+            labels=None if self.labels is None else self.labels[items],
+        )
+
+    def counts(self) -> IntArray:
+        """Count spikes per presentation and unit, (n_presentations, n_units)."""
+        counts = np.empty((len(self.item), self.raster.n_units), np.int64)
+        for units, block in self.raster.unit_blocks(_BLOCK_BYTES):
+            before, after = map(block.cumulative_counts, (self.starts, self.stops))
+            counts[:, units] = (after - before).T
+        return counts
+
+    def totals(self) -> IntArray:
+        """Count spikes per item and unit over its repeats, (n_items, n_units)."""
+        totals = np.empty((self.n_items, self.raster.n_units), np.int64)
+        firsts = np.concatenate([[0], np.cumsum(self.repeats)[:-1]])
+        for units, block in self.raster.unit_blocks(_BLOCK_BYTES):
+            before, after = map(block.cumulative_counts, (self.starts, self.stops))
+            totals[:, units] = np.add.reduceat(after - before, firsts, axis=1).T
+        return totals
+
+
+class Patterns:
+    """Responses as one pattern per item: bits, or mean counts.
+
+    Parameters
+    ----------
+    bits : SpikeRaster, n_items x n_cells, or None
+        Which cell was active for which item, where each item was shown once.
+    means : ndarray of float64, shape (n_items, n_cells), or None
+        Mean over repeats of the spikes in each cell, elsewhere.
+    """
+
+    def __init__(self, bits: SpikeRaster | None, means: FloatArray | None) -> None:
+        self.bits, self.means = bits, means
+
+    @classmethod
+    def of_counts(cls, responses: Responses) -> Self:
+        """Return mean counts: a cell is a unit."""
+        if responses.is_bits:
+            return cls(_rows_of_items(responses, 1), None)
+        return cls(None, responses.totals() / responses.repeats[:, None])
+
+    @classmethod
+    def of_bins(cls, responses: Responses) -> Self:
+        """Return patterns bin by bin: a cell is a unit in one bin of the presentation.
+
+        Raises
+        ------
+        InputValueError
+            If presentations differ in length.
+        """
+        lengths = responses.stops - responses.starts
+        n_bins = int(lengths[0])
+        if (lengths != n_bins).any():
+            raise InputValueError(
+                "Hamming distances compare presentations bin by bin, and these last"
+                f" {lengths.min()} to {lengths.max()} bins; cut windows of one length"
+                " with recording.cut_trials(after=...), or compare counts with"
+                " 'correlation' or 'euclidean'"
+            )
+        if n_bins == 1:
+            return cls.of_counts(responses)
+        bits = _rows_of_items(responses, n_bins)
+        if len(responses.item) == responses.n_items:
+            return cls(bits, None)
+        firsts = np.concatenate([[0], np.cumsum(responses.repeats)[:-1]])
+        totals = np.add.reduceat(bits.to_dense(), firsts, axis=0, dtype=np.float64)
+        return cls(None, totals / responses.repeats[:, None])
+
+    @property
+    def n_items(self) -> int:
+        """Number of items."""
+        return self.bits.n_units if self.means is None else len(self.means)
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return self.bits.n_time_bins if self.means is None else self.means.shape[1]
+
+    def is_flat(self) -> BoolArray:
+        """Tell for which items all cells respond alike, so that none stands out."""
+        if self.means is None:
+            counts = self.bits.spike_counts()
+            return (counts == 0) | (counts == self.n_cells)
+        flat: BoolArray = np.ptp(self.means, axis=1) == 0
+        return flat
+
+    def take(self, items: IntArray) -> Patterns:
+        """Keep some items, in the order given."""
+        if self.means is None:
+            return Patterns(self.bits.take(units=items), None)
+        return Patterns(None, self.means[items])
+
+    def gram(self) -> FloatArray:
+        """Return the products of the patterns of all pairs, (n_items, n_items)."""
+        if self.means is None:
+            return self.bits.joint_counts().astype(np.float64)
+        return self.means @ self.means.T
+
+
+def _rows_of_items(responses: Responses, n_bins: int) -> SpikeRaster:
+    """Return a raster with a row per presentation, whose bins are units x bins."""
+    raster = responses.raster
+    n_rows = len(responses.item)
+    bins = (responses.starts[:, None] + np.arange(n_bins)).ravel()
+    builder = RasterBuilder(n_rows, raster.n_units * n_bins)
+    # Eight units, so that blocks never share a byte.
+    step = max(8, DENSE_BYTES // max(1, raster.n_time_bins) // 8 * 8)
+    for first in range(0, raster.n_units, step):
+        units = np.arange(first, min(first + step, raster.n_units))
+        dense = raster.take(units=units).to_dense()[:, bins]
+        cells = dense.reshape(len(units), n_rows, n_bins).transpose(0, 2, 1)
+        builder.write(
+            first * n_bins, np.ascontiguousarray(cells.reshape(-1, n_rows))
+        )
+    return builder.build()
+
+
+def responses_of(
+    recording: Recording, by: str, phase: str | None, kind: str | None, caller: str
+) -> tuple[Responses, int]:
+    """Return the responses of one phase, and how many presentations have no name.
+
+    Parameters
+    ----------
+    recording : Recording
+        What a user passed.
+    by : {"stimulus_id", "label"}
+        Column whose values are the items.
+    phase, kind : str, optional
+        Phase and kind of the presentations.
+    caller : str
+        Name of the function it was passed to, for messages.
+
+    Returns
+    -------
+    responses : Responses
+        Items sorted by name.
+    n_unnamed : int
+        Presentations left out: their stimulus_id or label is NaN, "" or -1 as an id,
+        the values that stand for a missing one.
+
+    Raises
+    ------
+    InputTypeError, InputValueError
+        If it is no recording, the phase, the kind or the column does not exist, nothing
+        was shown, or two presentations of one stimulus differ in their label.
+    """
+    chosen = one_phase(recording, phase, caller)
+    one_of(by, BY, "by")
+    table = recording.presentations
+    if by not in table:
+        raise InputValueError(
+            f"{caller} needs to know what was shown, and this recording has no column"
+            f" {by!r} in its presentations; record it with {_argument(by)}, or add the"
+            " column with recording.with_presentations"
+        )
+    kind = kind_of(table, kind)
+    table = table[(table["phase"] == chosen.phase) & (table["kind"] == kind)]
+    is_named = ~_is_missing(table[by])
+    n_unnamed = int((~is_named).sum())
+    table = table[is_named]
+    if not len(table):
+        raise InputValueError(
+            f"{caller} needs presentations with a {by}; phase {chosen.phase!r} has"
+            f" {n_unnamed} of the kind {kind!r}, all without one"
+        )
+    column = table[by]
+    values = column.to_numpy(str if column.dtype == "str" else None)
+    names, item = np.unique(values, return_inverse=True)
+    order = np.argsort(item, kind="stable")
+    labels = None
+    if "label" in table:
+        # Labels by number, as a missing one, which is NaN, does not equal itself.
+        codes, _ = pd.factorize(table["label"])
+        firsts = order[np.searchsorted(item[order], np.arange(len(names)))]
+        shown = table["label"].to_numpy()
+        labels = shown[firsts]
+        differs = np.flatnonzero(codes != codes[firsts][item])
+        if len(differs):
+            row = int(differs[0])
+            raise InputValueError(
+                f"stimulus {names.tolist()[item[row]]!r} of phase {chosen.phase!r} has"
+                f" the labels {labels.tolist()[item[row]]!r} and"
+                f" {shown.tolist()[row]!r}, so its presentations are no repeats of one"
+                " stimulus; give different stimuli different stimulus_id"
+            )
+    responses = Responses(
+        recording.raster,
+        chosen.phase,
+        by,
+        names,
+        item[order].astype(np.int64),
+        table["start_bin"].to_numpy()[order],
+        table["stop_bin"].to_numpy()[order],
+        labels,
+    )
+    return responses, n_unnamed
+
+
+def _argument(by: str) -> str:
+    return "labels=..." if by == "label" else "stimulus_id=..."
+
+
+def _is_missing(column: pd.Series) -> BoolArray:
+    missing = column.isna().to_numpy(np.bool_, copy=True)
+    if column.dtype == "str":
+        missing |= (column == "").to_numpy(np.bool_)
+    elif column.name == "stimulus_id" and column.dtype.kind == "i":
+        missing |= (column == -1).to_numpy()
+    return missing
+
+
+def matched(
+    first: Responses, second: Responses, caller: str, *, at_least: int
+) -> tuple[Responses, Responses]:
+    """Keep the items that two recordings share, in one order.
+
+    Parameters
+    ----------
+    first, second : Responses
+        Of two recordings.
+    caller : str
+        Name of the function that needs them, for messages.
+    at_least : int
+        Minimum number of shared items.
+
+    Raises
+    ------
+    InputValueError
+        If they share fewer items, or give one item two labels.
+    """
+    _, here, there = np.intersect1d(
+        first.names, second.names, assume_unique=True, return_indices=True
+    )
+    if len(here) < at_least:
+        raise InputValueError(
+            f"{caller} needs at least {at_least} shared {_noun(first.by)}, and there"
+            f" are {len(here)}: the first recording has {_some(first.names)}, the"
+            f" second {_some(second.names)}; name what both saw alike, in the column"
+            f" {first.by!r} of their presentations"
+        )
+    pair = first.keep(here), second.keep(there)
+    check_labels(*pair)
+    return pair
+
+
+def check_labels(first: Responses, second: Responses) -> None:
+    """Raise if an item that two recordings share has two labels."""
+    if first.labels is None or second.labels is None:
+        return
+    one, other = pd.Series(first.labels), pd.Series(second.labels)
+    is_known = one.notna() & other.notna()
+    differs = np.flatnonzero((one.astype(object) != other.astype(object)) & is_known)
+    if not len(differs):
+        return
+    item = int(differs[0])
+    raise InputValueError(
+        f"stimulus {first.names.tolist()[item]!r} has the label"
+        f" {one.to_list()[item]!r} in the first recording and"
+        f" {other.to_list()[item]!r} in the second"
+        f" ({len(differs)} of {first.n_items} shared stimuli differ); give different"
+        " stimuli different ids, or one stimulus the same label in both"
+    )
+
+
+def _noun(by: str) -> str:
+    return "labels" if by == "label" else "stimuli"
+
+
+def _some(names: npt.NDArray[Any]) -> str:
+    listed = ", ".join(map(repr, names[:_NAMED].tolist()))
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    kind = "text" if names.dtype.kind == "U" else str(names.dtype)
+    return f"{listed}{more} ({kind})"

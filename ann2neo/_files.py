@@ -168,7 +168,7 @@ def refuse_existing(path: Path, *, overwrite: bool) -> Path:
         target = Path(os.path.realpath(path)) if is_link else path
         state = _state_or_none(target)
     if state is not None and stat.S_ISDIR(state.st_mode):
-        raise OutputError(errno.EISDIR, _REMEDIES[errno.EISDIR], str(path))
+        raise _explained(OSError(), path, errno.EISDIR)
     if state is not None and not stat.S_ISREG(state.st_mode):
         raise OutputError(
             f"{path} is not a regular file but a device, pipe, socket or link to"

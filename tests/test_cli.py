@@ -1,8 +1,10 @@
 """The command line: what it prints, what it refuses, and what it does not load."""
 
+import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +14,12 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import quantities as pq
 from typer.testing import CliRunner
 
 import ann2neo
 from ann2neo.cli import app
+from ann2neo.cli.output import echo_json
 
 DEMO_FILES = {"random.nwb", "generalizing.nwb", "mem_random_last.nwb"}
 
@@ -158,8 +162,6 @@ def test_analyze_prints_units_as_csv_and_nothing_else(file):
     """--csv gives the rows of analyze, exactly."""
     done = run("analyze", file, "--csv", "--window", 12)
     assert done.exit_code == 0
-    import io
-
     table = pd.read_csv(io.StringIO(done.stdout))
     expected = ann2neo.analyze(ann2neo.read_nwb(file), window=12)
     assert list(table) == list(expected)
@@ -170,8 +172,6 @@ def test_analyze_prints_units_as_csv_and_nothing_else(file):
 
 def test_analyze_appends_the_tables(file, tmp_path):
     """--append writes both tables into the file, which still reads."""
-    import shutil
-
     path = tmp_path / "copy.nwb"
     shutil.copy(file, path)
     assert run("analyze", path, "--append").exit_code == 0
@@ -313,10 +313,35 @@ analyze {m}/made.nwb --out {t}/b.txt
 analyze {m}/made.nwb --bin-size 2
 validate {m}/none.nwb
 datasets fetch mnits
+record {m}/net.keras --data {m}/scalar.npz --out {t}/a.nwb
+record {m}/net.keras --data {m}/labels.h5 --out {t}/a.nwb
+record {m}/net.keras --data {m}/folder.nwb --out {t}/a.nwb
+record {m}/folder.nwb --data {m}/data.npz --out {t}/a.nwb
+record {m}/net.keras --data {m}/data.npz --out {t}/a.nwb --metadata {m}/bad.yaml
+record {m}/net.keras --data {m}/data.npz --out {t}/a.nwb --metadata {m}/text.txt
+record {m}/net.keras --data {m}/data.npz --out {t}/a.nwb --presentations {m}/none.csv
+record {m}/net.keras --data {m}/data.npz --out {t}/a.nwb --presentations {m}/few.csv
+record {m}/net.keras --data {m}/data.npz --out {t}/a.nwb --presentations {m}/text.npy
+record {m}/net.keras --data {m}/data.npz --out {t}/a.nwb --sampling-period 0
+record {m}/net.keras --data {m}/data.npz --out {t}/a.nwb --profile neo --t-start -1
+record {m}/net.keras --data {m}/data.npz --out {t}/a.nwb --profile old
+analyze {m}/made.nwb --lags 0
+analyze {m}/made.nwb --alpha 1
+analyze {m}/made.nwb --statistics cv2
+analyze {m}/made.nwb --statistics cv --csv
+analyze {m}/made.nwb --csv --json
+analyze {m}/text.txt --json
+summarize {m}/made.nwb {m}/made.nwb
+summarize {m}/made.nwb --by area
+report {m}/made.nwb --out {m}/made.nwb --overwrite
+report {m}/made.nwb --out {t}/a.html --study {m}
+share {m}/text.txt --out {t}/dandiset
+study tables {m} --json
+demo --dataset {m}/none.npz --out {t}/demo
 """
 
 
-def test_thirty_wrong_uses_are_answered_in_one_line(model, file, tmp_path):
+def test_wrong_uses_are_answered_in_one_line(model, file, tmp_path):
     """The answers to wrong uses are those of the transcript: one line each (after the
     usage, where an option or command is wrong), status 1 or 2, and no file is made.
     """
@@ -326,6 +351,12 @@ def test_thirty_wrong_uses_are_answered_in_one_line(model, file, tmp_path):
     (model / "folder.nwb").mkdir()
     np.savez(model / "two.npz", left=x, right=x)
     np.save(model / "unfinite.npy", np.where(np.eye(20, 4) > 0, np.nan, x))
+    np.savez(model / "scalar.npz", x=np.float32(1))
+    (model / "bad.yaml").write_text("experimenter: [Noether")
+    (model / "few.csv").write_text("file\na.png\n")
+    with h5py.File(model / "labels.h5", "w") as labels:
+        labels["x"] = x
+        labels.create_group("y")
     with h5py.File(model / "elsewhere.h5", "w") as elsewhere:
         elsewhere["x"] = h5py.ExternalLink(str(model / "other.h5"), "x")
     said = []
@@ -351,6 +382,142 @@ def test_thirty_wrong_uses_are_answered_in_one_line(model, file, tmp_path):
     if os.environ.get("ANN2NEO_WRITE_TRANSCRIPT"):
         snapshot.write_text(text, encoding="utf-8")
     assert text == snapshot.read_text(encoding="utf-8")
+
+
+def test_own_columns_thresholds_and_times_are_recorded(model, tmp_path):
+    """Columns of a CSV file, names of stimuli, a threshold for each layer and the time
+    base reach the file; the summary can be JSON.
+    """
+    rows = [f"s{i:03d},img{i}.png,{i}" for i in range(120)]
+    (tmp_path / "own.csv").write_text("\n".join(["stimulus_id,file,depth_mm", *rows]))
+    done = run(
+        "record",
+        model / "net.keras",
+        *("--data", model / "data.npz", "--out", tmp_path / "a.nwb"),
+        *("--presentations", tmp_path / "own.csv", "--no-predictions", "--seed", 5),
+        *("--layer", "second", "--layer", "first", "--threshold", 0.2),
+        *("--threshold", "quantile:0.5", "--sampling-period", 2, "--t-start", 1),
+        "--json",
+    )
+    assert done.exit_code == 0, done.stderr
+    summary = json.loads(done.stdout)
+    recording = ann2neo.read_nwb(tmp_path / "a.nwb")
+    shown = recording.presentations
+    assert set(shown["file"]) == {f"img{i}.png" for i in range(120)}
+    number = shown["stimulus_id"].str[1:].astype(int)
+    assert (number == shown["depth_mm"]).all()
+    assert (number % 3 == shown["label"]).all()
+    assert "prediction" not in shown
+    assert list(dict.fromkeys(recording.units["layer"])) == ["second", "first"]
+    second = recording.units["layer"] == "second"
+    assert set(recording.units["threshold"][second]) == {0.2}
+    assert recording.units["threshold"][~second].nunique() > 1
+    assert (recording.sampling_period, recording.t_start) == (2 * pq.ms, 1 * pq.s)
+    assert summary["file"] == str(tmp_path / "a.nwb")
+    assert summary["n_units"] == recording.n_units == 11
+    assert summary["n_spikes"] == recording.raster.spike_counts().sum()
+    assert summary["phases"][0]["n_time_bins"] == 120
+
+
+def test_a_recording_can_be_kept_in_a_folder(model, tmp_path):
+    """--folder keeps the spikes that go into the file."""
+    done = run(
+        "record",
+        model / "net.keras",
+        *("--data", model / "data.npz", "--seed", 1),
+        *("--folder", tmp_path / "kept", "--out", tmp_path / "a.nwb"),
+    )
+    assert done.exit_code == 0, done.stderr
+    kept = ann2neo.Recording.open(tmp_path / "kept")
+    assert ann2neo.read_nwb(tmp_path / "a.nwb").raster.equals(kept.raster)
+
+
+def _tables(file):
+    """What the functions return that commands print as tables."""
+    units = ann2neo.analyze(ann2neo.read_nwb(file), lags=4)
+    network = ann2neo.summarize(units, by="layer", alpha=0.1)
+    network.insert(0, "file", file.name)
+    return {
+        ("analyze", "--lags", "4"): units,
+        ("analyze", "--statistics", "cv2,fano"): ann2neo.analyze(
+            ann2neo.read_nwb(file), statistics=["fano", "cv2"]
+        ),
+        ("summarize", "--lags", "4", "--by", "layer", "--alpha", "0.1"): network,
+    }
+
+
+def test_tables_are_printed_as_csv_and_as_json(file):
+    """--csv and --json print the table that the function returns with the same
+    arguments; in JSON every number is exact and what is missing is null.
+    """
+    for (command, *options), expected in _tables(file).items():
+        printed = run(command, file, *options, "--csv").stdout
+        table = pd.read_csv(io.StringIO(printed), keep_default_na=False, na_values=[""])
+        assert list(table) == list(expected)
+        rows = json.loads(run(command, file, *options, "--json").stdout)
+        assert [list(row) for row in rows] == [list(expected)] * len(expected)
+        for row, values in zip(rows, expected.to_dict("records"), strict=True):
+            for name, value in values.items():
+                missing = isinstance(value, float) and np.isnan(value)
+                assert row[name] == (None if missing else value)
+
+
+def test_json_of_infinity_and_of_foreign_texts_is_valid(capsys):
+    """What JSON cannot hold becomes text or null, and all of it is ASCII."""
+    echo_json({"a": (np.inf, np.nan, np.int64(3)), "b": Path("x\x1b\u202e"), "c": None})
+    printed = capsys.readouterr().out
+    assert printed.isascii()
+    assert json.loads(printed) == {
+        "a": ["inf", None, 3],
+        "b": "x\x1b\u202e",
+        "c": None,
+    }
+
+
+def test_other_answers_are_printed_as_json(file, tmp_path):
+    """info, validate and the list of data sets give what the functions return."""
+    contents = json.loads(run("info", file, "--json").stdout)
+    info = ann2neo.nwb_info(file)
+    assert (contents["n_units"], contents["n_spikes"]) == (info.n_units, info.n_spikes)
+    assert contents["provenance"] == dict(info.provenance)
+    assert contents["intervals"][0]["columns"] == list(info.intervals[0].columns)
+    (tmp_path / "text.nwb").write_text("no NWB")
+    done = run("validate", file, tmp_path / "text.nwb", "--json")
+    good, bad = json.loads(done.stdout)
+    assert done.exit_code == 1
+    assert (good["file"], good["is_clean"], bad["is_clean"]) == (str(file), True, False)
+    found = ann2neo.validate_nwb(tmp_path / "text.nwb")
+    assert [entry["message"] for entry in bad["findings"]] == [
+        finding.message for finding in found
+    ]
+    names = [
+        entry["name"] for entry in json.loads(run("datasets", "list", "--json").stdout)
+    ]
+    assert names == ["digits", "mnist", "fashion_mnist", "cifar10"]
+
+
+def test_networks_of_several_files_are_told_apart(file, tmp_path):
+    """The command summarize has a row, and a paragraph, for each file and group."""
+    other = tmp_path / "other.nwb"
+    shutil.copy(file, other)
+    done = run("summarize", file, other, "--by", "layer,phase")
+    headings = [line for line in done.stdout.splitlines() if "6 units" in line]
+    assert [line.partition(":")[0] for line in headings] == [
+        "made.nwb, first, recording",
+        "other.nwb, first, recording",
+    ]
+
+
+def test_quiet_appends_without_a_word_and_bars_can_be_asked_for(file, tmp_path):
+    """-q leaves only results; --progress shows bars in a pipe too."""
+    path = tmp_path / "copy.nwb"
+    shutil.copy(file, path)
+    assert run("analyze", path, "--append", "-q").stderr == ""
+    assert "/analysis" in run("analyze", path, "--append").stderr
+    shown = run("analyze", path, "--progress", "--out", tmp_path / "b.nwb").stderr
+    assert "analyze: 100%" in shown
+    assert "write_nwb" in shown
+    assert "6.00/6.00" not in run("analyze", path, "--no-progress").stderr
 
 
 def test_record_takes_two_inputs_test_data_and_other_files(model, tmp_path):
@@ -442,9 +609,9 @@ def test_quiet_may_stand_anywhere_and_is_quiet(model, tmp_path):
         assert run(*listing).exit_code == 0
 
 
-def _listing(stdout):
+def _listing(stdout, *words):
     return subprocess.Popen(
-        [sys.executable, "-m", "ann2neo", "datasets", "list"],
+        [sys.executable, "-m", "ann2neo", *(words or ("datasets", "list"))],
         stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
@@ -463,10 +630,13 @@ def test_a_closed_pipe_ends_a_command_silently():
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a full device")
 @pytest.mark.may_skip
-def test_a_full_disk_under_the_output_is_one_line():
-    """When the output cannot be written, one line says so."""
+@pytest.mark.parametrize(
+    "words", [["datasets", "list", "--json"], ["--help"], ["--version"]]
+)
+def test_a_full_disk_under_the_output_is_one_line(words):
+    """When results, help or version cannot be written, one line says so."""
     with Path("/dev/full").open("w") as full:
-        started = _listing(full)
+        started = _listing(full, *words)
         said = started.communicate()[1]
     assert said == (
         "ann2neo: the output could not be written (No space left on device); free some"

@@ -96,7 +96,9 @@ def analyze_file(
     bar = shows_progress(progress)
     recording = read_nwb(path, **session)
     table = analyze(recording, window, lags, engine, chosen, progress=bar)
-    tables = [table] if chosen else [table, summarize(table, alpha=alpha)]
+    tables = [table]
+    if chosen is None:
+        tables.append(summarize(table, alpha=alpha))
     targets = [path] if append else []
     if out is not None:
         write_nwb(recording, out, metadata=facts, overwrite=overwrite, progress=bar)

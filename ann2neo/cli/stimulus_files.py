@@ -45,7 +45,10 @@ def read_stimuli(path: Path) -> tuple[Any, Any]:
         If it cannot be read, or holds no stimuli.
     """
     if not path.is_file():
-        raise InputValueError(f"there is no file {path}; {_remedy(path)}")
+        reason = (
+            f"{path} is not a file" if path.exists() else f"there is no file {path}"
+        )
+        raise InputValueError(f"{reason}; {_remedy(path)}")
     if path.suffix == ".npy":
         return _read_npy(path), None
     arrays = _Hdf5(path) if path.suffix in _HDF5 else _Npz(path)
@@ -102,7 +105,8 @@ def read_presentations(path: Path | None) -> tuple[Any, pd.DataFrame | None]:
 
 
 def _remedy(path: Path) -> str:
-    return f"save the stimuli with numpy.savez('{path.with_suffix('.npz')}', x=x, y=y)"
+    name = path.with_suffix(".npz").name
+    return f"save the stimuli with numpy.savez('{name}', x=x, y=y)"
 
 
 def _chosen(names: Collection[str], path: Path) -> tuple[str | list[str], str | None]:
@@ -174,6 +178,12 @@ class _Hdf5:
             and not self._file[name].is_virtual
             and self._file[name].external is None
         ]
+        for name in self._file:
+            if name in _ALL_LABELS and name not in self.names:
+                raise FileFormatError(
+                    f"{path} has {name}, which is not an array in this file; store the"
+                    " labels as an array, or remove it"
+                )
 
     def read(self, names: list[str]) -> dict[str, Any]:
         return {name: self._file[name] for name in names}

@@ -82,8 +82,8 @@ def run_demo(
     files = {condition: folder / f"{condition}.nwb" for condition in _CONDITIONS}
     for path in files.values():
         refuse_existing(path, overwrite=overwrite)
-    make_folder(folder)
     data = ann2neo.load_dataset(dataset)
+    make_folder(folder)
     bench = NetworkUnderStudy(
         data, "MLP", _WIDTH, max_epochs=_EPOCHS.get(data.name, _EPOCHS_ELSEWHERE)
     )

@@ -78,14 +78,20 @@ def summarize(
     by = names_of(by, "by")
     if not by:
         raise InputValueError("by names no column; pass by='phase' for a row per phase")
-    needed = ["unit", *by, "firing_rate"]
-    missing = [name for name in needed if name not in units]
+    missing = [name for name in by if name not in units]
     if missing:
+        computed = {column.name for column in unit_columns()} - {"phase", "order"}
+        others = [str(name) for name in units if name not in computed]
         raise InputValueError(
-            f"the table of units lacks the column {missing[0]!r}; summarize needs"
-            f" {', '.join(needed)} (make it with analyze, statistics including"
-            " 'firing_rate')"
+            f"the table of units lacks the column {missing[0]!r}; its units are told"
+            f" apart by {', '.join(others)}"
         )
+    for name in ("unit", "firing_rate"):
+        if name not in units:
+            raise InputValueError(
+                f"the table of units lacks the column {name!r}; make it with analyze,"
+                " statistics including 'firing_rate'"
+            )
     rows = [
         {**dict(zip(by, key, strict=True)), **_network_row(group, alpha)}
         for key, group in units.groupby(by, sort=False, observed=True)

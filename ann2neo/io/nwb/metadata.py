@@ -163,18 +163,29 @@ class _PlainLoader(yaml.SafeLoader):
 
 def _from_yaml(path: Path) -> Any:
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _PlainLoader) or {}  # noqa: S506
-    except (OSError, UnicodeDecodeError) as error:
+        content = yaml.load(path.read_text(encoding="utf-8"), _PlainLoader) or {}  # noqa: S506
+    except OSError as error:
         raise InputValueError(
-            f"the metadata file {path} cannot be read: {error}; check path and"
-            " permission"
+            f"the metadata file {path} cannot be read ({error.strerror}); check path"
+            " and permission"
         ) from error
-    # Dates that do not exist and endless numbers are ValueErrors, deep nests the other.
+    # Bytes that are no text, dates that do not exist and endless numbers are
+    # ValueErrors, deep nests the other.
     except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # Of YAML's own errors the short part, without the lines of the file.
+        reason = getattr(error, "problem", None) or error
+        mark = getattr(error, "problem_mark", None)
+        place = "" if mark is None else f" in line {mark.line + 1}"
         raise InputValueError(
-            f"the metadata file {path} is not valid YAML: {error}; write 'key: value'"
-            " lines"
+            f"the metadata file {path} is not valid YAML{place} ({reason}); write 'key:"
+            " value' lines"
         ) from error
+    if not isinstance(content, Mapping):
+        raise InputValueError(
+            f"the metadata file {path} holds no keys; write 'key: value' lines, such as"
+            " 'experimenter: Last, First'"
+        )
+    return content
 
 
 def _text(value: Any, key: str) -> str:

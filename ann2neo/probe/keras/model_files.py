@@ -34,7 +34,7 @@ def check_model_file(path: str | Path) -> None:
         raise InputValueError(f"there is no file {path}; check the name and the folder")
     # By its name, too: Keras reads a file of another name in another format, such as
     # HDF5, which may hold a ZIP archive at its end and knows no safe mode.
-    if path.suffix != ".keras" or path.is_dir() or not zipfile.is_zipfile(path):
+    if path.suffix != ".keras" or not path.is_file() or not zipfile.is_zipfile(path):
         raise FileFormatError(
             f"{path} is not a .keras file; save the network with"
             " model.save('name.keras'), or load it yourself and call ann2neo.record on"

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import h5py
+import numpy as np
 
 from ann2neo.errors import FileFormatError
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -126,14 +126,13 @@ def record_model(
     from ann2neo.io.nwb.layout import PROFILES
     from ann2neo.io.nwb.metadata import checked_metadata
     from ann2neo.io.nwb.writer import write_nwb
-    from ann2neo.probe.thresholds import checked_threshold
+    from ann2neo.probe.thresholds import checked_rule
     from ann2neo.raster import SpikeRaster
 
     one_of(profile, PROFILES, "profile")
     times = {"sampling_period": sampling_period * pq.ms, "t_start": t_start * pq.s}
     check_times(SpikeRaster.from_dense([[False]], **times), profile)
-    rule = _thresholds(threshold or ["0"])
-    checked_threshold(rule, layer or ["last hidden layer"])
+    rules = [checked_rule(_number(text), "the layer") for text in threshold or ["0"]]
     facts = checked_metadata(metadata)
     x, y = read_stimuli(data)
     names, own = read_presentations(presentations)
@@ -145,7 +144,7 @@ def record_model(
         load_model(model, unsafe=unsafe),
         x,
         layers=layer or None,
-        threshold=rule,
+        threshold=rules[0] if len(rules) == 1 else rules,
         units=units,
         labels=y,
         stimulus_id=names,
@@ -185,12 +184,6 @@ def record_model(
         )
     else:
         echo(f"{out}: {recording!r}, seed {recording.provenance['seed']}")
-
-
-def _thresholds(texts: list[str]) -> Any:
-    """Return one threshold, or a list of one for each layer."""
-    rules = [_number(text) for text in texts]
-    return rules[0] if len(rules) == 1 else rules
 
 
 def _number(text: str) -> float | str:

@@ -16,6 +16,7 @@ from ann2neo.probe.stimuli import ArrayStimuli, Stimuli
 __all__ = [
     "Threshold",
     "below_in_float32",
+    "checked_rule",
     "checked_threshold",
     "limits_by_quantile",
     "limits_of",
@@ -69,7 +70,9 @@ def checked_threshold(
             raise InputValueError(
                 f"threshold has none for {missing[0]!r}; give one for each of {names}"
             )
-        return {layer: _checked_one(threshold[layer.key], layer) for layer in layers}
+        return {
+            layer: checked_rule(threshold[layer.key], layer.key) for layer in layers
+        }
     rules = [threshold] * len(layers)
     if isinstance(threshold, (list, tuple)) and len(layers) > 1:
         if len(threshold) != len(keys):
@@ -80,7 +83,7 @@ def checked_threshold(
             )
         rules = list(threshold)
     return {
-        layer: _checked_one(rule, layer)
+        layer: checked_rule(rule, layer.key)
         for layer, rule in zip(layers, rules, strict=True)
     }
 
@@ -92,7 +95,26 @@ def rule_in_words(rule: Any) -> float | str:
     return float(rule) if rule.ndim == 0 else "one a unit"
 
 
-def _checked_one(rule: Any, layer: LayerInfo) -> Any:
+def checked_rule(rule: Any, name: str) -> Any:
+    """Return the threshold of one layer: text of a quantile, or numbers.
+
+    Parameters
+    ----------
+    rule : float, str or array_like
+        What the user passed for it.
+    name : str
+        Name of the layer, for messages.
+
+    Returns
+    -------
+    str or ndarray of float64
+        The threshold.
+
+    Raises
+    ------
+    InputTypeError, InputValueError
+        If it is neither, or not finite.
+    """
     if isinstance(rule, str):
         text = rule.removeprefix("quantile:")
         try:
@@ -109,12 +131,12 @@ def _checked_one(rule: Any, layer: LayerInfo) -> Any:
         values = np.asarray(rule, np.float64)
     except (TypeError, ValueError) as error:
         raise InputTypeError(
-            f"the threshold of {layer.key!r} must be a number, one per unit, or"
+            f"the threshold of {name!r} must be a number, one per unit, or"
             f" 'quantile:q', got {rule!r}"
         ) from error
     if isinstance(rule, bool) or not np.isfinite(values).all():
         raise InputValueError(
-            f"the threshold of {layer.key!r} must be finite, got {rule!r}; pass, for"
+            f"the threshold of {name!r} must be finite, got {rule!r}; pass, for"
             " example, 0.0"
         )
     return values

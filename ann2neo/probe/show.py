@@ -25,6 +25,9 @@ __all__ = ["Presented", "joined", "show"]
 _STAGED_BYTES = 128
 """Bytes of each row that are written at once: two cache lines, 1 024 time bins."""
 
+_LARGEST_HEAP_BLOCK = (1 << 25) - (1 << 13)
+"""Bytes of the largest block that glibc counts, 32 MiB less its own few."""
+
 IntArray = npt.NDArray[np.int32]
 
 
@@ -74,6 +77,7 @@ def show(
     ActivationError, LayerError, InputValueError
         As `ann2neo.record`.
     """
+    _keep_freed_memory()
     bits = None if folder is None else folder.bits
     builder = RasterBuilder(len(plan.layout.units), plan.n_time_bins or 0, bits)
     fingerprint = Fingerprint()
@@ -85,6 +89,19 @@ def show(
         )
         position += len(repeats[-1].stimulus_id)
     return builder, repeats
+
+
+def _keep_freed_memory() -> None:
+    """Let one batch have the memory that the batch before has freed.
+
+    glibc gives free memory at the end of its heap back to the system, and a network
+    then gets it anew, page by page, which may take longer than its forward pass. It
+    keeps twice as much as the largest block of at most 32 MiB that was ever freed. This
+    frees such a block, which takes microseconds, since nobody touches it.
+
+    Source: mallopt(3), M_MMAP_THRESHOLD and M_TRIM_THRESHOLD.
+    """
+    np.empty(_LARGEST_HEAP_BLOCK, np.uint8)
 
 
 def _show_once(

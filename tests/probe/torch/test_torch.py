@@ -798,6 +798,35 @@ def test_keras_and_torch_agree_on_the_same_weights() -> None:
     )
 
 
+@pytest.mark.slow
+def test_a_batch_gets_the_memory_of_the_batch_before() -> None:
+    """After the first batches, recording large activations on a CPU takes no new memory
+    from the system but that of the bits.
+    """
+    code = (
+        "import resource, numpy as np, torch, ann2neo\n"
+        "from torch import nn\n"
+        "model = nn.Sequential(nn.Conv2d(1, 32, 3), nn.ReLU())\n"
+        "x = np.ones((2048, 1, 28, 28), 'float32')\n"
+        "probe = ann2neo.Probe(model, '1')\n"
+        "def faults():\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "for _ in range(4):\n"
+        "    before = faults()\n"
+        "    bits = probe.record(x, batch_size=128, progress=False).raster.nbytes\n"
+        "    print(faults() - before - bits / 4096)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    # 16 batches, of which each has 5 400 pages of activations.
+    assert max(map(float, done.stdout.split()[1:])) < 5_400
+
+
 def test_a_network_of_torch_is_recorded_beside_tensorflow() -> None:
     """PyTorch's compiler, which crashes after TensorFlow, is not loaded."""
     code = (

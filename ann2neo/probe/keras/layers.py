@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fnmatch
 import itertools
-import reprlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 
-from ann2neo.errors import InputTypeError, LayerError
+from ann2neo.errors import LayerError
 from ann2neo.probe.adapter import LayerChoice, LayerInfo, OutputChoice
+from ann2neo.probe.choice import Choice, Named
 from ann2neo.probe.keras.private import (
     calls_in,
     function_of,
@@ -21,7 +20,6 @@ from ann2neo.probe.keras.private import (
     is_of_keras,
     node_of,
 )
-from ann2neo.probe.names import listed
 
 __all__ = [
     "NamedLayer",
@@ -60,23 +58,7 @@ def _has_activation(layer: Any) -> bool:
     return is_activation(layer)
 
 
-_GROUPS: dict[str, Callable[[Any], bool]] = {
-    "*": lambda layer: not isinstance(layer, _NOT_IN_GLOBS),
-    "with weights": _has_weights,
-    "with an activation": _has_activation,
-}
-
-
-class NamedLayer(NamedTuple):
-    """A layer or operation and its description, with a name unique in the model."""
-
-    info: LayerInfo
-    layer: Any
-
-    @property
-    def key(self) -> str:
-        """Name of the layer."""
-        return self.info.key
+NamedLayer = Named
 
 
 def _named(layer: Any, key: str, number: int) -> NamedLayer:
@@ -92,6 +74,7 @@ def _named(layer: Any, key: str, number: int) -> NamedLayer:
             ),
         ),
         layer,
+        ((key,), (layer.name, _path(layer))),
     )
 
 
@@ -192,8 +175,9 @@ def _with_itself(model: Any) -> list[NamedLayer]:
 
 
 def _path(layer: Any) -> str:
-    # Keras sets the path when it builds the layer; until then there is only the name.
-    return str(layer.path or layer.name)
+    # Keras sets the path when it builds the layer; until then, and for an operation,
+    # there is only the name.
+    return str(getattr(layer, "path", None) or layer.name)
 
 
 def choose_layers(model: Any, layers: LayerChoice) -> list[NamedLayer]:
@@ -225,59 +209,49 @@ def choose_layers(model: Any, layers: LayerChoice) -> list[NamedLayer]:
     InputTypeError
         If `layers` is none of the above.
     """
-    candidates = named_layers(model)
-    items = [layers]
     if isinstance(layers, (list, tuple)):
         # `model.layers` holds the inputs, too, which are the stimuli.
-        items = [i for i in layers if not isinstance(i, keras.layers.InputLayer)]
-    chosen = {
-        (match.info.number, match.info.only): match
-        for item in items
-        for match in _matching(model, item, candidates)
-    }
-    if not chosen:
-        raise LayerError(
-            f"layers={reprlib.repr(layers)} chooses no layer; the model has"
-            f" {_listed(candidates)}"
-        )
-    # A layer that is chosen as a whole has all its outputs already.
-    return [
-        match
-        for (number, only), match in chosen.items()
-        if only is None or (number, None) not in chosen
-    ]
+        layers = [i for i in layers if not isinstance(i, keras.layers.InputLayer)]
+    return _choice(model).choose(layers)
 
 
-def _matching(model: Any, item: Any, candidates: list[NamedLayer]) -> list[NamedLayer]:
-    if isinstance(item, keras.layers.InputLayer):
-        raise LayerError(
-            f"{item.name!r} is an input, whose output is the stimuli themselves; choose"
-            f" from {_listed(candidates)}"
-        )
-    if isinstance(item, keras.Layer):
-        matches = [named for named in _with_itself(model) if named.layer is item]
-        if not matches:
+def _choice(model: Any) -> Choice[NamedLayer]:
+    """Collect what can be chosen of a model."""
+    candidates = named_layers(model)
+    outermost = _outermost(candidates)
+
+    def chosen_by(wanted: Callable[[Any], bool]) -> Callable[[], list[NamedLayer]]:
+        return lambda: [named for named in outermost if wanted(named.layer)]
+
+    def special(item: Any) -> list[NamedLayer] | None:
+        if isinstance(item, keras.layers.InputLayer):
             raise LayerError(
-                f"the layer {item.name!r} is not part of this model, which has"
-                f" {_listed(candidates)}"
+                f"{item.name!r} is an input, whose output is the stimuli themselves;"
+                f" choose from {choice.listed()}"
             )
-        return matches
-    if isinstance(item, str) and item in _GROUPS:
-        return [named for named in _outermost(candidates) if _GROUPS[item](named.layer)]
-    if isinstance(item, keras.KerasTensor):
-        return [_maker(model, item, candidates)]
-    if isinstance(item, str):
-        operations = _named_operations(model, _with_itself(model))
-        return _called(item, candidates, operations)
-    if isinstance(item, type) and issubclass(item, keras.Layer):
-        return [named for named in candidates if isinstance(named.layer, item)]
-    if callable(item):
-        return [named for named in candidates if item(named.layer)]
-    raise InputTypeError(
-        f"layers must be layers, names, globs or a function of a layer, got {item!r}"
-        f" ({type(item).__name__}); name one of the model's layers, or None for the"
-        " last hidden one"
+        return (
+            _maker(model, item, choice) if isinstance(item, keras.KerasTensor) else None
+        )
+
+    choice: Choice[NamedLayer] = Choice(
+        noun="layer",
+        base=keras.Layer,
+        layers=candidates,
+        itself=_with_itself(model)[-1],
+        in_globs=_is_in_globs,
+        groups={
+            "*": chosen_by(_is_in_globs),
+            "with weights": chosen_by(_has_weights),
+            "with an activation": chosen_by(_has_activation),
+        },
+        special=special,
+        operations=lambda: _named_operations(model, _with_itself(model)),
     )
+    return choice
+
+
+def _is_in_globs(layer: Any) -> bool:
+    return not isinstance(layer, _NOT_IN_GLOBS)
 
 
 def _outermost(candidates: list[NamedLayer]) -> list[NamedLayer]:
@@ -292,12 +266,12 @@ def _outermost(candidates: list[NamedLayer]) -> list[NamedLayer]:
 
 
 def _maker(
-    model: Any, tensor: keras.KerasTensor, candidates: list[NamedLayer]
-) -> NamedLayer:
+    model: Any, tensor: keras.KerasTensor, choice: Choice[NamedLayer]
+) -> list[NamedLayer]:
     """Find the layer or operation that makes a symbolic tensor, and its output."""
     node, output_index = node_of(tensor)
     if isinstance(node.operation, keras.layers.InputLayer):
-        return _matching(model, node.operation, candidates)[0]
+        return choice.choose(node.operation)
     layers = _with_itself(model)
     everything = [*layers, *_named_operations(model, layers)]
     calls = [calls_in(function, node.operation) for function in _functions(model)]
@@ -306,7 +280,7 @@ def _maker(
     if maker is None or not of_function:
         raise LayerError(
             f"the tensor that {node.operation.name!r} makes is not part of this model,"
-            f" which has {_listed(candidates)}; take it from the model, as"
+            f" which has {choice.listed()}; take it from the model, as"
             " model.get_layer(name).output"
         )
     nodes = of_function[0]
@@ -317,53 +291,10 @@ def _maker(
             f" units={{{maker.key!r}: {{'call_index': ...}}}}"
         )
     if len(nodes) == len(node.outputs) == 1:
-        return maker
+        return [maker]
     call_index = next(i for i, one in enumerate(nodes) if one is node)
     only = OutputChoice(call_index, output_index, len(nodes))
-    return maker._replace(info=maker.info._replace(only=only))
-
-
-def _called(
-    name: str, candidates: list[NamedLayer], operations: list[NamedLayer]
-) -> list[NamedLayer]:
-    """Find the layer or operation of a name, or the layers that a glob matches."""
-    # A unique name takes precedence over names and paths that several layers may share,
-    # and layers over operations.
-    exact = (
-        [named for named in candidates if named.key == name]
-        or [
-            named
-            for named in candidates
-            if name in {named.layer.name, named.layer.path}
-        ]
-        or [named for named in operations if named.key == name]
-        or [named for named in operations if named.layer.name == name]
-    )
-    if len(exact) > 1:
-        keys = ", ".join(repr(named.key) for named in exact)
-        raise LayerError(
-            f"the layer name {name!r} is ambiguous: it means any of {keys}; use one of"
-            " these names"
-        )
-    matches = exact or [
-        named
-        for named in candidates
-        if not isinstance(named.layer, _NOT_IN_GLOBS)
-        and any(
-            fnmatch.fnmatchcase(text, name)
-            for text in (named.key, named.layer.name, _path(named.layer))
-        )
-    ]
-    if not matches:
-        message = f"unknown layer {name!r}; the model has {_listed(candidates, name)}"
-        if operations:
-            message += f" and the operations {_listed(operations, name)}"
-        raise LayerError(message)
-    return matches
-
-
-def _listed(candidates: list[NamedLayer], asked: str = "") -> str:
-    return listed([named.key for named in candidates], asked) or "no layers"
+    return [maker._replace(info=maker.info._replace(only=only))]
 
 
 def holder_of(model: Any, layer: Any) -> Any:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import fnmatch
-import reprlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
-from ann2neo.errors import InputTypeError, LayerError
+from ann2neo.errors import LayerError
 from ann2neo.probe.adapter import LayerChoice, LayerInfo
-from ann2neo.probe.names import listed
+from ann2neo.probe.choice import Choice, Named
 
 __all__ = [
     "NamedModule",
@@ -47,17 +44,14 @@ _CHANNELS_FIRST = (
 )
 
 
-class NamedModule(NamedTuple):
+class NamedModule(Named):
     """A module, its description, and all of its names."""
 
-    info: LayerInfo
-    module: nn.Module
-    names: tuple[str, ...]
-
     @property
-    def key(self) -> str:
-        """Name of the module."""
-        return self.info.key
+    def module(self) -> nn.Module:
+        """The module itself."""
+        module: nn.Module = self.layer
+        return module
 
 
 def named_modules(model: nn.Module) -> list[NamedModule]:
@@ -87,7 +81,8 @@ def _named(
     elif isinstance(module, _CHANNELS_FIRST):
         channels_first = True
     info = LayerInfo(key, number, type(module).__name__, channels_first=channels_first)
-    return NamedModule(info, module, names)
+    last_parts = tuple(name.rpartition(".")[2] for name in names)
+    return NamedModule(info, module, (names, last_parts))
 
 
 def modules_of(model: nn.Module, infos: Sequence[LayerInfo]) -> list[NamedModule]:
@@ -129,91 +124,42 @@ def choose_layers(model: nn.Module, layers: LayerChoice) -> list[NamedModule]:
     InputTypeError
         If `layers` is none of the above.
     """
-    candidates = named_modules(model)
-    items = layers if isinstance(layers, (list, tuple)) else [layers]
-    chosen = {
-        match.info.number: match
-        for item in items
-        for match in _matching(model, item, candidates)
-    }
-    if not chosen:
-        raise LayerError(
-            f"layers={reprlib.repr(layers)} chooses no module; the model has"
-            f" {_listed(candidates)}"
-        )
-    for named in chosen.values():
+    choice = _choice(model)
+    chosen = choice.choose(layers)
+    for named in chosen:
         if is_scripted(named.module):
             raise LayerError(
                 f"the module {named.key!r} is scripted or traced, and takes no hooks;"
                 " record the network as it was before torch.jit"
             )
-    return list(chosen.values())
+        if not _may_run(named.module):
+            raise _never_called(named, choice.layers)
+    return chosen
 
 
-def _matching(
-    model: nn.Module, item: Any, candidates: list[NamedModule]
-) -> list[NamedModule]:
-    running = [named for named in candidates if _may_run(named)]
-    if isinstance(item, nn.Module):
-        matches = [named for named in _with_itself(model) if named.module is item]
-        if not matches:
-            raise LayerError(
-                f"the module {type(item).__name__} is not part of this model, which has"
-                f" {_listed(candidates)}"
-            )
-        return [_checked(match, candidates) for match in matches]
-    if isinstance(item, str):
-        return _called(item, candidates, running)
-    if isinstance(item, type):
-        return [named for named in running if isinstance(named.module, item)]
-    if callable(item):
-        return [named for named in running if item(named.module)]
-    raise InputTypeError(
-        "layers must be modules, classes of modules, names, globs or a function of a"
-        f" module, got {item!r} ({type(item).__name__}); name one of the model's"
-        " modules, or None for the last hidden one"
+def _choice(model: nn.Module) -> Choice[NamedModule]:
+    """Collect what can be chosen of a network."""
+    candidates = named_modules(model)
+    running = [named for named in candidates if _may_run(named.module)]
+    return Choice(
+        noun="module",
+        base=nn.Module,
+        layers=candidates,
+        itself=_with_itself(model)[-1],
+        runs=_may_run,
+        in_globs=lambda module: not isinstance(module, _NOT_IN_GLOBS),
+        groups={
+            "with weights": lambda: [one for one in running if has_weights(one.module)],
+            "with an activation": lambda: [
+                one for one in running if _is_activation(one.module)
+            ],
+        },
+        of_several="use one of these, or all of them with '*.{name}'",
+        hint=(
+            ". A call such as torch.relu(x) is no module: record the module before it,"
+            " whose output is above 0 where relu's is"
+        ),
     )
-
-
-def _called(
-    name: str, candidates: list[NamedModule], running: list[NamedModule]
-) -> list[NamedModule]:
-    """Find the module of a name, or those that a glob matches."""
-    if name == "with weights":
-        return [named for named in running if has_weights(named.module)]
-    if name == "with an activation":
-        return [named for named in running if _is_activation(named.module)]
-    exact = [named for named in candidates if name in named.names] or [
-        named for named in candidates if name in _last_parts(named)
-    ]
-    if len(exact) > 1:
-        keys = ", ".join(repr(named.key) for named in exact)
-        raise LayerError(
-            f"the name {name!r} is ambiguous: it means any of {keys}; use one of these,"
-            f" or all of them with '*.{name}'"
-        )
-    if exact:
-        return [_checked(exact[0], candidates)]
-    matches = [
-        named
-        for named in running
-        if not isinstance(named.module, _NOT_IN_GLOBS)
-        and any(
-            fnmatch.fnmatchcase(text, name)
-            for text in (*named.names, *_last_parts(named))
-        )
-    ]
-    if not matches:
-        raise LayerError(
-            f"unknown layer {name!r}; the model has {_listed(candidates, name)}. A call"
-            " such as torch.relu(x) is no module: record the module before it, whose"
-            " output is above 0 where relu's is"
-        )
-    return matches
-
-
-def _last_parts(named: NamedModule) -> list[str]:
-    return [name.rpartition(".")[2] for name in named.names]
 
 
 def has_weights(module: nn.Module) -> bool:
@@ -233,28 +179,22 @@ def _is_activation(module: nn.Module) -> bool:
     )
 
 
-def _may_run(named: NamedModule) -> bool:
-    return not isinstance(named.module, _NEVER_CALLED)
+def _may_run(module: nn.Module) -> bool:
+    return not isinstance(module, _NEVER_CALLED)
 
 
-def _checked(named: NamedModule, candidates: list[NamedModule]) -> NamedModule:
-    """Return a module that a user asked for by name, unless it never runs."""
-    if _may_run(named):
-        return named
+def _never_called(named: NamedModule, candidates: Sequence[NamedModule]) -> LayerError:
+    """Make an error about a module that a user asked for and that never runs."""
     parts = [
         repr(other.key)
         for other in candidates
-        if other.key.startswith(f"{named.key}.") and _may_run(other)
+        if other.key.startswith(f"{named.key}.") and _may_run(other.module)
     ]
     remedy = f"record its parts, such as {', '.join(parts[:3])}"
     if not parts:
         holder = named.key.rpartition(".")[0]
         remedy = f"record {holder!r}" if holder else "record another module"
-    raise LayerError(
+    return LayerError(
         f"the module {named.key!r} is a {named.info.type_name}, which its model never"
         f" calls, so it has no output; {remedy}"
     )
-
-
-def _listed(candidates: list[NamedModule], asked: str = "") -> str:
-    return listed([named.key for named in candidates], asked) or "no modules"

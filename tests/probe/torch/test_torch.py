@@ -4,6 +4,7 @@ plain hooks, and left as they were.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -825,6 +826,20 @@ def test_a_batch_gets_the_memory_of_the_batch_before() -> None:
     )
     # 16 batches, of which each has 5 400 pages of activations.
     assert max(map(float, done.stdout.split()[1:])) < 5_400
+
+
+def test_the_lines_in_the_notebook_run() -> None:
+    """The lines about PyTorch in the first notebook, which runs without it, record its
+    32 units.
+    """
+    notebook = Path(__file__).parents[3] / "notebooks" / "01_record_a_network.ipynb"
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    texts = ["".join(cell["source"]) for cell in cells]
+    (lines,) = (text for text in texts if "```python\nimport torch" in text)
+    names: dict[str, Any] = {}
+    exec(lines.split("```python\n")[1].split("```")[0], names)  # noqa: S102
+    assert names["recording"].raster.shape == (32, len(names["x"]))
+    assert "label" in names["recording"].presentations
 
 
 def test_a_network_of_torch_is_recorded_beside_tensorflow() -> None:

@@ -861,15 +861,28 @@ def test_a_network_of_torch_is_recorded_beside_tensorflow() -> None:
     assert done.stdout == "False\n"
 
 
-def test_a_network_of_torch_loads_no_other_framework() -> None:
-    """Recording a network of PyTorch imports neither Keras, TensorFlow nor JAX."""
+def test_a_network_of_torch_loads_no_other_framework(tmp_path: Path) -> None:
+    """From recording a network of PyTorch to its file and report, neither Keras,
+    TensorFlow nor JAX is imported, whatever the backend of Keras is by default.
+    """
     code = (
         "import sys, numpy as np, torch, ann2neo\n"
         "model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Linear(3, 2))\n"
-        "ann2neo.record(model, np.ones((3, 4), 'float32'), layers='0')\n"
+        "torch.optim.Adam(model.parameters())\n"
+        "x = np.random.default_rng(0).normal(size=(80, 4)).astype('float32')\n"
+        "recording = ann2neo.record(model, x, layers='0', labels=np.arange(80) % 2)\n"
+        "ann2neo.summarize(ann2neo.analyze(recording))\n"
+        "ann2neo.write_nwb(recording, 'recording.nwb')\n"
+        "ann2neo.read_nwb('recording.nwb')\n"
+        "ann2neo.report.write_report({'torch': recording}, 'report.html')\n"
         "print(sorted({'jax', 'keras', 'tensorflow'} & set(sys.modules)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env={key: os.environ[key] for key in os.environ if key != "KERAS_BACKEND"},
     )
     assert done.stdout == "[]\n"

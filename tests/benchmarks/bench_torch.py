@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -91,18 +92,26 @@ def torch_memory(n: int) -> None:
 def main() -> None:
     """Measure each in a process of its own."""
     report = Report("torch", "Recording a PyTorch network")
-    found = run_fresh("import bench_torch; bench_torch.torch_times()", env={})
-    for name, (_, _, _, words, limit) in _networks().items():
-        times = found[name]
-        report.row(
-            f"torch: {words}",
-            times["record"],
-            at_most=limit * times["bare"],
-            limit_on="ours",
-            note=(
-                f"bare pass {times['bare']:.3g} s, batches of {times['batch_size']:.0f}"
-            ),
+    # Threads of PyTorch that wait for a core spoil a ratio on a busy machine; one does
+    # not.
+    cores = len(os.sched_getaffinity(0))
+    for n_threads in dict.fromkeys((1, cores)):
+        found = run_fresh(
+            "import bench_torch; bench_torch.torch_times()",
+            env={"OMP_NUM_THREADS": str(n_threads)},
         )
+        for name, (_, _, _, words, limit) in _networks().items():
+            times = found[name]
+            report.row(
+                f"torch: {words}",
+                times["record"],
+                at_most=limit * times["bare"],
+                limit_on="ours",
+                note=(
+                    f"bare pass {times['bare']:.3g} s, batches of"
+                    f" {times['batch_size']:.0f}, threads of PyTorch: {n_threads}"
+                ),
+            )
     for n in (256, 1_024):
         memory = run_fresh(f"import bench_torch; bench_torch.torch_memory({n})", env={})
         report.row(

@@ -36,6 +36,8 @@ _PACKAGES = (
     "scipy",
     "statsmodels",
     "tensorflow",
+    "torch",
+    "torchvision",
 )
 
 

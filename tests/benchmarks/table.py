@@ -18,6 +18,7 @@ README, PAGE = ROOT / "README.md", ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 _ORDER = (
     "probe",
+    "torch",
     "nwb",
     "analysis",
     "populations",

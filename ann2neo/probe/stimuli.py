@@ -682,7 +682,7 @@ def _converted(leaf: Any) -> Any:
     _check_dense(leaf)
     # torch, before `numpy`, which its tensors have but refuse on a GPU.
     if hasattr(leaf, "detach"):
-        if leaf.device.type == "meta":
+        if getattr(leaf, "is_meta", False):
             raise InputTypeError(
                 f"stimuli must have values, got a tensor of shape {tuple(leaf.shape)}"
                 " on the device 'meta', which holds none; make it on a real device"

@@ -2,6 +2,7 @@
 and runs that are ended at any moment, which the next one finishes.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -239,75 +240,32 @@ def test_a_checkpoint_of_another_network_is_refused(study, tmp_path):
             run_study(cells, folder, max_epochs=3)
 
 
-RUN = """
-import sys
+# Loads everything once, then makes a process for each line, which runs a study.
+SERVER = """
+import os, sys
+import tensorflow
 import ann2neo.study.runs as runs
 from ann2neo.study.plan import planned_cells
 runs._CHECKPOINT_SECONDS = 0.05
 cells = planned_cells(
-    "quick", networks=["MLP"], widths=[16], seeds=[0, 1],
+    "quick", networks=["MLP"], widths=[16], seeds=[0],
     conditions=["random", "generalizing"],
 )
 print("ready", flush=True)
-runs.run_study(cells, sys.argv[1], max_epochs=60)
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        print(os.getpid(), flush=True)
+        runs.run_study(cells, line.strip(), max_epochs=60)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 ENVIRONMENT = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"}
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 
-def _run(folder):
-    return subprocess.Popen(
-        [sys.executable, "-c", RUN, str(folder)],
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-
-
-@pytest.mark.parametrize(
-    ("number", "n_ends"),
-    [
-        *(
-            pytest.param(number, 3, marks=pytest.mark.slow)
-            for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-        ),
-        *(
-            pytest.param(
-                number, 12, marks=[pytest.mark.exhaustive, pytest.mark.timeout(3600)]
-            )
-            for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-        ),
-    ],
-)
-def test_a_run_that_is_ended_again_and_again_gives_the_same_tables(
-    tmp_path, number, n_ends
-):
-    """Killed, terminated or interrupted at random moments, a study leaves only whole
-    files, and the last run writes the tables of one that was never ended.
-    """
-    whole, ended = tmp_path / "whole", tmp_path / "ended"
-    process = _run(whole)
-    process.stdout.readline()
-    started = time.monotonic()
-    assert process.wait() == 0
-    seconds = time.monotonic() - started
-    process.stdout.close()
-    rng, n_ended = np.random.default_rng([SEED, number, n_ends]), 0
-    for _ in range(10 * n_ends):
-        process = _run(ended)
-        process.stdout.readline()
-        time.sleep(rng.uniform(0, 1.5 * seconds / n_ends))
-        process.send_signal(number)
-        n_ended += process.wait() != 0
-        process.stdout.close()
-        for path in ended.rglob("*.csv"):
-            assert len(read_table(path))
-        finished_cells(ended)
-        if n_ended == n_ends:
-            break
-    process = _run(ended)
-    assert process.wait() == 0
-    process.stdout.close()
+def _check_like(ended, whole):
+    """Compare the files of a study that was ended with those of one that was not."""
     for name in ("results.csv", "unit_rates.csv"):
         assert (ended / name).read_bytes() == (whole / name).read_bytes()
     names = [
@@ -319,3 +277,61 @@ def test_a_run_that_is_ended_again_and_again_gives_the_same_tables(
         assert ann2neo.read_nwb(path).equals(
             ann2neo.read_nwb(whole / "recordings" / path.name), identity=False
         )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals and forks")
+@pytest.mark.parametrize(
+    "n_ends",
+    [
+        pytest.param(9, marks=pytest.mark.slow),
+        pytest.param(200, marks=[pytest.mark.exhaustive, pytest.mark.timeout(7200)]),
+    ],
+)
+def test_a_run_that_is_ended_again_and_again_gives_the_same_tables(tmp_path, n_ends):
+    """Killed, terminated or interrupted at random moments, a study leaves only whole
+    files, and the run that comes to its end writes the tables of one that was never
+    ended.
+    """
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVER],
+        env=ENVIRONMENT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+    def start(folder):
+        server.stdin.write(f"{folder}\n")
+        server.stdin.flush()
+        return int(server.stdout.readline())
+
+    whole, ended = tmp_path / "whole", tmp_path / "ended"
+    rng, n_ended, n_finished = np.random.default_rng([SEED, n_ends]), 0, 0
+    try:
+        assert server.stdout.readline() == "ready\n"
+        start(whole)
+        started = time.monotonic()
+        assert server.stdout.readline() == "0\n"
+        seconds = time.monotonic() - started
+        while n_ended < n_ends or ended.exists():
+            child = start(ended)
+            if n_ended < n_ends:
+                time.sleep(rng.uniform(0, seconds))
+                # Where it has come to its end, there is nobody to send it to.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, SIGNALS[n_ended % 3])
+            if server.stdout.readline() != "0\n":
+                n_ended += 1
+                for path in ended.rglob("*.csv"):
+                    assert len(read_table(path))
+                finished_cells(ended)
+                continue
+            _check_like(ended, whole)
+            shutil.rmtree(ended)
+            n_finished += 1
+    finally:
+        server.stdin.close()
+        server.wait()
+        server.stdout.close()
+    assert n_finished

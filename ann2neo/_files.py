@@ -20,10 +20,10 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from filelock import lock_descriptor
 
@@ -41,6 +41,7 @@ __all__ = [
     "allocate",
     "complete_file",
     "complete_text",
+    "errors_kept",
     "explained",
     "is_being_written",
     "lock_path",
@@ -55,6 +56,7 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
+_Item = TypeVar("_Item")
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space or write elsewhere",
@@ -86,6 +88,7 @@ _UNSUPPORTED = {
 # Not on every system. Without O_NONBLOCK, opening a pipe would wait for its other end.
 _CAREFULLY = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_KEPT = "_ann2neo_kept"
 _ERRNO_IN_TEXT = re.compile(r"\berrno = (\d+)")
 
 
@@ -401,9 +404,23 @@ def complete_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
             number = _errno_of(error, {str(target), str(partial)})
-            if number is None or isinstance(error, Ann2NeoError):
+            is_kept = isinstance(error, Ann2NeoError) or _KEPT in vars(error)
+            if number is None or is_kept:
                 raise
             raise _explained(error, path, number) from error
+
+
+def errors_kept(items: Iterable[_Item]) -> Iterator[_Item]:
+    """Yield what is written inside `complete_file`, and comes from the caller.
+
+    What it raises is no error of the file, such as a full disk elsewhere, and leaves
+    `complete_file` with its own words.
+    """
+    try:
+        yield from items
+    except Exception as error:
+        error.__dict__[_KEPT] = True
+        raise
 
 
 def _keep_access(handle: int, old: os.stat_result) -> None:

@@ -1,5 +1,6 @@
 """Full disks and lost permissions leave no file, the old one or the new one."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -297,4 +298,28 @@ def test_a_foreign_error_while_writing_stays_itself(tmp_path):
         complete_file(tmp_path / "a.txt", overwrite=False),
     ):
         _ = 1 / 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.ENOENT])
+@pytest.mark.parametrize("is_ours", [False, True])
+def test_an_error_of_the_callers_own_data_keeps_its_words(
+    tmp_path, network_maker, number, is_ours
+):
+    """What a generator of activations raises, such as that another disk is full, is no
+    error of the file that is written, whichever file it names.
+    """
+    recording = network_maker()
+    path = tmp_path / "a.nwb"
+    name = str(partial_path(path)) if is_ours else None
+    mine = OSError(number, "no more batches", name)
+
+    def batches():
+        yield from ()
+        raise mine
+
+    layer = recording.units["layer"][0]
+    with pytest.raises(OSError, match="no more batches") as raised:
+        ann2neo.write_nwb(recording, path, activations={layer: batches()})
+    assert raised.value is mine
     assert list(tmp_path.iterdir()) == []

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from hdmf.backends.hdf5.h5_utils import H5DataIO
 
+from ann2neo._files import errors_kept
 from ann2neo.io.nwb.spike_chunks import CHUNK, SpikeTimes, write_spike_times
 
 __all__ = [
@@ -91,7 +92,7 @@ def late_rows(
     """
 
     def fill(dataset: h5py.Dataset, claim: Claim, done: Done) -> None:
-        for first, rows in blocks:
+        for first, rows in errors_kept(blocks):
             # Rows may begin and end inside chunks, which HDF5 writes whole.
             claim(rows.nbytes + 2 * _CHUNK_BYTES)
             dataset[first : first + len(rows)] = rows

@@ -203,11 +203,11 @@ def test_ended_writers_leave_nothing_the_old_or_the_new_file(tmp_path, writer, n
     seconds = time.monotonic() - started
     n_ended, found = 0, []
     try:
+        writer(path, 0)
         for number in range(n_ends):
-            path.unlink(missing_ok=True)
             has_old = writer is append_analysis or bool(rng.integers(2))
-            if has_old:
-                writer(path, 0)
+            if not has_old:
+                path.unlink()
             child = ask()
             if rng.random() < 0.8:
                 wait_until(lock_path(path).exists, 5)

@@ -144,10 +144,18 @@ for line in sys.stdin:
 """
 
 
-def wait_until(is_true, seconds):
-    end = time.monotonic() + seconds
-    while not is_true() and time.monotonic() < end:
+def wait_until_begun(path, child):
+    """Wait until a process has the lock of a file, or had it and has ended."""
+    while not lock_path(path).exists() and not ended(child):
         time.sleep(0.0002)
+
+
+def ended(child):
+    try:
+        os.kill(child, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals and forks")
@@ -196,8 +204,7 @@ def test_ended_writers_leave_nothing_the_old_or_the_new_file(tmp_path, writer, n
 
     assert server.stdout.readline() == "ready\n"
     # How long the file is in work, from its lock to its end.
-    ask()
-    wait_until(lock_path(path).exists, 60)
+    wait_until_begun(path, ask())
     started = time.monotonic()
     assert server.stdout.readline() == "0\n"
     seconds = time.monotonic() - started
@@ -210,7 +217,7 @@ def test_ended_writers_leave_nothing_the_old_or_the_new_file(tmp_path, writer, n
                 path.unlink()
             child = ask()
             if rng.random() < 0.8:
-                wait_until(lock_path(path).exists, 5)
+                wait_until_begun(path, child)
             time.sleep(rng.uniform(0, 1.2 * seconds))
             wanted = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)[number % 3]
             # A process that has ended is waited for, and its number free.
@@ -235,11 +242,3 @@ def test_ended_writers_leave_nothing_the_old_or_the_new_file(tmp_path, writer, n
         server.stdout.close()
     assert n_ends < 12 or n_ended > n_ends / 4
     assert n_ends < 12 or "old" in found
-
-
-def ended(child):
-    try:
-        os.kill(child, 0)
-    except ProcessLookupError:
-        return True
-    return False

@@ -9,6 +9,19 @@ from .analysis.models.simulate import simulate as simulate
 from .analysis.networks.compare import compare as compare
 from .analysis.networks.network_test import network_test as network_test
 from .analysis.networks.summarize import summarize as summarize
+from .analysis.patterns.compare_patterns import PatternFlips as PatternFlips
+from .analysis.patterns.compare_patterns import compare_patterns as compare_patterns
+from .analysis.patterns.dead_units import dead_units as dead_units
+from .analysis.patterns.nearest_patterns import NearestPatterns as NearestPatterns
+from .analysis.patterns.nearest_patterns import nearest_patterns as nearest_patterns
+from .analysis.patterns.out_of_distribution import (
+    out_of_distribution_auroc as out_of_distribution_auroc,
+)
+from .analysis.patterns.out_of_distribution import (
+    out_of_distribution_scores as out_of_distribution_scores,
+)
+from .analysis.patterns.patterns import patterns as patterns
+from .analysis.patterns.units_to_keep import units_to_keep as units_to_keep
 from .analysis.populations.correlations import Correlations as Correlations
 from .analysis.populations.correlations import complexity as complexity
 from .analysis.populations.correlations import correlation_matrix as correlation_matrix

@@ -19,6 +19,7 @@ from ann2neo.analysis.networks.unit_means import (
     MEAN_FIRING_RATE,
     UNBIASED_FANO_FACTOR,
 )
+from ann2neo.analysis.patterns.compare_patterns import flip_shares
 from ann2neo.analysis.table_of_statistics import unit_values
 from ann2neo.analysis.units.counts import Counts
 from ann2neo.analysis.units.dispersion import FANO
@@ -44,8 +45,8 @@ class SpikeMonitor(keras.callbacks.Callback):
 
     At the end of every epoch the probe set is recorded, as for figure 5 of the paper.
     The mean firing rate, its coefficient of variation over units, the mean Fano factor
-    (as in `summarize`, and with the unbiased variance) and the share of silent units
-    go into the logs as ``spike_mean_firing_rate`` and so on; those of `x_val` as
+    (as in `summarize`, and with the unbiased variance), the share of silent units and
+    the share of bits that flipped since the epoch before (NaN in the first) go into the logs as ``spike_mean_firing_rate`` and so on; those of `x_val` as
     ``val_spike_...``; those of several layers as ``spike_..._<layer>``. Put the monitor
     before callbacks that read the logs, such as
     ``EarlyStopping(monitor="spike_mean_firing_rate", mode="min")``, ``CSVLogger`` or
@@ -125,6 +126,8 @@ class SpikeMonitor(keras.callbacks.Callback):
         self._window, self._seed, self._every = window, seed, every
         self._probe: Probe | None = None
         self._layer_names: list[str] = []
+        # Spikes at the end of the epoch before, by split and layer.
+        self._before: dict[tuple[str, str], SpikeRaster] = {}
         self._epoch = 0
         self._rows: list[dict[str, Any]] = []
         if every == "batch":
@@ -141,6 +144,7 @@ class SpikeMonitor(keras.callbacks.Callback):
         """Forget an earlier training; check layers and stimuli before this one."""
         del logs
         self._rows, self._probe, self._layer_names = [], None, []
+        self._before = {}
         # A model without an input shape is built by its first batch.
         if self.model.built and self.model.weights:
             for stimuli in self._sets.values():
@@ -166,7 +170,13 @@ class SpikeMonitor(keras.callbacks.Callback):
         logged = {}
         for split, stimuli in self._sets.items():
             parts = self._recorded(stimuli)
-            for layer, values in parts.items():
+            if not parts:
+                # NaN for every layer of an earlier recording.
+                parts = dict.fromkeys(self._layer_names or [""])
+            for layer, raster in parts.items():
+                values = self._statistics(raster, self._before.get((split, layer)))
+                if batch < 0 and raster is not None:
+                    self._before[split, layer] = raster
                 self._rows.append(
                     {
                         "epoch": epoch,
@@ -184,19 +194,18 @@ class SpikeMonitor(keras.callbacks.Callback):
         if logs is not None:
             logs.update(logged)
 
-    def _recorded(self, stimuli: Any) -> dict[str, dict[str, float]]:
-        """Record a probe set, and return the statistics of each layer."""
+    def _recorded(self, stimuli: Any) -> dict[str, SpikeRaster | None]:
+        """Record a probe set, by layer; nothing if activations are not finite."""
         if self._probe is None:
             self._probe = Probe(self.model, self._layers, self._threshold)
         try:
             raster, units = self._probe.spikes(stimuli, seed=self._seed)
         except ActivationError as error:
             _log.warning("the statistics of this recording are NaN: %s", error)
-            nothing = dict.fromkeys(MONITORED, math.nan)
-            return dict.fromkeys(self._layer_names or [""], nothing)
-        parts = dict(_by_layer(raster, units))
+            return {}
+        parts: dict[str, SpikeRaster | None] = dict(_by_layer(raster, units))
         self._layer_names = list(parts)
-        return {name: self._statistics(part) for name, part in parts.items()}
+        return parts
 
     def __repr__(self) -> str:
         """Return what is watched, and how often."""
@@ -207,14 +216,19 @@ class SpikeMonitor(keras.callbacks.Callback):
             f" window={self._window}, every={self._every!r})"
         )
 
-    def _statistics(self, raster: SpikeRaster) -> dict[str, float]:
+    def _statistics(
+        self, raster: SpikeRaster | None, before: SpikeRaster | None
+    ) -> dict[str, float]:
+        """Return the monitored numbers of a layer; NaN without spikes to judge by."""
+        values = dict.fromkeys(MONITORED, math.nan)
+        if raster is None:
+            return values
         units = unit_values(Counts(raster, self._window, 1), _OF_UNITS)
-        # No unit is tested, so the false discovery rate does not matter.
-        values = {
-            name: value
-            for entry in _OF_NETWORK
-            for name, value in entry.fast(units, math.nan).items()
-        }
+        for entry in _OF_NETWORK:
+            # No unit is tested, so the false discovery rate does not matter.
+            values |= entry.fast(units, math.nan)
+        if before is not None:
+            values |= flip_shares(before, raster)
         return {name: values[name] for name in MONITORED}
 
 

@@ -47,11 +47,38 @@ def test_the_logs_hold_what_a_recording_of_the_network_says(data):
         )
         expected = ann2neo.summarize(units).iloc[0].to_dict()
         expected["mean_fano_factor_unbiased"] = units["fano_factor_unbiased"].mean()
-        for name in MONITORED:
+        for name in MONITORED[:-2]:
             assert logs[prefix + name][-1] == pytest.approx(
                 expected[name], rel=1e-12
             ), prefix + name
             assert len(logs[prefix + name]) == 3
+
+
+def test_flips_are_those_between_recordings_of_two_epochs(data):
+    """In the first epoch there is nothing to compare with; after it, the shares are
+    those that compare_patterns gives for recordings before and after the epoch, on
+    the probe set in its order.
+    """
+    x, y = data
+    model, monitor = _model(), SpikeMonitor(x, layers="second", seed=4)
+    logs = model.fit(x, y, epochs=1, verbose=0, callbacks=[monitor]).history
+    names = ["spike_pattern_flips", "spike_pattern_flips_floor"]
+    assert np.isnan([logs[name][0] for name in names]).all()
+
+    stages = []
+    keep = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: stages.append(
+            ann2neo.record(model, monitor._sets["train"], layers="second")
+        )
+    )
+    logs = model.fit(x, y, epochs=3, verbose=0, callbacks=[monitor, keep]).history
+    for epoch in (1, 2):
+        flips = ann2neo.compare_patterns(*stages[epoch - 1 : epoch + 1], seed=0)
+        row = flips.summary.iloc[0]
+        for name in names:
+            expected = row[name.removeprefix("spike_")]
+            assert logs[name][epoch] == pytest.approx(expected, rel=1e-12)
+            assert logs[name][epoch] > 0
 
 
 def test_the_probe_set_is_a_seeded_choice_of_the_samples(data):

@@ -16,6 +16,13 @@ from ann2neo.analysis.networks.unit_means import (
     MEAN_FIRING_RATE,
     UNBIASED_FANO_FACTOR,
 )
+from ann2neo.analysis.patterns import (
+    compare_patterns,
+    dead_units,
+    nearest_patterns,
+    out_of_distribution,
+    patterns,
+)
 from ann2neo.analysis.populations import (
     correlations,
     selectivity,
@@ -52,8 +59,20 @@ MONITORED_COLUMNS: tuple[Column, ...] = (
     MEAN_FANO_FACTOR.column("mean_fano_factor"),
     *UNBIASED_FANO_FACTOR.columns,
     DEAD_UNITS.column("silent_share"),
+    Column(
+        "pattern_flips",
+        "Share of bits of the probe set that differ from those at the end of the epoch"
+        " before; NaN in the first epoch.",
+    ),
+    compare_patterns.FLIPS.column("pattern_flips_floor"),
 )
 """What `SpikeMonitor` puts into the logs, as ``spike_<column>``."""
+
+
+def _without_repeats(*tables: tuple[Column, ...]) -> tuple[Column, ...]:
+    """Return the columns of several tables, each column once."""
+    return tuple(dict.fromkeys(column for table in tables for column in table))
+
 
 TABLES: Mapping[str, tuple[Column, ...]] = {
     "analyze": (*unit_columns(), *RECORDING_COLUMNS),
@@ -68,8 +87,8 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     "surrogate_test": surrogate_test.COLUMNS,
     "fit_processes": fit_processes.COLUMNS,
     "counting_processes": simulate.COUNTING_COLUMNS,
-    "change_points": tuple(
-        dict.fromkeys((*change_points.POINT_COLUMNS, *change_points.UNIT_COLUMNS))
+    "change_points": _without_repeats(
+        change_points.POINT_COLUMNS, change_points.UNIT_COLUMNS
     ),
     "compare": compare.COLUMNS,
     "SpikeMonitor": (
@@ -79,6 +98,16 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
         text_column("layer", "Name of the layer of the artificial neural network."),
         *MONITORED_COLUMNS,
     ),
+    "patterns": patterns.COLUMNS,
+    "dead_units": dead_units.COLUMNS,
+    "compare_patterns": _without_repeats(
+        compare_patterns.COLUMNS,
+        compare_patterns.UNIT_COLUMNS,
+        compare_patterns.SAMPLE_COLUMNS,
+    ),
+    "nearest_patterns": nearest_patterns.CLASSIFIED_COLUMNS,
+    "out_of_distribution_scores": out_of_distribution.SCORE_COLUMNS,
+    "out_of_distribution_auroc": out_of_distribution.AUROC_COLUMNS,
 }
 """Columns of each table. `network_test` also lists the statistics that its rows name;
 `correlations` lists fields, and `single_stimulus_overlap` entries.

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ann2neo.errors import InputValueError
-from ann2neo.raster.bits import DENSE_BYTES, row_bytes, transposed_bits
+from ann2neo.raster.bits import row_bytes, transposed_bits
+from ann2neo.raster.patterns import patterns_of
 from ann2neo.raster.spike_raster import SpikeRaster, as_index
 
 __all__ = ["BinPermuter"]
@@ -35,17 +36,10 @@ class BinPermuter:
 
     def __init__(self, raster: SpikeRaster) -> None:
         self._raster = raster
-        n_units, n_time_bins = raster.shape
         # Row t holds bin t of all units: bit u % 8 of byte u // 8 is unit u.
-        self._bins = np.zeros((n_time_bins, -(-n_units // 8)), np.uint8)
-        # Multiples of eight units, which fill whole bytes of a bin.
-        rows = 8 * max(1, DENSE_BYTES // (8 * max(1, n_time_bins)))
-        for first in range(0, n_units, rows):
-            dense = raster.take(
-                units=range(first, min(first + rows, n_units))
-            ).to_dense()
-            packed = np.packbits(dense.T, axis=1, bitorder="little")
-            self._bins[:, first // 8 : first // 8 + packed.shape[1]] = packed
+        n_bytes = -(-raster.n_units // 8)
+        patterns = patterns_of(raster).view(np.uint8)
+        self._bins = np.ascontiguousarray(patterns[:, :n_bytes])
 
     def permuted(self, order: npt.ArrayLike) -> SpikeRaster:
         """Return the raster with its bins in another order.

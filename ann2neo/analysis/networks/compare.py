@@ -18,6 +18,7 @@ from ann2neo.analysis._entry import (
     count_column,
     text_column,
 )
+from ann2neo.analysis._pairs import paired_phases, why_unpaired
 from ann2neo.analysis._phases import one_phase
 from ann2neo.errors import InputValueError
 from ann2neo.recording import Recording, checked_recording
@@ -173,11 +174,11 @@ def compare(
     for (name, first), (other, second) in combinations(
         zip(labels, recordings, strict=True), 2
     ):
-        for phase, other_phase in _paired_phases(first, second):
+        for phase, other_phase in paired_phases(first, second):
             all_rates, all_others = _rates(first, phase), _rates(second, other_phase)
             for group, here, there in _groups(first.units, second.units, by):
                 rates, others = all_rates[here], all_others[there]
-                unpaired = _why_unpaired(first.units[here], second.units[there])
+                unpaired = why_unpaired(first.units[here], second.units[there])
                 outcomes = (
                     _kolmogorov_smirnov(rates, others),
                     _signed_rank(rates, others, unpaired),
@@ -230,37 +231,9 @@ def _groups(
         )
 
 
-def _paired_phases(first: Recording, second: Recording) -> Iterator[tuple[str, str]]:
-    names, others = (
-        recording.phases["phase"].to_list() for recording in (first, second)
-    )
-    shared = [name for name in names if name in others]
-    if shared:
-        yield from ((name, name) for name in shared)
-    elif len(names) == len(others) == 1:
-        yield names[0], others[0]
-    else:
-        raise InputValueError(
-            f"the recordings share no phase: {', '.join(names) or 'none'} and"
-            f" {', '.join(others) or 'none'}; select one phase of each, or rename one"
-            " with recording.with_phase_names"
-        )
-
-
 def _rates(recording: Recording, phase: str) -> FloatArray:
     raster = one_phase(recording, phase, "compare").raster(recording.raster)
     return raster.raster.spike_counts() / max(1, raster.n_time_bins)
-
-
-def _why_unpaired(units: pd.DataFrame, others: pd.DataFrame) -> str:
-    if len(units) != len(others):
-        return f"not the same units: {len(units)} and {len(others)}"
-    # Two networks may differ in their thresholds, but not in the places of units.
-    places = [name for name in units if name in others and name != "threshold"]
-    here, there = (table[places].reset_index(drop=True) for table in (units, others))
-    if not here.equals(there):
-        return "not the same units: the tables of units differ"
-    return ""
 
 
 def _kolmogorov_smirnov(rates: FloatArray, others: FloatArray) -> _Outcome:

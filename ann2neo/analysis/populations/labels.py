@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ann2neo.analysis._entry import IntArray
+from ann2neo.analysis._entry import BoolArray, IntArray
 from ann2neo.errors import InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
@@ -17,7 +17,7 @@ from ann2neo.recording.segments import SegmentedPhase
 from ann2neo.recording.select import kind_of
 from ann2neo.recording.tables import DEFAULT_KIND
 
-__all__ = ["Labels", "has_labels", "is_shuffled", "labels_of"]
+__all__ = ["Labels", "has_labels", "is_shuffled", "labels_of", "with_missing"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,13 +86,16 @@ class Labels:
 
 
 def has_labels(
-    recording: Recording, phase: SegmentedPhase, kind: str | None = None
+    recording: Recording,
+    phase: SegmentedPhase,
+    kind: str | None = None,
+    column: str = "label",
 ) -> bool:
-    """Tell whether a phase has presentations of a kind with labels."""
+    """Tell whether a phase has presentations of a kind with labels in a column."""
     table = recording.presentations
-    if "label" not in table or not len(table):
+    if column not in table or not len(table):
         return False
-    return bool(len(_labelled(table, phase, kind_of(table, kind))))
+    return bool(len(_labelled(table, phase, kind_of(table, kind), column)))
 
 
 def is_shuffled(
@@ -114,12 +117,14 @@ def is_shuffled(
     return bool((here["stop_bin"] - here["start_bin"] == 1).all())
 
 
-def _labelled(table: pd.DataFrame, phase: SegmentedPhase, kind: str) -> pd.DataFrame:
+def _labelled(
+    table: pd.DataFrame, phase: SegmentedPhase, kind: str, column: str
+) -> pd.DataFrame:
     """Return the presentations of a kind in a phase that have a label.
 
     NaN and "" are no label: what was shown is not known, or it was nothing.
     """
-    labels = table["label"]
+    labels = table[column]
     is_missing = labels.isna()
     if labels.dtype == "str":
         is_missing |= labels == ""
@@ -128,7 +133,10 @@ def _labelled(table: pd.DataFrame, phase: SegmentedPhase, kind: str) -> pd.DataF
 
 
 def labels_of(
-    recording: Recording, phase: SegmentedPhase, kind: str | None = None
+    recording: Recording,
+    phase: SegmentedPhase,
+    kind: str | None = None,
+    column: str = "label",
 ) -> Labels:
     """Return the labels of the presentations in a phase.
 
@@ -140,6 +148,8 @@ def labels_of(
         One of its phases.
     kind : str, optional
         Kind of the presentations; the only one, or "trials", if not given.
+    column : str, default "label"
+        Column of the presentations that holds the labels.
 
     Returns
     -------
@@ -154,20 +164,20 @@ def labels_of(
         there is no such kind.
     """
     table = recording.presentations
-    if "label" not in table:
+    if column not in table:
         raise InputValueError(
             "this recording has no labels, and tuning needs them; record with"
             " labels=..., read a session with label='trial_type' or whatever its column"
             " is called, or give from_raster presentations with a column 'label'"
         )
     kind = kind_of(table, kind)
-    table = _labelled(table, phase, kind)
+    table = _labelled(table, phase, kind, column)
     if table.empty:
         raise InputValueError(
             f"phase {phase.phase!r} has no presentation of the kind {kind!r} with a"
             " label, so no unit can be tuned to one; select another phase or kind"
         )
-    labels = table["label"].to_numpy()
+    labels = table[column].to_numpy()
     if labels.dtype.kind == "O":
         labels = labels.astype(str)
     values, code = np.unique(labels, return_inverse=True)
@@ -182,3 +192,12 @@ def labels_of(
         stimulus,
         phase.n_time_bins,
     )
+
+
+def with_missing(values: npt.NDArray[Any], present: BoolArray) -> pd.Series:
+    """Return labels or stimuli as a column; -1, NaN or "" where there is none."""
+    if values.dtype.kind in "iub":
+        return pd.Series(np.where(present, values, -1), dtype="int64")
+    if values.dtype.kind == "f":
+        return pd.Series(np.where(present, values, np.nan))
+    return pd.Series(np.where(present, values.astype(object), ""), dtype="str")

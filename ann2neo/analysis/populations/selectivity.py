@@ -24,7 +24,7 @@ from ann2neo.analysis._entry import (
     text_column,
 )
 from ann2neo.analysis._phases import phase_named, phases_of, table_of_units
-from ann2neo.analysis.populations.labels import Labels, labels_of
+from ann2neo.analysis.populations.labels import Labels, labels_of, with_missing
 from ann2neo.recording import Recording
 from ann2neo.recording.segments import UnitsOfPhase
 
@@ -337,7 +337,7 @@ def _selectivity(
             "n_presentations": np.full(n_units, n_presentations),
             "n_active_presentations": active.sum(axis=1),
             "mean_rate": spikes.sum(axis=1) / bins.sum(),
-            "preferred_label": _with_missing(preferred, ~silent),
+            "preferred_label": with_missing(preferred, ~silent),
             "preferred_rate": rates.max(axis=1),
             "selectivity_index": selectivity_index(rates),
             "selectivity_index_expected": expected,
@@ -346,8 +346,8 @@ def _selectivity(
             "mutual_information": information,
             "mutual_information_pvalue": pvalue,
             "n_stimuli": n_stimuli,
-            "only_stimulus": _with_missing(labels.stimulus[only], single),
-            "only_label": _with_missing(labels.names[labels.code[only]], single),
+            "only_stimulus": with_missing(labels.stimulus[only], single),
+            "only_label": with_missing(labels.names[labels.code[only]], single),
             **of_labels,
         },
         index=pd.RangeIndex(n_units),
@@ -363,14 +363,6 @@ def _n_stimuli(active: BoolArray, stimulus: npt.NDArray[Any]) -> IntArray:
     _, first = np.unique(stimulus[order], return_index=True)
     of_stimulus = np.logical_or.reduceat(active[:, order], first, axis=1)
     return np.asarray(of_stimulus.sum(axis=1))
-
-
-def _with_missing(values: npt.NDArray[Any], present: BoolArray) -> pd.Series:
-    if values.dtype.kind in "iub":
-        return pd.Series(np.where(present, values, -1), dtype="int64")
-    if values.dtype.kind == "f":
-        return pd.Series(np.where(present, values, np.nan))
-    return pd.Series(np.where(present, values.astype(object), ""), dtype="str")
 
 
 class _Null:

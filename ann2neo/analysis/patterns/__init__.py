@@ -1,0 +1,1 @@
+"""Patterns: which units fire for one sample, the columns of the raster."""

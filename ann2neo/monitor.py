@@ -45,8 +45,9 @@ class SpikeMonitor(keras.callbacks.Callback):
 
     At the end of every epoch the probe set is recorded, as for figure 5 of the paper.
     The mean firing rate, its coefficient of variation over units, the mean Fano factor
-    (as in `summarize`, and with the unbiased variance), the share of silent units and
-    the share of bits that flipped since the epoch before (NaN in the first) go into the logs as ``spike_mean_firing_rate`` and so on; those of `x_val` as
+    (as in `summarize`, and with the unbiased variance), the share of silent units, and
+    the share of bits that flipped since the epoch before (NaN in the first) go into
+    the logs as ``spike_mean_firing_rate`` and so on; those of `x_val` as
     ``val_spike_...``; those of several layers as ``spike_..._<layer>``. Put the monitor
     before callbacks that read the logs, such as
     ``EarlyStopping(monitor="spike_mean_firing_rate", mode="min")``, ``CSVLogger`` or

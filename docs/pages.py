@@ -53,6 +53,12 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("analysis.populations", "analysis.trials"),
     ),
     (
+        "Patterns",
+        "Which units fire for one sample: how many patterns, how far apart, whose"
+        " neighbours.",
+        ("analysis.patterns",),
+    ),
+    (
         "Surrogates, processes, simulation",
         "Values of a statistic if only some of the structure were present.",
         ("analysis.surrogates", "analysis.models"),

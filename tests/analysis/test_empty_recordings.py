@@ -12,7 +12,9 @@ from ann2neo import (
     correlation_matrix,
     correlations,
     counting_processes,
+    dead_units,
     fit_processes,
+    patterns,
     selectivity,
     summarize_populations,
     surrogate_test,
@@ -44,6 +46,8 @@ FUNCTIONS = {
     "complexity": complexity,
     "selectivity": selectivity,
     "summarize_populations": summarize_populations,
+    "patterns": patterns,
+    "dead_units": dead_units,
     "surrogates": lambda recording: next(surrogates(recording)),
     "surrogate_test": lambda recording: surrogate_test(
         recording, "fano", n_surrogates=3
@@ -69,7 +73,7 @@ def test_no_units_and_a_single_bin_are_analysed(name, recording):
         assert result["n_time_bins"].to_list() == [0] * n_units + [
             recording.n_time_bins
         ]
-    elif name == "summarize_populations":
+    elif name in {"summarize_populations", "patterns", "dead_units"}:
         assert result["n_units"].to_list() == [n_units]
     elif name == "surrogates":
         assert result.raster.equals(recording.raster)

@@ -18,6 +18,7 @@ from ann2neo.analysis.explain import column_descriptions, true_by_construction
 from ann2neo.analysis.networks.summary_text import network_text
 from ann2neo.analysis.table_of_statistics import NETWORK_TESTS, TESTS, statistic_of
 from ann2neo.errors import InputValueError
+from ann2neo.testing import make_recording
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +84,25 @@ def returned(recording):
         "change_points": [changes.points, changes.units],
         "compare": [ann2neo.compare(one, one.select(units=[0, 1]))],
         "SpikeMonitor": [trained_monitor().history],
+        **of_patterns(),
+    }
+
+
+def of_patterns():
+    """What functions of patterns return for a network, by their names."""
+    network = make_recording(labels=3, layers=["a", "b"])
+    flips = ann2neo.compare_patterns(network, network, n_permutations=9)
+    nearest = ann2neo.nearest_patterns(network, k=3)
+    scores = ann2neo.out_of_distribution_scores(network, network)
+    return {
+        "patterns": [ann2neo.patterns(network)],
+        "dead_units": [ann2neo.dead_units(network)],
+        "compare_patterns": [flips.summary, flips.units, flips.samples],
+        "nearest_patterns": [nearest.classify(), nearest.score(n_permutations=9)],
+        "out_of_distribution_scores": [scores],
+        "out_of_distribution_auroc": [
+            ann2neo.out_of_distribution_auroc(scores, scores)
+        ],
     }
 
 
@@ -126,7 +146,14 @@ def test_every_public_function_that_returns_a_table_is_in_the_list():
         if not inspect.isfunction(function) or ".analysis." not in function.__module__:
             continue
         result = inspect.signature(function).return_annotation
-        if result in {"pd.DataFrame", "pd.Series", "Correlations", "ChangePoints"}:
+        if result in {
+            "pd.DataFrame",
+            "pd.Series",
+            "Correlations",
+            "ChangePoints",
+            "NearestPatterns",
+            "PatternFlips",
+        }:
             assert name in {*TABLES, *others}, name
 
 

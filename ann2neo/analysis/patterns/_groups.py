@@ -68,6 +68,9 @@ def groups_of(units: pd.DataFrame, by: str | None) -> list[Group]:
     """
     if by is None:
         return [Group({}, np.arange(len(units)))]
+    if not len(units):
+        # A recording without units has a row, which says so.
+        return [Group({by: ""}, np.zeros(0, np.int64))]
     codes, values = pd.factorize(units[by], use_na_sentinel=False)
     return [
         Group({by: value}, np.flatnonzero(codes == code))

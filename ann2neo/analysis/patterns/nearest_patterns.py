@@ -144,7 +144,7 @@ class NearestPatterns:
         *,
         n_permutations: int = 999,
         seed: int | None = None,
-    ) -> pd.Series:
+    ) -> pd.DataFrame:
         """Compare the predictions of `classify` with the labels.
 
         Parameters
@@ -158,8 +158,8 @@ class NearestPatterns:
 
         Returns
         -------
-        pandas.Series
-            ``n_classified``, the samples with label and prediction; ``accuracy`` among
+        pandas.DataFrame
+            One row: ``n_classified``, the samples with label and prediction; ``accuracy`` among
             them; ``accuracy_expected``, what the frequencies of labels and predictions
             alone give; ``accuracy_pvalue``, (1 + permutations at least as accurate) /
             (1 + n_permutations).
@@ -191,7 +191,7 @@ class NearestPatterns:
             nothing = dict.fromkeys(
                 (column.name for column in CLASSIFICATION.columns), float("nan")
             )
-            return pd.Series({**nothing, "n_classified": 0})
+            return pd.DataFrame([{**nothing, "n_classified": 0}])
         codes, values = pd.factorize(np.concatenate([labels, predictions]))
         label, prediction = codes[: len(labels)], codes[len(labels) :]
         n_correct = int((label == prediction).sum())
@@ -204,12 +204,12 @@ class NearestPatterns:
             int((label == rng.permutation(prediction)).sum()) >= n_correct
             for _ in range(n_permutations)
         )
-        return pd.Series(
+        return pd.DataFrame(
             {
-                "n_classified": len(label),
-                "accuracy": n_correct / len(label),
-                "accuracy_expected": float(expected),
-                "accuracy_pvalue": (1 + as_good) / (1 + n_permutations),
+                "n_classified": [len(label)],
+                "accuracy": [n_correct / len(label)],
+                "accuracy_expected": [float(expected)],
+                "accuracy_pvalue": [(1 + as_good) / (1 + n_permutations)],
             }
         )
 

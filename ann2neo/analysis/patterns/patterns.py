@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.special import entr, xlogy
+from scipy.special import entr
 
 from ann2neo._checks import names_of, one_of
 from ann2neo.analysis._entry import (
@@ -128,10 +128,7 @@ def _independent(spike_counts: IntArray, n_samples: int) -> tuple[float, float]:
 
 def _entropy(occurrences: IntArray) -> float:
     """Return the entropy in bits of patterns that occur so often each."""
-    total = occurrences.sum()
-    return float(
-        np.log2(total) - (xlogy(occurrences, occurrences) / np.log(2)).sum() / total
-    )
+    return float(entr(occurrences / occurrences.sum()).sum() / np.log(2))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -54,8 +54,7 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "Patterns",
-        "Which units fire for one sample: how many patterns, how far apart, whose"
-        " neighbours.",
+        "Which units fire for one sample, and which samples are alike.",
         ("analysis.patterns",),
     ),
     (

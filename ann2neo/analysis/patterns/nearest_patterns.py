@@ -159,10 +159,10 @@ class NearestPatterns:
         Returns
         -------
         pandas.DataFrame
-            One row: ``n_classified``, the samples with label and prediction; ``accuracy`` among
-            them; ``accuracy_expected``, what the frequencies of labels and predictions
-            alone give; ``accuracy_pvalue``, (1 + permutations at least as accurate) /
-            (1 + n_permutations).
+            One row: ``n_classified``, the samples with label and prediction;
+            ``accuracy`` among them; ``accuracy_expected``, what the frequencies of
+            labels and predictions alone give; ``accuracy_pvalue``, (1 + permutations
+            at least as accurate) / (1 + n_permutations).
 
         Raises
         ------

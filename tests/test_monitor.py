@@ -67,7 +67,7 @@ def test_flips_are_those_between_recordings_of_two_epochs(data):
 
     stages = []
     keep = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: stages.append(
+        on_epoch_end=lambda *_: stages.append(
             ann2neo.record(model, monitor._sets["train"], layers="second")
         )
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ except ImportError:  # the extra "fast" is not installed
 __all__ = ["distances_to", "joint_counts", "numkong"]
 
 _TILE_UNITS = 48
+_ROWS_AT_ONCE = 16
 
 
 def joint_counts(
@@ -99,13 +101,30 @@ def distances_to(
         return lambda rows: np.asarray(
             numkong.hammings_packed(rows.view(np.uint8), packed)
         )
-    sizes = np.bitwise_count(block).sum(axis=1, dtype=np.int64)
+    # One row per word, so that a word of all rows of the block lies side by side.
+    return partial(_differing_bits, np.ascontiguousarray(block.T))
 
-    def differ(rows: npt.NDArray[np.uint64]) -> npt.NDArray[Any]:
-        own = np.bitwise_count(rows).sum(axis=1, dtype=np.int64)
-        return np.add.outer(own, sizes) - 2 * _by_numpy(rows, block)
 
-    return differ
+def _differing_bits(
+    words: npt.NDArray[np.uint64], rows: npt.NDArray[np.uint64]
+) -> npt.NDArray[np.uint32]:
+    """Count the bits in which rows differ from columns of words, by NumPy."""
+    n_words, width = words.shape
+    distances = np.zeros((len(rows), width), np.uint32)
+    shape = (min(_ROWS_AT_ONCE, len(rows)), width)
+    different, set_bits = np.empty(shape, np.uint64), np.empty(shape, np.uint8)
+    for first in range(0, len(rows), _ROWS_AT_ONCE):
+        some = rows[first : first + _ROWS_AT_ONCE]
+        bits, counts = different[: len(some)], set_bits[: len(some)]
+        # Sums of so many words fit 16 bits, which are added faster than 32.
+        for start in range(0, n_words, UINT16_WORDS):
+            sums = np.zeros(counts.shape, np.uint16)
+            for word in range(start, min(start + UINT16_WORDS, n_words)):
+                np.bitwise_xor(some[:, word, np.newaxis], words[word], out=bits)
+                np.bitwise_count(bits, out=counts)
+                np.add(sums, counts, out=sums)
+            distances[first : first + len(some)] += sums
+    return distances
 
 
 def _by_numkong(

@@ -194,7 +194,7 @@ def test_logs_of_a_training_are_explained():
     """
     monitor = trained_monitor()
     logs = [name for name in monitor.model.history.history if "spike_" in name]
-    assert len(logs) == 5
+    assert len(logs) == 7
     for name in logs:
         column = name.removeprefix("spike_")
         first = ann2neo.explain(column).partition(". ")[0]
@@ -305,7 +305,10 @@ def test_what_does_not_depend_on_order_says_nothing_of_it(column):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("fano",), "unknown column 'fano'; the valid ones are adf_lag, "),
+        (
+            ("fano",),
+            "unknown column 'fano'; the valid ones are accuracy, .*, adf_lag, ",
+        ),
         (("adf_pvalue", "shuffled"), "order must be"),
         (("pvalue", None, "summary"), "table must be one of analyze, summarize, .*"),
     ],

@@ -47,6 +47,15 @@ CALLS = {
     "change_points": lambda r, e: (
         ann2neo.change_points(r, [8], n_surrogates=20, executor=e).units
     ),
+    "compare_patterns": lambda r, e: (
+        ann2neo.compare_patterns(
+            r.select(phase="train"),
+            r.select(phase="test"),
+            n_permutations=70,
+            seed=1,
+            executor=e,
+        ).summary
+    ),
     "correlations": lambda r, e: (
         pd.Series(vars(ann2neo.correlations(r, phase="train", executor=e)))
         .map(np.ravel)
@@ -54,7 +63,21 @@ CALLS = {
         .to_frame()
     ),
     "fit_processes": lambda r, e: ann2neo.fit_processes(r, executor=e),
+    "nearest_patterns": lambda r, e: pd.DataFrame(
+        ann2neo.nearest_patterns(
+            r, k=3, phase="test", training_phase="train", executor=e
+        ).neighbours
+    ),
     "network_test": lambda r, e: ann2neo.network_test(r, 19, seed=1, executor=e),
+    "out_of_distribution_scores": lambda r, e: ann2neo.out_of_distribution_scores(
+        r,
+        r,
+        predictions=np.arange(600) % 3,
+        phase="test",
+        training_phase="train",
+        executor=e,
+    ),
+    "patterns": lambda r, e: ann2neo.patterns(r, executor=e),
     "selectivity": lambda r, e: ann2neo.selectivity(
         r, n_permutations=19, seed=1, executor=e
     ),

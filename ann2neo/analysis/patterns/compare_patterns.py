@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ann2neo._checks import seed_or_new, whole_number
-from ann2neo._parallel import map_blocks
+from ann2neo._parallel import Task, checked_executor, map_blocks, map_tasks
 from ann2neo.analysis._entry import (
     Column,
     IntArray,
@@ -37,6 +37,8 @@ __all__ = [
     "compare_patterns",
     "flip_shares",
 ]
+
+_TASK_DRAWS = 64
 
 FLIPS = Statistic(
     name="pattern_flips",
@@ -134,6 +136,7 @@ def compare_patterns(
     kind: str | None = None,
     n_permutations: int = 99,
     seed: int | None = None,
+    executor: Executor | None = None,
 ) -> PatternFlips:
     """Compare the patterns of two recordings of the same units and stimuli.
 
@@ -156,6 +159,9 @@ def compare_patterns(
         is ``1 / (n_permutations + 1)``.
     seed : int, optional
         Their seed; one is drawn and reported if not given.
+    executor : concurrent.futures.Executor, optional
+        Where the permutations are made, as in `analyze`; in threads of this process if
+        not given. The tables are the same.
 
     Returns
     -------
@@ -176,7 +182,7 @@ def compare_patterns(
     ------
     InputTypeError, InputValueError
         If an argument is not a Recording, units or stimuli differ, no phase can be
-        paired, or `by` is unknown.
+        paired, `by` is unknown, or `executor` is no executor.
 
     Notes
     -----
@@ -198,7 +204,7 @@ def compare_patterns(
     for recording in (first, second):
         checked_recording(recording, "compare_patterns")
     n_permutations = whole_number(n_permutations, "n_permutations")
-    seed = seed_or_new(seed)
+    seed, executor = seed_or_new(seed), checked_executor(executor)
     unpaired = why_unpaired(first.units, second.units)
     if unpaired:
         raise InputValueError(
@@ -224,7 +230,7 @@ def compare_patterns(
                     "n_time_bins": ours.n_time_bins,
                     **flip_shares(here, there),
                     "pattern_flips_pvalue": _pvalue(
-                        here, there, n_permutations, [seed, number, index]
+                        here, there, n_permutations, [seed, number, index], executor
                     ),
                     "n_permutations": n_permutations,
                     "seed": seed,
@@ -353,26 +359,41 @@ def _active_units(patterns: npt.NDArray[np.uint64]) -> IntArray:
 
 
 def _pvalue(
-    first: SpikeRaster, second: SpikeRaster, n_permutations: int, seed: list[int]
+    first: SpikeRaster,
+    second: SpikeRaster,
+    n_permutations: int,
+    seed: list[int],
+    executor: Executor | None,
 ) -> float:
     """Return how often jointly permuted samples have at most as many flips."""
     if not first.n_units:
         return float("nan")
     ours, theirs = patterns_of(first), patterns_of(second)
-    observed = int(np.bitwise_count(ours ^ theirs).sum(dtype=np.int64))
-    draws = map_blocks(
-        partial(_permuted_flips, ours, theirs, seed), range(n_permutations)
+    # Threads share all draws here, workers take a range of them each.
+    step = _TASK_DRAWS if executor is not None else n_permutations
+    tasks = (
+        Task(
+            f"permutations from {draw} on",
+            (ours, theirs, seed, range(draw, min(draw + step, n_permutations))),
+        )
+        for draw in range(0, n_permutations, step)
     )
-    as_few = sum(flips <= observed for flips in draws)
+    as_few = sum(map_tasks(_n_as_few, tasks, executor))
     return (1 + as_few) / (1 + n_permutations)
 
 
-def _permuted_flips(
+def _n_as_few(
     ours: npt.NDArray[np.uint64],
     theirs: npt.NDArray[np.uint64],
     seed: list[int],
-    draw: int,
+    draws: range,
 ) -> int:
-    # A seed per draw, so that draws are the same wherever they are made.
-    order = np.random.default_rng([*seed, draw]).permutation(len(theirs))
-    return int(np.bitwise_count(ours ^ theirs[order]).sum(dtype=np.int64))
+    """Count the permutations with at most as many flips as there are."""
+
+    def n_flips(draw: int) -> int:
+        # A seed per draw, so that draws are the same wherever they are made.
+        order = np.random.default_rng([*seed, draw]).permutation(len(theirs))
+        return int(np.bitwise_count(ours ^ theirs[order]).sum(dtype=np.int64))
+
+    observed = int(np.bitwise_count(ours ^ theirs).sum(dtype=np.int64))
+    return sum(flips <= observed for flips in map_blocks(n_flips, draws))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ann2neo._checks import seed_or_new, whole_number
+from ann2neo._parallel import checked_executor
 from ann2neo.analysis._entry import (
     Column,
     IntArray,
@@ -230,6 +232,7 @@ def nearest_patterns(
     phase: str | None = None,
     training_phase: str | None = None,
     kind: str | None = None,
+    executor: Executor | None = None,
 ) -> NearestPatterns:
     """Find the k nearest training patterns of every sample by Hamming distance.
 
@@ -251,6 +254,9 @@ def nearest_patterns(
     kind : str, optional
         Kind of the presentations whose labels count; the only one, or "trials", if not
         given.
+    executor : concurrent.futures.Executor, optional
+        Where the search runs, as in `analyze`; in threads of this process if not
+        given. The neighbours are the same.
 
     Returns
     -------
@@ -263,7 +269,7 @@ def nearest_patterns(
     InputTypeError, InputValueError
         If an argument is not a Recording, units differ, a phase is unknown or not
         given where there are several, or `k` is not between 1 and the number of
-        training samples.
+        training samples; if `executor` is no executor.
 
     Examples
     --------
@@ -296,7 +302,11 @@ def nearest_patterns(
         " from",
     )
     neighbours, distances = hamming_nearest(
-        phase_patterns(recording, ours), phase_patterns(own, theirs), k, is_self=is_self
+        phase_patterns(recording, ours),
+        phase_patterns(own, theirs),
+        k,
+        is_self=is_self,
+        executor=checked_executor(executor),
     )
     return NearestPatterns(
         neighbours,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ann2neo._parallel import checked_executor
 from ann2neo.analysis._entry import (
     Column,
     FloatArray,
@@ -106,6 +108,7 @@ def out_of_distribution_scores(
     phase: str | None = None,
     training_phase: str | None = None,
     kind: str | None = None,
+    executor: Executor | None = None,
 ) -> pd.DataFrame:
     """Score how unlike each sample's pattern is to the training patterns of its class.
 
@@ -122,6 +125,8 @@ def out_of_distribution_scores(
         Phase of each recording; the only one if not given.
     kind : str, optional
         Kind of the presentations; the only one, or "trials", if not given.
+    executor : concurrent.futures.Executor, optional
+        As in `nearest_patterns`.
 
     Returns
     -------
@@ -137,7 +142,7 @@ def out_of_distribution_scores(
     ------
     InputTypeError, InputValueError
         If an argument is not a Recording, units differ, there are no predictions or no
-        labels, or a phase is unknown.
+        labels, a phase is unknown, or `executor` is no executor.
 
     References
     ----------
@@ -161,6 +166,7 @@ def out_of_distribution_scores(
     ours = one_phase(recording, phase, caller)
     theirs = training_phase_of(recording, training, ours, training_phase, caller)
     classes = _predicted(recording, ours, predictions, kind)
+    executor = checked_executor(executor)
     # Raises where there are no labels, with a remedy.
     labels = labels_of(training, theirs, kind)
     codes = labels.code_of_bins()
@@ -179,7 +185,8 @@ def out_of_distribution_scores(
         if not len(samples):
             continue
         of_class = patterns[codes == code]
-        distance[samples] = hamming_nearest(rows[samples], of_class, 1)[1][:, 0]
+        nearest = hamming_nearest(rows[samples], of_class, 1, executor=executor)
+        distance[samples] = nearest[1][:, 0]
         # A unit that spikes differs from the share 1 - r of the class, else from r.
         rates = spikes[:, code] / len(of_class)
         mean_share[samples] = np.where(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from functools import cached_property
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ import pandas as pd
 from scipy.special import entr
 
 from ann2neo._checks import names_of, one_of
+from ann2neo._parallel import checked_executor
 from ann2neo.analysis._entry import (
     BoolArray,
     Column,
@@ -50,10 +52,12 @@ class Patterns:
     ----------
     raster : SpikeRaster
         Spikes of the units in the bins of the phase.
+    executor : Executor, optional
+        Where pairs are counted; in threads of this process if not given.
     """
 
-    def __init__(self, raster: SpikeRaster) -> None:
-        self.raster = raster
+    def __init__(self, raster: SpikeRaster, executor: Executor | None = None) -> None:
+        self.raster, self.executor = raster, executor
         self.n_units, self.n_samples = raster.shape
 
     @property
@@ -219,7 +223,9 @@ def _indicator(patterns: Patterns) -> dict[str, float]:
             (column.name for column in INDICATOR.columns), float("nan")
         )
     # min(h, d/2) / (d/2) is (2 h - max(0, 2 h - d)) / d, in whole numbers.
-    excess, beyond = hamming_excess(patterns_of(patterns.raster), patterns.n_units)
+    excess, beyond = hamming_excess(
+        patterns_of(patterns.raster), patterns.n_units, executor=patterns.executor
+    )
     n = patterns.n_samples
     differing = sum(c * (n - c) for c in patterns.spike_counts.tolist())
     return {
@@ -374,6 +380,7 @@ def patterns(
     by: str | None = None,
     statistics: str | Sequence[str] | None = None,
     engine: Literal["fast", "reference"] = "fast",
+    executor: Executor | None = None,
 ) -> pd.DataFrame:
     """Summarize the patterns of units that fire together, per phase and layer.
 
@@ -394,6 +401,9 @@ def patterns(
         time that grows with their square.
     engine : {"fast", "reference"}
         From the bits, or by definition with NumPy and SciPy, for small recordings.
+    executor : concurrent.futures.Executor, optional
+        Where the pairs are counted, as in `analyze`; in threads of this process if not
+        given. The table is the same.
 
     Returns
     -------
@@ -417,7 +427,7 @@ def patterns(
     ------
     InputTypeError, InputValueError
         If `recording` is not a Recording, or has no phase; if `by`, a name in
-        `statistics` or `engine` is unknown.
+        `statistics` or `engine` is unknown; if `executor` is no executor.
 
     Notes
     -----
@@ -444,13 +454,13 @@ def patterns(
     """
     phases = phases_of(recording, "patterns")
     one_of(engine, ENGINES, "engine")
-    entries = _chosen(statistics)
+    entries, executor = _chosen(statistics), checked_executor(executor)
     by = checked_by(by, recording.units, {c.name for c in COLUMNS} - {"layer"})
     rows = []
     for phase in phases:
         raster = phase.raster(recording.raster).raster
         for group in groups_of(recording.units, by):
-            part = Patterns(raster.take(units=group.units))
+            part = Patterns(raster.take(units=group.units), executor)
             rows.append(
                 {
                     "phase": phase.phase,

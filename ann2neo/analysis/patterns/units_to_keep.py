@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from typing import Literal
 
 import numpy as np
 
 from ann2neo._checks import one_of, whole_number
+from ann2neo._parallel import checked_executor
 from ann2neo.analysis._entry import FloatArray, IntArray
 from ann2neo.analysis._phases import one_phase
 from ann2neo.analysis.populations.selectivity import selectivity
@@ -29,6 +31,7 @@ def units_to_keep(
     kind: str | None = None,
     n_permutations: int = 99,
     seed: int = 0,
+    executor: Executor | None = None,
 ) -> IntArray:
     """Choose the units of a recording to keep in a pruned network.
 
@@ -66,6 +69,8 @@ def units_to_keep(
     n_permutations, seed : int
         Permutations of the labels for the bias of the information, as in
         `selectivity`.
+    executor : concurrent.futures.Executor, optional
+        Where the information is computed, as in `selectivity`.
 
     Returns
     -------
@@ -108,7 +113,13 @@ def units_to_keep(
         values = raster.spike_counts() / raster.n_time_bins
     else:
         part = recording.select(phase=chosen.phase)
-        table = selectivity(part, kind=kind, n_permutations=n_permutations, seed=seed)
+        table = selectivity(
+            part,
+            kind=kind,
+            n_permutations=n_permutations,
+            seed=seed,
+            executor=checked_executor(executor),
+        )
         values = table["mutual_information"].to_numpy(np.float64)
     if n_keep is None:
         return np.flatnonzero(values > limit)

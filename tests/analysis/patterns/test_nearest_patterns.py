@@ -1,5 +1,7 @@
 """Nearest patterns are exact, and what is told from them agrees with scikit-learn."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,7 +20,7 @@ from ann2neo import (
     out_of_distribution_scores,
 )
 from ann2neo.raster import SpikeRaster
-from ann2neo.raster.hamming import hamming_nearest
+from ann2neo.raster.hamming import hamming_excess, hamming_nearest
 from ann2neo.raster.patterns import patterns_of
 from ann2neo.testing import make_recording
 
@@ -73,6 +75,20 @@ def test_neighbours_are_exact_over_many_tiles(use_numkong, order):
     np.testing.assert_array_equal(
         distances, np.take_along_axis(every, expected, axis=1)
     )
+
+
+@pytest.mark.parametrize("is_self", [False, True])
+def test_parts_of_the_rows_have_the_same_neighbours(is_self):
+    """An executor gets 2 048 rows at a time, each of which is still not its own
+    neighbour.
+    """
+    rows = rows_of(np.random.default_rng(0).random((4200, 40)) < 0.4)
+    whole = hamming_nearest(rows, rows, 3, is_self=is_self)
+    with ThreadPoolExecutor(2) as executor:
+        parts = hamming_nearest(rows, rows, 3, is_self=is_self, executor=executor)
+        sums = hamming_excess(rows, 40, executor=executor)
+    np.testing.assert_array_equal(whole, parts)
+    assert sums == hamming_excess(rows, 40)
 
 
 def test_distances_are_those_of_scikit_learn():

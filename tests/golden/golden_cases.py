@@ -168,9 +168,30 @@ def tables():
             sparse, units=[2, 4], process="markov", n_simulations=20, n_points=9, seed=6
         ),
         "variability_over_repeats": lambda: ann2neo.variability_over_repeats(two),
+        **pattern_tables(two, sparse, words),
         **surrogate_tests(two, sparse, words),
     }
     return made
+
+
+def pattern_tables(two, sparse, words):
+    """Patterns and neighbours; what is drawn comes from seeds."""
+    test, train = two.select(phase="test"), two.select(phase="train")
+    return {
+        "patterns_two_phases": lambda: ann2neo.patterns(two),
+        "patterns_sparse": lambda: ann2neo.patterns(sparse),
+        "patterns_words": lambda: ann2neo.patterns(words),
+        "dead_units": lambda: ann2neo.dead_units(two),
+        "nearest_patterns": lambda: ann2neo.nearest_patterns(
+            test, train, k=5
+        ).classify(),
+        "nearest_patterns_score": lambda: ann2neo.nearest_patterns(
+            test, train, k=5
+        ).score(n_permutations=49, seed=7),
+        "compare_patterns": lambda: (
+            ann2neo.compare_patterns(two, two, n_permutations=19, seed=8).summary
+        ),
+    }
 
 
 def correlations_table(recording, phase):

@@ -81,7 +81,7 @@ def joint_counts(
 
 def distances_to(
     block: npt.NDArray[np.uint64], *, use_numkong: bool = numkong is not None
-) -> Callable[[npt.NDArray[np.uint64]], npt.NDArray[Any]]:
+) -> Callable[[npt.NDArray[np.uint64]], npt.NDArray[np.uint32]]:
     """Return a function that counts the bits in which other rows differ from a block.
 
     Parameters

@@ -22,6 +22,7 @@ _ORDER = (
     "nwb",
     "analysis",
     "populations",
+    "patterns",
     "sessions",
     "monitor",
     "training",

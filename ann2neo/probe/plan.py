@@ -234,7 +234,8 @@ def make_plan(
     if layers is None:
         layers = (adapter.last_hidden(first.data),)
         _LOG.info("recording the last hidden layer, %r", layers[0].key)
-    rules = checked_threshold(threshold, layers)
+    checked = checked_threshold(threshold, [layer.key for layer in layers])
+    rules = dict(zip(layers, checked, strict=True))
     # Without classes to compare, the pass can end at the deepest recorded layer.
     if predictions is None:
         some_labels = first.labels if classes is None else classes

@@ -27,7 +27,7 @@ from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 from ann2neo.recording.folder import UnfinishedFolder, unfinished_plan
 from ann2neo.recording.segments import Phase, phase_table
-from ann2neo.recording.tables import presentation_table
+from ann2neo.recording.tables import STIMULUS_PLACE, presentation_table
 
 __all__ = ["Probe", "record"]
 
@@ -131,7 +131,7 @@ class Probe:
         self._layers: tuple[LayerInfo, ...] | None = None
         if layers is not None:
             self._layers = self._adapter.choose_layers(layers)
-            checked_threshold(threshold, self._layers)
+            checked_threshold(threshold, [layer.key for layer in self._layers])
 
     @_leaving_random_states
     def record(
@@ -320,8 +320,9 @@ def record(
         the stimuli are used; beside it, they must not contradict it.
     stimulus_id : array_like of int or str, shape (n_samples,), optional
         Name or number of each stimulus; its place in `x` if not given. Stimuli of one
-        `stimulus_id` count as the same one. `Recording.in_stimulus_order` sorts by it,
-        and ``write_nwb(stimuli=...)`` needs places.
+        `stimulus_id` count as the same one. Places are then kept as the column
+        ``stimulus_place``, by which `Recording.in_stimulus_order` sorts and
+        ``write_nwb(stimuli=...)`` finds what was shown.
     presentations : mapping of str to array_like or DataFrame, optional
         Columns of your own, such as file names, for the table of presentations; one
         entry or row per sample, in the order of `x`.
@@ -482,4 +483,6 @@ def _tables(
         predictions=joined([repeat.predictions for repeat in repeats]),
         stimulus_id=columns.pop("stimulus_id", stimulus_id),
     )
+    if "stimulus_id" in plan.columns:
+        presentations[STIMULUS_PLACE] = stimulus_id
     return phase_table(phases), presentations.assign(**columns)

@@ -18,7 +18,7 @@ from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.probe.adapter import Adapter
 from ann2neo.probe.nests import leaves_of, map_leaves
 from ann2neo.recording.checksum import checksum
-from ann2neo.recording.tables import fixed_types
+from ann2neo.recording.tables import STIMULUS_PLACE, fixed_types
 
 __all__ = [
     "ArrayStimuli",
@@ -584,7 +584,15 @@ def checked_columns(
 
 _OWN_COLUMNS = {
     **dict.fromkeys(
-        ("start_bin", "stop_bin", "phase", "kind", "prediction", "is_correct"),
+        (
+            "start_bin",
+            "stop_bin",
+            "phase",
+            "kind",
+            "prediction",
+            "is_correct",
+            STIMULUS_PLACE,
+        ),
         "give it another name",
     ),
     "label": "pass it as labels=",

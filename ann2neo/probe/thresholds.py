@@ -32,9 +32,7 @@ SAMPLE_BYTES = 1 << 28
 """Largest size in memory of the activations from which quantiles are taken."""
 
 
-def checked_threshold(
-    threshold: Threshold, layers: Sequence[LayerInfo]
-) -> dict[LayerInfo, Any]:
+def checked_threshold(threshold: Threshold, keys: Sequence[str]) -> list[Any]:
     """Return the threshold of every recorded layer, before its units are known.
 
     Parameters
@@ -42,12 +40,12 @@ def checked_threshold(
     threshold : float, str, array_like, mapping or sequence
         A number; ``"quantile:q"``; an array, one number per unit; or one of those for
         each layer, as a mapping from layer names or a list in the order of the layers.
-    layers : sequence of LayerInfo
-        The recorded layers.
+    keys : sequence of str
+        Names of the recorded layers; the same one for several outputs of a layer.
 
     Returns
     -------
-    dict of LayerInfo to (float, str or ndarray)
+    list of float, str or ndarray
         One entry per layer.
 
     Raises
@@ -55,8 +53,6 @@ def checked_threshold(
     InputTypeError, InputValueError
         If it is none of those, not finite, or does not name the recorded layers.
     """
-    # Several outputs of one layer have one name.
-    keys = [layer.key for layer in layers]
     names = ", ".join(map(repr, dict.fromkeys(keys)))
     if isinstance(threshold, Mapping):
         unknown = [key for key in threshold if key not in keys]
@@ -70,22 +66,16 @@ def checked_threshold(
             raise InputValueError(
                 f"threshold has none for {missing[0]!r}; give one for each of {names}"
             )
-        return {
-            layer: checked_rule(threshold[layer.key], layer.key) for layer in layers
-        }
-    rules = [threshold] * len(layers)
-    if isinstance(threshold, (list, tuple)) and len(layers) > 1:
+        return [checked_rule(threshold[key], key) for key in keys]
+    rules = [threshold] * len(keys)
+    if isinstance(threshold, (list, tuple)) and len(keys) > 1:
         if len(threshold) != len(keys):
-            asked = ", ".join(repr(str(layer)) for layer in layers)
             raise InputValueError(
-                f"threshold lists {len(threshold)} values for {len(layers)} layers;"
-                f" give one for each of {asked}"
+                f"threshold lists {len(threshold)} values for {len(keys)} layers; give"
+                f" one for each of {', '.join(map(repr, keys))}"
             )
         rules = list(threshold)
-    return {
-        layer: checked_rule(rule, layer.key)
-        for layer, rule in zip(layers, rules, strict=True)
-    }
+    return [checked_rule(rule, key) for key, rule in zip(keys, rules, strict=True)]
 
 
 def rule_in_words(rule: Any) -> float | str:

@@ -634,8 +634,9 @@ class Recording:
         Returns
         -------
         Recording
-            The presentations of each phase sorted by ``stimulus_id``, with order
-            "stored"; samples in one segment, longer presentations in one each.
+            The presentations of each phase sorted by ``stimulus_place``, or by
+            ``stimulus_id`` where that is the place, with order "stored"; samples in one
+            segment, longer presentations in one each.
 
         Raises
         ------

@@ -17,7 +17,12 @@ from ann2neo.raster import SpikeRaster
 from ann2neo.raster.binning import nearest_edges
 from ann2neo.raster.spike_raster import as_index
 from ann2neo.recording.segments import IntArray, Segment, segment_table
-from ann2neo.recording.tables import DEFAULT_KIND, network_columns, shifted
+from ann2neo.recording.tables import (
+    DEFAULT_KIND,
+    STIMULUS_PLACE,
+    network_columns,
+    shifted,
+)
 
 if TYPE_CHECKING:
     from ann2neo.recording.recording import Recording
@@ -228,7 +233,7 @@ def select_presentations(
 
 
 def in_stimulus_order(recording: Recording, kind: str | None) -> Recording:
-    """Sort the presentations of each phase by their ``stimulus_id``."""
+    """Sort the presentations of each phase by the place of what they show."""
     table = recording.presentations
     if "stimulus_id" not in table:
         raise InputValueError(
@@ -239,8 +244,9 @@ def in_stimulus_order(recording: Recording, kind: str | None) -> Recording:
     rows = np.flatnonzero(table["kind"] == kind)
     phases = recording.segments["phase"].unique()
     rank = table["phase"].map({name: i for i, name in enumerate(phases)})
+    column = STIMULUS_PLACE if STIMULUS_PLACE in table else "stimulus_id"
     # The last key counts first: by phase, and within a phase by stimulus.
-    keys = (table["stimulus_id"].to_numpy()[rows], rank.to_numpy()[rows])
+    keys = (table[column].to_numpy()[rows], rank.to_numpy()[rows])
     return _presentations_side_by_side(
         recording, kind, rows[np.lexsort(keys)], "stored", "stimulus order"
     )

@@ -18,6 +18,7 @@ __all__ = [
     "PHASE_TYPES",
     "PRESENTATION_TYPES",
     "SEGMENT_TYPES",
+    "STIMULUS_PLACE",
     "UNIT_DESCRIPTIONS",
     "UNIT_TYPES",
     "checked_presentations",
@@ -84,6 +85,11 @@ UNIT_DESCRIPTIONS: Mapping[str, str] = {
 
 DEFAULT_KIND = "trials"
 """Kind of presentations that have no other, as in NWB."""
+
+STIMULUS_PLACE = "stimulus_place"
+"""Column of the place of each stimulus in the data shown, where ``stimulus_id`` is a
+name or number of the user's own.
+"""
 
 PRESENTATION_TYPES: Mapping[str, str] = {
     "start_bin": _INT64,

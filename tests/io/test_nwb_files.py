@@ -729,6 +729,28 @@ def test_more_units_than_bins_is_a_warning(tmp_path):
         ann2neo.write_nwb(recording, tmp_path / "a.nwb", activations={"wide": [values]})
 
 
+def test_names_of_stimuli_are_no_places(tmp_path):
+    """Stimuli that only have names are not written, and the column that says which
+    they are is named; with it they are.
+    """
+    recording = Recording.from_activations(
+        np.eye(3), stimulus_id=["c.png", "a.png", "b.png"]
+    )
+    words = r"name their stimuli, such as 'c.png', .* add the column 'stimulus_place'"
+    with pytest.raises(InputValueError, match=words):
+        ann2neo.write_nwb(recording, tmp_path / "a.nwb", stimuli=np.eye(3))
+    placed = Recording(
+        recording.raster,
+        recording.units,
+        recording.presentations.assign(stimulus_place=[2, 0, 1]),
+        recording.phases,
+    )
+    path = ann2neo.write_nwb(placed, tmp_path / "a.nwb", stimuli=np.eye(3))
+    with h5py.File(path) as file:
+        (series,) = file["stimulus/presentation"].values()
+        assert series["data"][()].tolist() == np.eye(3)[[2, 0, 1]].tolist()
+
+
 @pytest.mark.parametrize(
     ("stimuli", "options", "error", "words"),
     [

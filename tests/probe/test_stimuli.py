@@ -218,6 +218,48 @@ def test_own_columns_go_through_every_file(model: Any, tmp_path: Path) -> None:
     assert ordered["file"].tolist() == 2 * own["file"].tolist()
 
 
+_IDS: dict[str, Any] = {
+    "file names": [f"{name}.png" for name in reversed(range(N))],
+    "a permutation": np.random.default_rng(5).permutation(N),
+    "numbers of a larger set": 1000 + np.arange(N)[::-1],
+    "the same twice": np.arange(N) // 2,
+}
+
+
+@pytest.mark.parametrize("kind", _IDS)
+def test_own_ids_are_never_taken_for_places(
+    model: Any, tmp_path: Path, kind: str
+) -> None:
+    """Whatever the user calls the stimuli, an NWB file shows those that were shown, and
+    the order that is undone is that of the data; through a folder, Neo and NWB too.
+    """
+    made = _record(
+        model,
+        X,
+        shuffle=True,
+        stimulus_id=_IDS[kind],
+        labels=np.arange(N),
+        out=tmp_path / "folder",
+    )
+    copies = [
+        made,
+        ann2neo.Recording.open(tmp_path / "folder"),
+        ann2neo.from_neo(ann2neo.to_neo(made)),
+        ann2neo.read_nwb(ann2neo.write_nwb(made, tmp_path / "plain.nwb")),
+        made.select(label=[1, 3, 4]),
+    ]
+    for number, recording in enumerate(copies):
+        path = ann2neo.write_nwb(recording, tmp_path / f"{number}.nwb", stimuli=X)
+        shown = recording.presentations["label"].to_numpy()
+        with h5py.File(path) as file:
+            stored = file["stimulus/presentation/stimuli_recording/data"][()]
+        np.testing.assert_array_equal(stored, X[shown])
+        ids = np.asarray(_IDS[kind])[shown]
+        assert recording.presentations["stimulus_id"].tolist() == ids.tolist()
+        ordered = recording.in_stimulus_order().presentations["label"].tolist()
+        assert ordered == sorted(shown.tolist())
+
+
 def test_own_columns_belong_to_an_unfinished_recording(
     model: Any, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from ann2neo.recording import Recording
 from ann2neo.recording.tables import (
     DEFAULT_KIND,
     PHASE_TYPES,
+    STIMULUS_PLACE,
     UNIT_DESCRIPTIONS,
     column_types,
     length_and_text,
@@ -62,7 +63,10 @@ SESSION_SOURCE = "NWB file"
 
 DESCRIPTIONS: Mapping[str, str] = {
     "phase": "Stretch of time that the presentation belongs to.",
-    "stimulus_id": "Place of the stimulus in the data set.",
+    "stimulus_id": (
+        "The stimulus: its place in the data set, or a name or number of its own."
+    ),
+    STIMULUS_PLACE: "Place of the stimulus in the data set.",
     "label": "True class of the stimulus.",
     "prediction": "Class that the network gave the stimulus.",
     "is_correct": "Whether prediction and label agree.",

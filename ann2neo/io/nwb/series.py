@@ -18,7 +18,7 @@ from ann2neo.io.nwb.data import late_rows, rows_per_chunk
 from ann2neo.recording import Recording
 from ann2neo.recording.select import kind_of
 from ann2neo.recording.stretches import Stretch
-from ann2neo.recording.tables import network_columns
+from ann2neo.recording.tables import STIMULUS_PLACE, network_columns
 
 __all__ = ["OrientationWarning", "activation_series", "stimulus_series"]
 
@@ -52,8 +52,8 @@ def stimulus_series(
     recording : Recording
         Its presentations give the order; of several kinds, those called trials.
     stimuli : array, shape (n_stimuli, ...), or mapping of phase to such arrays
-        Rows are selected by ``stimulus_id`` if the recording has it, else taken in
-        order.
+        Rows are selected by ``stimulus_place`` or ``stimulus_id`` if the recording has
+        it, else taken in order.
     level : int or None
         Level of gzip; None for no compression.
 
@@ -114,9 +114,17 @@ def _stimuli_of_phase(
             " name the data set in the metadata"
         )
     index = np.arange(len(presentations))
-    if "stimulus_id" in presentations:
-        index = presentations["stimulus_id"].to_numpy()
-    if index.dtype.kind != "i" or index.min() < 0 or index.max() >= len(values):
+    # A user's own names or numbers are no places.
+    for column in ("stimulus_id", STIMULUS_PLACE):
+        if column in presentations:
+            index = presentations[column].to_numpy()
+    if index.dtype.kind != "i":
+        raise InputValueError(
+            f"presentations of phase {phase!r} name their stimuli, such as"
+            f" {index[0]!r}, and do not say which rows of the array they are; leave"
+            f" stimuli out, or add the column {STIMULUS_PLACE!r} to the presentations"
+        )
+    if index.min() < 0 or index.max() >= len(values):
         raise InputValueError(
             f"presentations of phase {phase!r} show stimuli {index.min()} to"
             f" {index.max()}, but there are {len(values)}; pass the array that was"

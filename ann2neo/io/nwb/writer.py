@@ -56,9 +56,9 @@ def write_nwb(
         Replace an existing file.
     stimuli : array, shape (n_stimuli, ...), or mapping of phase to array, optional
         Stimuli to write, too, in the order in which they were presented: rows are
-        selected by ``stimulus_id`` if the recording has it. Images (uint8 with three
-        axes, or four axes with 1, 3 or 4 channels last) become an ImageSeries, others a
-        TimeSeries. Only for profile "dandi".
+        selected by ``stimulus_place`` or ``stimulus_id`` if the recording has it.
+        Images (uint8 with three axes, or four axes with 1, 3 or 4 channels last) become
+        an ImageSeries, others a TimeSeries. Only for profile "dandi".
     activations : mapping of str to iterable of (n_bins, n_units) arrays, optional
         Activations of some layers to write, too, as float32: batch by batch, in the
         order of the time bins. Each batch is checked against the spikes.

@@ -245,7 +245,13 @@ def folder(tmp_path_factory):
     x = np.random.default_rng(0).normal(size=(40, 4))
     parts = [
         ann2neo.record(
-            model, x, layers="hidden", labels=np.arange(40) % 2, seed=seed, phase=phase
+            model,
+            x,
+            layers="hidden",
+            labels=np.arange(40) % 2,
+            stimulus_id=[f"sample_{i:02}" for i in range(40)],
+            seed=seed,
+            phase=phase,
         )
         for seed, phase in enumerate(("train", "test"))
     ]

@@ -415,13 +415,11 @@ class SpikeRaster:
         """
         if self._trains is not None:
             return np.array([len(bins) for bins in self._trains], np.int64)
-        # Shape (n_units, n_words), one byte per word; the padding adds nothing.
-        set_bits = np.bitwise_count(self._words)
-        counts = np.zeros(self._n_units, np.int64)
-        for first in range(0, set_bits.shape[1], UINT16_WORDS):
-            counts += set_bits[:, first : first + UINT16_WORDS].sum(
-                axis=1, dtype=np.uint16
-            )
+        words, counts = self._words, np.zeros(self._n_units, np.int64)
+        # Some words of all units at a time, one byte each; the padding adds nothing.
+        for first in range(0, words.shape[1], UINT16_WORDS):
+            set_bits = np.bitwise_count(words[:, first : first + UINT16_WORDS])
+            counts += set_bits.sum(axis=1, dtype=np.uint16)
         return counts
 
     def cumulative_counts(self, time_bins: npt.ArrayLike) -> IntArray:
@@ -452,16 +450,20 @@ class SpikeRaster:
             return np.zeros((self._n_units, 0), np.int64)
         # Spikes before bin e = 64 w + b: the popcounts of the words before w, summed
         # once for all edges, and the popcount of the b lowest bits of word w.
-        words = self._words
-        before = np.zeros((self._n_units, words.shape[1] + 1), np.int64)
-        np.cumsum(np.bitwise_count(words), axis=1, dtype=np.int64, out=before[:, 1:])
         word, bit = np.divmod(edges, WORD_BITS)
-        counts = before[:, word]
-        # Edges with b = 0 are done; their word w may even lie beyond the last one.
+        # Edges with b = 0 need no second part; their word w may lie beyond the last.
         inside = np.flatnonzero(bit)
-        if inside.size:
-            mask = (np.uint64(1) << bit[inside].astype(np.uint64)) - np.uint64(1)
-            counts[:, inside] += np.bitwise_count(words[:, word[inside]] & mask)
+        mask = (np.uint64(1) << bit[inside].astype(np.uint64)) - np.uint64(1)
+        counts = np.empty((self._n_units, len(edges)), np.int64)
+        # Some units at a time, since the sums take as many bytes as the bits.
+        for units, block in self.unit_blocks(DENSE_BYTES // 4):
+            words = block._words
+            before = np.zeros((block.n_units, words.shape[1] + 1), np.int64)
+            np.cumsum(
+                np.bitwise_count(words), axis=1, dtype=np.int64, out=before[:, 1:]
+            )
+            counts[units] = before[:, word]
+            counts[units, inside] += np.bitwise_count(words[:, word[inside]] & mask)
         return counts
 
     def window_counts(self, window: int) -> IntArray:

@@ -175,6 +175,13 @@ class SegmentedPhase(NamedTuple):
         ]
         return np.concatenate([np.zeros(0, np.int64), *counts])
 
+    def bin_counts(self, source: SpikeRaster) -> IntArray:
+        """Count the units that spike in each bin of the phase, (n_time_bins,)."""
+        counts = np.zeros(self.n_time_bins, np.int64)
+        for _, block in self.unit_blocks(source, _BLOCK_BYTES):
+            counts += block.raster.bin_counts()
+        return counts
+
     def joined_bins(self, bins: IntArray) -> IntArray:
         """Return where bins of the recording lie in `raster`, the joined segments.
 

@@ -36,6 +36,7 @@ from ann2neo.recording.segments import (
 
 __all__ = ["COLUMNS", "NETWORK_TESTS", "network_test"]
 
+_BLOCK_CELLS = 1 << 26
 _RANGES = 8
 """Ranges of permutations that workers take; each draws those before it anew."""
 _NULL = (
@@ -299,6 +300,8 @@ def _permuted_means(
     Row 0 of the means is as observed, every further row from one permutation.
     """
     executor = checked_executor(executor)
+    # A block is permuted at one byte per bin.
+    block_units = max(1, min(block_units, _BLOCK_CELLS // max(1, phase.n_time_bins)))
     # Threads share the permutations here, workers take a range of them each.
     n_ranges = 1 if executor is None else _RANGES
     bounds = np.linspace(0, n_permutations + 1, n_ranges + 1).astype(int).tolist()

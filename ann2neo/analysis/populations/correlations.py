@@ -45,7 +45,7 @@ __all__ = [
 # An array of a block of pairs takes 8 MiB, of a strip of its rows 256 KiB.
 _BLOCK_UNITS = 1024
 _STRIP_UNITS = 32
-_BLOCK_BYTES = 1 << 22
+_BLOCK_BYTES, _PAIR_BYTES = 1 << 22, 1 << 25
 _HISTOGRAM_BINS = 400
 
 _NULL_UNITS, _NULL_PAIRS, _NULL_DRAWS = 128, 2_000, 99
@@ -462,6 +462,8 @@ def _correlations(
     block_units: int = _BLOCK_UNITS,
 ) -> Correlations:
     n_units, n = raster.n_units, phase.n_time_bins
+    # Of long recordings fewer units, as two blocks are in memory at a time.
+    block_units = min(block_units, phase.units_in(raster, _PAIR_BYTES))
     blocks = [
         _Units(
             part,

@@ -256,15 +256,15 @@ def _together(
     kind: str | None,
     executor: Executor | None,
 ) -> dict[str, Any]:
-    raster = phase.raster(recording.raster).raster
-    rates = raster.spike_counts() / max(1, raster.n_time_bins)
-    active = raster.bin_counts()
+    raster = recording.raster
+    rates = phase.spike_counts(raster) / max(1, phase.n_time_bins)
+    active = phase.bin_counts(raster)
     pairs = correlations(recording, phase=phase.phase, kind=kind, executor=executor)
     # Variance of the number of active units if units were independent.
     spread = float((rates * (1.0 - rates)).sum())
     return {
         "n_units": raster.n_units,
-        "n_time_bins": raster.n_time_bins,
+        "n_time_bins": phase.n_time_bins,
         "mean_firing_rate": float(rates.mean()) if len(rates) else np.nan,
         "silent_share": pairs.n_silent / max(1, raster.n_units),
         "saturated_share": pairs.n_saturated / max(1, raster.n_units),

@@ -55,37 +55,38 @@ def sample_of(recording: Recording, max_cells: int = _MAX_CELLS) -> Sample:
     Sample
         Every phase keeps its share of the time.
     """
-    units = np.arange(recording.n_units)
-    chosen, notes = recording, []
-    if len(units) > _MAX_UNITS:
-        units = np.linspace(0, len(units) - 1, _MAX_UNITS).astype(np.int64)
-        chosen = recording.select(units=units)
+    n_units, n_bins = recording.n_units, recording.n_time_bins
+    units, chosen, notes = np.arange(n_units), recording, []
+    if n_units > _MAX_UNITS:
+        units = np.linspace(0, n_units - 1, _MAX_UNITS).astype(np.int64)
         notes.append(
-            f"{grouped(len(units))} units, evenly spaced, of"
-            f" {grouped(recording.n_units)}"
+            f"{grouped(len(units))} units, evenly spaced, of {grouped(n_units)}"
         )
-    phases = list(segmented_phases(chosen))
-    share = max_cells / max(1, len(units) * chosen.n_time_bins)
+    phases = list(segmented_phases(recording))
+    share = max_cells / max(1, len(units) * n_bins)
     # Phases that alternate would come several times.
     is_in_turn = all(
         before.stops[-1] <= after.starts[0]
         for before, after in itertools.pairwise(phases)
     )
     if share < 1 and is_in_turn:
+        raster = recording.raster
+        # Time before units: the bits of the units alone may be too many.
         parts = [
-            chosen.select(
-                t_start=chosen.raster.bin_edge_seconds(first) * pq.s,
-                t_stop=chosen.raster.bin_edge_seconds(stop) * pq.s,
-            )
+            recording.select(
+                t_start=raster.bin_edge_seconds(first) * pq.s,
+                t_stop=raster.bin_edge_seconds(stop) * pq.s,
+            ).select(units=units)
             for phase in phases
             for first, stop in _stretches(phase, share)
         ]
-        n_bins = chosen.n_time_bins
         chosen = Recording.concatenate(parts)
         notes.append(
             f"{_STRETCHES} evenly spaced stretches of each phase,"
             f" {grouped(chosen.n_time_bins)} of {grouped(n_bins)} bins"
         )
+    elif len(units) < n_units:
+        chosen = recording.select(units=units)
     note = ""
     if notes:
         note = (

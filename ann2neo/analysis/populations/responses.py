@@ -211,9 +211,7 @@ def _rows_of_items(responses: Responses, n_bins: int) -> SpikeRaster:
         units = np.arange(first, min(first + step, raster.n_units))
         dense = raster.take(units=units).to_dense()[:, bins]
         cells = dense.reshape(len(units), n_rows, n_bins).transpose(0, 2, 1)
-        builder.write(
-            first * n_bins, np.ascontiguousarray(cells.reshape(-1, n_rows))
-        )
+        builder.write(first * n_bins, np.ascontiguousarray(cells.reshape(-1, n_rows)))
     return builder.build()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from typing import Any
 
@@ -26,7 +27,7 @@ from ann2neo.analysis._entry import (
 from ann2neo.analysis._phases import phase_named, phases_of, table_of_units
 from ann2neo.analysis.populations.labels import Labels, labels_of, with_missing
 from ann2neo.recording import Recording
-from ann2neo.recording.segments import UnitsOfPhase
+from ann2neo.recording.segments import SegmentedPhase, UnitsOfPhase
 
 __all__ = [
     "COLUMNS",
@@ -36,6 +37,7 @@ __all__ = [
     "lifetime_sparseness",
     "selectivity",
     "selectivity_index",
+    "selectivity_of",
     "single_stimulus_overlap",
     "treves_rolls",
 ]
@@ -275,7 +277,28 @@ def selectivity(
     ... ].values.tolist()
     [[1.0, 1.0, 0.001]]
     """
-    phases = phases_of(recording, "selectivity")
+    return selectivity_of(
+        recording,
+        phases_of(recording, "selectivity"),
+        kind=kind,
+        n_permutations=n_permutations,
+        seed=seed,
+        rates=rates,
+        executor=executor,
+    )
+
+
+def selectivity_of(
+    recording: Recording,
+    phases: Sequence[SegmentedPhase],
+    *,
+    kind: str | None,
+    n_permutations: int,
+    seed: int | None,
+    rates: bool,
+    executor: Executor | None,
+) -> pd.DataFrame:
+    """Return the table of `selectivity` for some phases of a recording."""
     n_permutations = whole_number(n_permutations, "n_permutations")
     seed = seed_or_new(seed)
     # All labels first: a phase without labels is an error before any work is done.

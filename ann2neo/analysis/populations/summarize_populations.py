@@ -26,8 +26,8 @@ from ann2neo.analysis.populations.correlations import (
     TUNING,
     correlations,
 )
-from ann2neo.analysis.populations.labels import has_labels, labels_of
-from ann2neo.analysis.populations.selectivity import lifetime_sparseness, selectivity
+from ann2neo.analysis.populations.labels import has_labels
+from ann2neo.analysis.populations.selectivity import lifetime_sparseness, selectivity_of
 from ann2neo.recording import Recording
 from ann2neo.recording.segments import SegmentedPhase
 
@@ -294,15 +294,17 @@ def _tuned(
     names = [column.name for column in columns_of(_TUNING_STATISTICS)]
     if not has_labels(recording, phase, kind) or not recording.n_units:
         return dict.fromkeys(names, np.nan)
-    labels = labels_of(recording, phase, kind)
-    raster = phase.raster(recording.raster).raster
-    rates = raster.joint_counts(labels.raster()) / labels.bins_of_each
-    part = recording
-    if len(recording.phases) > 1:
-        part = recording.select(phase=phase.phase)
-    units = selectivity(
-        part, kind=kind, n_permutations=n_permutations, seed=seed, executor=executor
+    units = selectivity_of(
+        recording,
+        [phase],
+        kind=kind,
+        n_permutations=n_permutations,
+        seed=seed,
+        rates=True,
+        executor=executor,
     )
+    # The rates for each label are the last columns.
+    rates = units[units.columns[units.columns.get_loc("seed") + 1 :]].to_numpy()
     adjusted = benjamini_hochberg(units["mutual_information_pvalue"])
     sparseness = lifetime_sparseness(rates.T)
     values = (

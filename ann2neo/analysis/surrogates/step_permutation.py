@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from ann2neo.analysis._entry import BoolArray
 from ann2neo.analysis.surrogates.inside_segments import (
@@ -11,11 +10,11 @@ from ann2neo.analysis.surrogates.inside_segments import (
     blockwise,
     order_within,
 )
+from ann2neo.analysis.trials.trials import check_trials, trials_of
 from ann2neo.errors import InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 from ann2neo.recording.segments import SegmentedPhase
-from ann2neo.recording.select import kind_of
 
 __all__ = ["step_permutation"]
 
@@ -42,20 +41,9 @@ def step_permutation(
     InputValueError
         If segments do not hold one presentation each, or no label was shown twice.
     """
-    table = recording.presentations
-    kind = kind_of(table, kind)
-    trials = table[(table["phase"] == phase.phase) & (table["kind"] == kind)]
-    held = np.searchsorted(phase.starts, trials["start_bin"], side="right") - 1
-    if not np.array_equal(held, np.arange(phase.n_segments)):
-        raise InputValueError(
-            "step_permutation needs segments that hold one presentation of the kind"
-            f" {kind!r} each, and phase {phase.phase!r} has {len(trials)} in"
-            f" {phase.n_segments} segments; cut one segment per trial with"
-            " recording.cut_trials()"
-        )
-    label = np.zeros(len(trials), np.int64)
-    if "label" in trials:
-        label, _ = pd.factorize(trials["label"], use_na_sentinel=False)
+    trials = trials_of(recording, phase, kind)
+    check_trials(trials, "step_permutation")
+    label = trials.code
     if np.bincount(label).max(initial=0) < 2:
         raise InputValueError(
             f"no trial of phase {phase.phase!r} has a label twice, so step_permutation"

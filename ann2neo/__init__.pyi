@@ -36,6 +36,7 @@ from .analysis.populations.summarize_populations import (
 from .analysis.surrogates.surrogate_test import SurrogateWarning as SurrogateWarning
 from .analysis.surrogates.surrogate_test import surrogate_test as surrogate_test
 from .analysis.surrogates.surrogates import surrogates as surrogates
+from .analysis.trials.analyze_trials import analyze_trials as analyze_trials
 from .analysis.trials.psth import psth as psth
 from .analysis.trials.spike_counts import spike_counts as spike_counts
 from .analysis.trials.variability_over_repeats import (

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from ann2neo.analysis.trials.trial_counts import TrialCounts, TrialTrain
     from ann2neo.analysis.units.counts import Counts, Train
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "NetworkStatistic",
     "NetworkTest",
     "Statistic",
+    "StatisticOfUnits",
+    "TrialStatistic",
     "UnitStatistic",
     "UnitValues",
     "Values",
@@ -164,7 +167,20 @@ class Statistic:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class UnitStatistic(Statistic):
+class StatisticOfUnits(Statistic):
+    """A statistic that says for each unit why it has no value."""
+
+    @property
+    def reason_column(self) -> Column:
+        """The column that says why a value is missing."""
+        return text_column(
+            f"{self.name}_reason",
+            f"Why {self.name} is missing; empty where it is valid.",
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UnitStatistic(StatisticOfUnits):
     """A statistic of single units, computed by either engine.
 
     Parameters
@@ -183,13 +199,28 @@ class UnitStatistic(Statistic):
     fast: Callable[[Counts], Values]
     reference: Callable[[Train], Mapping[str, Any]]
 
-    @property
-    def reason_column(self) -> Column:
-        """The column that says why a value is missing."""
-        return text_column(
-            f"{self.name}_reason",
-            f"Why {self.name} is missing; empty where it is valid.",
-        )
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrialStatistic(StatisticOfUnits):
+    """A statistic of the trials of single units, computed by either engine.
+
+    Parameters
+    ----------
+    reason : function of TrialCounts
+        As in `UnitStatistic`.
+    fast : function of TrialCounts
+        Columns of a block of units, each of shape (n_units,); values of invalid units
+        are ignored.
+    reference : function of TrialTrain
+        Columns of one valid unit, by definition or from Elephant and statsmodels.
+    needs_segments : bool
+        Whether each segment must hold one presentation; counts do without.
+    """
+
+    reason: Callable[[TrialCounts], npt.NDArray[Any]]
+    fast: Callable[[TrialCounts], Values]
+    reference: Callable[[TrialTrain], Mapping[str, Any]]
+    needs_segments: bool = True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -230,12 +261,12 @@ def columns_of(statistics: Iterable[Statistic]) -> tuple[Column, ...]:
     return tuple(column for entry in statistics for column in entry.columns)
 
 
-def reasons(counts: Counts, *rules: tuple[Any, str]) -> npt.NDArray[Any]:
+def reasons(counts: Counts | TrialCounts, *rules: tuple[Any, str]) -> npt.NDArray[Any]:
     """Return the first reason that applies to each unit.
 
     Parameters
     ----------
-    counts : Counts
+    counts : Counts or TrialCounts
         The block of units.
     *rules : (condition, reason)
         Conditions are bool, or ndarray of bool of shape (n_units,); the first that

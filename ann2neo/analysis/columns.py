@@ -34,7 +34,7 @@ from ann2neo.analysis.table_of_statistics import (
     NETWORK_TESTS,
     unit_columns,
 )
-from ann2neo.analysis.trials import variability_over_repeats
+from ann2neo.analysis.trials import analyze_trials, variability_over_repeats
 from ann2neo.errors import InputValueError
 from ann2neo.recording.tables import UNIT_DESCRIPTIONS, UNIT_TYPES
 
@@ -83,6 +83,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     "complexity": correlations.COMPLEXITY_COLUMNS,
     "selectivity": selectivity.COLUMNS,
     "single_stimulus_overlap": selectivity.OVERLAP_COLUMNS,
+    "analyze_trials": (*analyze_trials.COLUMNS, *RECORDING_COLUMNS),
     "variability_over_repeats": variability_over_repeats.COLUMNS,
     "surrogate_test": surrogate_test.COLUMNS,
     "fit_processes": fit_processes.COLUMNS,

@@ -21,8 +21,8 @@ _UNITS_AT_ONCE = 1 << 24
 class StepMatrices:
     """The trials of a phase, group by group: rows are trials, columns are steps.
 
-    Rows are sorted by group. A trial that ends earlier than the longest one is filled
-    up with zeros::
+    Rows are sorted by group, and in a group from the longest trial to the shortest. A
+    trial that ends earlier than the longest one is filled up with zeros::
 
         group 0   1 0 0 1 1      group 0: rows 0 and 1
                   0 1 . . .      its second trial has two steps
@@ -39,8 +39,8 @@ class StepMatrices:
     def __init__(self, lengths: IntArray, code: IntArray) -> None:
         self.n_trials, self.n_steps = len(lengths), int(lengths.max(initial=0))
         self._is_even = bool((lengths == self.n_steps).all())
-        self._order = np.argsort(code, kind="stable")
-        self._in_order = bool((np.diff(code) >= 0).all())
+        self._order = np.lexsort((-lengths, code))
+        self._in_order = bool((np.diff(self._order) > 0).all())
         self._filled = np.arange(self.n_steps) < lengths[:, np.newaxis]
         self.lengths = lengths[self._order]
         """Steps of the trial in each row, shape (n_trials,)."""

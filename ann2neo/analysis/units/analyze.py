@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from threading import Lock
 from typing import Any
@@ -16,9 +16,10 @@ from threadpoolctl import threadpool_limits
 from ann2neo._checks import one_of
 from ann2neo._parallel import Task, checked_executor, map_tasks
 from ann2neo._progress import progress_bar
-from ann2neo.analysis._entry import UnitStatistic, Values
+from ann2neo.analysis._entry import Column, UnitStatistic, Values
 from ann2neo.analysis._phases import lags_for, window_for
 from ann2neo.analysis.table_of_statistics import chosen_statistics, unit_columns
+from ann2neo.analysis.trials.trial_counts import TrialCounts, TrialTrain
 from ann2neo.analysis.units.counts import Counts, Train
 from ann2neo.analysis.units.firing_rate import status
 from ann2neo.raster import SpikeRaster
@@ -29,7 +30,15 @@ from ann2neo.recording.segments import (
     segmented_phases,
 )
 
-__all__ = ["ENGINES", "analyze"]
+__all__ = [
+    "ENGINES",
+    "analyze",
+    "fast_values",
+    "identity_of_units",
+    "joined_rows",
+    "reference_values",
+    "with_reasons",
+]
 
 ENGINES = ("fast", "reference")
 """Compute all units from the bits, or each with Elephant, SciPy and statsmodels."""
@@ -130,7 +139,8 @@ def analyze(
     for phase in phases:
         length = window_for(window, phase.lengths)
         settings.append((phase, length, lags_for(lags, phase.lengths)))
-    identity = _identity(recording, {column.name for column in unit_columns(chosen)})
+    columns = unit_columns(chosen)
+    identity = identity_of_units(recording, {column.name for column in columns})
     names = [entry.name for entry in chosen]
     tasks = (
         Task(str(part), (part, length, n_lags, engine, names))
@@ -149,7 +159,7 @@ def analyze(
         for block in map_tasks(_analyzed, tasks, checked_executor(executor)):
             blocks.append(block)
             bar.update(len(block["unit"]))
-    return _joined(blocks, identity, chosen)
+    return joined_rows(blocks, identity, columns)
 
 
 def _analyzed(
@@ -173,8 +183,11 @@ def _block_units(raster: SpikeRaster, phase: SegmentedPhase, engine: str) -> int
     return min(_BLOCK_UNITS, phase.units_in(raster, _BLOCK_BYTES))
 
 
-def _identity(recording: Recording, taken: set[str]) -> pd.DataFrame:
-    """Return the recording's table of units, without columns of missing values."""
+def identity_of_units(recording: Recording, taken: set[str]) -> pd.DataFrame:
+    """Return the recording's table of units, without columns of missing values.
+
+    Names in `taken`, those of our own columns, become ``unit_<name>``.
+    """
     units = recording.units
     names = [
         name
@@ -211,8 +224,24 @@ def _rows(
         for name, value in conditions.items()
     }
     reasons = {entry: entry.reason(counts) for entry in statistics}
-    values_of = _fast_values if engine == "fast" else _reference_values
-    values = values_of(counts, reasons)
+    if engine == "fast":
+        values = fast_values(counts, reasons)
+    else:
+        values = reference_values(
+            reasons,
+            counts.n_units,
+            lambda unit: Train(counts.of_units(np.array([unit]))),
+        )
+    return columns | with_reasons(reasons, values)
+
+
+Reasons = Mapping[Any, npt.NDArray[Any]]
+"""Statistics, and why each unit has none."""
+
+
+def with_reasons(reasons: Reasons, values: Values) -> dict[str, npt.NDArray[Any]]:
+    """Return the columns of statistics, missing where there is a reason."""
+    columns: dict[str, npt.NDArray[Any]] = {}
     for entry, reason in reasons.items():
         for column in entry.columns:
             columns[column.name] = np.where(
@@ -222,9 +251,8 @@ def _rows(
     return columns
 
 
-def _fast_values(
-    counts: Counts, reasons: dict[UnitStatistic, npt.NDArray[Any]]
-) -> Values:
+def fast_values(counts: Counts | TrialCounts, reasons: Reasons) -> Values:
+    """Return the columns of statistics from the fast engine."""
     # Invalid units divide by zero; the missing value replaces the result.
     with np.errstate(all="ignore"):
         return {
@@ -234,22 +262,17 @@ def _fast_values(
         }
 
 
-def _reference_values(
-    counts: Counts, reasons: dict[UnitStatistic, npt.NDArray[Any]]
+def reference_values(
+    reasons: Reasons, n_units: int, train_of: Callable[[int], Train | TrialTrain]
 ) -> Values:
+    """Return the columns of statistics from the reference engine, unit by unit."""
     columns = {
-        column.name: np.full(counts.n_units, column.missing, object)
+        column.name: np.full(n_units, column.missing, object)
         for entry in reasons
         for column in entry.columns
     }
-    for unit in range(counts.n_units):
-        train = Train(
-            Counts(
-                counts.segments.with_raster(counts.raster.take(units=[unit])),
-                counts.window,
-                counts.lags,
-            )
-        )
+    for unit in range(n_units):
+        train = train_of(unit)
         # The filters of warnings are those of the process: one thread at a time.
         with _FILTERS, warnings.catch_warnings():
             # The libraries warn of small samples and of p-values beyond their tables.
@@ -261,16 +284,19 @@ def _reference_values(
     return columns
 
 
-def _joined(
+def joined_rows(
     blocks: list[dict[str, npt.NDArray[Any]]],
     identity: pd.DataFrame,
-    statistics: tuple[UnitStatistic, ...],
+    columns: tuple[Column, ...],
 ) -> pd.DataFrame:
-    columns = {}
-    for column in unit_columns(statistics):
+    """Return a table of blocks of rows, with what is known about each unit."""
+    parts = {}
+    for column in columns:
         # Without units there is no block.
         values = [block[column.name] for block in blocks] or [np.zeros(0, object)]
-        columns[column.name] = pd.Series(np.concatenate(values), dtype=column.dtype)
-    table = pd.DataFrame(columns)
+        parts[column.name] = pd.Series(
+            np.concatenate(values), dtype=column.dtype or None
+        )
+    table = pd.DataFrame(parts)
     own = identity.iloc[table["unit"].to_numpy()].reset_index(drop=True)
     return pd.concat([table[["unit"]], own, table.drop(columns="unit")], axis=1)

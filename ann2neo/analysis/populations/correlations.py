@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from itertools import combinations_with_replacement
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from ann2neo._checks import one_of
 from ann2neo._parallel import Task, checked_executor, map_tasks
 from ann2neo.analysis._entry import (
     Column,
@@ -22,11 +23,26 @@ from ann2neo.analysis._entry import (
     text_column,
 )
 from ann2neo.analysis._phases import is_shuffled, one_phase, phases_of
+from ann2neo.analysis.populations.count_correlations import (
+    NOISE_CORRELATION,
+    SIGNAL_CORRELATION,
+    CountCorrelations,
+    count_correlations,
+    matrix_of_counts,
+)
 from ann2neo.analysis.populations.labels import Labels, has_labels, labels_of
 from ann2neo.analysis.surrogates.inside_segments import circular_shift
+from ann2neo.analysis.trials.trials import (
+    StepWindow,
+    Trials,
+    step_window,
+    trials_of,
+)
+from ann2neo.errors import InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 from ann2neo.recording.segments import SegmentedPhase, UnitsOfPhase
+from ann2neo.recording.tables import DEFAULT_KIND
 
 __all__ = [
     "COMPLEXITY_COLUMNS",
@@ -133,6 +149,8 @@ PARTICIPATION_RATIO = Statistic(
 CORRELATION_STATISTICS: tuple[Statistic, ...] = (
     CORRELATION,
     TUNING,
+    NOISE_CORRELATION,
+    SIGNAL_CORRELATION,
     PARTICIPATION_RATIO,
     Statistic(
         name="unit_correlation",
@@ -213,6 +231,20 @@ class Correlations:
     within_label_null_std : float
         Root mean square over pairs of its standard deviation under the within-label
         permutation, whose mean is 0.
+    n_trials : int
+        Presentations whose counts are correlated; 0 where all presentations are one bin
+        long and no window was asked for: counts are then bits, and `within_label_mean`
+        is the noise correlation.
+    noise_correlation : float
+        Mean over pairs of the correlation of spike counts over the trials of a label,
+        of the deviations from the label's mean.
+    noise_correlation_null_std, noise_correlation_pvalue : float
+        Root mean square over pairs of its standard deviation, and two-sided p-value, if
+        the trials of a label are permuted in each unit.
+    noise_correlation_method : {"permutation", "moments", ""}
+        How the p-value was found.
+    signal_correlation : float
+        Mean over pairs of the correlation of mean counts over labels.
     participation_ratio, participation_ratio_independent : float
         ``tr(C)^2 / tr(C^2)`` of the covariance matrix C, the number of dimensions the
         units span, and its value if the units were independent with the same rates and
@@ -252,6 +284,12 @@ class Correlations:
     within_label_mean: float
     within_label_std: float
     within_label_null_std: float
+    n_trials: int
+    noise_correlation: float
+    noise_correlation_null_std: float
+    noise_correlation_pvalue: float
+    noise_correlation_method: str
+    signal_correlation: float
     participation_ratio: float
     participation_ratio_independent: float
     unit_mean: FloatArray = dataclasses.field(repr=False)
@@ -264,6 +302,7 @@ def correlations(
     *,
     phase: str | None = None,
     kind: str | None = None,
+    window: Any = None,
     executor: Executor | None = None,
 ) -> Correlations:
     """Correlate all pairs of units, block by block.
@@ -280,6 +319,12 @@ def correlations(
     kind : str, optional
         Kind of the presentations whose labels count; the only one, or "trials", if not
         given.
+    window : (start, stop), optional
+        For the correlations of spike counts (noise and signal correlation): steps since
+        the start of a presentation, or times since it as quantities; the stop may be
+        None, its end. The whole presentation if not given. Presentations that end
+        before the window does are left out, and `Correlations.n_trials` counts the
+        others.
     executor : concurrent.futures.Executor, optional
         As in `analyze`.
 
@@ -291,8 +336,8 @@ def correlations(
     Raises
     ------
     InputTypeError, InputValueError
-        If `recording` is not a Recording, the phase is unknown or not given, or there
-        are no presentations of the kind.
+        If `recording` is not a Recording, the phase is unknown or not given, there are
+        no presentations of the kind, or none holds the window.
 
     Notes
     -----
@@ -338,7 +383,34 @@ def correlations(
     strata = None
     if labels is not None:
         strata = _strata(raster, chosen, labels, counts)
-    return _correlations(raster, chosen, counts, strata, null, executor)
+    of_counts = CountCorrelations()
+    if kind is not None or window is not None or _has_one_kind(recording):
+        trials, steps = _counted(recording, chosen, kind, window)
+        if window is not None or (trials.n_bins > 1).any():
+            of_counts = count_correlations(raster, trials, steps)
+    return _correlations(raster, chosen, counts, strata, null, executor, of_counts)
+
+
+def _has_one_kind(recording: Recording) -> bool:
+    """Tell whether it is clear which presentations are meant if no kind is named."""
+    kinds = set(recording.presentations["kind"])
+    return len(kinds) == 1 or DEFAULT_KIND in kinds
+
+
+def _counted(
+    recording: Recording, phase: SegmentedPhase, kind: str | None, window: Any
+) -> tuple[Trials, StepWindow]:
+    """Return the presentations of a phase that hold a window of steps."""
+    steps = step_window(window, recording.raster)
+    trials = trials_of(recording, phase, kind)
+    fits = steps.fits(trials.n_bins)
+    if window is not None and not fits.any():
+        raise InputValueError(
+            f"none of {trials.n_trials} presentations in phase {phase.phase!r} holds"
+            f" the window, which ends at step {steps.last}; choose a shorter one, or"
+            " add presentations with recording.with_presentations"
+        )
+    return trials.of(fits), steps
 
 
 class _Null(NamedTuple):
@@ -459,6 +531,7 @@ def _correlations(
     strata: _Strata | None,
     null: _Null,
     executor: Executor | None = None,
+    of_counts: CountCorrelations | None = None,
     block_units: int = _BLOCK_UNITS,
 ) -> Correlations:
     n_units, n = raster.n_units, phase.n_time_bins
@@ -529,6 +602,7 @@ def _correlations(
                 np.sqrt(np.maximum(0.0, within_square / labelled - left**2))
             ),
             within_label_null_std=float(np.sqrt(within_null / labelled)),
+            **(of_counts or CountCorrelations())._asdict(),
             participation_ratio=float(
                 np.divide(sizes.sum() ** 2, diagonal + 2.0 * joint_square)
             ),
@@ -543,7 +617,14 @@ def _correlations(
         )
 
 
-def correlation_matrix(recording: Recording, *, phase: str | None = None) -> FloatArray:
+def correlation_matrix(
+    recording: Recording,
+    *,
+    phase: str | None = None,
+    of: str = "bins",
+    kind: str | None = None,
+    window: Any = None,
+) -> FloatArray:
     """Return the matrix of correlations of all pairs of units.
 
     Parameters
@@ -552,12 +633,18 @@ def correlation_matrix(recording: Recording, *, phase: str | None = None) -> Flo
         The spikes.
     phase : str, optional
         The phase; not needed if there is only one.
+    of : {"bins", "noise", "signal"}
+        What is correlated: the bits of all bins; the spike counts of the trials of a
+        label (deviations from the label's mean); or the labels' mean counts.
+    kind, window
+        For "noise" and "signal": the presentations, and the steps in which spikes are
+        counted, as in `correlations`.
 
     Returns
     -------
     ndarray of float64, shape (n_units, n_units)
-        Pearson's correlation of the bits; NaN in the rows and columns of silent and
-        saturated units. It takes eight bytes per cell, 3.7 GB for 21 632 units;
+        Pearson's correlation; NaN in the rows and columns of units that do not vary. It
+        takes eight bytes per cell, 3.7 GB for 21 632 units;
         `correlations` does without.
 
     Raises
@@ -573,6 +660,15 @@ def correlation_matrix(recording: Recording, *, phase: str | None = None) -> Flo
            [-1.,  1.]])
     """
     chosen = one_phase(recording, phase, "correlation_matrix")
+    one_of(of, ("bins", "noise", "signal"), "of")
+    if of != "bins":
+        trials, steps = _counted(recording, chosen, kind, window)
+        if not trials.n_trials:
+            raise InputValueError(
+                f"{of} correlations need presentations, and phase {chosen.phase!r} has"
+                " none; add them with recording.with_presentations"
+            )
+        return matrix_of_counts(recording.raster, trials, steps, of)
     raster = chosen.raster(recording.raster).raster
     counts, n = raster.spike_counts(), raster.n_time_bins
     matrix = np.empty((raster.n_units, raster.n_units))

@@ -22,8 +22,9 @@ from ann2neo.analysis.trials.step_matrices import StepMatrices
 from ann2neo.analysis.trials.step_nulls import (
     centres,
     permutation_draws,
-    rotate,
     rotation_draws,
+    rotations,
+    spikes_reaching,
 )
 from ann2neo.analysis.trials.trial_counts import TrialCounts, TrialTrain
 from ann2neo.analysis.units.nulls import upper_tail
@@ -83,10 +84,9 @@ def lag_sums(counts: TrialCounts) -> FloatArray:
         for lag in reachable:
             sums[:, lag - 1] = pairs[:, lag] - centres(steps, lag, spikes, None)
         return sums
-    reached = steps.reached.view(np.uint8)
     for unit, matrix in enumerate(steps.of_units(counts.segments)):
         for lag in reachable:
-            early = steps.spikes(matrix[:, :-lag] & reached[:, lag:])
+            early = spikes_reaching(steps, matrix, lag)
             centre = centres(steps, lag, spikes[unit], early)
             sums[unit, lag - 1] = pairs[unit, lag] - centre
     return sums
@@ -136,13 +136,16 @@ def _exchanged(
     """Return p-values of units by exchanging trials at every step, and how."""
     steps, lags = counts.plan.steps, counts.plan.lags
     matrices = [matrix.copy() for matrix in steps.of_units(counts.segments)]
-    is_rotated = rotate(steps)
-    drawn = (rotation_draws if is_rotated else permutation_draws)(steps, lags, matrices)
+    blocks = rotations(steps, lags)
+    if blocks is None:
+        method, drawn = "permutation", permutation_draws(steps, lags, matrices)
+    else:
+        method, drawn = "rotation", rotation_draws(steps, lags, matrices, blocks)
     pvalue = np.empty(len(statistic))
     for unit, sums in enumerate(drawn):
         null = np.sort(_statistic(sums.T, np.tile(variances[unit], (sums.shape[1], 1))))
         pvalue[unit] = upper_tail(null, statistic[unit])
-    return pvalue, "rotation" if is_rotated else "permutation"
+    return pvalue, method
 
 
 def _fast(counts: TrialCounts) -> Values:
@@ -232,8 +235,9 @@ SERIAL_CORRELATION = TrialStatistic(
         text_column(
             "serial_correlation_method",
             "Null distribution of that test: chi-square where every V_k is at least"
-            f" {MIN_VARIANCE} and there are {MIN_TRIALS} trials; else rotation (of the"
-            " trials at each step) where trials have one length, or permutation.",
+            f" {MIN_VARIANCE} and there are {MIN_TRIALS} trials; else rotation (of"
+            " trials of one label and length at each step), or permutation where too"
+            " many trials have a length of their own.",
         ),
     ),
     null="step permutation: at every step, trials of one label can change places",

@@ -2,12 +2,18 @@
 
 At each step the values of a label's trials change places, in one of two ways:
 
-- rotations: all move on by the same number of trials, which is drawn for each step.
-  With c(s, t; d) the sum over trials j of x(j, s) x(j + d, t), the joint spikes of two
-  rotated steps are c at the difference of their rotations. One Fourier transform gives
-  c for all differences, and a draw is a look into that table.
-- permutations: any order. Only the spikes' places matter, of which each order gives a
-  random choice; a choice is a row of bits, one per trial.
+- rotations: trials of one label and one length are cut into blocks of 64, 32, .. 2 or 1
+  trials, and at each step all blocks are rotated by one number, drawn for the step::
+
+      13 trials   | 0 1 2 3 4 5 6 7 | 8 9 10 11 | 12 |
+      rotated     | 7 0 1 2 3 4 5 6 | 11 8 9 10 | 12 |     by 1, or by 9, ...
+
+  With c(s, t; d) the sum over the trials j of x(j, s) x(j + d, t), j + d counted around
+  the block, the joint spikes of two rotated steps are c at the difference of their
+  rotations. A Fourier transform of the blocks gives c for all differences, and a draw
+  is a look into that small table.
+- permutations: any order, for trials of any lengths. Only the places of the spikes
+  matter; they are a random choice, kept as bits.
 
 Both are groups that leave the null hypothesis as it is, so that p-values are exact.
 Draws are seeded by the sizes alone: engines and machines agree.
@@ -15,8 +21,8 @@ Draws are seeded by the sizes alone: engines and machines agree.
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -26,26 +32,24 @@ from ann2neo.analysis._entry import FloatArray, IntArray
 from ann2neo.analysis.trials.step_matrices import Bytes, StepMatrices
 from ann2neo.analysis.units.nulls import N_DRAWS
 
-__all__ = ["centres", "permutation_draws", "rotate", "rotation_draws"]
-
-_TABLE_BYTES = 1 << 26
-"""Bytes of the tables of joint spikes that are looked into at once."""
+__all__ = [
+    "Rotations",
+    "centres",
+    "permutation_draws",
+    "rotation_draws",
+    "rotations",
+    "spikes_reaching",
+]
 
 _CELLS_AT_ONCE = 1 << 19
 """Cells of permuted trials drawn at once, which stay in cache."""
 
+_LEAST_BLOCK = 64
 _LEAST_ROTATIONS = math.log(1e6)
 """Logarithm of the number of rotations from which they give p-values small enough."""
 
-
-def rotate(steps: StepMatrices) -> bool:
-    """Tell whether trials are rotated; else, they are permuted.
-
-    Rotations need trials of one length, and enough of them for many different draws.
-    """
-    sizes = [rows.stop - rows.start for rows in steps.groups]
-    n_rotations = (steps.n_steps - 1) * sum(map(math.log, sizes))
-    return steps.is_even and n_rotations >= _LEAST_ROTATIONS
+_SHARE = 0.9
+"""Smallest share of the bins that must lie in blocks of two trials or more."""
 
 
 def _seed(steps: StepMatrices, lags: int) -> np.random.SeedSequence:
@@ -57,59 +61,134 @@ def _seed(steps: StepMatrices, lags: int) -> np.random.SeedSequence:
 # --------------------------------------------------------------------------------------
 
 
+@dataclasses.dataclass(frozen=True)
+class Rotations:
+    """Blocks of trials that are rotated at each step.
+
+    Parameters
+    ----------
+    size : int
+        Trials of the largest blocks, a power of two.
+    blocks : list of ndarray of int64, shape (n_blocks, n)
+        The rows of trials in blocks of n trials, for n = 2, 4, .. `size`.
+    """
+
+    size: int
+    blocks: list[IntArray]
+
+
+def rotations(steps: StepMatrices, lags: int) -> Rotations | None:
+    """Return the blocks to rotate, or None where trials must be permuted.
+
+    That is so where too many trials have a length of their own, or where there are too
+    few different rotations, as of trials of two or three steps.
+    """
+    classes = _classes(steps)
+    largest = max((len(rows) for rows in classes), default=0)
+    size = _LEAST_BLOCK
+    while (steps.n_steps - 1) * math.log(size) < _LEAST_ROTATIONS and size <= largest:
+        size *= 2
+    size = min(size, 1 << max(0, largest.bit_length() - 1))
+    # In a random order, so that what neighbouring trials have in common does not stay.
+    rng = np.random.default_rng(_seed(steps, lags))
+    blocks: dict[int, list[IntArray]] = {}
+    rotated = 0
+    for rows in classes:
+        left, n = rng.permutation(rows), size
+        while n > 1:
+            n_rows = len(left) // n * n
+            if n_rows:
+                blocks.setdefault(n, []).append(left[:n_rows].reshape(-1, n))
+                rotated += n_rows * int(steps.lengths[rows[0]])
+            left, n = left[n_rows:], n // 2
+    n_rotations = (steps.n_steps - 1) * math.log(max(1, size))
+    if rotated < _SHARE * steps.lengths.sum() or n_rotations < _LEAST_ROTATIONS:
+        return None
+    return Rotations(size, [np.concatenate(blocks[n]) for n in sorted(blocks)])
+
+
+def _classes(steps: StepMatrices) -> list[IntArray]:
+    """Return the rows of the trials of each label and length."""
+    classes = []
+    for rows in steps.groups:
+        # The lengths of a group descend.
+        cuts = np.flatnonzero(np.diff(steps.lengths[rows])) + 1
+        classes += np.split(np.arange(rows.start, rows.stop), cuts)
+    return classes
+
+
 def rotation_draws(
-    steps: StepMatrices, lags: int, matrices: list[Bytes]
-) -> Iterator[FloatArray]:
+    steps: StepMatrices, lags: int, matrices: list[Bytes], chosen: Rotations
+) -> FloatArray:
     """Draw sums of centred products after random rotations of trials at each step.
 
     Parameters
     ----------
     steps : StepMatrices
-        The trials, all of one length.
+        The trials.
     lags : int
         Number of lags.
     matrices : list of ndarray of uint8, shape (n_trials, n_steps)
         The spikes of each unit.
+    chosen : Rotations
+        The blocks.
 
-    Yields
-    ------
-    ndarray of float64, shape (lags, N_DRAWS)
-        R_1 .. R_lags of a unit in each draw.
+    Returns
+    -------
+    ndarray of float64, shape (n_units, lags, N_DRAWS)
+        R_1 .. R_lags of each unit in each draw.
     """
-    table_bytes = 8 * steps.n_trials * steps.n_steps
-    at_once = max(1, _TABLE_BYTES // max(1, table_bytes))
-    for first in range(0, len(matrices), at_once):
-        yield from _rotated(steps, lags, matrices[first : first + at_once])
-
-
-def _rotated(
-    steps: StepMatrices, lags: int, matrices: list[Bytes]
-) -> npt.NDArray[np.float64]:
     rng = np.random.default_rng(_seed(steps, lags))
-    sums = np.zeros((len(matrices), lags, N_DRAWS))
-    for rows in steps.groups:
-        n = rows.stop - rows.start
-        # Rotations of trials in a random order, so that what neighbouring trials have
-        # in common does not stay.
-        order = rng.permutation(n)
-        rotation = rng.integers(n, size=(N_DRAWS, steps.n_steps))
-        if n < 2:
-            continue
-        trials = [np.ascontiguousarray(x[rows][order].T) for x in matrices]
-        waves = [fft.rfft(x.astype(np.float64), axis=1) for x in trials]
-        spikes = [x.sum(axis=1, dtype=np.int64) for x in trials]
-        for lag in range(1, lags + 1):
-            # Where the joint spikes of the steps s and s + lag stand in their table.
-            place = rotation[:, :-lag] - rotation[:, lag:]
-            place[place < 0] += n
-            place += n * np.arange(steps.n_steps - lag)
-            for unit, wave in enumerate(waves):
-                cross = fft.irfft(np.conj(wave[:-lag]) * wave[lag:], n, axis=1)
-                table = np.rint(cross).astype(np.int32).reshape(-1)
-                drawn = table.take(place).sum(axis=1, dtype=np.int64)
-                k = spikes[unit]
-                sums[unit, lag - 1] += drawn - float((k[:-lag] * k[lag:]).sum()) / n
+    rotation = rng.integers(chosen.size, size=(N_DRAWS, steps.n_steps))
+    tables = [_tables(steps, lags, matrix, chosen) for matrix in matrices]
+    spikes = np.array([steps.spikes(matrix) for matrix in matrices])
+    sums = np.empty((len(matrices), lags, N_DRAWS))
+    for lag in range(1, lags + 1):
+        # Where the joint spikes of the steps s and s + lag stand in their table; a
+        # remainder by a power of two, also of negative numbers.
+        place = (rotation[:, :-lag] - rotation[:, lag:]) & (chosen.size - 1)
+        place += chosen.size * np.arange(steps.n_steps - lag)
+        reaching = None
+        if not steps.is_even:
+            reaching = np.array([spikes_reaching(steps, m, lag) for m in matrices])
+        centre = centres(steps, lag, spikes, reaching)
+        for unit, table in enumerate(tables):
+            pairs = table[lag - 1].take(place).sum(axis=1, dtype=np.int64)
+            sums[unit, lag - 1] = pairs - centre[unit]
     return sums
+
+
+def spikes_reaching(steps: StepMatrices, matrix: Bytes, lag: int) -> IntArray:
+    """Return the spikes at each step in the trials that reach the step `lag` later."""
+    reached = steps.reached.view(np.uint8)
+    return steps.spikes(matrix[:, :-lag] & reached[:, lag:])
+
+
+def _tables(
+    steps: StepMatrices, lags: int, matrix: Bytes, chosen: Rotations
+) -> list[npt.NDArray[np.int32]]:
+    """Return the joint spikes of steps by the difference of their rotations.
+
+    For each lag k an array of shape ((n_steps - k) * size,), one step after another.
+    """
+    size, n_steps = chosen.size, steps.n_steps
+    tables = [np.zeros((size, n_steps - k), np.int32) for k in range(1, lags + 1)]
+    rotated = np.zeros(steps.n_trials, np.bool_)
+    for rows in chosen.blocks:
+        n = rows.shape[1]
+        rotated[rows] = True
+        waves = fft.rfft(matrix[rows].astype(np.float64), axis=1)
+        for lag in range(1, lags + 1):
+            power = np.einsum(
+                "bft,bft->ft", np.conj(waves[..., :-lag]), waves[..., lag:]
+            )
+            joint = np.rint(fft.irfft(power, n, axis=0)).astype(np.int32)
+            # A block of n trials is where it was after n rotations.
+            tables[lag - 1] += np.tile(joint, (size // n, 1))
+    left = matrix[~rotated]
+    for lag in range(1, lags + 1):
+        tables[lag - 1] += (left[:, :-lag] & left[:, lag:]).sum(axis=0, dtype=np.int32)
+    return [np.ascontiguousarray(table.T).reshape(-1) for table in tables]
 
 
 # -- permutations

@@ -92,6 +92,7 @@ from .io.nwb.validation import validate_nwb as validate_nwb
 from .io.nwb.writer import write_nwb as write_nwb
 from .monitor import SpikeMonitor as SpikeMonitor
 from .probe.activity import ActivityWarning as ActivityWarning
+from .probe.activity import StepsWarning as StepsWarning
 from .probe.record import Probe as Probe
 from .probe.record import record as record
 from .raster import SpikeRaster as SpikeRaster

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -45,6 +45,31 @@ def record_model(
         int | None,
         typer.Option(min=1, help="Number of units of each layer, at random. [all]"),
     ] = None,
+    time_axis: Annotated[
+        str | None,
+        typer.Option(
+            help=(
+                "Axis of the outputs whose steps are time bins, 1 for (batch, step,"
+                " unit), or calls. [steps are units]"
+            ),
+        ),
+    ] = None,
+    lengths: Annotated[
+        Path | None,
+        typer.Option(
+            help=(
+                "Steps of each stimulus, as a .npy file or one number per line; needs"
+                " --time-axis. [what masks say, or all]"
+            ),
+            show_default=False,
+        ),
+    ] = None,
+    emission: Annotated[
+        str,
+        typer.Option(
+            help="threshold, or spikes drawn from activations: bernoulli, poisson."
+        ),
+    ] = "threshold",
     presentations: Annotated[
         Path | None,
         typer.Option(
@@ -89,8 +114,15 @@ def record_model(
         typer.Option(min=0, help="Seed of the order of the stimuli. [drawn]"),
     ] = None,
     shuffle: Annotated[
-        bool, typer.Option(help="Show the stimuli in a random order.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--shuffle/--no-shuffle",
+            help=(
+                "Show the stimuli in a random order. [unless sequences go on from"
+                " batch to batch]"
+            ),
+        ),
+    ] = None,
     folder: Annotated[
         Path | None,
         typer.Option(
@@ -121,11 +153,17 @@ def record_model(
     import quantities as pq
 
     from ann2neo._checks import one_of
-    from ann2neo.cli.stimulus_files import read_presentations, read_stimuli
+    from ann2neo.cli.stimulus_files import (
+        read_lengths,
+        read_presentations,
+        read_stimuli,
+    )
     from ann2neo.io.nwb.checks import check_times
     from ann2neo.io.nwb.layout import PROFILES
     from ann2neo.io.nwb.metadata import checked_metadata
     from ann2neo.io.nwb.writer import write_nwb
+    from ann2neo.probe.emission import checked_emission
+    from ann2neo.probe.steps import checked_time_axis
     from ann2neo.probe.thresholds import checked_rule
     from ann2neo.raster import SpikeRaster
 
@@ -133,6 +171,11 @@ def record_model(
     times = {"sampling_period": sampling_period * pq.ms, "t_start": t_start * pq.s}
     check_times(SpikeRaster.from_dense([[False]], **times), profile)
     rules = [checked_rule(_number(text), "the layer") for text in threshold or ["0"]]
+    axis: Any = _whole(time_axis)
+    checked_time_axis(axis)
+    rule = rules[0] if len(rules) == 1 else rules
+    drawn = checked_emission(emission, threshold or 0.0)
+    n_steps = read_lengths(lengths)
     facts = checked_metadata(metadata)
     x, y = read_stimuli(data)
     names, own = read_presentations(presentations)
@@ -144,8 +187,11 @@ def record_model(
         load_model(model, unsafe=unsafe),
         x,
         layers=layer or None,
-        threshold=rules[0] if len(rules) == 1 else rules,
+        threshold=rule if threshold else 0.0,
         units=units,
+        time_axis=axis,
+        lengths=n_steps,
+        emission=drawn,
         labels=y,
         stimulus_id=names,
         presentations=own,
@@ -189,5 +235,12 @@ def record_model(
 def _number(text: str) -> float | str:
     try:
         return float(text)
+    except ValueError:
+        return text
+
+
+def _whole(text: str | None) -> int | str | None:
+    try:
+        return None if text is None else int(text)
     except ValueError:
         return text

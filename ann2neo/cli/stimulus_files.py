@@ -12,7 +12,7 @@ from ann2neo.errors import FileFormatError, InputValueError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["read_presentations", "read_stimuli"]
+__all__ = ["read_lengths", "read_presentations", "read_stimuli"]
 
 _LABELS = {"x": ("y", "labels", "label"), "x_test": ("y_test",)}
 """Names of the stimuli in a file, and those of their labels."""
@@ -102,6 +102,44 @@ def read_presentations(path: Path | None) -> tuple[Any, pd.DataFrame | None]:
         raise FileFormatError(f"{path} has no row; it needs one for each stimulus")
     names = table.get("stimulus_id")
     return names, table.drop(columns="stimulus_id", errors="ignore")
+
+
+def read_lengths(path: Path | None) -> Any:
+    """Read how many steps each stimulus has.
+
+    Parameters
+    ----------
+    path : Path or None
+        A ``.npy`` file, or a text of one number per line, if there is one.
+
+    Returns
+    -------
+    ndarray or None
+        The numbers.
+
+    Raises
+    ------
+    InputValueError, FileFormatError
+        If it cannot be read, or holds no numbers.
+    """
+    if path is None:
+        return None
+    if not path.is_file():
+        raise InputValueError(
+            f"there is no file {path} of lengths; save one number per stimulus with"
+            f" numpy.save('{path.with_suffix('.npy').name}', lengths)"
+        )
+    if path.suffix == ".npy":
+        return _read_npy(path)
+    import numpy as np
+
+    try:
+        return np.loadtxt(path, ndmin=1)
+    except ValueError as error:
+        raise FileFormatError(
+            f"{path} is no list of numbers; write the steps of each stimulus, one"
+            " number per line"
+        ) from error
 
 
 def _remedy(path: Path) -> str:

@@ -11,7 +11,7 @@ import contextlib
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from ann2neo.errors import MissingExtraError
 __all__ = [
     "Adapter",
     "Forward",
+    "Frame",
     "LayerChoice",
     "LayerInfo",
     "NotFinite",
@@ -31,6 +32,7 @@ __all__ = [
     "Tap",
     "TapShape",
     "Tensor",
+    "TimeAxis",
     "adapter_for",
     "first_not_finite",
 ]
@@ -102,11 +104,16 @@ class LayerInfo(NamedTuple):
 
 
 class Tap(NamedTuple):
-    """One recorded tensor: a layer, its call within a pass, and the output of that."""
+    """One recorded tensor: a layer, its call within a pass, and the output of that.
+
+    Of a recurrent layer over whose steps time runs, `state` names what is recorded, as
+    "h" or "c" of an LSTM; it is "" elsewhere.
+    """
 
     layer: LayerInfo
     call_index: int
     output_index: int
+    state: str = ""
 
     @property
     def is_wanted(self) -> bool:
@@ -121,7 +128,8 @@ class Tap(NamedTuple):
 
     def __str__(self) -> str:
         """Name of the layer, with call and output where they are not the first."""
-        return repr(self.layer.key) + _place(self.call_index, self.output_index)
+        text = repr(self.layer.key) + _place(self.call_index, self.output_index)
+        return text if self.state in {"", "h"} else f"{text} (state {self.state!r})"
 
 
 def _place(call_index: int, output_index: int) -> str:
@@ -133,8 +141,56 @@ def _place(call_index: int, output_index: int) -> str:
     return text
 
 
+class TimeAxis(NamedTuple):
+    """What is time in the outputs of the recorded layers.
+
+    Parameters
+    ----------
+    axis : int or "calls"
+        Axis of the steps, counted with the batch as 0; "calls" takes the calls of a
+        layer within one pass as steps.
+    states : tuple of str
+        Names of recurrent layers whose other states are recorded as well.
+    """
+
+    axis: int | Literal["calls"]
+    states: tuple[str, ...] = ()
+
+
+class Frame(NamedTuple):
+    """Which steps of a batch are time bins.
+
+    Parameters
+    ----------
+    n_steps : int
+        Length of the axis of steps.
+    lengths : ndarray of int64, shape (n_samples,)
+        Steps of each sample that are bins.
+    rows : ndarray of int32, shape (n_bins,), or None
+        Their places, sample * n_steps + step, in ascending order; None for all.
+    """
+
+    n_steps: int
+    lengths: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int32] | None
+
+    @property
+    def n_bins(self) -> int:
+        """Number of time bins."""
+        return int(self.lengths.sum())
+
+    def flat(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return activations, shape (n_samples, n_steps, ...), as (n_bins, n_units)."""
+        n_samples = len(values)
+        rows = values.reshape(n_samples * self.n_steps, -1)
+        return rows if self.rows is None else rows[self.rows]
+
+
 class TapShape(NamedTuple):
-    """A recorded tensor, the shape of one sample and the type."""
+    """A recorded tensor, the shape of one sample and the type.
+
+    Where there is time, the first axis of a sample is its steps.
+    """
 
     tap: Tap
     shape: tuple[int, ...]
@@ -144,17 +200,23 @@ class TapShape(NamedTuple):
 class Passed(NamedTuple):
     """The results of one batch: a tensor per tap, the model's output, the new state.
 
-    In place of the tensors stand what a `Reduce` made of them, if one was given.
+    In place of the tensors stand what a `Reduce` made of them, if one was given. Where
+    there is time, `mask` says which steps are no padding, shape (n_samples, n_steps);
+    None if the network knows of none.
     """
 
     taps: tuple[Tap, ...]
     activations: list[Any]
     output: Any
     state: State
+    mask: npt.NDArray[np.bool_] | None = None
 
 
 class NotFinite(NamedTuple):
-    """An activation that is NaN or infinite, the first of its batch."""
+    """An activation that is NaN or infinite, the first of its batch.
+
+    `sample` counts time bins.
+    """
 
     sample: int
     unit: int
@@ -190,7 +252,10 @@ Reduce = Callable[[Tap, Tensor], Any]
 
 
 class Forward(Protocol):
-    """A forward pass that returns the activations of some layers."""
+    """A forward pass that returns the activations of some layers.
+
+    Where there is time, tensors have the axes (sample, step, ...).
+    """
 
     def __call__(
         self,
@@ -244,7 +309,13 @@ class Adapter(Protocol):
     def last_hidden(self, batch: Any) -> LayerInfo:
         """Find the output that enters the last layer with weights, or raise."""
 
-    def forward(self, layers: Sequence[LayerInfo], *, with_output: bool) -> Forward:
+    def forward(
+        self,
+        layers: Sequence[LayerInfo],
+        *,
+        with_output: bool,
+        time: TimeAxis | None = None,
+    ) -> Forward:
         """Return the pass that records some layers, compiled once per adapter.
 
         Without the model's output, the pass may end at the deepest of them.
@@ -267,6 +338,7 @@ class Adapter(Protocol):
         activations: Tensor,
         limits: npt.NDArray[Any],
         index: npt.NDArray[np.int32] | None,
+        frame: Frame | None = None,
     ) -> Packing:
         """Compare activations with thresholds on the device where they lie.
 
@@ -283,14 +355,17 @@ class Adapter(Protocol):
             that type.
         index : ndarray of int32, shape (n_chosen,), or None
             Units to keep, in C order of the output; all if None.
+        frame : Frame or None
+            Which steps are time bins, of activations of shape (n_samples, n_steps,
+            ...); each sample is one bin if None.
 
         Returns
         -------
         callable
             Waits for the device and returns two things: where a unit spiked, uint8 of
-            shape (ceil(n_samples / 8), n_chosen), eight samples per byte, first sample
-            in the lowest bit; and None, or the first of the chosen activations that is
-            not finite, with its place among them.
+            shape (ceil(n_bins / 8), n_chosen), eight bins per byte, first bin in the
+            lowest bit; and None, or the first of the chosen activations that is not
+            finite, with its bin and its place among them.
         """
 
     def to_numpy(self, tensor: Tensor) -> npt.NDArray[Any]:

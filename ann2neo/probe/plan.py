@@ -16,8 +16,10 @@ import pandas as pd
 
 from ann2neo._checks import seed_or_new, whole_number
 from ann2neo.errors import ActivationError, InputValueError
-from ann2neo.probe.adapter import Adapter, Forward, LayerInfo
+from ann2neo.probe.adapter import Adapter, Forward, LayerInfo, TimeAxis
+from ann2neo.probe.emission import Emission
 from ann2neo.probe.nests import all_finite, leaves_of
+from ann2neo.probe.steps import Steps, n_steps_of
 from ann2neo.probe.stimuli import (
     ArrayStimuli,
     Stimuli,
@@ -31,7 +33,13 @@ from ann2neo.probe.thresholds import (
     limits_by_quantile,
     rule_in_words,
 )
-from ann2neo.probe.units import UnitChoice, UnitLayout, lay_out_units
+from ann2neo.probe.units import (
+    UnitChoice,
+    UnitLayout,
+    lay_out_units,
+    states_chosen,
+)
+from ann2neo.recording.steps import checked_lengths
 from ann2neo.recording.tables import checked_units, table_sha256
 
 __all__ = ["RecordingPlan", "make_plan"]
@@ -57,6 +65,10 @@ class RecordingPlan:
         The user's labels; None if there are none, or they come with the stimuli.
     columns : mapping of str to ndarray, each of shape (n_samples,)
         The user's own columns of the presentations.
+    steps : Steps or None
+        How presentations last several time bins; None if each lasts one.
+    emission : {"threshold", "bernoulli", "poisson"}
+        How spikes follow from activations.
     rules : mapping of LayerInfo to (float, str or ndarray)
         Threshold of each layer, as the user passed it.
     layout : UnitLayout
@@ -84,6 +96,8 @@ class RecordingPlan:
     stimuli: Stimuli
     labels: npt.NDArray[Any] | None
     columns: Mapping[str, npt.NDArray[Any]]
+    steps: Steps | None
+    emission: Emission
     rules: Mapping[LayerInfo, Any]
     layout: UnitLayout
     batch_size: int
@@ -94,10 +108,18 @@ class RecordingPlan:
     read_classes: Callable[[Any], npt.NDArray[np.int32] | None] | None
 
     @property
-    def n_time_bins(self) -> int | None:
-        """Number of time bins; None if unknown before the stimuli end."""
+    def n_presentations(self) -> int | None:
+        """Number of presentations; None if unknown before the stimuli end."""
         n = self.stimuli.n_samples
         return None if n is None else n * self.n_repeats
+
+    @property
+    def n_time_bins(self) -> int | None:
+        """Number of time bins, or the most there may be; None if unknown."""
+        n = self.stimuli.n_samples
+        if n is None:
+            return None
+        return self.n_repeats * (n if self.steps is None else self.steps.n_bins(n))
 
     @property
     def order(self) -> str:
@@ -112,10 +134,15 @@ class RecordingPlan:
     def provenance(self, more: Mapping[str, object]) -> dict[str, str]:
         """Collect facts about the recording and add the user's own."""
         rules = {str(layer): rule_in_words(rule) for layer, rule in self.rules.items()}
+        how = {"threshold": json.dumps(rules)}
+        if self.emission != "threshold":
+            how = {"emission": self.emission}
+        if self.steps is not None:
+            how["time_axis"] = str(self.steps.time.axis)
         return {
             **self.adapter.fingerprint(),
             "layers": ", ".join(map(str, self.layers)),
-            "threshold": json.dumps(rules),
+            **how,
             "training": str(self.training),
             "seed": str(self.seed),
             "n_repeats": str(self.n_repeats),
@@ -148,6 +175,8 @@ class RecordingPlan:
         own = {}
         if self.columns:
             own["presentations"] = table_sha256(pd.DataFrame(dict(self.columns)))
+        if self.steps is not None and self.steps.lengths is not None:
+            own["lengths"] = hashlib.sha256(self.steps.lengths.tobytes()).hexdigest()
         return {
             **{key: value for key, value in facts.items() if key != "model_name"},
             **own,
@@ -167,6 +196,9 @@ def make_plan(
     threshold: Threshold,
     units: UnitChoice,
     training: bool,
+    time: TimeAxis | None = None,
+    emission: Emission = "threshold",
+    lengths: npt.ArrayLike | None = None,
     labels: npt.ArrayLike | None = None,
     stimulus_id: npt.ArrayLike | None = None,
     presentations: Mapping[str, Any] | pd.DataFrame | None = None,
@@ -189,8 +221,12 @@ def make_plan(
         As in `ann2neo.record`.
     n_samples, n_repeats
         As in `ann2neo.record`.
-    threshold, units, training
+    lengths
+        As in `ann2neo.record`.
+    threshold, units, training, emission
         As in `Probe`.
+    time : TimeAxis or None
+        What is time in the outputs; None if nothing is.
 
     Returns
     -------
@@ -214,8 +250,10 @@ def make_plan(
             labels, stimuli.n_samples, as_numbers=bool(predictions)
         )
     columns = checked_columns(stimulus_id, presentations, stimuli.n_samples)
+    asked_to_shuffle = shuffle
     if shuffle is None:
         shuffle = isinstance(stimuli, ArrayStimuli)
+    lengths = _lengths(lengths, stimuli.n_samples, time)
     if isinstance(stimuli, ArrayStimuli):
         _check_fixed_batch(adapter, stimuli.n_samples, batch_size)
     elif shuffle:
@@ -242,8 +280,17 @@ def make_plan(
         with_classes = some_labels is not None and some_labels.dtype.kind in "iub"
     else:
         with_classes = bool(predictions)
-    forward = adapter.forward(layers, with_output=with_classes)
+    if time is not None:
+        time = time._replace(states=states_chosen(units))
+        layers = tuple(_of_steps(layer, time) for layer in layers)
+    forward = adapter.forward(layers, with_output=with_classes, time=time)
     shapes = forward.outputs_of(first.data)
+    steps = None
+    if time is not None:
+        steps = Steps(time, n_steps_of(shapes), lengths)
+        # Sequences that go on in the next batch must come in their order.
+        _check_state(adapter, asked_to_shuffle)
+        shuffle = shuffle and not adapter.is_stateful
     batch_size = (
         adapter.fixed_batch_size or batch_size or adapter.batch_size(shapes, first.data)
     )
@@ -253,9 +300,16 @@ def make_plan(
         stimuli,
         shapes,
         rules,
+        steps=steps,
         seed=seed,
         batch_size=batch_size,
     )
+    if steps is not None:
+        # What remains of an output is units.
+        shapes = [shape._replace(shape=shape.shape[1:]) for shape in shapes]
+    layout = lay_out_units(shapes, limits, units, seed)
+    if emission != "threshold":
+        layout = layout.without_thresholds()
     read_classes = functools.partial(_classes_of, adapter, required=bool(predictions))
     return RecordingPlan(
         adapter=adapter,
@@ -265,7 +319,9 @@ def make_plan(
         labels=classes,
         columns=columns,
         rules=rules,
-        layout=lay_out_units(shapes, limits, units, seed),
+        steps=steps,
+        emission=emission,
+        layout=layout,
         batch_size=batch_size,
         n_repeats=n_repeats,
         seed=seed,
@@ -287,6 +343,35 @@ def _check_weights(adapter: Adapter) -> None:
                 f"the weight {name!r} of {adapter.model_name!r} holds NaN or infinity;"
                 " record the network as it was before its training diverged"
             )
+
+
+def _lengths(
+    lengths: npt.ArrayLike | None, n_samples: int | None, time: TimeAxis | None
+) -> npt.NDArray[np.int64] | None:
+    if lengths is None:
+        return None
+    if time is None:
+        raise InputValueError(
+            "lengths count the steps of each sample, and no axis is time; pass"
+            " time_axis=, which is 1 for outputs of shape (batch, step, unit)"
+        )
+    return checked_lengths(lengths, n_samples)
+
+
+def _of_steps(layer: LayerInfo, time: TimeAxis) -> LayerInfo:
+    """Choose the same output of every call of a layer, where these are its steps."""
+    if layer.only is None or time.axis != "calls":
+        return layer
+    return layer._replace(only=layer.only._replace(call_index=0, n_calls=None))
+
+
+def _check_state(adapter: Adapter, asked_to_shuffle: bool | None) -> None:
+    """Raise if sequences that go on from batch to batch would be shuffled."""
+    if asked_to_shuffle and adapter.is_stateful:
+        raise InputValueError(
+            f"{adapter.model_name!r} carries a state from batch to batch, so that its"
+            " sequences go on there, and shuffling would break them; leave shuffle out"
+        )
 
 
 def _check_fixed_batch(

@@ -7,7 +7,7 @@ import functools
 import reprlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,16 +17,19 @@ from tqdm.auto import tqdm
 
 from ann2neo._checks import seconds
 from ann2neo.errors import InputValueError
-from ann2neo.probe.activity import warn_of_silence
+from ann2neo.probe.activity import warn_of_clipping, warn_of_silence, warn_of_steps
 from ann2neo.probe.adapter import LayerChoice, LayerInfo, adapter_for
+from ann2neo.probe.emission import Emission, checked_emission
 from ann2neo.probe.plan import RecordingPlan, make_plan
-from ann2neo.probe.show import Presented, joined, show
+from ann2neo.probe.show import Presented, Shown, joined, show
+from ann2neo.probe.steps import checked_time_axis
 from ann2neo.probe.thresholds import Threshold, checked_threshold
 from ann2neo.probe.units import UnitChoice
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 from ann2neo.recording.folder import UnfinishedFolder, unfinished_plan
 from ann2neo.recording.segments import Phase, phase_table
+from ann2neo.recording.steps import trial_segments
 from ann2neo.recording.tables import STIMULUS_PLACE, presentation_table
 
 __all__ = ["Probe", "record"]
@@ -92,6 +95,22 @@ class Probe:
         layers inside loops and compiled functions too. TensorFlow's switch for this
         applies to the whole process; it is reset after every batch. PyTorch always runs
         so; its pass then does not end after the deepest recorded module.
+    time_axis : int or "calls", optional
+        Axis of the outputs, counted with the batch as 0, whose steps are time bins: 1
+        for outputs of shape (batch, step, unit) of recurrent layers, transformers and
+        causal convolutions. Each presentation is then a trial: a segment of as many
+        bins as it has steps, without those that a mask of the layer, an attention mask
+        of the stimuli, or `lengths` counts as padding. Of a recurrent layer that
+        returns only its last output, and of its other states, the steps are computed by
+        its own cell; such states are recorded where `units` names them, as in
+        ``{"lstm": {"state": ["h", "c"]}}``. "calls" takes the calls of a layer within
+        one pass as steps. Sequences that a stateful network goes on with from batch to
+        batch make up one segment. Steps are units if not given.
+    emission : {"threshold", "bernoulli", "poisson"}
+        How spikes follow from activations a: by the threshold; or drawn, with
+        probability a (clipped to 0..1), or 1 - exp(-a). Drawn spikes depend on the
+        recording's `seed`, repeat, sample, step and unit alone. Given the activations
+        they are independent, which tests of dependence over time will find.
 
     Raises
     ------
@@ -123,9 +142,14 @@ class Probe:
         units: UnitChoice = None,
         training: bool = False,
         eager: bool = False,
+        time_axis: int | Literal["calls"] | None = None,
+        emission: Emission = "threshold",
     ) -> None:
         self.model, self.training, self.eager = model, bool(training), bool(eager)
         self._threshold, self._units = threshold, units
+        self._time = checked_time_axis(time_axis)
+        self._emission = checked_emission(emission, threshold)
+        self._has_warned = False
         self._adapter = adapter_for(model, training=self.training, eager=self.eager)
         # The last hidden layer can be found only once there are stimuli.
         self._layers: tuple[LayerInfo, ...] | None = None
@@ -138,6 +162,7 @@ class Probe:
         self,
         x: Any,
         *,
+        lengths: npt.ArrayLike | None = None,
         labels: npt.ArrayLike | None = None,
         stimulus_id: npt.ArrayLike | None = None,
         presentations: Mapping[str, Any] | pd.DataFrame | None = None,
@@ -163,6 +188,7 @@ class Probe:
             seed = None if unfinished is None else int(unfinished["seed"])
         plan = self._plan(
             x,
+            lengths=lengths,
             labels=labels,
             stimulus_id=stimulus_id,
             presentations=presentations,
@@ -179,20 +205,31 @@ class Probe:
             if out is not None:
                 folder = _open_folder(out, plan, {**facts, "phase": phase})
                 stack.callback(folder.close)
-            with _progress_bar(phase, plan.n_time_bins, progress) as bar:
-                builder, repeats = show(plan, folder, bar)
-            phases, shown = _tables(plan, phase, repeats)
+            with _progress_bar(phase, plan.n_presentations, progress) as bar:
+                shown = show(plan, folder, bar)
+            if plan.emission != "threshold":
+                share = shown.done.n_clipped / max(1, shown.done.n_drawn)
+                facts["share_clipped"] = f"{share:.6g}"
+            tables = _tables(plan, phase, shown.repeats)
+            raster = shown.builder.build(
+                sampling_period=sampling_period, t_start=t_start
+            )
             recording = Recording(
-                builder.build(sampling_period=sampling_period, t_start=t_start),
+                _arranged(raster, tables, folder, shown),
                 plan.layout.units,
-                shown,
-                phases,
-                facts,
-                None if folder is None else folder.identifier,
-                None if folder is None else folder.session_start_time,
+                tables.presentations,
+                provenance=facts,
+                identifier=None if folder is None else folder.identifier,
+                session_start_time=None
+                if folder is None
+                else folder.session_start_time,
+                phases=tables.phases,
+                segments=tables.segments,
             )
             if folder is not None:
                 folder.finish(recording)
+        if plan.emission != "threshold":
+            warn_of_clipping(shown.done.n_clipped, shown.done.n_drawn, plan.emission)
         warn_of_silence(recording.raster, recording.units)
         return recording
 
@@ -218,7 +255,7 @@ class Probe:
         -------
         raster : SpikeRaster
             The same spikes as those of `record`, axes (unit, time_bin), in time bins of
-            1 ms.
+            1 ms; the steps of trials follow one another as they were shown.
         units : pandas.DataFrame
             The units, one per row.
 
@@ -242,8 +279,8 @@ class Probe:
         ((8, 3), 8)
         """
         plan = self._plan(x, seed=seed, shuffle=shuffle)
-        builder, _ = show(plan, None, _progress_bar("spikes", None, wanted=False))
-        return builder.build(), plan.layout.units
+        shown = show(plan, None, _progress_bar("spikes", None, wanted=False))
+        return shown.builder.build(), plan.layout.units
 
     def __repr__(self) -> str:
         layers = "the last hidden layer"
@@ -264,9 +301,14 @@ class Probe:
             threshold=self._threshold,
             units=self._units,
             training=self.training,
+            time=self._time,
+            emission=self._emission,
             **arguments,
         )
         self._layers = plan.layers
+        if self._time is None and not self._has_warned:
+            self._has_warned = True
+            warn_of_steps(plan.layout.blocks)
         return plan
 
 
@@ -277,6 +319,9 @@ def record(
     layers: LayerChoice = None,
     threshold: Threshold = 0.0,
     units: UnitChoice = None,
+    time_axis: int | Literal["calls"] | None = None,
+    lengths: npt.ArrayLike | None = None,
+    emission: Emission = "threshold",
     labels: npt.ArrayLike | None = None,
     stimulus_id: npt.ArrayLike | None = None,
     presentations: Mapping[str, Any] | pd.DataFrame | None = None,
@@ -298,7 +343,7 @@ def record(
     """Show stimuli to a network and record which of its units spike.
 
     A spike is an activation strictly above the threshold. Each stimulus is shown for
-    one time bin.
+    one time bin, or with `time_axis` for as many as it has steps.
     The network is left as it was.
 
     Parameters
@@ -312,8 +357,12 @@ def record(
         arguments and a dict as keywords. Data that comes in batches is read once; a
         batch is stimuli or a tuple (stimuli, labels), as `x` itself may be. Of a
         PyTorch loader that gives dicts, the entry "labels" is the labels.
-    layers, threshold, units, training, eager
+    layers, threshold, units, training, eager, time_axis, emission
         As in `Probe`.
+    lengths : array_like of int, shape (n_samples,), optional
+        Number of steps of each sample, in the order of `x`; what comes after them is
+        padding. By default what the network's masks say, else all steps. Needs
+        `time_axis`.
     labels : array_like of int or str, shape (n_samples,), optional
         Class of each stimulus, in the order of `x`. A single column is flattened,
         one-hot rows become class numbers. Without this argument, labels that come with
@@ -369,7 +418,7 @@ def record(
     Recording
         One phase, or one per repeat. The order of a phase is "random" if it is shuffled
         and no layer is stateful, "stored" if arrays were shown as they are, and
-        "unknown" otherwise.
+        "unknown" otherwise. With `time_axis`, each presentation has a segment.
 
     Raises
     ------
@@ -390,7 +439,10 @@ def record(
     Warns
     -----
     ActivityWarning
-        If more than half of the units of a layer are silent or saturated.
+        If more than half of the units of a layer are silent or saturated, or
+        activations were clipped to draw spikes.
+    StepsWarning
+        If the steps of sequences became units, since `time_axis` was not given.
 
     Examples
     --------
@@ -404,9 +456,19 @@ def record(
     >>> recording.presentations["label"].value_counts().to_dict()
     {0: 2, 1: 1}
     """
-    probe = Probe(model, layers, threshold, units=units, training=training, eager=eager)
+    probe = Probe(
+        model,
+        layers,
+        threshold,
+        units=units,
+        training=training,
+        eager=eager,
+        time_axis=time_axis,
+        emission=emission,
+    )
     return probe.record(
         x,
+        lengths=lengths,
         labels=labels,
         stimulus_id=stimulus_id,
         presentations=presentations,
@@ -428,13 +490,17 @@ def record(
 def _open_folder(
     out: str | Path, plan: RecordingPlan, facts: Mapping[str, str]
 ) -> UnfinishedFolder:
-    if plan.n_time_bins is None:
+    if plan.n_time_bins is None or plan.n_presentations is None:
         raise InputValueError(
             "out= needs to know how many samples there are, and these stimuli have no"
             " known length; pass n_samples, or arrays"
         )
     return UnfinishedFolder(
-        out, plan.identity(facts), len(plan.layout.units), plan.n_time_bins
+        out,
+        plan.identity(facts),
+        len(plan.layout.units),
+        plan.n_time_bins,
+        None if plan.steps is None else plan.n_presentations,
     )
 
 
@@ -448,41 +514,132 @@ def _progress_bar(phase: str, total: int | None, wanted: bool | None) -> tqdm[An
     )
 
 
-def _tables(
-    plan: RecordingPlan, phase: str, repeats: list[Presented]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Make the tables of phases and presentations, repeat after repeat."""
+class _Tables(NamedTuple):
+    """Tables of a recording, and where its bins come from.
+
+    Parameters
+    ----------
+    presentations : pandas.DataFrame
+        The presentations.
+    phases, segments : pandas.DataFrame or None
+        The phases, or the segments of trials; None for the other.
+    starts, stops : ndarray of int64, shape (n_presentations,)
+        Bins of each presentation as they were shown, in the order of the table.
+    """
+
+    presentations: pd.DataFrame
+    phases: pd.DataFrame | None
+    segments: pd.DataFrame | None
+    starts: npt.NDArray[np.int64]
+    stops: npt.NDArray[np.int64]
+
+
+def _arranged(
+    raster: SpikeRaster, tables: _Tables, folder: UnfinishedFolder | None, shown: Shown
+) -> SpikeRaster:
+    """Return the bins in the order of the presentations, without room left over."""
+    starts, stops = tables.starts, tables.stops
+    in_order = bool((starts[1:] >= starts[:-1]).all())
+    if folder is None:
+        return raster if in_order else raster.join(starts, stops)
+    if in_order and raster.n_time_bins == folder.n_time_bins:
+        return raster
+    folder.arrange(raster, starts, stops, shown.done, shown.fingerprint)
+    return SpikeRaster(
+        folder.bits,
+        raster.n_units,
+        raster.n_time_bins,
+        sampling_period=raster.sampling_period,
+        t_start=raster.t_start,
+    )
+
+
+def _tables(plan: RecordingPlan, phase: str, repeats: list[Presented]) -> _Tables:
+    """Make the tables of phases or segments and of presentations."""
     names = [phase]
     if plan.n_repeats > 1:
         names = [f"{phase}_{number}" for number in range(1, plan.n_repeats + 1)]
-    lengths = [len(repeat.stimulus_id) for repeat in repeats]
+    n_shown = [len(repeat.stimulus_id) for repeat in repeats]
     own = dict(plan.columns)
     if plan.labels is not None:
         own["labels"] = plan.labels
+    if plan.steps is not None and plan.steps.lengths is not None:
+        own["lengths"] = plan.steps.lengths
     for name, values in own.items():
-        if {*lengths} != {len(values)}:
+        if {*n_shown} != {len(values)}:
             raise InputValueError(
-                f"{name} must have one entry per sample, {lengths[0]}, got"
+                f"{name} must have one entry per sample, {n_shown[0]}, got"
                 f" {len(values)}; pass the {name} of the same samples"
             )
-    ends = np.cumsum(lengths).tolist()
-    phases = [
-        Phase(name, end - length, end, plan.order)
-        for name, end, length in zip(names, ends, lengths, strict=True)
-    ]
-    stimulus_id = joined([repeat.stimulus_id for repeat in repeats])
+    stimulus_id = np.concatenate([repeat.stimulus_id for repeat in repeats])
     labels = joined([repeat.labels for repeat in repeats])
     if plan.labels is not None:
         labels = plan.labels[stimulus_id]
     columns = {name: values[stimulus_id] for name, values in plan.columns.items()}
-    phase_column: Any = pd.array(names, dtype="str").repeat(lengths)
+    predictions = joined([repeat.predictions for repeat in repeats])
+    lengths = joined([repeat.lengths for repeat in repeats])
+    if lengths is None:
+        lengths = np.ones(len(stimulus_id), np.int64)
+    order, begins = _streams(plan, repeats)
+    stops = np.cumsum(lengths)
+    starts = stops - lengths
+    phase_column: Any = pd.array(names, dtype="str").repeat(n_shown)
     presentations = presentation_table(
-        ends[-1],
+        len(order),
         phase_column,
-        labels=labels,
-        predictions=joined([repeat.predictions for repeat in repeats]),
-        stimulus_id=columns.pop("stimulus_id", stimulus_id),
+        labels=None if labels is None else labels[order],
+        predictions=None if predictions is None else predictions[order],
+        stimulus_id=columns.pop("stimulus_id", stimulus_id)[order],
+        lengths=lengths[order],
     )
     if "stimulus_id" in plan.columns:
-        presentations[STIMULUS_PLACE] = stimulus_id
-    return phase_table(phases), presentations.assign(**columns)
+        presentations[STIMULUS_PLACE] = stimulus_id[order]
+    presentations = presentations.assign(
+        **{name: values[order] for name, values in columns.items()}
+    )
+    phases = segments = None
+    if plan.steps is None:
+        ends = np.cumsum(n_shown).tolist()
+        phases = phase_table(
+            [
+                Phase(name, end - n, end, plan.order)
+                for name, end, n in zip(names, ends, n_shown, strict=True)
+            ]
+        )
+    else:
+        segments = trial_segments(presentations, plan.order, begins=begins)
+    return _Tables(presentations, phases, segments, starts[order], stops[order])
+
+
+def _streams(
+    plan: RecordingPlan, repeats: list[Presented]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Put sequences that go on from batch to batch behind one another.
+
+    Sample i of each batch then goes on with sample i of the batch before::
+
+        shown   a0 b0 | a1 b1 | a2 b2      two samples per batch
+        order   a0 a1 a2 | b0 b1 b2        two segments
+
+    Returns
+    -------
+    order : ndarray of int64, shape (n_presentations,)
+        Numbers of the presentations, as they were shown.
+    begins : ndarray of bool, shape (n_presentations,)
+        Whether a segment begins there.
+    """
+    go_on = plan.steps is not None and plan.adapter.is_stateful
+    orders, begins, first = [], [], 0
+    for repeat in repeats:
+        sizes = np.array(repeat.batch_sizes)
+        n = int(sizes.sum())
+        order = np.arange(n)
+        batch = np.zeros(n, np.int64)
+        if go_on:
+            batch = np.repeat(np.arange(len(sizes)), sizes)
+            place = order - np.repeat(np.cumsum(sizes) - sizes, sizes)
+            order = np.lexsort((batch, place))
+        orders.append(first + order)
+        begins.append(batch[order] == 0)
+        first += n
+    return np.concatenate(orders), np.concatenate(begins)

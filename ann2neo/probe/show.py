@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
 from ann2neo.errors import ActivationError, InputValueError, LayerError
-from ann2neo.probe.adapter import NotFinite, Packing, Passed, Tap, Tensor
+from ann2neo.probe.adapter import Frame, NotFinite, Packing, Passed, Tap, Tensor
+from ann2neo.probe.emission import Draw
 from ann2neo.probe.nests import all_finite, leaves_of
 from ann2neo.probe.plan import RecordingPlan
 from ann2neo.probe.stimuli import ArrayStimuli, Batch, Fingerprint, check_labels
 from ann2neo.probe.units import UnitBlock, UnitLayout
 from ann2neo.raster import RasterBuilder
-from ann2neo.recording.folder import UnfinishedFolder
+from ann2neo.recording.folder import Done, UnfinishedFolder
 
-__all__ = ["Presented", "joined", "show"]
+__all__ = ["Presented", "Shown", "joined", "show"]
 
 _STAGED_BYTES = 128
 """Bytes of each row that are written at once: two cache lines, 1 024 time bins."""
@@ -38,22 +41,68 @@ class Presented:
     Parameters
     ----------
     stimulus_id : ndarray of int64, shape (n_presentations,)
-        Which sample was shown in each bin.
+        Which sample was shown in each.
     labels : ndarray, shape (n_presentations,), or None
         Labels that came with the stimuli.
     predictions : ndarray of int32, shape (n_presentations,), or None
         Classes predicted by the network.
+    lengths : ndarray of int64, shape (n_presentations,), or None
+        Bins of each; None if each lasts one.
+    batch_sizes : tuple of int
+        Presentations of each batch.
     """
 
     stimulus_id: npt.NDArray[np.int64]
     labels: npt.NDArray[Any] | None
     predictions: IntArray | None
+    lengths: npt.NDArray[np.int64] | None
+    batch_sizes: tuple[int, ...]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Presented]) -> Presented:
+        """Set batches below one another."""
+        sizes = [len(part.stimulus_id) for part in parts]
+        return cls(
+            np.concatenate([part.stimulus_id for part in parts]),
+            joined([part.labels for part in parts]),
+            joined([part.predictions for part in parts]),
+            joined([part.lengths for part in parts]),
+            tuple(sizes),
+        )
+
+    @property
+    def n_bins(self) -> int:
+        """Number of time bins."""
+        if self.lengths is None:
+            return len(self.stimulus_id)
+        return int(self.lengths.sum())
+
+
+class Shown(NamedTuple):
+    """What came of showing all stimuli.
+
+    Parameters
+    ----------
+    builder : RasterBuilder
+        Holds the spikes.
+    repeats : list of Presented
+        One per repeat.
+    done : Done
+        How much there was.
+    fingerprint : Fingerprint
+        Checksum of the stimuli.
+    """
+
+    builder: RasterBuilder
+    repeats: list[Presented]
+    done: Done
+    fingerprint: Fingerprint
 
 
 def show(
     plan: RecordingPlan, folder: UnfinishedFolder | None, progress: tqdm[Any]
-) -> tuple[RasterBuilder, list[Presented]]:
-    """Show all stimuli, one per time bin, repeat after repeat.
+) -> Shown:
+    """Show all stimuli one after another, repeat after repeat.
 
     Parameters
     ----------
@@ -67,10 +116,8 @@ def show(
 
     Returns
     -------
-    builder : RasterBuilder
-        Holds the spikes.
-    repeats : list of Presented
-        One per repeat.
+    Shown
+        The spikes, and what was presented.
 
     Raises
     ------
@@ -78,17 +125,20 @@ def show(
         As `ann2neo.record`.
     """
     _keep_freed_memory()
-    bits = None if folder is None else folder.bits
-    builder = RasterBuilder(len(plan.layout.units), plan.n_time_bins or 0, bits)
+    bits, n_time_bins = None, plan.n_time_bins or 0
+    if folder is not None:
+        bits, n_time_bins = folder.bits, folder.n_time_bins
+    builder = RasterBuilder(len(plan.layout.units), n_time_bins, bits)
     fingerprint = Fingerprint()
     repeats: list[Presented] = []
-    position = 0
+    done = Done()
     for repeat in range(plan.n_repeats):
-        repeats.append(
-            _show_once(plan, repeat, position, builder, folder, fingerprint, progress)
+        presented, done = _show_once(
+            plan, repeat, done, builder, folder, fingerprint, progress
         )
-        position += len(repeats[-1].stimulus_id)
-    return builder, repeats
+        repeats.append(presented)
+    builder.cut(done.n_bins)
+    return Shown(builder, repeats, done, fingerprint)
 
 
 def _keep_freed_memory() -> None:
@@ -107,46 +157,46 @@ def _keep_freed_memory() -> None:
 def _show_once(
     plan: RecordingPlan,
     repeat: int,
-    begin: int,
+    begin: Done,
     builder: RasterBuilder,
     folder: UnfinishedFolder | None,
     fingerprint: Fingerprint,
     progress: tqdm[Any],
-) -> Presented:
+) -> tuple[Presented, Done]:
     batches = enumerate(_batches(plan, repeat))
-    ids, labels, classes = [np.zeros(0, np.int64)], [], []
-    if folder is not None and folder.n_done > begin:
-        shown, kept = _shown_before(plan, begin, folder, fingerprint, batches)
-        ids += [batch.stimulus_id for batch in shown]
-        labels += [batch.labels for batch in shown]
-        classes.append(kept)
-    state: Any = {}
-    known_labels: dict[Any, Any] = {}
-    position = begin + sum(map(len, ids))
-    progress.update(position - begin)
+    parts: list[Presented] = []
+    done = begin
+    if folder is not None and folder.done.n_presentations > begin.n_presentations:
+        parts, done = _shown_before(plan, begin, folder, fingerprint, batches)
+    progress.update(done.n_presentations - begin.n_presentations)
     stage = _Stage(plan.layout, builder)
-    blocks = {block.tap: block for block in plan.layout.blocks}
-
-    def pack(tap: Tap, activations: Tensor) -> Packing | None:
-        block = blocks.get(tap)
-        if block is None:
-            return None
-        _check_shape(tuple(activations.shape[1:]), block, position)
-        return plan.adapter.pack_spikes(activations, block.limits, block.index)
+    # Of drawn spikes, how many activations were clipped, and of how many. Only the
+    # packing thread adds to it.
+    counts = np.array([done.n_clipped, done.n_drawn])
+    packing_of = functools.partial(_packing_of, plan, repeat, counts)
+    # What follows may overwrite an activation, so that it is packed as it comes, where
+    # nothing but the activation is needed for that.
+    comes_alone = plan.steps is None and plan.emission == "threshold"
 
     def keep(
-        passed: Passed, first_bin: int, n_bins: int, predicted: IntArray | None
+        passed: Passed, frame: Frame | None, shown: Presented, first: Done
     ) -> None:
-        builder.extend(first_bin + n_bins)
-        stage.write(first_bin, n_bins, _packed(passed, plan, first_bin))
+        n_bins = shown.n_bins
+        builder.extend(first.n_bins + n_bins)
+        arrays = _packed(passed, frame, plan, first.n_presentations)
+        stage.write(first.n_bins, n_bins, arrays)
         # A network that carries a state from batch to batch cannot be resumed in
         # between.
         resumable = not passed.state or (plan.training and not plan.adapter.is_stateful)
         if folder is not None and resumable:
-            folder.keep(first_bin + n_bins, predicted, stage.flush, fingerprint)
+            n_clipped, n_drawn = counts.tolist()
+            now = first.plus(len(shown.stimulus_id), n_bins)._replace(
+                n_clipped=n_clipped, n_drawn=n_drawn
+            )
+            folder.keep(now, shown.predictions, shown.lengths, stage.flush, fingerprint)
 
-    def read(batch: Batch, first_bin: int) -> None:
-        _check_finite(batch, first_bin)
+    def read(batch: Batch, first: int) -> None:
+        _check_finite(batch, first)
         if folder is not None:
             fingerprint.update(batch)
 
@@ -154,37 +204,110 @@ def _show_once(
     # has read the one that is computed:
     #     network  1 2 3 4
     #     thread     1 2 3 4
+    state: Any = {}
+    known_labels: dict[Any, Any] = {}
     packing: Future[None] | None = None
     with ThreadPoolExecutor(1, "ann2neo-packing") as thread:
         try:
             for number, batch in batches:
-                n_bins = len(batch.stimulus_id)
-                _check_own(plan, batch, position, known_labels)
-                reading = thread.submit(read, batch, position)
+                first = done.n_presentations
+                _check_own(plan, batch, first, known_labels)
+                reading = thread.submit(read, batch, first)
                 # By number, so that a resumed recording draws the same noise.
                 rng = np.random.default_rng((plan.seed, repeat, number))
-                passed = plan.forward(batch.data, state, rng, pack)
+                pack = functools.partial(packing_of, batch, None, first)
+                passed = plan.forward(
+                    batch.data, state, rng, pack if comes_alone else None
+                )
                 state = passed.state
-                predicted = None
-                if plan.read_classes is not None:
-                    predicted = plan.read_classes(passed.output)
-                ids.append(batch.stimulus_id)
-                labels.append(batch.labels)
-                classes.append(predicted)
+                frame = _frame_of(passed, batch, plan, first)
+                if not comes_alone:
+                    pack = functools.partial(packing_of, batch, frame, first)
+                    packings = list(map(pack, passed.taps, passed.activations))
+                    passed = passed._replace(activations=packings)
+                shown = Presented(
+                    batch.stimulus_id,
+                    batch.labels,
+                    plan.read_classes(passed.output) if plan.read_classes else None,
+                    None if frame is None else frame.lengths,
+                    (len(batch.stimulus_id),),
+                )
+                if folder is not None:
+                    _check_room(folder, done.n_bins + shown.n_bins, first)
+                parts.append(shown)
                 if packing is not None:
                     # Wait for the batch before, whose error, if any, is raised here.
                     packing.result()
                 # A loader may fill the same array anew with the next batch.
                 reading.result()
-                packing = thread.submit(keep, passed, position, n_bins, predicted)
-                position += n_bins
-                progress.update(n_bins)
+                packing = thread.submit(keep, passed, frame, shown, done)
+                done = done.plus(len(shown.stimulus_id), shown.n_bins)
+                progress.update(len(shown.stimulus_id))
         finally:
             # The error of an earlier batch is raised rather than that of a later one.
             if packing is not None:
                 packing.result()
     stage.flush()
-    return Presented(np.concatenate(ids), joined(labels), joined(classes))
+    n_clipped, n_drawn = counts.tolist()
+    done = done._replace(n_clipped=n_clipped, n_drawn=n_drawn)
+    return Presented.joined(parts), done
+
+
+def _frame_of(
+    passed: Passed, batch: Batch, plan: RecordingPlan, position: int
+) -> Frame | None:
+    """Return which steps of a batch are bins; None if each sample is one."""
+    if plan.steps is None:
+        return None
+    n_steps = int(passed.activations[0].shape[1])
+    return plan.steps.frame(batch, n_steps, passed.mask, position)
+
+
+def _packing_of(
+    plan: RecordingPlan,
+    repeat: int,
+    counts: npt.NDArray[np.int64],
+    batch: Batch,
+    frame: Frame | None,
+    position: int,
+    tap: Tap,
+    activations: Tensor,
+) -> Packing | None:
+    """Start to pack the spikes of an output; None if it is not recorded."""
+    blocks = plan.layout.blocks
+    place = next((i for i, block in enumerate(blocks) if block.tap == tap), None)
+    if place is None:
+        return None
+    block = blocks[place]
+    n_leading = 1 if frame is None else 2
+    _check_shape(tuple(activations.shape[n_leading:]), block, position)
+    if plan.emission == "threshold":
+        return plan.adapter.pack_spikes(activations, block.limits, block.index, frame)
+    draw = Draw(plan.emission, plan.seed, repeat, place, math.prod(block.shape))
+
+    def drawn() -> tuple[npt.NDArray[np.uint8], NotFinite | None]:
+        values = plan.adapter.to_numpy(activations)
+        lengths = np.ones(len(values), np.int64)
+        flat = values.reshape(len(values), -1)
+        if frame is not None:
+            lengths, flat = frame.lengths, frame.flat(values)
+        if block.index is not None:
+            flat = flat[:, block.index]
+        spikes = draw.spikes(flat, batch.stimulus_id, lengths, block.index)
+        counts[:] += (spikes.n_clipped, spikes.n)
+        return spikes.packed, spikes.odd
+
+    return drawn
+
+
+def _check_room(folder: UnfinishedFolder, n_bins: int, position: int) -> None:
+    """Raise if trials are longer than those for which a folder has room."""
+    if n_bins > folder.n_time_bins:
+        raise InputValueError(
+            f"the sequences up to presentation {position} last longer than the first"
+            f" ones, and {folder.path} has room for {folder.n_time_bins} time bins;"
+            " pass lengths=, or show sequences padded to one length"
+        )
 
 
 def _batches(plan: RecordingPlan, repeat: int) -> Iterator[Batch]:
@@ -201,19 +324,19 @@ def _batches(plan: RecordingPlan, repeat: int) -> Iterator[Batch]:
 
 def _shown_before(
     plan: RecordingPlan,
-    begin: int,
+    begin: Done,
     folder: UnfinishedFolder,
     fingerprint: Fingerprint,
     batches: Iterator[tuple[int, Batch]],
-) -> tuple[list[Batch], IntArray | None]:
+) -> tuple[list[Presented], Done]:
     """Read the batches of a repeat that an earlier run has shown, without showing them.
 
     Returns
     -------
-    shown : list of Batch
-        The batches, without their data.
-    classes : ndarray of int32 or None
-        Classes predicted for them.
+    parts : list of Presented
+        The batches, with the classes predicted for them.
+    done : Done
+        Where the earlier run has ended, in this repeat.
 
     Raises
     ------
@@ -221,18 +344,30 @@ def _shown_before(
         If the earlier run has shown other stimuli.
     """
     n_samples = plan.stimuli.n_samples or 0
-    stop = min(folder.n_done, begin + n_samples)
-    position = begin
-    shown = []
-    while position < stop:
+    stop = min(folder.done.n_presentations, begin.n_presentations + n_samples)
+    parts: list[Presented] = []
+    lengths, done = folder.lengths, begin
+    while done.n_presentations < stop:
         _, batch = next(batches)
         fingerprint.update(batch)
-        shown.append(batch._replace(data=None))
-        position += len(batch.stimulus_id)
-    folder.check_shown(position, str(fingerprint))
-    kept = np.array(folder.predictions[begin:stop])
-    # -1 stands for no prediction.
-    return shown, kept if (kept >= 0).all() else None
+        n = len(batch.stimulus_id)
+        here = slice(done.n_presentations, done.n_presentations + n)
+        kept = np.array(folder.predictions[here])
+        parts.append(
+            Presented(
+                batch.stimulus_id,
+                batch.labels,
+                # -1 stands for no prediction.
+                kept if (kept >= 0).all() else None,
+                None if lengths is None else lengths[here].astype(np.int64),
+                (n,),
+            )
+        )
+        done = done.plus(n, parts[-1].n_bins)
+    folder.check_shown(done.n_presentations, str(fingerprint))
+    if done.n_presentations == folder.done.n_presentations:
+        return parts, folder.done
+    return parts, done
 
 
 class _Stage:
@@ -294,7 +429,7 @@ def joined(parts: Sequence[npt.NDArray[Any] | None]) -> npt.NDArray[Any] | None:
 
 
 def _packed(
-    passed: Passed, plan: RecordingPlan, position: int
+    passed: Passed, frame: Frame | None, plan: RecordingPlan, position: int
 ) -> list[npt.NDArray[np.uint8]]:
     """Pack the spikes of a batch, one array per block of units."""
     taps = plan.layout.taps
@@ -311,7 +446,7 @@ def _packed(
     for block in plan.layout.blocks:
         packed, odd_one = packings[block.tap]()
         if odd_one is not None:
-            raise _not_finite(odd_one, block, position)
+            raise _not_finite(odd_one, block, frame, position)
         arrays.append(packed)
     return arrays
 
@@ -339,8 +474,8 @@ def _check_shape(shape: tuple[int, ...], block: UnitBlock, position: int) -> Non
         raise ActivationError(
             f"the layer {block.tap} gave the shape {shape} at presentation {position},"
             f" and {block.shape} before, so that its units would not be the same ones;"
-            " show stimuli of one shape, padded or cropped, or record those of each"
-            " shape by themselves"
+            " show stimuli of one shape, padded or cropped, record those of each shape"
+            " by themselves, or pass time_axis= if they differ in steps"
         )
 
 
@@ -362,11 +497,19 @@ def _check_finite(batch: Batch, position: int) -> None:
         )
 
 
-def _not_finite(odd_one: NotFinite, block: UnitBlock, position: int) -> ActivationError:
+def _not_finite(
+    odd_one: NotFinite, block: UnitBlock, frame: Frame | None, position: int
+) -> ActivationError:
     """Make an error that locates an activation that is not finite."""
     unit = odd_one.unit if block.index is None else block.index[odd_one.unit]
+    sample, place = odd_one.sample, ""
+    if frame is not None:
+        ends = np.cumsum(frame.lengths)
+        sample = int(np.searchsorted(ends, odd_one.sample, side="right"))
+        step = odd_one.sample - int(ends[sample] - frame.lengths[sample])
+        place = f", step {step}"
     return ActivationError(
         f"the layer {block.tap} gave {odd_one.value} at presentation"
-        f" {position + odd_one.sample}, unit {unit}; activations must be finite: look"
+        f" {position + sample}{place}, unit {unit}; activations must be finite: look"
         " for a diverged network or unscaled input"
     )

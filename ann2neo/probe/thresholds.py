@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.probe.adapter import Adapter, Forward, LayerInfo, TapShape
+from ann2neo.probe.steps import Steps
 from ann2neo.probe.stimuli import ArrayStimuli, Stimuli
 
 __all__ = [
@@ -139,6 +140,7 @@ def limits_by_quantile(
     shapes: list[TapShape],
     rules: Mapping[LayerInfo, Any],
     *,
+    steps: Steps | None = None,
     seed: int,
     batch_size: int,
     sample_bytes: int = SAMPLE_BYTES,
@@ -157,6 +159,8 @@ def limits_by_quantile(
         The recorded outputs.
     rules : mapping of LayerInfo to (float, ndarray or str)
         Checked threshold of each layer.
+    steps : Steps or None
+        How a sample lasts several time bins; None if each lasts one.
     seed : int
         Seed of the draw of samples, where the activations of all would take too much
         memory, and of noise, which is independent of the recording's.
@@ -188,8 +192,10 @@ def limits_by_quantile(
             "a quantile threshold needs a first pass over the stimuli, and these can be"
             " read only as they come; pass arrays, or thresholds as numbers"
         )
-    n_units = sum(math.prod(shapes[i].shape) for i in wanted)
-    n = min(stimuli.n_samples, sample_bytes // max(1, 4 * n_units))
+    n_steps = 1 if steps is None else steps.n_steps
+    sizes = {i: math.prod(shapes[i].shape) for i in wanted}
+    n_units = sum(sizes.values()) // n_steps
+    n = min(stimuli.n_samples, sample_bytes // max(1, 4 * n_units * n_steps))
     if n < min(100, stimuli.n_samples):
         raise InputValueError(
             f"quantiles of {n_units} units would come from {n} samples, and need at"
@@ -199,20 +205,31 @@ def limits_by_quantile(
     # Ascending, so that arrays on disk are read from front to back.
     chosen = np.sort(rng.choice(stimuli.n_samples, n, replace=False))
     # One row per unit: quantiles run over contiguous memory.
-    values = {i: np.empty((math.prod(shapes[i].shape), n), np.float32) for i in wanted}
+    values = {
+        i: np.empty((size // n_steps, n * n_steps), np.float32)
+        for i, size in sizes.items()
+    }
     state: Any = {}
-    done = 0
+    done = n_shown = 0
     for batch in stimuli.batches(chosen, batch_size):
         passed = forward(batch.data, state, rng)
         state = passed.state
-        size = len(batch.stimulus_id)
+        size = n_bins = len(batch.stimulus_id)
+        frame = None
+        if steps is not None:
+            frame = steps.frame(batch, steps.n_steps, passed.mask, n_shown)
+            n_bins = frame.n_bins
         for i, of_output in values.items():
             activations = adapter.to_numpy(passed.activations[i])
-            of_output[:, done : done + size] = activations.reshape(size, -1).T
-        done += size
+            flat = activations.reshape(size, -1)
+            if frame is not None:
+                flat = frame.flat(activations)
+            of_output[:, done : done + n_bins] = flat.T
+        done += n_bins
+        n_shown += size
     for i, q in wanted.items():
         limits[i] = np.quantile(
-            values[i], q, axis=1, method="inverted_cdf", overwrite_input=True
+            values[i][:, :done], q, axis=1, method="inverted_cdf", overwrite_input=True
         ).astype(np.float64)
     return limits
 

@@ -15,7 +15,14 @@ from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.probe.adapter import LayerInfo, Tap, TapShape
 from ann2neo.probe.thresholds import below_in_float32, limits_of
 
-__all__ = ["UnitBlock", "UnitChoice", "UnitLayout", "lay_out_units"]
+__all__ = [
+    "UnitBlock",
+    "UnitChoice",
+    "UnitLayout",
+    "axis_names",
+    "lay_out_units",
+    "states_chosen",
+]
 
 UnitChoice = (
     int
@@ -78,6 +85,10 @@ class UnitLayout:
     blocks: tuple[UnitBlock, ...]
     taps: tuple[Tap, ...]
 
+    def without_thresholds(self) -> UnitLayout:
+        """Return the same units as units that have none."""
+        return dataclasses.replace(self, units=self.units.drop(columns="threshold"))
+
 
 def lay_out_units(
     shapes: list[TapShape],
@@ -111,6 +122,9 @@ def lay_out_units(
     ]
     tables = [unit_table(shape.tap, shape.shape, limit) for shape, limit in flat]
     units = pd.concat(tables, ignore_index=True)
+    if not any(shape.tap.state for shape, _ in flat):
+        # Only units of recurrent layers have one.
+        units = units.drop(columns="state")
     edges = np.cumsum([0, *map(len, tables)])
     kept = chosen_units(units, choice, seed)
     rows = np.arange(len(units)) if kept is None else kept
@@ -152,7 +166,7 @@ def unit_table(
         coordinates are -1 along axes that the output does not have.
     """
     n_units = math.prod(shape)
-    names = _axis_names(tap.layer, len(shape))
+    names = axis_names(tap.layer, len(shape))
     # Coordinates of the units, shape (n_axes, n_units).
     places = np.indices(shape, np.int64).reshape(len(shape), n_units)
     coordinates = dict(zip(names, places, strict=False))
@@ -169,12 +183,13 @@ def unit_table(
                 axis: coordinates.get(axis, none)
                 for axis in ("channel", "row", "col", "step", "depth")
             },
+            "state": np.full(n_units, tap.state, object),
             "threshold": np.broadcast_to(limits, n_units),
         }
     )
 
 
-def _axis_names(layer: LayerInfo, n_axes: int) -> tuple[str, ...]:
+def axis_names(layer: LayerInfo, n_axes: int) -> tuple[str, ...]:
     """Name the axes of an output without its batch.
 
     A plain vector has no named axes, nor has an output with more than five.
@@ -191,6 +206,16 @@ def _axis_names(layer: LayerInfo, n_axes: int) -> tuple[str, ...]:
         front = names[:1] if n_axes == 4 and names[0] == "step" else ()
         names = (*front, "channel", *names[len(front) : -1])
     return names
+
+
+def states_chosen(choice: UnitChoice) -> tuple[str, ...]:
+    """Return the layers whose states a choice of units names, such as an LSTM's c."""
+    if not isinstance(choice, Mapping):
+        return ()
+    rules = choice.items()
+    return tuple(
+        n for n, rule in rules if isinstance(rule, Mapping) and "state" in rule
+    )
 
 
 def chosen_units(
@@ -288,20 +313,19 @@ def _of_layer(
     """Find the rows to keep among those of one layer."""
     if isinstance(rule, Mapping):
         inside = np.ones(len(rows), np.bool_)
-        for axis, wanted in rule.items():
+        for axis, choice in rule.items():
             if axis not in units or axis == "layer":
                 raise InputValueError(
                     f"units of {name!r} are chosen by {axis!r}, which is no column; use"
                     " one of channel, row, col, step, depth, unit_in_layer, call_index,"
-                    " output_index"
+                    " output_index, or state of a recurrent layer with time_axis"
                 )
             values = units[axis].to_numpy()[rows]
-            # A slice picks from 0 .. largest coordinate, and may count from the end.
-            places = np.arange(values.max() + 1)
-            inside &= np.isin(
-                values,
-                places[wanted] if isinstance(wanted, slice) else np.atleast_1d(wanted),
-            )
+            wanted = choice
+            if isinstance(choice, slice):
+                # It picks from 0 .. largest coordinate, and may count from the end.
+                wanted = np.arange(values.max() + 1)[choice]
+            inside &= np.isin(values, np.atleast_1d(wanted))
         return rows[inside]
     if not _is_count(rule):
         raise InputTypeError(

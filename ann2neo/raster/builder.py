@@ -169,6 +169,19 @@ class RasterBuilder:
             grown[:, : self._bits.shape[1]] = self._bits
             self._bits = grown
 
+    def cut(self, n_time_bins: int) -> None:
+        """Drop the bins from `n_time_bins` on, which must be empty.
+
+        For sources that turn out shorter than the room made for them, whose memory is
+        returned if it is a tenth or more.
+        """
+        if n_time_bins == self.n_time_bins:
+            return
+        self.n_time_bins = n_time_bins
+        n_bytes = row_bytes(n_time_bins)
+        if self._bits.base is None and n_bytes < 0.9 * self._bits.shape[1]:
+            self._bits = self._bits[:, :n_bytes].copy()
+
     def build(
         self,
         *,

@@ -3,9 +3,15 @@
 ``bits.npy`` holds the packed bits of a `SpikeRaster`, uint8 of shape (n_units,
 n_bytes), memory-mapped. ``recording.json`` describes a finished recording and holds the
 SHA-256 of the raster and its own. Until it exists, ``progress.json`` states what is
-being recorded and how much is done, with checksums of it, and ``predictions.npy`` holds
-the classes predicted so far. ``progress.json`` is the first file in a folder: arrays in
+being recorded and how much is done, with checksums of it, ``predictions.npy`` holds the
+classes predicted so far, and ``lengths.npy`` how many bins each presentation lasts,
+where they may last several. ``progress.json`` is the first file in a folder: arrays in
 a folder without it are somebody else's.
+
+Where the presentations turn out shorter than the room made for them, or belong in
+another order, the bits are copied at the end. ``progress.json`` then states under
+"arranged" how many bins there are and their checksum, after the copy is complete and
+before it takes the place of ``bits.npy``.
 """
 
 from __future__ import annotations
@@ -21,7 +27,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -53,15 +59,17 @@ from ann2neo.recording.tables import column_types
 if TYPE_CHECKING:
     from ann2neo.recording.recording import Recording
 
-__all__ = ["UnfinishedFolder", "read_folder", "unfinished_plan"]
+__all__ = ["Done", "UnfinishedFolder", "read_folder", "unfinished_plan"]
 
 _Arrays = Mapping[str, tuple[str, tuple[int, ...]]]
 _AnyRecording = TypeVar("_AnyRecording", bound="Recording")
 
 _LAYOUT_VERSION = 2
-_BITS, _PREDICTIONS, _PROGRESS, _RECORDING = (
+_BITS, _PREDICTIONS, _LENGTHS, _ARRANGED, _PROGRESS, _RECORDING = (
     "bits.npy",
     "predictions.npy",
+    "lengths.npy",
+    "bits_arranged.npy",
     "progress.json",
     "recording.json",
 )
@@ -69,6 +77,30 @@ _TEMPORARY = (f".{_PROGRESS}.partial", f".{_PROGRESS}.lock")
 _TABLES = ("units", "presentations", "segments")
 _COPIED_BYTES = 1 << 24
 """Number of bytes of a memory map that are copied at once."""
+
+
+class Done(NamedTuple):
+    """How much is recorded.
+
+    Parameters
+    ----------
+    n_presentations, n_bins : int
+        Number of presentations, and of their time bins.
+    n_clipped, n_drawn : int
+        Of drawn spikes, the number of activations that were clipped, and of all.
+    """
+
+    n_presentations: int = 0
+    n_bins: int = 0
+    n_clipped: int = 0
+    n_drawn: int = 0
+
+    def plus(self, n_presentations: int, n_bins: int) -> Done:
+        """Add presentations."""
+        return self._replace(
+            n_presentations=self.n_presentations + n_presentations,
+            n_bins=self.n_bins + n_bins,
+        )
 
 
 class UnfinishedFolder:
@@ -82,16 +114,23 @@ class UnfinishedFolder:
         Everything the recording depends on. An unfinished folder is resumed only with
         the same plan.
     n_units, n_time_bins : int
-        Shape of the raster.
+        Shape of the raster, with the most bins that there may be.
+    n_presentations : int, optional
+        Number of presentations, which may then last several bins; if not given, each
+        lasts one.
 
     Attributes
     ----------
     bits : memmap of uint8
         Packed bits, for a `RasterBuilder`.
-    predictions : memmap of int32, shape (n_time_bins,)
-        Class predicted in each bin; -1 where there is none.
-    n_done : int
-        Number of bins recorded so far, a multiple of 8.
+    predictions : memmap of int32, shape (n_presentations,)
+        Class predicted for each presentation; -1 where there is none.
+    lengths : memmap of int32, shape (n_presentations,), or None
+        Bins of each presentation; None if each lasts one.
+    n_time_bins : int
+        Number of bins that there is room for.
+    done : Done
+        How much was recorded so far.
     identifier, session_start_time
         Those of the recording, kept when it is resumed.
     seconds_between_marks : float
@@ -113,7 +152,12 @@ class UnfinishedFolder:
     seconds_between_marks = 2.0
 
     def __init__(
-        self, path: str | Path, plan: Mapping[str, str], n_units: int, n_time_bins: int
+        self,
+        path: str | Path,
+        plan: Mapping[str, str],
+        n_units: int,
+        n_time_bins: int,
+        n_presentations: int | None = None,
     ) -> None:
         # Absolute: the process may change its folder while it records.
         self.path = path_of(path, "out").absolute()
@@ -126,11 +170,17 @@ class UnfinishedFolder:
         with ExitStack() as stack:
             stack.enter_context(locked(self.path, message))
             with explained(self.path):
-                self._open(plan, n_units, n_time_bins)
+                self._open(plan, n_units, n_time_bins, n_presentations)
             self._lock = stack.pop_all()
         self._marked = time.monotonic()
 
-    def _open(self, plan: Mapping[str, str], n_units: int, n_time_bins: int) -> None:
+    def _open(
+        self,
+        plan: Mapping[str, str],
+        n_units: int,
+        n_time_bins: int,
+        n_presentations: int | None,
+    ) -> None:
         progress = _progress(self.path)
         if progress is None:
             _check_empty(self.path)
@@ -142,6 +192,7 @@ class UnfinishedFolder:
                 "marks": [],
                 "shown": "",
                 "checksum": 0,
+                "tail": 0,
             }
         earlier = progress["plan"]
         for key in sorted({**earlier, **plan}):
@@ -151,21 +202,30 @@ class UnfinishedFolder:
         self.identifier: str = progress["identifier"]
         start = progress["session_start_time"]
         self.session_start_time = datetime.fromisoformat(start)
-        arrays: _Arrays = {
+        self._arranged = progress.get("arranged")
+        if self._arranged is not None:
+            n_time_bins = self._arranged["n_time_bins"]
+            if (self.path / _ARRANGED).exists():
+                # The run was killed just before this.
+                (self.path / _ARRANGED).replace(self.path / _BITS)
+        self.n_time_bins: int = n_time_bins
+        n_shown = n_time_bins if n_presentations is None else n_presentations
+        arrays: dict[str, tuple[str, tuple[int, ...]]] = {
             _BITS: ("|u1", RasterBuilder.bits_shape(n_units, n_time_bins)),
-            _PREDICTIONS: ("<i4", (n_time_bins,)),
+            _PREDICTIONS: ("<i4", (n_shown,)),
         }
-        if not self.n_done:
+        if n_presentations is not None:
+            arrays[_LENGTHS] = ("<i4", (n_shown,))
+        if not self.done.n_bins:
             self._make(arrays)
-        maps = []
-        for name, (dtype, shape) in arrays.items():
-            handle = open_own(self.path / name, os.O_RDWR)
-            with os.fdopen(handle, "r+b") as file:
-                maps.append(_mapped(file, self.path / name, dtype, shape, "r+"))
-        self.bits, self.predictions = maps
-        if self.n_done:
+        maps = [
+            self._map(name, dtype, shape) for name, (dtype, shape) in arrays.items()
+        ]
+        self.bits, self.predictions = maps[:2]
+        self.lengths = maps[2] if _LENGTHS in arrays else None
+        if self.done.n_bins:
             self._check_done()
-        self.predictions[self.n_done :] = -1
+        self.predictions[self.done.n_presentations :] = -1
 
     def _make(self, arrays: _Arrays) -> None:
         """Make the files of arrays of zeros, with all their disk space."""
@@ -176,14 +236,16 @@ class UnfinishedFolder:
             for name, (dtype, shape) in arrays.items():
                 handle = new_file(self.path / name)
                 made.append(name)
-                header = {"descr": dtype, "fortran_order": False, "shape": shape}
-                with os.fdopen(handle, "w+b") as file:
-                    np.lib.format.write_array_header_1_0(file, header)
-                    allocate(file, file.tell() + _n_bytes(dtype, shape))
+                _fill(handle, dtype, shape)
         except BaseException:
             # On a full disk, what was claimed so far would be in the way of others.
             self._remove(*made)
             raise
+
+    def _map(self, name: str, dtype: str, shape: tuple[int, ...]) -> Any:
+        handle = open_own(self.path / name, os.O_RDWR)
+        with os.fdopen(handle, "r+b") as file:
+            return _mapped(file, self.path / name, dtype, shape, "r+")
 
     def _check_done(self) -> None:
         """Compare what was recorded so far with its checksum; remove what came later.
@@ -191,24 +253,40 @@ class UnfinishedFolder:
         Bits are added to those that a byte holds, so that what a killed run wrote after
         its last mark must go.
         """
+        if self._arranged is not None:
+            number = self._checksum_of_bits(0, self.bits.shape[1], 0)
+            if number != self._arranged["checksum"]:
+                raise self._damaged()
+            return
         number = 0
-        for first, stop in itertools.pairwise([0, *self._progress["marks"]]):
+        marks = [Done(), *itertools.starmap(Done, self._progress["marks"])]
+        for first, stop in itertools.pairwise(marks):
             number = self._checksum_of(first, stop, number)
-        if number != self._progress["checksum"]:
-            raise IntegrityError(
-                f"{self.path / _BITS} or {_PREDICTIONS} does not match the checksum in"
-                f" {_PROGRESS}; delete the folder and record again"
-            )
-        for row in self.bits[:, self.n_done // 8 :]:
+        end = self.done.n_bins
+        # Bins of the last byte that is not whole are in no checksum but this.
+        if (number, self._tail(end)) != (
+            self._progress["checksum"],
+            self._progress["tail"],
+        ):
+            raise self._damaged()
+        byte, n_kept = divmod(end, 8)
+        for row in self.bits[:, byte:]:
             # Most rows hold nothing there, and need not be written.
             if row.any():
-                row[:] = 0
+                row[:1] &= (1 << n_kept) - 1
+                row[1:] = 0
+
+    def _damaged(self) -> IntegrityError:
+        return IntegrityError(
+            f"{self.path / _BITS} or {_PREDICTIONS} does not match the checksum in"
+            f" {_PROGRESS}; delete the folder and record again"
+        )
 
     @property
-    def n_done(self) -> int:
-        """Number of bins recorded so far."""
-        marks: list[int] = self._progress["marks"]
-        return marks[-1] if marks else 0
+    def done(self) -> Done:
+        """How much was recorded so far."""
+        marks: list[list[int]] = self._progress["marks"]
+        return Done(*marks[-1]) if marks else Done()
 
     def check_shown(self, position: int, shown: str) -> None:
         """Compare stimuli with those that an earlier run has shown.
@@ -216,7 +294,7 @@ class UnfinishedFolder:
         Parameters
         ----------
         position : int
-            Bin after the last stimulus.
+            Number of stimuli.
         shown : str
             Their checksum.
 
@@ -225,65 +303,132 @@ class UnfinishedFolder:
         OutputExistsError
             If all that were shown differ from what the earlier run has noted.
         """
-        if position >= self.n_done and (position, shown) != (
-            self.n_done,
+        n_shown = self.done.n_presentations
+        if position >= n_shown and (position, shown) != (
+            n_shown,
             self._progress["shown"],
         ):
-            key = f"checksum of the first {self.n_done} stimuli"
+            key = f"checksum of the first {n_shown} stimuli"
             raise _other_recording(self.path, key, self._progress["shown"], shown)
 
-    def _checksum_of(self, first: int, stop: int, before: int) -> int:
-        """Continue a checksum of both arrays over some bins."""
-        columns = slice(first // 8, stop // 8)
-        n_rows = max(1, _COPIED_BYTES // (columns.stop - columns.start))
+    def _checksum_of(self, first: Done, stop: Done, before: int) -> int:
+        """Continue a checksum of all arrays over what came after a mark.
+
+        Of the bits, whole bytes only: the byte in which a mark lies comes with those
+        behind it.
+        """
+        before = self._checksum_of_bits(first.n_bins // 8, stop.n_bins // 8, before)
+        rows = slice(first.n_presentations, stop.n_presentations)
+        before = checksum(self.predictions[rows], before)
+        return before if self.lengths is None else checksum(self.lengths[rows], before)
+
+    def _checksum_of_bits(self, first: int, stop: int, before: int) -> int:
+        """Continue a checksum over some bytes of each row of bits."""
+        n_rows = max(1, _COPIED_BYTES // max(1, stop - first))
         for unit in range(0, len(self.bits), n_rows):
-            before = checksum(self.bits[unit : unit + n_rows, columns], before)
-        return checksum(self.predictions[first:stop], before)
+            rows = slice(unit, unit + n_rows)
+            before = checksum(self.bits[rows, first:stop], before)
+        return before
+
+    def _tail(self, n_bins: int) -> int:
+        """Return a checksum of the last bins, which fill no byte."""
+        byte, n_kept = divmod(n_bins, 8)
+        if not n_kept:
+            return 0
+        return checksum(self.bits[:, byte] & np.uint8((1 << n_kept) - 1))
 
     def keep(
         self,
-        position: int,
+        done: Done,
         classes: npt.NDArray[np.int32] | None,
+        lengths: npt.NDArray[np.int64] | None,
         flush: Callable[[], None],
         shown: object,
     ) -> None:
-        """Note that the bins before `position` are recorded, on disk every few seconds.
+        """Note how much is recorded, on disk every few seconds.
 
         Parameters
         ----------
-        position : int
-            Bin after the last one recorded.
+        done : Done
+            What is recorded with this batch.
         classes : ndarray of int32 or None
-            Classes predicted in the bins just before it.
+            Classes predicted for the presentations of the batch, the last ones.
+        lengths : ndarray of int64 or None
+            Their bins; None if each lasts one.
         flush : callable
             Writes the blocks that are still in work to `bits`.
         shown : object
             Its text is a checksum of the stimuli shown so far.
         """
+        stop = done.n_presentations
         if classes is not None:
-            self.predictions[position - len(classes) : position] = classes
-        if (
-            position % 8 == 0
-            and time.monotonic() - self._marked >= self.seconds_between_marks
-        ):
-            # Only whole bytes of bits, and data before the note that they are there:
-            # after a crash, what the note counts as done is on disk.
+            self.predictions[stop - len(classes) : stop] = classes
+        if lengths is not None and self.lengths is not None:
+            self.lengths[stop - len(lengths) : stop] = lengths
+        # Samples of one bin are noted byte by byte, trials wherever they end.
+        may_note = self.lengths is not None or done.n_bins % 8 == 0
+        if may_note and time.monotonic() - self._marked >= self.seconds_between_marks:
             flush()
-            with explained(self.path):
-                self.bits.flush()
-                self.predictions.flush()
-            self._progress["checksum"] = self._checksum_of(
-                self.n_done, position, self._progress["checksum"]
-            )
-            self._progress["marks"].append(position)
-            self._progress["shown"] = str(shown)
+            self._mark(done, shown)
             self._write_progress()
             self._marked = time.monotonic()
 
+    def _mark(self, done: Done, shown: object) -> None:
+        # Data before the note that they are there: after a crash, what the note counts
+        # as done is on disk.
+        with explained(self.path):
+            for array in (self.bits, self.predictions, self.lengths):
+                if array is not None:
+                    array.flush()
+        self._progress["checksum"] = self._checksum_of(
+            self.done, done, self._progress["checksum"]
+        )
+        self._progress["tail"] = self._tail(done.n_bins)
+        self._progress["marks"].append(list(done))
+        self._progress["shown"] = str(shown)
+
     def _write_progress(self) -> None:
-        progress = {**self._progress, "n_done": self.n_done}
+        progress = {**self._progress, "n_done": self.done.n_bins}
         progress["sha256"] = _checksum(progress)
         complete_text(self.path / _PROGRESS, json.dumps(progress), overwrite=True)
+
+    def arrange(
+        self,
+        raster: SpikeRaster,
+        starts: npt.NDArray[np.int64],
+        stops: npt.NDArray[np.int64],
+        done: Done,
+        shown: object,
+    ) -> None:
+        """Copy the bits in another order, or without the room that was not needed.
+
+        Parameters
+        ----------
+        raster : SpikeRaster
+            The spikes, on `bits`.
+        starts, stops : ndarray of int64, shape (n,)
+            Stretches of bins, in the order in which they belong.
+        done, shown
+            All that was recorded, as for `keep`.
+        """
+        if self._arranged is not None:
+            return
+        n_time_bins = int((stops - starts).sum())
+        shape = RasterBuilder.bits_shape(raster.n_units, n_time_bins)
+        self._mark(done, shown)
+        number = 0
+        with explained(self.path):
+            _fill(new_file(self.path / _ARRANGED), "|u1", shape)
+            arranged = self._map(_ARRANGED, "|u1", shape)
+            for units, block in raster.unit_blocks(_COPIED_BYTES):
+                arranged[units] = block.join(starts, stops).bits
+                number = checksum(arranged[units], number)
+            arranged.flush()
+            self._arranged = {"n_time_bins": n_time_bins, "checksum": number}
+            self._progress["arranged"] = self._arranged
+            self._write_progress()
+            (self.path / _ARRANGED).replace(self.path / _BITS)
+        self.bits, self.n_time_bins = arranged, n_time_bins
 
     def finish(self, recording: Recording) -> None:
         """Write ``recording.json``, which makes the folder a finished recording.
@@ -320,7 +465,7 @@ class UnfinishedFolder:
         description["sha256"] = _checksum(description)
         complete_text(self.path / _RECORDING, json.dumps(description), overwrite=False)
         # With the temporary files of a run that was killed while it wrote progress.
-        self._remove(_PROGRESS, _PREDICTIONS, *_TEMPORARY)
+        self._remove(_PROGRESS, _PREDICTIONS, _LENGTHS, *_TEMPORARY)
         self.close()
 
     def _remove(self, *names: str) -> None:
@@ -358,7 +503,7 @@ def _progress(folder: Path) -> dict[str, Any] | None:
     try:
         progress: dict[str, Any] = json.loads(content)
         # What has this checksum was written by ann2neo and is as it was.
-        if progress.pop("sha256") == _checksum(progress):
+        if progress.pop("sha256") == _checksum(progress) and "tail" in progress:
             return progress
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
         pass
@@ -530,6 +675,14 @@ def _mapped(
     # A file opened by its descriptor has no name, by which a worker may open it.
     mapped.filename = str(path.absolute())
     return mapped
+
+
+def _fill(handle: int, dtype: str, shape: tuple[int, ...]) -> None:
+    """Write an array of zeros into a new file, with all its disk space."""
+    header = {"descr": dtype, "fortran_order": False, "shape": shape}
+    with os.fdopen(handle, "w+b") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        allocate(file, file.tell() + _n_bytes(dtype, shape))
 
 
 def _n_bytes(dtype: str, shape: tuple[int, ...]) -> int:

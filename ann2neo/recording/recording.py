@@ -39,6 +39,7 @@ from ann2neo.recording.select import (
     select_time,
     select_units,
 )
+from ann2neo.recording.steps import trial_segments
 from ann2neo.recording.tables import (
     DEFAULT_KIND,
     PRESENTATION_TYPES,
@@ -232,6 +233,8 @@ class Recording:
         activations: npt.ArrayLike,
         threshold: float | npt.ArrayLike = 0.0,
         *,
+        axes: Sequence[str] | None = None,
+        lengths: npt.ArrayLike | None = None,
         labels: npt.ArrayLike | None = None,
         predictions: npt.ArrayLike | None = None,
         stimulus_id: npt.ArrayLike | None = None,
@@ -243,14 +246,25 @@ class Recording:
         t_start: pq.Quantity | None = None,
         provenance: Mapping[str, str] | None = None,
     ) -> Self:
-        """Threshold activations of any framework, one presentation per time bin.
+        """Threshold activations of any framework.
+
+        Each presentation lasts one time bin, or one per step where an axis is steps: it
+        is then a trial, with a segment of its own.
 
         Parameters
         ----------
         activations : array_like, shape (n_presentations, ...), dimensionless
             One row per presentation; further axes are flattened into units in C order.
+            An array of three axes needs `axes`.
         threshold : float or array_like of float, shape (n_units,), default 0.0
             A unit spikes where its activation is strictly above this.
+        axes : sequence of str, optional
+            What each axis is: "presentation", "step" (of a sequence, each one time
+            bin), or "unit", of which there may be several. Without "presentation", the
+            steps are those of one trial.
+        lengths : array_like of int, shape (n_presentations,), optional
+            Number of steps of each presentation, whose others are padding; all if not
+            given.
         labels, predictions, stimulus_id : array_like, (n_presentations,), optional
             Class shown, class predicted, and identity of each stimulus; integers or
             strings.
@@ -273,11 +287,12 @@ class Recording:
         ActivationError
             If an activation is NaN or infinite; presentation and unit are named.
         InputTypeError, InputValueError
-            If activations are not numbers, there are no presentations, or a length
-            does not fit.
+            If activations are not numbers, there are no presentations, a length does
+            not fit, or three axes are not named.
 
         Examples
         --------
+        >>> import numpy as np
         >>> recording = Recording.from_activations(
         ...     [[0.9, -0.2], [0.4, 0.7]], threshold=0.5, labels=["cat", "dog"]
         ... )
@@ -286,11 +301,18 @@ class Recording:
                [0, 1]])
         >>> recording.presentations["label"].to_list()
         ['cat', 'dog']
+        >>> trials = Recording.from_activations(
+        ...     np.ones((2, 3, 4)),
+        ...     axes=("presentation", "step", "unit"),
+        ...     lengths=[3, 1],
+        ... )
+        >>> trials.presentations["stop_bin"].to_list()
+        [3, 4]
         """
-        values = checked_activations(activations)
-        n_presentations, n_units = values.shape
+        values, steps = checked_activations(activations, axes, lengths)
+        n_time_bins, n_units = values.shape
         limits = checked_threshold(threshold, n_units)
-        builder = RasterBuilder(n_units, n_presentations)
+        builder = RasterBuilder(n_units, n_time_bins)
         # A comparison keeps the order of its operands, which may not be C order.
         builder.write(0, np.ascontiguousarray(values > limits))
         if units is None:
@@ -298,15 +320,23 @@ class Recording:
                 {"layer": layer, "unit_in_layer": range(n_units), "threshold": limits}
             )
         presentations = presentation_table(
-            n_presentations,
+            n_time_bins if steps is None else len(steps),
             phase,
             labels=labels,
             predictions=predictions,
             stimulus_id=stimulus_id,
+            lengths=steps,
         )
         raster = builder.build(sampling_period=sampling_period, t_start=t_start)
-        phases = phase_table([Phase(phase, 0, n_presentations, order)])
-        return cls(raster, units, presentations, phases, provenance)
+        if steps is None:
+            phases = phase_table([Phase(phase, 0, n_time_bins, order)])
+            return cls(raster, units, presentations, phases, provenance)
+        segments = trial_segments(
+            presentations, order, begins=np.ones(len(steps), np.bool_)
+        )
+        return cls(
+            raster, units, presentations, provenance=provenance, segments=segments
+        )
 
     @classmethod
     def from_spike_times(

@@ -57,6 +57,7 @@ UNIT_TYPES: Mapping[str, str] = {
     "col": _INT64,
     "step": _INT64,
     "depth": _INT64,
+    "state": _STRING,
     "threshold": _FLOAT,
 }
 """Columns of the units of a network and their types; -1 is a missing value."""
@@ -78,6 +79,10 @@ UNIT_DESCRIPTIONS: Mapping[str, str] = {
     "step": "Time step of a recurrent layer's output; -1 where there is none.",
     "depth": (
         "Depth of the unit in a three-dimensional feature map; -1 where there is none."
+    ),
+    "state": (
+        "State of a recurrent layer over whose steps time runs: h for its output, c for"
+        " the memory of an LSTM; empty where there is none."
     ),
     "threshold": "A unit spikes where its activation is strictly above this value.",
 }
@@ -148,8 +153,9 @@ def presentation_table(
     labels: npt.ArrayLike | None = None,
     predictions: npt.ArrayLike | None = None,
     stimulus_id: npt.ArrayLike | None = None,
+    lengths: npt.NDArray[np.int64] | None = None,
 ) -> pd.DataFrame:
-    """Make a table of presentations of one bin each.
+    """Make a table of presentations that follow one another without a gap.
 
     Parameters
     ----------
@@ -160,6 +166,8 @@ def presentation_table(
     labels, predictions, stimulus_id : array_like, shape (n_presentations,), optional
         Class shown, class predicted, and identity of each stimulus; ``is_correct`` is
         added where labels and predictions are given.
+    lengths : ndarray of int64, shape (n_presentations,), optional
+        Bins of each presentation; one if not given.
 
     Returns
     -------
@@ -171,10 +179,12 @@ def presentation_table(
     InputValueError
         If a column has another length.
     """
-    index = np.arange(n_presentations, dtype=np.int64)
+    if lengths is None:
+        lengths = np.ones(n_presentations, np.int64)
+    stops = np.cumsum(lengths)
     columns: dict[str, Any] = {
-        "start_bin": index,
-        "stop_bin": index + 1,
+        "start_bin": stops - lengths,
+        "stop_bin": stops,
         "phase": phase,
     }
     if isinstance(phase, str):

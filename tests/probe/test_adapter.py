@@ -60,7 +60,7 @@ class TinyAdapter(Adapter):
         return (HIDDEN,)
     def last_hidden(self, batch):
         return HIDDEN
-    def forward(self, layers, *, with_output):
+    def forward(self, layers, *, with_output, time=None):
         return Forward(self.model)
     def batch_size(self, shapes, batch):
         return 16
@@ -68,7 +68,7 @@ class TinyAdapter(Adapter):
         return None
     def as_input(self, array):
         return array.astype("float32")
-    def pack_spikes(self, activations, limits, index):
+    def pack_spikes(self, activations, limits, index, frame=None):
         chosen = activations if index is None else activations[:, index]
         packed = np.packbits(chosen > limits, axis=0, bitorder="little")
         return lambda: (packed, first_not_finite(chosen))

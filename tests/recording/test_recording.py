@@ -50,11 +50,13 @@ def test_a_spike_is_an_activation_strictly_above_the_threshold():
 
 
 def test_further_axes_become_units_in_c_order():
-    """Activations of shape (presentation, row, column) flatten as NumPy does."""
-    activations = np.random.default_rng(0).normal(size=(9, 2, 3))
+    """Activations of shape (presentation, row, column, channel) flatten as NumPy
+    does.
+    """
+    activations = np.random.default_rng(0).normal(size=(9, 2, 3, 2))
     recording = Recording.from_activations(activations)
     np.testing.assert_array_equal(
-        recording.raster.to_dense(), (activations.reshape(9, 6) > 0).T
+        recording.raster.to_dense(), (activations.reshape(9, 12) > 0).T
     )
 
 

@@ -52,6 +52,12 @@ from ann2neo.recording.tables import (
 __all__ = ["FileBuilder"]
 
 _VERSION = re.compile(r"(?P<before>.+?)[ _.:]version|version[ _.:](?P<after>.+)")
+_SPIKES = {
+    "threshold": "activation above the unit's threshold",
+    "bernoulli": "drawn with the activation as its probability",
+    "poisson": "drawn with the probability 1 - exp(-activation)",
+}
+"""When a unit of a network spikes, by the emission in its provenance."""
 _KEY_VALUE = {"key": "Name of the value.", "value": "The value, as text."}
 # Columns of Neo's, and what it calls the presentations of other kinds.
 _NEO = {"_name", "segment", "block"}
@@ -215,7 +221,8 @@ class FileBuilder:
         source, spike, keywords = "a recording", "at least one spike in the bin", []
         if self._is_network:
             source = "an artificial neural network"
-            spike = "activation above the unit's threshold"
+            emission = recording.provenance.get("emission", "threshold")
+            spike = _SPIKES.get(emission, _SPIKES["threshold"])
             keywords = ["simulated data", "artificial neural network"]
         period = 1000 * recording.raster.sampling_period_seconds
         session = (
@@ -288,6 +295,8 @@ class FileBuilder:
 
     def _add_device(self) -> None:
         about = "Software that thresholds the activations of a network's layers."
+        if self._recording.provenance.get("emission", "threshold") != "threshold":
+            about = "Software that draws spikes from the activations of layers."
         model = pynwb.device.DeviceModel(
             name="activation_probe_model",
             manufacturer="ann2neo developers",

@@ -17,10 +17,12 @@ import numpy.typing as npt
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.probe.adapter import (
     Adapter,
+    Frame,
     LayerChoice,
     LayerInfo,
     Packing,
     TapShape,
+    TimeAxis,
 )
 from ann2neo.probe.keras.capture import LayerCall, capture_all, tensors_of
 from ann2neo.probe.keras.forward import KerasForward, make_forward
@@ -43,6 +45,11 @@ _BATCH_BYTES = {"tensorflow": 1 << 26, "jax": 1 << 23, "torch": 1 << 24}
 
 TensorFlow is fastest with few calls. JAX requests the memory of larger batches from the
 system anew each time.
+"""
+_RECURRENT_BATCH_BYTES = 1 << 25
+"""The same at least where a layer is recorded step by step.
+
+Each of its steps multiplies matrices that have a row per sample.
 """
 _DEVICE_BATCH_BYTES = 1 << 29
 """The same on a GPU, which few large batches keep busy."""
@@ -97,7 +104,7 @@ class KerasAdapter(Adapter):
 
     def __init__(self, model: Any, *, training: bool, eager: bool) -> None:
         self._model, self._training, self._eager = model, training, eager
-        self._forwards: dict[tuple[tuple[LayerInfo, ...], bool], KerasForward] = {}
+        self._forwards: dict[Any, KerasForward] = {}
         self._compiled_for = function_state(model)
         inputs = getattr(model, "inputs", None)
         self.model_name = str(model.name)
@@ -130,11 +137,15 @@ class KerasAdapter(Adapter):
         return last_hidden_layer(self._model, calls, outputs)
 
     def forward(
-        self, layers: Sequence[LayerInfo], *, with_output: bool
+        self,
+        layers: Sequence[LayerInfo],
+        *,
+        with_output: bool,
+        time: TimeAxis | None = None,
     ) -> KerasForward:
         """Return the pass that records some layers; see `Adapter`."""
         self._forget_what_changed()
-        key = (tuple(layers), with_output)
+        key = (tuple(layers), with_output, time)
         if key not in self._forwards:
             self._forwards[key] = make_forward(
                 self._model,
@@ -142,6 +153,7 @@ class KerasAdapter(Adapter):
                 training=self._training,
                 with_output=with_output,
                 eager=self._eager,
+                time=time,
             )
         return self._forwards[key]
 
@@ -173,6 +185,8 @@ class KerasAdapter(Adapter):
                 for tensor in keras.tree.flatten(outputs)
             ]
         limit = _BATCH_BYTES[keras.backend.backend()]
+        if any(shape.tap.state for shape in shapes):
+            limit = max(limit, _RECURRENT_BATCH_BYTES)
         if on_accelerator():
             size, limit = _LARGEST_DEVICE_BATCH, _DEVICE_BATCH_BYTES
         # Four bytes per activation, as float32.
@@ -196,14 +210,15 @@ class KerasAdapter(Adapter):
         activations: Any,
         limits: npt.NDArray[Any],
         index: npt.NDArray[np.int32] | None,
+        frame: Frame | None = None,
     ) -> Packing:
         """Compare activations with thresholds; see `Adapter`."""
         if keras.backend.backend() == "torch":
             from ann2neo.probe.torch.packing import pack_spikes as pack_on_torch
 
-            return pack_on_torch(activations, limits, index)
+            return pack_on_torch(activations, limits, index, frame)
         # In the other thread, while the network computes the next batch.
-        return functools.partial(pack_spikes, activations, limits, index)
+        return functools.partial(pack_spikes, activations, limits, index, frame)
 
     def to_numpy(self, tensor: Any) -> npt.NDArray[Any]:
         """Copy a tensor into an array."""

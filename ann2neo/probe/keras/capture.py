@@ -20,15 +20,23 @@ LOCK = threading.RLock()
 
 
 class LayerCall(NamedTuple):
-    """One call of a layer, with the tensors it took and returned."""
+    """One call of a layer, with the tensors it took and returned.
+
+    `arguments` are those of the call, positional ones and keywords, and `begun` is what
+    was noted before it.
+    """
 
     layer: Any
     inputs: list[Any]
     outputs: list[Any]
+    arguments: tuple[tuple[Any, ...], dict[str, Any]]
+    begun: Any = None
 
 
 @contextlib.contextmanager
-def capture_calls(layers: Sequence[Any]) -> Iterator[list[LayerCall]]:
+def capture_calls(
+    layers: Sequence[Any], before: Callable[[Any], Any] | None = None
+) -> Iterator[list[LayerCall]]:
     """Collect the calls of some layers while the block runs.
 
     Parameters
@@ -36,6 +44,8 @@ def capture_calls(layers: Sequence[Any]) -> Iterator[list[LayerCall]]:
     layers : sequence of keras.Layer
         The layers. Their ``call`` is wrapped on the object, not on the class, and
         restored at the end of the block in any case.
+    before : callable, optional
+        Called with a layer before each of its calls, to note something.
 
     Yields
     ------
@@ -44,20 +54,20 @@ def capture_calls(layers: Sequence[Any]) -> Iterator[list[LayerCall]]:
     """
     calls: list[LayerCall] = []
     with LOCK:
-        before = [
+        wrapped = [
             (layer, method, layer.__dict__.get(method))
             for layer in layers
             for method in _METHODS
         ]
         try:
-            for layer, method, _ in before:
+            for layer, method, _ in wrapped:
                 # Written into the dict, since Keras tracks attributes that are set, and
                 # the layer must not remember this one.
                 original = getattr(layer, method)
-                layer.__dict__[method] = _captured(original, layer, calls)
+                layer.__dict__[method] = _captured(original, layer, calls, before)
             yield calls
         finally:
-            for layer, method, own in before:
+            for layer, method, own in wrapped:
                 # Without the wrapper, the class's own method is found again.
                 if own is None:
                     layer.__dict__.pop(method, None)
@@ -66,12 +76,19 @@ def capture_calls(layers: Sequence[Any]) -> Iterator[list[LayerCall]]:
 
 
 def _captured(
-    call: Callable[..., Any], layer: Any, calls: list[LayerCall]
+    call: Callable[..., Any],
+    layer: Any,
+    calls: list[LayerCall],
+    before: Callable[[Any], Any] | None = None,
 ) -> Callable[..., Any]:
     @functools.wraps(call)
     def captured(*args: Any, **kwargs: Any) -> Any:
+        begun = None if before is None else before(layer)
         outputs = call(*args, **kwargs)
-        calls.append(LayerCall(layer, tensors_of((args, kwargs)), tensors_of(outputs)))
+        inputs = tensors_of((args, kwargs))
+        calls.append(
+            LayerCall(layer, inputs, tensors_of(outputs), (args, kwargs), begun)
+        )
         return outputs
 
     return captured

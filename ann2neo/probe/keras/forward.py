@@ -7,13 +7,13 @@ import contextlib
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
 
 from ann2neo.errors import ActivationError, Ann2NeoError, InputValueError, LayerError
-from ann2neo.probe.adapter import Passed, Reduce, State, Tap, TapShape
+from ann2neo.probe.adapter import Passed, Reduce, State, Tap, TapShape, TimeAxis
 from ann2neo.probe.keras.capture import LayerCall, capture_calls
 from ann2neo.probe.keras.layers import (
     NamedLayer,
@@ -22,16 +22,55 @@ from ann2neo.probe.keras.layers import (
     named_layers,
 )
 from ann2neo.probe.keras.private import CALL_ERROR, SEED_STATE, is_rematerialized
+from ann2neo.probe.keras.sequences import (
+    Check,
+    before_call,
+    check_last_step,
+    every_step,
+    is_recurrent,
+    step_mask,
+)
+from ann2neo.probe.steps import common_mask, steps_first, unlike_calls
 
 _LOG = logging.getLogger(__name__)
 
 __all__ = [
     "KerasForward",
+    "Sides",
     "make_forward",
     "state_values",
     "tap_shapes",
     "variables_of",
 ]
+
+
+class Sides(NamedTuple):
+    """What is known of the steps of a pass besides the activations.
+
+    Parameters
+    ----------
+    masks : list of tensor of bool, each of shape (batch, step)
+        Which steps are no padding, of each call of a layer that knows it.
+    checks : list of Check
+        Comparisons of last steps with the layers' own outputs.
+    """
+
+    masks: list[Any]
+    checks: list[Check]
+
+    @property
+    def tensors(self) -> tuple[list[Any], list[Any]]:
+        """What a compiled function can return of it."""
+        return self.masks, [check.difference for check in self.checks]
+
+    def filled(self, tensors: tuple[list[Any], list[Any]]) -> Sides:
+        """Return the same with the values that a compiled function has returned."""
+        masks, differences = tensors
+        checks = [
+            check._replace(difference=difference)
+            for check, difference in zip(self.checks, differences, strict=True)
+        ]
+        return Sides(list(masks), checks)
 
 
 class KerasForward(abc.ABC):
@@ -53,6 +92,8 @@ class KerasForward(abc.ABC):
     eager : bool
         Run operation by operation, so that layers inside loops and compiled functions
         are recorded.
+    time : TimeAxis or None
+        What is time in the outputs; None if nothing is.
     """
 
     failures: ClassVar[tuple[type[Exception], ...]]
@@ -66,9 +107,11 @@ class KerasForward(abc.ABC):
         training: bool,
         with_output: bool,
         eager: bool,
+        time: TimeAxis | None,
     ) -> None:
         self._model, self._layers = model, tuple(layers)
         self._training, self._with_output, self._eager = training, with_output, eager
+        self._time = time
         self._left_out: set[Tap] = set()
 
     def __call__(
@@ -79,7 +122,11 @@ class KerasForward(abc.ABC):
         reduce: Reduce | None = None,
     ) -> Passed:
         """Run one batch; see `Forward`."""
-        passed = self._pass(batch, state, rng if self._training else None)
+        passed, sides = self._pass(batch, state, rng if self._training else None)
+        if self._time is not None:
+            check_last_step(sides.checks)
+            masks = map(keras.ops.convert_to_numpy, sides.masks)
+            passed = passed._replace(mask=common_mask(list(masks)))
         if reduce is None:
             return passed
         activations = map(reduce, passed.taps, passed.activations)
@@ -88,7 +135,7 @@ class KerasForward(abc.ABC):
     @abc.abstractmethod
     def _pass(
         self, batch: Any, state: State, rng: np.random.Generator | None
-    ) -> Passed:
+    ) -> tuple[Passed, Sides]:
         """Run one batch, with seeds from `rng`, or the model's own if it is None."""
 
     @abc.abstractmethod
@@ -103,7 +150,9 @@ class KerasForward(abc.ABC):
     def _confines(self, tensor: Any) -> str | None:
         """Name the loop or function that a tensor cannot leave; None if it can."""
 
-    def _run(self, batch: Any, mapping: Sequence[tuple[Any, Any]]) -> Passed:
+    def _run(
+        self, batch: Any, mapping: Sequence[tuple[Any, Any]]
+    ) -> tuple[Passed, Sides]:
         """Call the model on tensors without changing any of its variables.
 
         Parameters
@@ -115,9 +164,11 @@ class KerasForward(abc.ABC):
 
         Returns
         -------
-        Passed
+        passed : Passed
             Its state holds, by the variable's id, the new value of every variable that
             the model wanted to change.
+        sides : Sides
+            What is known of the steps, where there is time.
         """
         scope = keras.StatelessScope(state_mapping=mapping, initialize_variables=False)
         # The scope converts values to tensors: these are what it would return.
@@ -125,8 +176,11 @@ class KerasForward(abc.ABC):
         unbuilt = [named for named in named_layers(self._model) if _is_empty(named)]
         # A layer may be asked for several times, for one of its outputs each.
         layers = {id(named.layer): named.layer for named in self._layers}
-        with capture_calls(list(layers.values())) as calls, scope:
-            output = self._model(batch, training=self._training)
+        with scope:
+            with capture_calls(list(layers.values()), self._before()) as calls:
+                output = self._model(batch, training=self._training)
+            # In the scope, where weights have their values.
+            recorded, sides = self._recorded(calls)
         grown = [named.key for named in unbuilt if not _is_empty(named)]
         if grown:
             raise InputValueError(
@@ -141,10 +195,20 @@ class KerasForward(abc.ABC):
             for key, value in values.items()
             if value is not None and value is not given.get(key)
         }
-        taps, activations = self._taps_of(calls)
-        return Passed(taps, activations, output if self._with_output else None, changed)
+        taps = tuple(tap for tap, _ in recorded)
+        activations = [tensor for _, tensor in recorded]
+        shown = output if self._with_output else None
+        return Passed(taps, activations, shown, changed), sides
 
-    def _taps_of(self, calls: Sequence[LayerCall]) -> tuple[tuple[Tap, ...], list[Any]]:
+    def _before(self) -> Callable[[Any], Any] | None:
+        """Return what to do before each call of a recorded layer."""
+        if self._time is None or self._time.axis == "calls":
+            return None
+        return lambda layer: before_call(layer) if is_recurrent(layer) else None
+
+    def _recorded(
+        self, calls: Sequence[LayerCall]
+    ) -> tuple[list[tuple[Tap, Any]], Sides]:
         """Number the recorded tensors in the order of layers, calls and outputs.
 
         Raises
@@ -152,7 +216,8 @@ class KerasForward(abc.ABC):
         LayerError
             If a layer cannot be recorded, with the reason.
         """
-        taps, activations = [], []
+        recorded: list[tuple[Tap, Any]] = []
+        sides = Sides([], [])
         for named in self._layers:
             of_layer = [call for call in calls if call.layer is named.layer]
             if _is_rehearsed(self._model, named.layer, of_layer):
@@ -167,18 +232,21 @@ class KerasForward(abc.ABC):
                 )
             if not any(call.outputs for call in of_layer):
                 raise LayerError(self._never_ran(named, called=bool(of_layer)))
-            for call_index, call in enumerate(of_layer):
-                for output_index, tensor in enumerate(call.outputs):
-                    where = self._confines(tensor)
-                    if where is not None:
-                        raise self._confined_error(named, where)
-                    taps.append(Tap(named.info, call_index, output_index))
-                    activations.append(tensor)
-        return tuple(taps), activations
+            for tensor in (tensor for call in of_layer for tensor in call.outputs):
+                where = self._confines(tensor)
+                if where is not None:
+                    raise self._confined_error(named, where)
+            if self._time is None:
+                recorded += _by_call(named, of_layer)
+            elif self._time.axis == "calls":
+                recorded += _calls_as_steps(named, of_layer, self._time)
+            else:
+                recorded += _sequences(named, of_layer, self._time, sides)
+        return recorded, sides
 
     def _tried(self, batch: Any) -> list[TapShape]:
         """Return the shapes of what is recorded of a batch by running it."""
-        passed = self._pass(batch, {}, None)
+        passed, _ = self._pass(batch, {}, None)
         n_samples = len(keras.tree.flatten(batch)[0])
         if fixed_batch_size(self._model) is None:
             # With one more sample, an output whose first axis happens to be as long as
@@ -298,12 +366,13 @@ def make_forward(
     training: bool,
     with_output: bool,
     eager: bool,
+    time: TimeAxis | None = None,
 ) -> KerasForward:
     """Make a forward pass for the backend Keras runs on.
 
     Parameters
     ----------
-    model, layers, training, with_output, eager
+    model, layers, training, with_output, eager, time
         As in `KerasForward`.
 
     Returns
@@ -336,7 +405,59 @@ def make_forward(
             " imported, or threshold activations yourself with"
             " Recording.from_activations"
         )
-    return kind(model, layers, training=training, with_output=with_output, eager=eager)
+    return kind(
+        model,
+        layers,
+        training=training,
+        with_output=with_output,
+        eager=eager,
+        time=time,
+    )
+
+
+def _by_call(
+    named: NamedLayer, calls: Sequence[LayerCall]
+) -> Iterator[tuple[Tap, Any]]:
+    """Yield every output of every call."""
+    for call_index, call in enumerate(calls):
+        for output_index, tensor in enumerate(call.outputs):
+            yield Tap(named.info, call_index, output_index), tensor
+
+
+def _calls_as_steps(
+    named: NamedLayer, calls: Sequence[LayerCall], time: TimeAxis
+) -> Iterator[tuple[Tap, Any]]:
+    """Yield the outputs of all calls, set side by side along an axis of steps."""
+    numbers = {len(call.outputs) for call in calls}
+    for output_index in range(min(numbers)):
+        tap = Tap(named.info, 0, output_index)
+        tensors = [call.outputs[output_index] for call in calls]
+        shapes = {tuple(tensor.shape[1:]) for tensor in tensors}
+        if len(shapes) > 1 or len(numbers) > 1:
+            raise LayerError(unlike_calls(tap, sorted(shapes)))
+        yield tap, steps_first(tap, keras.ops.stack(tensors, axis=1), time)
+
+
+def _sequences(
+    named: NamedLayer, calls: Sequence[LayerCall], time: TimeAxis, sides: Sides
+) -> Iterator[tuple[Tap, Any]]:
+    """Yield the outputs of a layer with their steps, and note masks and checks."""
+    for call_index, call in enumerate(calls):
+        mask = step_mask(call)
+        if mask is not None:
+            sides.masks.append(mask)
+        if is_recurrent(named.layer):
+            outputs, checks = every_step(
+                named.info, call_index, call, with_states=named.key in time.states
+            )
+            sides.checks.extend(checks)
+        else:
+            outputs = [
+                (Tap(named.info, call_index, i), tensor)
+                for i, tensor in enumerate(call.outputs)
+            ]
+        for tap, tensor in outputs:
+            yield tap, steps_first(tap, tensor, time, keras.ops.moveaxis)
 
 
 def variables_of(model: Any) -> list[Any]:

@@ -15,6 +15,7 @@ from ann2neo.probe.adapter import Passed, State, Tap, TapShape
 from ann2neo.probe.keras.capture import LOCK
 from ann2neo.probe.keras.forward import (
     KerasForward,
+    Sides,
     state_values,
     tap_shapes,
     variables_of,
@@ -38,13 +39,13 @@ class JaxForward(KerasForward):
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
-        self._taps: dict[Any, tuple[Tap, ...]] = {}
+        self._taps: dict[Any, tuple[tuple[Tap, ...], Sides]] = {}
         self._variables = variables_of(self._model)
         self._compiled = jax.jit(self._forward)
 
     def _pass(
         self, batch: Any, state: State, rng: np.random.Generator | None
-    ) -> Passed:
+    ) -> tuple[Passed, Sides]:
         """Run one batch; see `KerasForward`."""
         values = state_values(self._variables, state, rng)
         with self._explaining(batch), LOCK:
@@ -52,22 +53,21 @@ class JaxForward(KerasForward):
                 nest = keras.tree.map_structure(jax.numpy.asarray, batch)
                 # Otherwise JAX would trace loops, out of which no value comes.
                 with jax.disable_jit():
-                    activations, output, after = self._forward(values, nest)
+                    results = self._forward(values, nest)
             else:
                 # JAX may read an array in place, and its owner may overwrite it with
                 # the next batch: wait for the results.
                 try:
-                    activations, output, after = jax.block_until_ready(
-                        self._compiled(values, batch)
-                    )
+                    results = jax.block_until_ready(self._compiled(values, batch))
                 except jax.errors.UnexpectedTracerError as error:
                     # JAX notices only here that something would leave a loop.
                     raise self._refusal(values, batch, str(error)) from error
+        activations, output, after, side_tensors = results
         n_samples = len(keras.tree.flatten(batch)[0])
-        taps, activations = self._with_batch_axis(
-            self._taps[_kind(batch)], activations, n_samples
-        )
-        return Passed(taps, activations, output, after)
+        taps, sides = self._taps[_kind(batch)]
+        taps, activations = self._with_batch_axis(taps, activations, n_samples)
+        passed = Passed(taps, activations, output, after)
+        return passed, sides.filled(side_tensors)
 
     def abstractly(self, batch: Any, run: Callable[[Any], None]) -> None:
         """Call `run` on symbols of a batch; see `KerasForward`."""
@@ -76,11 +76,11 @@ class JaxForward(KerasForward):
             jax.eval_shape(run, nest)
 
     def _forward(self, values: list[Any], nest: Any) -> Any:
-        run = self._run(nest, list(zip(self._variables, values, strict=True)))
+        run, sides = self._run(nest, list(zip(self._variables, values, strict=True)))
         # A compiled function returns arrays only, so the taps are left here as it is
         # traced.
-        self._taps[_kind(nest)] = run.taps
-        return run.activations, run.output, run.state
+        self._taps[_kind(nest)] = run.taps, sides
+        return run.activations, run.output, run.state, sides.tensors
 
     def outputs_of(self, batch: Any) -> list[TapShape]:
         """Return the shapes of what is recorded of such a batch; see `Forward`."""
@@ -92,10 +92,10 @@ class JaxForward(KerasForward):
         longer = 0 if fixed_batch_size(self._model) else 1
         nest = keras.tree.map_structure(lambda leaf: _symbol(leaf, longer), batch)
         with self._explaining(batch), LOCK:
-            activations, _, _ = jax.eval_shape(self._forward, values, nest)
+            activations, *_ = jax.eval_shape(self._forward, values, nest)
         n_samples = keras.tree.flatten(nest)[0].shape[0]
         taps, activations = self._with_batch_axis(
-            self._taps[_kind(nest)], activations, n_samples
+            self._taps[_kind(nest)][0], activations, n_samples
         )
         return tap_shapes(taps, activations)
 
@@ -113,6 +113,7 @@ class JaxForward(KerasForward):
                 training=self._training,
                 with_output=False,
                 eager=False,
+                time=self._time,
             )
             try:
                 if len(self._layers) > 1:

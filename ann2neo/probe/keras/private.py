@@ -8,11 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+from keras.src.backend.common.masking import get_keras_mask
 
 __all__ = [
     "CALL_ERROR",
     "SEED_STATE",
     "calls_in",
+    "dropout_drawn",
+    "dropout_forgotten",
     "function_of",
     "inner_layers",
     "input_names",
@@ -20,7 +23,9 @@ __all__ = [
     "is_of_keras",
     "is_rematerialized",
     "maker_of",
+    "mask_of",
     "node_of",
+    "takes_training",
     "was_called_once",
 ]
 
@@ -114,3 +119,23 @@ def calls_in(function: keras.Function, operation: Any) -> list[Any]:
 def is_rematerialized(layer: Any) -> bool:
     """Whether a layer recomputes its activations in the backward pass."""
     return bool(getattr(layer, "_remat_mode", None))
+
+
+def mask_of(tensor: Any) -> Any:
+    """Return the mask of padding that Keras keeps beside a tensor; None without one."""
+    return get_keras_mask(tensor)
+
+
+def takes_training(layer: Any) -> bool:
+    """Whether the ``call`` of a layer has an argument ``training``."""
+    return isinstance(layer, keras.Layer) and bool(layer._call_has_training_arg)
+
+
+def dropout_drawn(layer: Any, inputs: Any, states: Any) -> None:
+    """Draw what the cell of a recurrent layer drops in all steps of a sequence."""
+    layer._maybe_config_dropout_masks(layer.cell, inputs, states)
+
+
+def dropout_forgotten(layer: Any) -> None:
+    """Forget it again, as the layer does after each sequence."""
+    layer._maybe_reset_dropout_masks(layer.cell)

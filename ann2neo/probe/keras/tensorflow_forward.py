@@ -13,6 +13,7 @@ from ann2neo.probe.adapter import Passed, State, Tap, TapShape
 from ann2neo.probe.keras.capture import LOCK
 from ann2neo.probe.keras.forward import (
     KerasForward,
+    Sides,
     state_values,
     tap_shapes,
     variables_of,
@@ -24,12 +25,16 @@ __all__ = ["TensorFlowForward"]
 
 
 class _Compiled(NamedTuple):
-    """A traced pass, what it records as symbols, and the variables it would change."""
+    """A traced pass, what it records as symbols, and the variables it would change.
+
+    `sides` holds symbols of masks and checks.
+    """
 
     function: Callable[..., Any]
     taps: tuple[Tap, ...]
     symbols: list[Any]
     variables: list[Any]
+    sides: Sides
 
 
 class TensorFlowForward(KerasForward):
@@ -50,7 +55,7 @@ class TensorFlowForward(KerasForward):
 
     def _pass(
         self, batch: Any, state: State, rng: np.random.Generator | None
-    ) -> Passed:
+    ) -> tuple[Passed, Sides]:
         """Run one batch; see `KerasForward`."""
         with self._explaining(batch):
             tensors = [tf.convert_to_tensor(leaf) for leaf in keras.tree.flatten(batch)]
@@ -58,12 +63,13 @@ class TensorFlowForward(KerasForward):
                 return self._run_eagerly(batch, tensors, state, rng)
             compiled = self._compiled_for(batch, tensors)
             values = state_values(compiled.variables, state, rng)
-            activations, output, after = compiled.function(tensors, values)
+            activations, output, after, sides = compiled.function(tensors, values)
         taps, activations = self._with_batch_axis(
             compiled.taps, activations, tensors[0].shape[0]
         )
         carried = dict(zip(map(id, compiled.variables), after, strict=True))
-        return Passed(taps, activations, output, carried)
+        passed = Passed(taps, activations, output, carried)
+        return passed, compiled.sides.filled(sides)
 
     def outputs_of(self, batch: Any) -> list[TapShape]:
         """Return the shapes of what is recorded of such a batch; see `Forward`."""
@@ -105,14 +111,14 @@ class TensorFlowForward(KerasForward):
         return self._compiled[key]
 
     def _trace(self, batch: Any, tensors: list[Any], variables: list[Any]) -> _Compiled:
-        runs: list[Passed] = []
+        runs: list[tuple[Passed, Sides]] = []
 
         def forward(inputs: list[Any], values: list[Any]) -> Any:
             mapping = list(zip(variables, values, strict=True))
-            run = self._run(keras.tree.pack_sequence_as(batch, inputs), mapping)
-            runs.append(run)
+            run, sides = self._run(keras.tree.pack_sequence_as(batch, inputs), mapping)
+            runs.append((run, sides))
             carried = [run.state.get(id(v), value) for v, value in mapping]
-            return run.activations, run.output, carried
+            return run.activations, run.output, carried, sides.tensors
 
         inputs = [self._spec(tensor) for tensor in tensors]
         with LOCK:
@@ -121,7 +127,8 @@ class TensorFlowForward(KerasForward):
                 inputs, [tf.TensorSpec(v.shape, v.dtype) for v in variables]
             )
         # A graph returns tensors only: its tracing leaves taps and variables here.
-        taps, state = runs[-1].taps, runs[-1].state
+        run, sides = runs[-1]
+        taps, state = run.taps, run.state
         symbols = concrete.structured_outputs[0]
         self._with_batch_axis(taps, symbols, fixed_batch_size(self._model))
         if state and not variables:
@@ -129,7 +136,7 @@ class TensorFlowForward(KerasForward):
             # and results: (batch, values before) -> (activations, output, values after)
             changed = [v for v in variables_of(self._model) if id(v) in state]
             return self._trace(batch, tensors, changed)
-        return _Compiled(function, taps, symbols, variables)
+        return _Compiled(function, taps, symbols, variables, sides)
 
     def _spec(self, tensor: Any) -> Any:
         """Make the spec of a tensor with any number of samples the model takes."""
@@ -143,7 +150,7 @@ class TensorFlowForward(KerasForward):
         tensors: list[Any],
         state: State,
         rng: np.random.Generator | None,
-    ) -> Passed:
+    ) -> tuple[Passed, Sides]:
         variables = [
             v
             for v in variables_of(self._model)
@@ -156,13 +163,13 @@ class TensorFlowForward(KerasForward):
             before = tf.config.functions_run_eagerly()
             tf.config.run_functions_eagerly(True)
             try:
-                run = self._run(nest, mapping)
+                run, sides = self._run(nest, mapping)
             finally:
                 tf.config.run_functions_eagerly(before)
         taps, activations = self._with_batch_axis(
             run.taps, run.activations, tensors[0].shape[0]
         )
-        return run._replace(taps=taps, activations=activations)
+        return run._replace(taps=taps, activations=activations), sides
 
     def _confines(self, tensor: Any) -> str | None:
         """Name the graph that a tensor cannot leave, unless it is the pass's own."""

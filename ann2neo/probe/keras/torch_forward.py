@@ -13,6 +13,7 @@ import torch
 from ann2neo.probe.adapter import Passed, State, TapShape
 from ann2neo.probe.keras.forward import (
     KerasForward,
+    Sides,
     state_values,
     variables_of,
 )
@@ -41,7 +42,7 @@ class TorchForward(KerasForward):
 
     def _pass(
         self, batch: Any, state: State, rng: np.random.Generator | None
-    ) -> Passed:
+    ) -> tuple[Passed, Sides]:
         """Run one batch; see `KerasForward`."""
         variables = [
             v
@@ -54,11 +55,12 @@ class TorchForward(KerasForward):
                 # Keras' dropout draws from PyTorch's own generator.
                 seed_all(rng)
             tensors = map_leaves(_as_tensor, batch)
-            passed = self._run(tensors, list(zip(variables, values, strict=True)))
+            mapping = list(zip(variables, values, strict=True))
+            passed, sides = self._run(tensors, mapping)
         taps, activations = self._with_batch_axis(
             passed.taps, passed.activations, len(leaves_of(batch)[0])
         )
-        return passed._replace(taps=taps, activations=activations)
+        return passed._replace(taps=taps, activations=activations), sides
 
     def outputs_of(self, batch: Any) -> list[TapShape]:
         """Return the shapes of what is recorded of such a batch; see `Forward`."""

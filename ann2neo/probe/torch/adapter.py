@@ -16,10 +16,12 @@ from torch.utils.data import DataLoader, Dataset
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.probe.adapter import (
     Adapter,
+    Frame,
     LayerChoice,
     LayerInfo,
     Packing,
     TapShape,
+    TimeAxis,
 )
 from ann2neo.probe.nests import leaves_of
 from ann2neo.probe.provenance import arrays_sha256, package_versions
@@ -102,7 +104,7 @@ class TorchAdapter(Adapter):
 
     def __init__(self, model: nn.Module, *, training: bool, eager: bool) -> None:
         self._model, self._training, self._eager = model, training, eager
-        self._forwards: dict[tuple[tuple[LayerInfo, ...], bool], TorchForward] = {}
+        self._forwards: dict[Any, TorchForward] = {}
         self._signature = signature_of(model)
         self.model_name = type(model).__name__
         self.n_inputs = self._signature.n_required
@@ -124,10 +126,14 @@ class TorchAdapter(Adapter):
         return last_hidden_layer(self._model, batch)
 
     def forward(
-        self, layers: Sequence[LayerInfo], *, with_output: bool
+        self,
+        layers: Sequence[LayerInfo],
+        *,
+        with_output: bool,
+        time: TimeAxis | None = None,
     ) -> TorchForward:
         """Return the pass that records some modules; see `Adapter`."""
-        key = (tuple(layers), with_output)
+        key = (tuple(layers), with_output, time)
         if key not in self._forwards:
             self._forwards[key] = TorchForward(
                 self._model,
@@ -135,6 +141,7 @@ class TorchAdapter(Adapter):
                 training=self._training,
                 with_output=with_output,
                 whole=self._eager,
+                time=time,
             )
         return self._forwards[key]
 
@@ -173,9 +180,10 @@ class TorchAdapter(Adapter):
         activations: Any,
         limits: npt.NDArray[Any],
         index: npt.NDArray[np.int32] | None,
+        frame: Frame | None = None,
     ) -> Packing:
         """Compare activations with thresholds; see `Adapter`."""
-        return pack_spikes(activations, limits, index)
+        return pack_spikes(activations, limits, index, frame)
 
     def to_numpy(self, tensor: Any) -> npt.NDArray[Any]:
         """Copy a tensor into an array."""

@@ -14,11 +14,28 @@ import torch
 from torch import nn
 
 from ann2neo.errors import ActivationError, Ann2NeoError, InputValueError, LayerError
-from ann2neo.probe.adapter import Forward, Passed, Reduce, State, Tap, TapShape
+from ann2neo.probe.adapter import (
+    Forward,
+    Passed,
+    Reduce,
+    State,
+    Tap,
+    TapShape,
+    TimeAxis,
+)
 from ann2neo.probe.nests import leaves_of, map_leaves
+from ann2neo.probe.steps import common_mask, steps_first, unlike_calls
 from ann2neo.probe.torch.inputs import as_tensors, device_of, dtype_of, signature_of
 from ann2neo.probe.torch.keeping import Snapshot, random_states_kept, seed_all
 from ann2neo.probe.torch.layers import NamedModule, has_weights, is_scripted
+from ann2neo.probe.torch.sequences import (
+    ModuleCall,
+    batch_first,
+    every_step,
+    padding_mask,
+    states_of_cell,
+    unpacked,
+)
 
 __all__ = ["TorchForward", "as_found", "run", "tensors_of"]
 
@@ -56,6 +73,8 @@ class TorchForward(Forward):
         recorded module.
     whole : bool
         Run the network to its end in any case.
+    time : TimeAxis or None
+        What is time in the outputs; None if nothing is.
     """
 
     def __init__(
@@ -66,8 +85,9 @@ class TorchForward(Forward):
         training: bool,
         with_output: bool,
         whole: bool,
+        time: TimeAxis | None = None,
     ) -> None:
-        self._model, self._modules = model, tuple(modules)
+        self._model, self._modules, self._time = model, tuple(modules), time
         self._training, self._with_output, self._whole = training, with_output, whole
         # PyTorch does not count what its batch normalization changes.
         self._trusting = False
@@ -130,7 +150,8 @@ class TorchForward(Forward):
             )
         # A network in which weights are used again may have a loop, of any length: then
         # it is not known which call is the last.
-        may_stop = not self._whole and not self._with_output
+        by_calls = self._time is not None and self._time.axis == "calls"
+        may_stop = not self._whole and not self._with_output and not by_calls
         if may_stop and max(n_calls.values(), default=0) <= 1:
             self._last_call = len({tap[:2] for tap in first.taps})
         # With one more sample, an output whose first axis happens to be as long as the
@@ -165,29 +186,50 @@ class TorchForward(Forward):
     def _run(self, batch: Any, reduce: Reduce) -> Passed:
         """Call the network on a batch and reduce what its modules return."""
         n_samples = len(leaves_of(batch)[0])
-        heard: dict[tuple[int, int, int], tuple[Tap, Any]] = {}
+        heard: dict[tuple[int, int, int, str], tuple[Tap, Any]] = {}
+        masks: list[torch.Tensor] = []
         n_calls: Counter[int] = Counter()
         place_of = {id(named.module): i for i, named in enumerate(self._modules)}
 
-        def hear(module: nn.Module, _inputs: Any, output: Any) -> None:
+        def hear(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             place = place_of[id(module)]
+            info = self._modules[place].info
             call_index = n_calls[place]
             n_calls[place] += 1
+            call = ModuleCall(module, args, kwargs, output)
+            tensors = tensors_of(unpacked(module, output))
+            state_of = {} if self._time is None else states_of_cell(module)
             wholes = [
-                _batch_first(module, tensor, i)
-                for i, tensor in enumerate(tensors_of(output))
+                (
+                    Tap(info, call_index, i, state_of.get(i, "")),
+                    batch_first(module, tensor, i),
+                )
+                for i, tensor in enumerate(tensors)
             ]
-            complete = [bool(w.ndim) and w.shape[0] == n_samples for w in wholes]
-            for output_index, whole in enumerate(wholes):
-                tap = Tap(self._modules[place].info, call_index, output_index)
-                if not any(complete):
+            if self._time is not None and self._time.axis != "calls":
+                mask = padding_mask(call)
+                masks.extend([] if mask is None else [mask])
+                if isinstance(module, nn.RNNBase):
+                    with_states = info.key in self._time.states
+                    wholes = every_step(wholes[0][0], call, with_states=with_states)
+            complete = {
+                tap
+                for tap, whole in wholes
+                if whole.ndim and whole.shape[0] == n_samples
+            }
+            for tap, whole in wholes:
+                if not complete:
                     raise _no_batch_axis(tap, whole, n_samples)
-                if not complete[output_index]:
+                if tap not in complete:
                     # Such as a loss beside the output.
                     self._left_out.add(tap)
                 if tap in self._left_out:
                     continue
-                heard[place, call_index, output_index] = (tap, reduce(tap, whole))
+                tensor = whole
+                if self._time is not None and self._time.axis != "calls":
+                    tensor = steps_first(tap, whole, self._time, torch.movedim)
+                key = (place, call_index, tap.output_index, tap.state)
+                heard[key] = (tap, reduce(tap, tensor))
             if n_calls.total() == self._last_call:
                 raise _EverythingHeardError
 
@@ -195,19 +237,24 @@ class TorchForward(Forward):
         # what the user's own hooks return.
         with contextlib.ExitStack() as hooks:
             for named in self._modules:
-                hooks.callback(named.module.register_forward_hook(hear).remove)
+                handle = named.module.register_forward_hook(hear, with_kwargs=True)
+                hooks.callback(handle.remove)
             output: list[torch.Tensor] = []
             with contextlib.suppress(_EverythingHeardError):
                 output = run(self._model, batch)
         for place, named in enumerate(self._modules):
             if not any(key[0] == place for key in heard):
                 raise LayerError(self._never_ran(named, called=place in n_calls))
-        taps, activations = zip(*(heard[key] for key in sorted(heard)), strict=True)
+        # By place, call and output; the states of one output keep their order.
+        recorded = [heard[key] for key in sorted(heard, key=lambda key: key[:3])]
+        if self._time is not None and self._time.axis == "calls":
+            recorded = list(_calls_as_steps(recorded, self._time))
         return Passed(
-            taps,
-            list(activations),
+            tuple(tap for tap, _ in recorded),
+            [activation for _, activation in recorded],
             output if self._with_output else None,
             {},
+            common_mask([mask.cpu().numpy() for mask in masks]),
         )
 
     def _never_ran(self, named: NamedModule, *, called: bool) -> str:
@@ -270,15 +317,22 @@ def _copy(_tap: Tap, tensor: torch.Tensor) -> torch.Tensor:
     return tensor.detach().clone()
 
 
-def _batch_first(module: nn.Module, tensor: torch.Tensor, output: int) -> torch.Tensor:
-    """Move the batch to the front where PyTorch's own layers keep it behind."""
-    # The last states of a recurrent layer have the axes (layer, batch, unit) whatever
-    # `batch_first` says; the scores of an attention have the batch in front.
-    if isinstance(module, nn.RNNBase):
-        behind = output > 0 or not module.batch_first
-    else:
-        behind = output == 0 and getattr(module, "batch_first", True) is False
-    return tensor.transpose(0, 1) if behind and tensor.ndim > 1 else tensor
+def _calls_as_steps(
+    recorded: Sequence[tuple[Tap, torch.Tensor]], time: TimeAxis
+) -> Iterator[tuple[Tap, torch.Tensor]]:
+    """Set the outputs of all calls of a module side by side, along an axis of steps."""
+    by_output: dict[Tap, list[torch.Tensor]] = {}
+    for tap, tensor in recorded:
+        by_output.setdefault(tap._replace(call_index=0), []).append(tensor)
+    n_calls = {
+        layer: max(len(t) for tap, t in by_output.items() if tap.layer == layer)
+        for layer in {tap.layer for tap in by_output}
+    }
+    for tap, tensors in by_output.items():
+        shapes = {tuple(tensor.shape[1:]) for tensor in tensors}
+        if len(shapes) > 1 or len(tensors) != n_calls[tap.layer]:
+            raise LayerError(unlike_calls(tap, sorted(shapes)))
+        yield tap, steps_first(tap, torch.stack(tensors, dim=1), time)
 
 
 def _no_batch_axis(tap: Tap, tensor: torch.Tensor, n_samples: int) -> ActivationError:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ann2neo.probe.adapter import NotFinite, Packing, first_not_finite
+from ann2neo.probe.adapter import Frame, NotFinite, Packing, first_not_finite
 from ann2neo.raster.bits import pack_rows
 
 __all__ = ["pack_spikes", "to_numpy"]
@@ -21,9 +21,13 @@ def pack_spikes(
     activations: torch.Tensor,
     limits: npt.NDArray[Any],
     index: npt.NDArray[np.int32] | None,
+    frame: Frame | None = None,
 ) -> Packing:
     """Compare activations with thresholds; see `Adapter.pack_spikes`."""
-    flat = activations.detach().reshape(len(activations), -1)
+    n_rows = len(activations) * (1 if frame is None else frame.n_steps)
+    flat = activations.detach().reshape(n_rows, -1)
+    if frame is not None and frame.rows is not None:
+        flat = flat.index_select(0, torch.from_numpy(frame.rows).to(flat.device))
     # A comparison in half precision would round the threshold.
     if flat.dtype != torch.float64:
         flat = flat.float()

@@ -73,6 +73,7 @@ html_sidebars: dict[str, list[str]] = {
         "statistics",
         "nwb",
         "frameworks",
+        "sequences",
         "study",
         "benchmarks",
     )

@@ -25,6 +25,7 @@ KINDS = [
     "study.html",
     "benchmarks.html",
     "frameworks.html",
+    "sequences.html",
     "api/ann2neo.analyze.html",
     "api/ann2neo.SpikeRaster.html",
     "notebooks/01_record_a_network.html",

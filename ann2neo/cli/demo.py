@@ -1,4 +1,4 @@
-"""``ann2neo demo``: three networks, from training to their statistics."""
+"""``ann2neo demo``: small networks, from training to their statistics."""
 
 from __future__ import annotations
 
@@ -7,19 +7,35 @@ from typing import Annotated
 
 import typer
 
+from ann2neo._checks import one_of
 from ann2neo.cli.application import load_keras
 from ann2neo.cli.options import Csv, Json
 from ann2neo.cli.output import echo_table
+from ann2neo.errors import InputValueError
 
 __all__ = ["demo"]
 
 
 def demo(
     *,
-    dataset: Annotated[
+    network: Annotated[
         str,
-        typer.Option(help="Data set: digits (embedded), mnist, ... or a .npz file."),
-    ] = "digits",
+        typer.Option(
+            help=(
+                "mlp, shown samples of a data set, or rnn, a recurrent network that"
+                " weighs evidence in trials."
+            )
+        ),
+    ] = "mlp",
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help=(
+                "Data set of the mlp: digits (embedded), mnist, ... or a .npz file."
+                " [digits]"
+            )
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the NWB files.")] = Path(
         "ann2neo-demo"
     ),
@@ -32,9 +48,22 @@ def demo(
     csv: Csv = False,
     json: Json = False,
 ) -> None:
-    """Train three small networks, record them, and show what their spikes say."""
+    """Train small networks, record them, and show what their spikes say."""
+    one_of(network, ("mlp", "rnn"), "network")
+    if network == "rnn" and dataset is not None:
+        raise InputValueError(
+            f"the network rnn makes its own trials, got the data set {dataset!r}; leave"
+            " --dataset out, or show it to the mlp"
+        )
     load_keras()
-    from ann2neo.study.demo import demo_text, run_demo
+    if network == "rnn":
+        from ann2neo.study.sequence_demo import run_sequence_demo, sequence_demo_text
 
-    table = run_demo(dataset, out, seed=seed, overwrite=overwrite)
-    echo_table(table, lambda: demo_text(table, out), csv=csv, json=json)
+        table = run_sequence_demo(out, seed=seed, overwrite=overwrite)
+        write = sequence_demo_text
+    else:
+        from ann2neo.study.demo import demo_text, run_demo
+
+        table = run_demo(dataset or "digits", out, seed=seed, overwrite=overwrite)
+        write = demo_text
+    echo_table(table, lambda: write(table, out), csv=csv, json=json)

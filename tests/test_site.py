@@ -193,6 +193,7 @@ def test_functions_of_statistics_bring_their_references():
     defined = [line for line in text.splitlines() if line.endswith("| by definition |")]
     names = [re.search(r"`ann2neo\.(\w+)`", line)[1] for line in defined]
     assert sorted(names) == [
+        "compare_patterns",
         "correlation_matrix",
         "counting_processes",
         "single_stimulus_overlap",

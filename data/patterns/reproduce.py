@@ -56,7 +56,7 @@ class Table:
 
 
 def images(name):
-    """Return training and test images of 28 x 28 grey pixels from 0 to 1, and labels."""
+    """Return training and test images of 28 x 28 grey pixels, 0 to 1, and labels."""
     data = ann2neo.load_dataset(name)
     sets = []
     for split in ("train", "test"):

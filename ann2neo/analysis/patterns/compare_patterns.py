@@ -117,6 +117,17 @@ class PatternFlips:
         One row per unit and phase.
     samples : pandas.DataFrame
         One row per sample and phase.
+
+    Examples
+    --------
+    >>> from ann2neo.testing import make_recording
+    >>> flips = compare_patterns(
+    ...     make_recording([[1, 0, 1, 0]]), make_recording([[1, 0, 0, 1]]), seed=0
+    ... )
+    >>> flips.summary["pattern_flips"].to_list()
+    [0.5]
+    >>> flips.samples["n_flips"].to_list()
+    [0, 0, 1, 1]
     """
 
     summary: pd.DataFrame

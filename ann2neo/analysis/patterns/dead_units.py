@@ -82,6 +82,11 @@ def dead_units(recording: Recording, *, by: str | None = None) -> pd.DataFrame:
     record the same stimuli at a lower threshold, or look at the activations. For
     which units they are, take the column ``status`` of `analyze`.
 
+    References
+    ----------
+    Clopper, C. J. and Pearson, E. S. (1934). The use of confidence or fiducial limits
+    illustrated in the case of the binomial. Biometrika 26.
+
     Examples
     --------
     >>> from ann2neo.testing import make_recording

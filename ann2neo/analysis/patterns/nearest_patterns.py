@@ -84,6 +84,17 @@ class NearestPatterns:
         Units in a pattern.
     labels, training_labels : BinLabels or None
         Labels of the bins of both phases; None where a recording has none.
+
+    Examples
+    --------
+    >>> from ann2neo.testing import make_recording
+    >>> nearest = nearest_patterns(
+    ...     make_recording([[1, 1, 0, 0], [1, 1, 1, 0]], labels=[7, 7, 3, 3]), k=1
+    ... )
+    >>> nearest.neighbours[:, 0]
+    array([1, 0, 0, 2])
+    >>> nearest.classify()["prediction"].to_list()
+    [7, 7, 7, 3]
     """
 
     neighbours: IntArray
@@ -270,6 +281,11 @@ def nearest_patterns(
         If an argument is not a Recording, units differ, a phase is unknown or not
         given where there are several, or `k` is not between 1 and the number of
         training samples; if `executor` is no executor.
+
+    References
+    ----------
+    Cover, T. and Hart, P. (1967). Nearest neighbor pattern classification. IEEE Trans.
+    Inf. Theory 13.
 
     Examples
     --------

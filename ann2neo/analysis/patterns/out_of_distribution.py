@@ -270,6 +270,11 @@ def out_of_distribution_auroc(
     InputTypeError, InputValueError
         If an argument is not such a table.
 
+    References
+    ----------
+    Olber, B. et al. (2023). Detection of out-of-distribution samples using binary
+    neuron activation patterns. CVPR.
+
     Examples
     --------
     >>> scores = {"prediction": [0, 0], "mean_distance_share": [0.1, 0.2]}

@@ -26,6 +26,7 @@ from ann2neo.analysis.patterns.nearest_patterns import (
 from ann2neo.analysis.populations.labels import labels_of
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.raster.hamming import hamming_nearest
+from ann2neo.raster.patterns import patterns_of
 from ann2neo.recording import Recording, checked_recording
 from ann2neo.recording.segments import SegmentedPhase
 
@@ -170,36 +171,33 @@ def out_of_distribution_scores(
     # Raises where there are no labels, with a remedy.
     labels = labels_of(training, theirs, kind)
     codes = labels.code_of_bins()
-    rows, patterns = (
-        phase_patterns(recording, ours),
-        phase_patterns(training, theirs),
-    )
-    raster = theirs.raster(training.raster).raster
-    spikes = raster.joint_counts(labels.raster())
-    dense = ours.raster(recording.raster).raster.to_dense()
-    distance = np.full(len(classes.codes), -1)
-    mean_share = np.full(len(classes.codes), np.nan)
     _check_kinds(classes.names, labels.names)
+    raster = ours.raster(recording.raster).raster
+    rows, patterns = patterns_of(raster), phase_patterns(training, theirs)
+    spikes = theirs.raster(training.raster).raster.joint_counts(labels.raster())
+    predicted = classes.values(classes.codes)
+    distance = np.full(len(predicted), -1)
+    mean = np.full(len(predicted), np.nan)
     for code, name in enumerate(labels.names):
-        samples = np.flatnonzero(classes.values(classes.codes) == name)
+        samples = np.flatnonzero(predicted == name)
         if not len(samples):
             continue
         of_class = patterns[codes == code]
         nearest = hamming_nearest(rows[samples], of_class, 1, executor=executor)
         distance[samples] = nearest[1][:, 0]
-        # A unit that spikes differs from the share 1 - r of the class, else from r.
+        # A unit of the rate r in the class differs from the share r of its patterns if
+        # it is silent, and from 1 - r if it spikes: 1 - 2 r more.
         rates = spikes[:, code] / len(of_class)
-        mean_share[samples] = np.where(
-            dense[:, samples], 1 - rates[:, np.newaxis], rates[:, np.newaxis]
-        ).mean(axis=0)
-    share = np.where(distance >= 0, distance / recording.n_units, np.nan)
+        active = raster.take(bins=samples).to_dense()
+        mean[samples] = rates.sum() + (1 - 2 * rates) @ active
     table = pd.DataFrame(
         {
-            "sample": np.arange(len(classes.codes)),
-            "prediction": classes.values(classes.codes),
+            "sample": np.arange(len(predicted)),
+            "prediction": predicted,
             "distance": distance,
-            "distance_share": share,
-            "mean_distance_share": mean_share,
+            "distance_share": np.where(distance < 0, np.nan, distance)
+            / recording.n_units,
+            "mean_distance_share": mean / recording.n_units,
         }
     )
     return table[classes.codes >= 0].reset_index(drop=True)

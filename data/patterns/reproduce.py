@@ -121,9 +121,10 @@ def codes(out):
         for width in WIDTHS:
             if not table.has(width, seed, CODE_EPOCHS, "test"):
                 _codes_of(table, (x, y, x_test, y_test), width, seed, CODE_EPOCHS)
-    for width in WIDTHS:
-        if not table.has(width, 0, 0, "test"):
-            _codes_of(table, (x, y, x_test, y_test), width, 0, 0)
+    for epochs in (0, 1):
+        for width in WIDTHS:
+            if not table.has(width, 0, epochs, "test"):
+                _codes_of(table, (x, y, x_test, y_test), width, 0, epochs)
 
 
 def _codes_of(table, data, width, seed, epochs):

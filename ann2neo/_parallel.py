@@ -8,7 +8,13 @@ import platform
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from concurrent.futures import (
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ThreadPoolExecutor,
+)
 from contextvars import ContextVar
 from importlib.metadata import version
 from itertools import chain, islice
@@ -162,13 +168,15 @@ def map_tasks(
     InputValueError
         If the executor is shut down, or cannot send the function or its arguments.
     WorkerError
-        If a worker has another version of ann2neo.
+        If a worker has another version of ann2neo, or a task ends every worker that
+        Dask gives it to.
 
     Warns
     -----
     WorkerWarning
-        If the executor breaks, as a pool of processes does when one of them is killed.
-        This process does the rest of the work.
+        If the executor breaks, as a pool of processes does when one of them is killed,
+        and as Dask's does when it loses its scheduler. This process does the rest of
+        the work.
 
     Examples
     --------
@@ -188,18 +196,22 @@ def map_tasks(
     waiting, most, is_broken = iter(tasks), _most_in_flight(executor), False
     try:
         while True:
-            for task in islice(waiting, max(0, most - len(running))):
+            if is_broken and not running:
+                for task in waiting:
+                    yield _called(function, task)
+                return
+            for task in islice(waiting, 0 if is_broken else most - len(running)):
                 running.append((task, _submitted(executor, function, task)))
             if not running:
                 return
             task, future = running[0]
             try:
-                result = _result(future)
-            except BrokenExecutor:
+                result = _result(future, task)
+            except (BrokenExecutor, CancelledError):
                 if not is_broken:
                     _warn_of_broken(executor)
-                # Nothing runs there any more, and nothing new can be sent there.
-                is_broken, most = True, 1
+                # Nothing new is sent there; what was sent may have ended before.
+                is_broken = True
                 result = _called(function, task)
             running.popleft()
             yield result
@@ -255,7 +267,7 @@ def _called(function: Callable[..., Result], task: Task) -> Result:
         raise
 
 
-def _result(future: Future[Result]) -> Result:
+def _result(future: Future[Result], task: Task) -> Result:
     try:
         return future.result()
     except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -266,13 +278,21 @@ def _result(future: Future[Result]) -> Result:
             f"the executor cannot send its work to another process ({error}); define"
             " functions at the top of a module, or use threads"
         ) from error
+    except Exception as error:
+        # By its name, since Dask need not be installed.
+        if type(error).__name__ != "KilledWorker":
+            raise
+        raise WorkerError(
+            f"{task.name}: every worker that was given this task was lost; workers are"
+            " often killed for want of memory: give them more"
+        ) from error
 
 
 def _warn_of_broken(executor: Executor) -> None:
     warnings.warn(
-        f"{type(executor).__name__} has lost a worker and takes no more work; this"
-        " process does the rest. Workers are often killed for want of memory: use"
-        " fewer",
+        f"{type(executor).__name__} has lost a worker or its scheduler and takes no"
+        " more work; this process does the rest. Workers are often killed for want of"
+        " memory: use fewer",
         WorkerWarning,
         stacklevel=4,
     )

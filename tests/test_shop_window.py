@@ -17,6 +17,8 @@ HEAVY = {
     "keras",
     "tensorflow",
     "jax",
+    "dask",
+    "distributed",
     "matplotlib",
     "pynwb",
     "scipy",

@@ -4,7 +4,7 @@ Heavy libraries are imported inside the commands that need them, so that help an
 commands are quick.
 """
 
-from ann2neo.cli.analyze import analyze_file, summarize_files
+from ann2neo.cli.analyze import analyze_files
 from ann2neo.cli.application import app
 from ann2neo.cli.datasets import datasets_app
 from ann2neo.cli.demo import demo
@@ -12,6 +12,7 @@ from ann2neo.cli.info import info
 from ann2neo.cli.record import record_model
 from ann2neo.cli.report import report
 from ann2neo.cli.study import study_app
+from ann2neo.cli.summarize import summarize_files
 from ann2neo.cli.validate import share_files, validate
 
 __all__ = ["app"]
@@ -20,7 +21,7 @@ __all__ = ["app"]
 app.command("demo")(demo)
 app.command("record")(record_model)
 app.command("info")(info)
-app.command("analyze")(analyze_file)
+app.command("analyze")(analyze_files)
 app.command("summarize")(summarize_files)
 app.command("validate")(validate)
 app.command("share")(share_files)

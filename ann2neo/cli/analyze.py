@@ -1,48 +1,56 @@
-"""``ann2neo analyze`` and ``ann2neo summarize``: statistics of units and networks."""
+"""``ann2neo analyze``: statistics of units."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ann2neo.cli.application import is_quiet, words
+from ann2neo.cli.executors import chosen_executor
 from ann2neo.cli.options import (
+    Alpha,
     Csv,
-    File,
+    Engine,
     Files,
     Json,
+    Lags,
     Metadata,
     Progress,
+    Scheduler,
+    Window,
+    Workers,
     shows_progress,
 )
 from ann2neo.cli.output import echo, echo_table
-from ann2neo.cli.sessions import read_files, with_session_options
-from ann2neo.errors import InputValueError
+from ann2neo.cli.sessions import (
+    Failure,
+    echo_failures,
+    map_files,
+    named,
+    session_files,
+    with_session_options,
+)
+from ann2neo.errors import Ann2NeoError, InputValueError
 
-__all__ = ["analyze_file", "summarize_files"]
+if TYPE_CHECKING:
+    import pandas as pd
 
-_Window = Annotated[
-    int | None, typer.Option(help="Bins in a counting window. [by length]")
-]
-_Lags = Annotated[
-    int | None, typer.Option(help="Lags of the Ljung-Box test. [10, or fewer]")
-]
-_Engine = Annotated[str, typer.Option(help="fast or reference.")]
-_Alpha = Annotated[
-    float, typer.Option(help="False discovery rate of the tests of all units.")
-]
+    from ann2neo.recording import Recording
+
+__all__ = ["analyze_files"]
 
 
 @with_session_options
-def analyze_file(
-    path: File,
+def analyze_files(
+    paths: Files,
     *,
-    window: _Window = None,
-    lags: _Lags = None,
-    engine: _Engine = "fast",
+    window: Window = None,
+    lags: Lags = None,
+    engine: Engine = "fast",
     statistics: Annotated[
         str | None,
         typer.Option(
@@ -52,19 +60,22 @@ def analyze_file(
             )
         ),
     ] = None,
-    alpha: _Alpha = 0.05,
+    alpha: Alpha = 0.05,
     session: Mapping[str, Any],
     csv: Csv = False,
     json: Json = False,
     append: Annotated[
-        bool, typer.Option("--append", help="Write the tables into the file.")
+        bool, typer.Option("--append", help="Write the tables into each file.")
     ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
             "--out",
             "-o",
-            help="Write the recording and the tables to an NWB file of ann2neo.",
+            help=(
+                "Write the recording and the tables to an NWB file of ann2neo; for one"
+                " file."
+            ),
             show_default=False,
         ),
     ] = None,
@@ -73,16 +84,15 @@ def analyze_file(
         bool, typer.Option("--overwrite", help="Replace the file of --out.")
     ] = False,
     progress: Progress = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Compute the statistics of every unit, and show those of the network."""
+    import pandas as pd
+
     from ann2neo._files import output_path
-    from ann2neo.analysis.explain import column_descriptions
-    from ann2neo.analysis.networks.summarize import summarize
     from ann2neo.analysis.networks.summary_text import network_text
-    from ann2neo.analysis.units.analyze import analyze
-    from ann2neo.io.nwb.analysis_tables import append_analysis
     from ann2neo.io.nwb.metadata import checked_metadata
-    from ann2neo.io.nwb.reader import read_nwb
     from ann2neo.io.nwb.writer import write_nwb
 
     chosen = words(statistics)
@@ -91,58 +101,86 @@ def analyze_file(
             "--statistics is for the table of units; pass --csv or --json, too"
         )
     if out is not None:
+        if len(paths) > 1:
+            raise InputValueError(
+                f"--out is for one file, got {len(paths)}; use --append, which writes"
+                " the tables into each file"
+            )
         output_path(out, ".nwb", overwrite=overwrite)
     facts = checked_metadata(metadata)
     bar = shows_progress(progress)
-    recording = read_nwb(path, **session)
-    table = analyze(recording, window, lags, engine, chosen, progress=bar)
-    tables = [table]
-    if chosen is None:
-        tables.append(summarize(table, alpha=alpha))
-    targets = [path] if append else []
-    if out is not None:
-        write_nwb(recording, out, metadata=facts, overwrite=overwrite, progress=bar)
-        targets.append(out)
-    for target in targets:
-        append_analysis(target, table, column_descriptions(*tables), *tables[1:])
-        if not is_quiet():
-            echo(f"{target}: the statistics are in /analysis", err=True)
-    echo_table(table, lambda: network_text(tables[1]), csv=csv, json=json)
+    files = session_files(paths, session)
+    settings = (window, lags, engine, chosen, alpha, out is not None)
+    tables: list[pd.DataFrame] = []
+    failures, is_alone = [], len(files) == 1
+    with chosen_executor(workers, scheduler) as executor:
+        for file, result in map_files(
+            _analyzed, files, settings, executor, bar, is_alone=is_alone
+        ):
+            if isinstance(result, Failure):
+                failures.append((file, result))
+                continue
+            units, network, recording = result
+            if append:
+                try:
+                    _append(file.path, units, network)
+                except Ann2NeoError as error:
+                    if is_alone:
+                        raise
+                    failures.append((file, Failure(str(error))))
+            if out is not None and recording is not None:
+                write_nwb(
+                    recording, out, metadata=facts, overwrite=overwrite, progress=bar
+                )
+                _append(out, units, network)
+            if not is_alone:
+                units = named(units, file.name)
+                network = None if network is None else named(network, file.name)
+            if network is not None and not (csv or json):
+                # File by file, since many take a while.
+                if tables:
+                    echo("")
+                echo(network_text(network).rstrip("\n"))
+            tables.append(units)
+    if tables and (csv or json):
+        table = pd.concat(tables, ignore_index=True)
+        echo_table(table, str, csv=csv, json=json)
+    echo_failures(failures, len(files))
 
 
-@with_session_options
-def summarize_files(
-    paths: Files,
-    *,
-    by: Annotated[
-        str,
-        typer.Option(
-            help="Columns that say which units belong together, separated by commas."
-        ),
-    ] = "phase",
-    window: _Window = None,
-    lags: _Lags = None,
-    engine: _Engine = "fast",
-    alpha: _Alpha = 0.05,
-    session: Mapping[str, Any],
-    csv: Csv = False,
-    json: Json = False,
-    progress: Progress = None,
-) -> None:
-    """Show the statistics of networks, one row per file and phase."""
-    import pandas as pd
-
+def _analyzed(
+    recording: Recording,
+    executor: Executor | None,
+    progress: bool | None,
+    window: int | None,
+    lags: int | None,
+    engine: str,
+    statistics: list[str] | None,
+    alpha: float,
+    is_kept: bool,
+) -> tuple[pd.DataFrame, pd.DataFrame | None, Recording | None]:
+    """Return the table of units, that of networks, and the recording if it is kept."""
     from ann2neo.analysis.networks.summarize import summarize
-    from ann2neo.analysis.networks.summary_text import network_text
     from ann2neo.analysis.units.analyze import analyze
 
-    bar = shows_progress(progress)
-    tables = []
-    # File by file, so that one recording at a time is in memory.
-    for name, recording in read_files(paths, session):
-        table = analyze(recording, window, lags, engine, progress=bar)
-        tables.append(summarize(table, words(by) or [], alpha))
-        if "file" not in tables[-1]:
-            tables[-1].insert(0, "file", name)
-    network = pd.concat(tables, ignore_index=True)
-    echo_table(network, lambda: network_text(network), csv=csv, json=json)
+    units = analyze(
+        recording,
+        window,
+        lags,
+        engine,
+        statistics,
+        progress=progress,
+        executor=executor,
+    )
+    network = None if statistics is not None else summarize(units, alpha=alpha)
+    return units, network, recording if is_kept else None
+
+
+def _append(path: Path, units: pd.DataFrame, network: pd.DataFrame | None) -> None:
+    from ann2neo.analysis.explain import column_descriptions
+    from ann2neo.io.nwb.analysis_tables import append_analysis
+
+    others = [] if network is None else [network]
+    append_analysis(path, units, column_descriptions(units, *others), *others)
+    if not is_quiet():
+        echo(f"{path}: the statistics are in /analysis", err=True)

@@ -10,14 +10,20 @@ import typer
 from ann2neo.cli.application import is_quiet
 
 __all__ = [
+    "Alpha",
     "Csv",
+    "Engine",
     "File",
     "Files",
     "Json",
+    "Lags",
     "Metadata",
     "OnlyJson",
     "Overwrite",
     "Progress",
+    "Scheduler",
+    "Window",
+    "Workers",
     "shows_progress",
 ]
 
@@ -42,6 +48,16 @@ Json = Annotated[
     typer.Option("--json", help="Print JSON instead of text.", callback=_only_form),
 ]
 OnlyJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Window = Annotated[
+    int | None, typer.Option(help="Bins in a counting window. [by length]")
+]
+Lags = Annotated[
+    int | None, typer.Option(help="Lags of the Ljung-Box test. [10, or fewer]")
+]
+Engine = Annotated[str, typer.Option(help="fast or reference.")]
+Alpha = Annotated[
+    float, typer.Option(help="False discovery rate of the tests of all units.")
+]
 Metadata = Annotated[
     Path | None, typer.Option(help="YAML with facts for the NWB file that is written.")
 ]
@@ -52,6 +68,36 @@ Progress = Annotated[
     bool | None,
     typer.Option(
         "--progress/--no-progress", help="Show a progress bar. [in a terminal]"
+    ),
+]
+
+
+def _only_place(
+    ctx: typer.Context, param: typer.CallbackParam, value: int | str | None
+) -> int | str | None:
+    """Refuse --workers beside --scheduler."""
+    others = {"workers", "scheduler"} - {str(param.name)}
+    if value is not None and any(ctx.params.get(name) is not None for name in others):
+        raise typer.BadParameter("choose one of --workers and --scheduler")
+    return value
+
+
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        help="Compute in this many processes of this machine. [in this process]",
+        callback=_only_place,
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        help="Compute on the workers of this Dask scheduler, such as tcp://host:8786.",
+        callback=_only_place,
+        show_default=False,
     ),
 ]
 

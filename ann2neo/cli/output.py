@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "csv_text",
     "echo",
     "echo_csv",
     "echo_json",
@@ -84,9 +85,14 @@ def echo_table(
 
 def echo_csv(table: pd.DataFrame) -> None:
     """Print CSV; texts that a spreadsheet would compute get an apostrophe."""
+    echo(csv_text(table), nl=False)
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """Write CSV; texts that a spreadsheet would compute get an apostrophe."""
     texts = table.select_dtypes(exclude=["number", "bool"]).map(_no_formula)
     table = table.assign(**texts).rename(columns=_no_formula)
-    echo(table.to_csv(index=False, lineterminator="\n"), nl=False)
+    return table.to_csv(index=False, lineterminator="\n")
 
 
 def _no_formula(value: Any) -> Any:

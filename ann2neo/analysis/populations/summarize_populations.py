@@ -304,7 +304,7 @@ def _tuned(
         executor=executor,
     )
     # The rates for each label are the last columns.
-    rates = units[units.columns[units.columns.get_loc("seed") + 1 :]].to_numpy()
+    rates = units.iloc[:, units.columns.to_list().index("seed") + 1 :].to_numpy()
     adjusted = benjamini_hochberg(units["mutual_information_pvalue"])
     sparseness = lifetime_sparseness(rates.T)
     values = (

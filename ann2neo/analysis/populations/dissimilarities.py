@@ -12,7 +12,14 @@ import numpy.typing as npt
 from ann2neo._checks import one_of
 from ann2neo._parallel import map_blocks
 from ann2neo.analysis._entry import BoolArray, FloatArray, IntArray
-from ann2neo.analysis.populations.responses import Patterns, Responses, responses_of
+from ann2neo.analysis.populations.responses import (
+    BitPatterns,
+    Patterns,
+    Responses,
+    bin_patterns,
+    count_patterns,
+    responses_of,
+)
 from ann2neo.errors import InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.raster.joint import distances_to
@@ -217,12 +224,12 @@ class Crossvalidated:
     @property
     def n_items(self) -> int:
         """Number of items."""
-        return self.counts.shape[1]
+        return len(self.repeats)
 
     @property
     def n_cells(self) -> int:
         """Number of units."""
-        return self.counts.shape[2]
+        return int(self.counts.shape[2])
 
     def is_flat(self) -> BoolArray:
         """No item is without a value."""
@@ -235,26 +242,28 @@ class Crossvalidated:
     def products(self, rows: slice, columns: slice) -> FloatArray:
         """Return the mean product of different repeats, V, for a block of pairs."""
         left, right = self.counts[:, rows], self.counts[:, columns]
-        products = left.sum(axis=0) @ right.sum(axis=0).T
+        products: FloatArray = left.sum(axis=0) @ right.sum(axis=0).T
         for one, other in zip(left, right, strict=True):
             products -= one @ other.T
         here, there = self.repeats[rows, None], self.repeats[None, columns]
-        return products / (here * there - np.minimum(here, there))
+        products /= here * there - np.minimum(here, there)
+        return products
 
     def squares(self) -> FloatArray:
         """Return V_ii of each item."""
-        squares = np.square(self.counts.sum(axis=0)).sum(axis=1)
+        squares: FloatArray = np.square(self.counts.sum(axis=0)).sum(axis=1)
         squares -= np.square(self.counts).sum(axis=(0, 2))
-        return squares / (self.repeats * (self.repeats - 1))
+        squares /= self.repeats * (self.repeats - 1)
+        return squares
 
 
 def patterns_of(responses: Responses, measure: str) -> Patterns | Crossvalidated:
     """Return what a measure compares."""
     if measure == "hamming":
-        return Patterns.of_bins(responses)
+        return bin_patterns(responses)
     if measure == "crossvalidated":
         return Crossvalidated.of(responses)
-    return Patterns.of_counts(responses)
+    return count_patterns(responses)
 
 
 def condensed(patterns: Patterns | Crossvalidated, measure: str) -> FloatArray:
@@ -300,7 +309,7 @@ def _pair_functions(
     n_cells = patterns.n_cells
     if isinstance(patterns, Crossvalidated):
         return patterns.products, _difference(patterns.squares(), n_cells)
-    if patterns.bits is not None:
+    if isinstance(patterns, BitPatterns):
         counts = patterns.bits.spike_counts().astype(np.float64)
         is_linear = measure != "correlation"
         finish = _share(n_cells) if is_linear else _correlation(counts, n_cells)
@@ -320,7 +329,10 @@ def _different_bits(bits: SpikeRaster) -> _Raw:
     tiles = [distances_to(words[first : first + _TILE_COLUMNS]) for first in starts]
 
     def distances(rows: slice, columns: slice) -> npt.NDArray[np.uint32]:
-        return tiles[columns.start // _TILE_COLUMNS](words[rows])
+        tile: npt.NDArray[np.uint32] = tiles[columns.start // _TILE_COLUMNS](
+            words[rows]
+        )
+        return tile
 
     return distances
 
@@ -328,7 +340,7 @@ def _different_bits(bits: SpikeRaster) -> _Raw:
 def _share(n: int) -> _Finish:
     """Return h / n, h the bits that differ."""
 
-    def finish(i: int, columns: slice, h: npt.NDArray[Any], out: FloatArray) -> None:
+    def finish(_i: int, _: slice, h: npt.NDArray[Any], out: FloatArray) -> None:
         np.divide(h, n, out=out)
 
     return finish

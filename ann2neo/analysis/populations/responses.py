@@ -18,7 +18,17 @@ from ann2neo.raster.bits import DENSE_BYTES
 from ann2neo.recording import Recording
 from ann2neo.recording.select import kind_of
 
-__all__ = ["BY", "Patterns", "Responses", "check_labels", "matched", "responses_of"]
+__all__ = [
+    "BY",
+    "BitPatterns",
+    "MeanPatterns",
+    "Patterns",
+    "Responses",
+    "bin_patterns",
+    "count_patterns",
+    "matched",
+    "responses_of",
+]
 
 BY = ("stimulus_id", "label")
 """What the items that are compared stand for."""
@@ -102,6 +112,10 @@ class Responses:
             labels=None if self.labels is None else self.labels[items],
         )
 
+    def units(self) -> SpikeRaster:
+        """Return the bins of the presentations, side by side in their order."""
+        return self.raster.join(self.starts, self.stops)
+
     def counts(self) -> IntArray:
         """Count spikes per presentation and unit, (n_presentations, n_units)."""
         counts = np.empty((len(self.item), self.raster.n_units), np.int64)
@@ -120,98 +134,131 @@ class Responses:
         return totals
 
 
-class Patterns:
-    """Responses as one pattern per item: bits, or mean counts.
+class BitPatterns:
+    """One row of bits per item: which cells were active.
 
     Parameters
     ----------
-    bits : SpikeRaster, n_items x n_cells, or None
-        Which cell was active for which item, where each item was shown once.
-    means : ndarray of float64, shape (n_items, n_cells), or None
-        Mean over repeats of the spikes in each cell, elsewhere.
+    bits : SpikeRaster, n_items x n_cells
+        Its bins are the cells.
     """
 
-    def __init__(self, bits: SpikeRaster | None, means: FloatArray | None) -> None:
-        self.bits, self.means = bits, means
-
-    @classmethod
-    def of_counts(cls, responses: Responses) -> Self:
-        """Return mean counts: a cell is a unit."""
-        if responses.is_bits:
-            return cls(_rows_of_items(responses, 1), None)
-        return cls(None, responses.totals() / responses.repeats[:, None])
-
-    @classmethod
-    def of_bins(cls, responses: Responses) -> Self:
-        """Return patterns bin by bin: a cell is a unit in one bin of the presentation.
-
-        Raises
-        ------
-        InputValueError
-            If presentations differ in length.
-        """
-        lengths = responses.stops - responses.starts
-        n_bins = int(lengths[0])
-        if (lengths != n_bins).any():
-            raise InputValueError(
-                "Hamming distances compare presentations bin by bin, and these last"
-                f" {lengths.min()} to {lengths.max()} bins; cut windows of one length"
-                " with recording.cut_trials(after=...), or compare counts with"
-                " 'correlation' or 'euclidean'"
-            )
-        if n_bins == 1:
-            return cls.of_counts(responses)
-        bits = _rows_of_items(responses, n_bins)
-        if len(responses.item) == responses.n_items:
-            return cls(bits, None)
-        firsts = np.concatenate([[0], np.cumsum(responses.repeats)[:-1]])
-        totals = np.add.reduceat(bits.to_dense(), firsts, axis=0, dtype=np.float64)
-        return cls(None, totals / responses.repeats[:, None])
+    def __init__(self, bits: SpikeRaster) -> None:
+        self.bits = bits
 
     @property
     def n_items(self) -> int:
         """Number of items."""
-        return self.bits.n_units if self.means is None else len(self.means)
+        return self.bits.n_units
 
     @property
     def n_cells(self) -> int:
         """Number of cells."""
-        return self.bits.n_time_bins if self.means is None else self.means.shape[1]
+        return self.bits.n_time_bins
 
     def is_flat(self) -> BoolArray:
         """Tell for which items all cells respond alike, so that none stands out."""
-        if self.means is None:
-            counts = self.bits.spike_counts()
-            return (counts == 0) | (counts == self.n_cells)
-        flat: BoolArray = np.ptp(self.means, axis=1) == 0
+        counts = self.bits.spike_counts()
+        flat: BoolArray = (counts == 0) | (counts == self.n_cells)
         return flat
 
-    def take(self, items: IntArray) -> Patterns:
+    def take(self, items: IntArray) -> BitPatterns:
         """Keep some items, in the order given."""
-        if self.means is None:
-            return Patterns(self.bits.take(units=items), None)
-        return Patterns(None, self.means[items])
+        return BitPatterns(self.bits.take(units=items))
 
     def gram(self) -> FloatArray:
         """Return the products of the patterns of all pairs, (n_items, n_items)."""
-        if self.means is None:
-            return self.bits.joint_counts().astype(np.float64)
-        return self.means @ self.means.T
+        return self.bits.joint_counts().astype(np.float64)
+
+
+class MeanPatterns:
+    """One row of mean counts per item.
+
+    Parameters
+    ----------
+    means : ndarray of float64, shape (n_items, n_cells)
+        Mean over repeats of the spikes in each cell.
+    """
+
+    def __init__(self, means: FloatArray) -> None:
+        self.means = means
+
+    @property
+    def n_items(self) -> int:
+        """Number of items."""
+        return len(self.means)
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return int(self.means.shape[1])
+
+    def is_flat(self) -> BoolArray:
+        """Tell for which items all cells respond alike, so that none stands out."""
+        if not self.n_cells:
+            return np.ones(self.n_items, np.bool_)
+        flat: BoolArray = np.ptp(self.means, axis=1) == 0
+        return flat
+
+    def take(self, items: IntArray) -> MeanPatterns:
+        """Keep some items, in the order given."""
+        return MeanPatterns(self.means[items])
+
+    def gram(self) -> FloatArray:
+        """Return the products of the patterns of all pairs, (n_items, n_items)."""
+        products: FloatArray = self.means @ self.means.T
+        return products
+
+
+Patterns = BitPatterns | MeanPatterns
+
+
+def count_patterns(responses: Responses) -> Patterns:
+    """Return mean spike counts: a cell is a unit."""
+    if responses.is_bits:
+        return BitPatterns(_rows_of_items(responses, 1))
+    return MeanPatterns(responses.totals() / responses.repeats[:, None])
+
+
+def bin_patterns(responses: Responses) -> Patterns:
+    """Return responses bin by bin: a cell is a unit in one bin of the presentation.
+
+    Raises
+    ------
+    InputValueError
+        If presentations differ in length.
+    """
+    lengths = responses.stops - responses.starts
+    n_bins = int(lengths[0])
+    if (lengths != n_bins).any():
+        raise InputValueError(
+            "Hamming distances compare presentations bin by bin, and these last"
+            f" {lengths.min()} to {lengths.max()} bins; cut windows of one length with"
+            " recording.cut_trials(after=...), or compare counts with 'correlation' or"
+            " 'euclidean'"
+        )
+    if n_bins == 1:
+        return count_patterns(responses)
+    bits = _rows_of_items(responses, n_bins)
+    if len(responses.item) == responses.n_items:
+        return BitPatterns(bits)
+    firsts = np.concatenate([[0], np.cumsum(responses.repeats)[:-1]])
+    totals = np.add.reduceat(bits.to_dense(), firsts, axis=0, dtype=np.float64)
+    return MeanPatterns(totals / responses.repeats[:, None])
 
 
 def _rows_of_items(responses: Responses, n_bins: int) -> SpikeRaster:
     """Return a raster with a row per presentation, whose bins are units x bins."""
-    raster = responses.raster
+    raster = responses.units()
     n_rows = len(responses.item)
-    bins = (responses.starts[:, None] + np.arange(n_bins)).ravel()
     builder = RasterBuilder(n_rows, raster.n_units * n_bins)
-    # Eight units, so that blocks never share a byte.
+    # Multiples of eight units, so that blocks never share a byte.
     step = max(8, DENSE_BYTES // max(1, raster.n_time_bins) // 8 * 8)
     for first in range(0, raster.n_units, step):
         units = np.arange(first, min(first + step, raster.n_units))
-        dense = raster.take(units=units).to_dense()[:, bins]
+        dense = raster.take(units=units).to_dense()
         cells = dense.reshape(len(units), n_rows, n_bins).transpose(0, 2, 1)
-        builder.write(first * n_bins, np.ascontiguousarray(cells.reshape(-1, n_rows)))
+        builder.write(first * n_bins, np.ascontiguousarray(cells).reshape(-1, n_rows))
     return builder.build()
 
 
@@ -340,11 +387,11 @@ def matched(
             f" {first.by!r} of their presentations"
         )
     pair = first.keep(here), second.keep(there)
-    check_labels(*pair)
+    _check_labels(*pair)
     return pair
 
 
-def check_labels(first: Responses, second: Responses) -> None:
+def _check_labels(first: Responses, second: Responses) -> None:
     """Raise if an item that two recordings share has two labels."""
     if first.labels is None or second.labels is None:
         return

@@ -12,7 +12,7 @@ import pandas as pd
 from ann2neo._checks import one_of
 from ann2neo.analysis._entry import BoolArray, FloatArray, IntArray
 from ann2neo.analysis._phases import one_phase
-from ann2neo.errors import InputValueError
+from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.raster import RasterBuilder, SpikeRaster
 from ann2neo.raster.bits import DENSE_BYTES
 from ann2neo.recording import Recording
@@ -27,6 +27,7 @@ __all__ = [
     "bin_patterns",
     "count_patterns",
     "matched",
+    "option_of_each",
     "responses_of",
 ]
 
@@ -260,6 +261,18 @@ def _rows_of_items(responses: Responses, n_bins: int) -> SpikeRaster:
         cells = dense.reshape(len(units), n_rows, n_bins).transpose(0, 2, 1)
         builder.write(first * n_bins, np.ascontiguousarray(cells).reshape(-1, n_rows))
     return builder.build()
+
+
+def option_of_each(value: Any, name: str) -> tuple[Any, Any]:
+    """Return an option for each recording, from one for both or a pair."""
+    if value is None or isinstance(value, str):
+        return value, value
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise InputTypeError(
+            f"{name} must be one name for both recordings or a pair of them, got"
+            f" {value!r}"
+        )
+    return value[0], value[1]
 
 
 def responses_of(

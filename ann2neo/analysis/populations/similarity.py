@@ -36,9 +36,9 @@ from ann2neo.analysis.populations.responses import (
     Responses,
     count_patterns,
     matched,
+    option_of_each,
     responses_of,
 )
-from ann2neo.errors import InputTypeError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 
@@ -298,13 +298,13 @@ def similarity(
     for name in measures:
         one_of(name, SIMILARITIES, "measure")
     one_of(comparison, COMPARISONS, "comparison")
-    dissimilarities = _two(dissimilarity, "dissimilarity")
+    dissimilarities = option_of_each(dissimilarity, "dissimilarity")
     for name in dissimilarities:
         one_of(name, DISSIMILARITIES, "dissimilarity")
     one_of(by, BY, "by")
     n_draws = whole_number(n_permutations, "n_permutations", noun="permutations")
     drawn_seed = seed_or_new(seed)
-    phases, kinds = _two(phase, "phase"), _two(kind, "kind")
+    phases, kinds = option_of_each(phase, "phase"), option_of_each(kind, "kind")
     sides, totals = [], []
     for side, recording in enumerate((first, second)):
         responses, n_unnamed = responses_of(
@@ -338,18 +338,6 @@ def similarity(
         rows.append(entry | _row(pair, ways, n_draws, drawn_seed))
     table = pd.DataFrame(rows, columns=list(missing))
     return table.astype({column.name: column.dtype for column in COLUMNS})
-
-
-def _two(value: Any, name: str) -> tuple[Any, Any]:
-    """Return an option for each recording, from one for both or a pair."""
-    if value is None or isinstance(value, str):
-        return value, value
-    if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise InputTypeError(
-            f"{name} must be one name for both recordings or a pair of them, got"
-            f" {value!r}"
-        )
-    return value[0], value[1]
 
 
 # -- measures

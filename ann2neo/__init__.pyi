@@ -26,10 +26,14 @@ from .analysis.populations.correlations import Correlations as Correlations
 from .analysis.populations.correlations import complexity as complexity
 from .analysis.populations.correlations import correlation_matrix as correlation_matrix
 from .analysis.populations.correlations import correlations as correlations
+from .analysis.populations.decode_labels import decode_labels as decode_labels
+from .analysis.populations.dissimilarities import Dissimilarities as Dissimilarities
+from .analysis.populations.dissimilarities import dissimilarities as dissimilarities
 from .analysis.populations.selectivity import selectivity as selectivity
 from .analysis.populations.selectivity import (
     single_stimulus_overlap as single_stimulus_overlap,
 )
+from .analysis.populations.similarity import similarity as similarity
 from .analysis.populations.summarize_populations import (
     summarize_populations as summarize_populations,
 )
@@ -82,6 +86,8 @@ from .errors import (
 from .errors import (
     OutputLockedError as OutputLockedError,
 )
+from .io.lfads import read_lfads as read_lfads
+from .io.lfads import write_lfads as write_lfads
 from .io.neo.reader import from_neo as from_neo
 from .io.neo.writer import to_neo as to_neo
 from .io.nwb.analysis_tables import append_analysis as append_analysis
@@ -90,6 +96,10 @@ from .io.nwb.reader import read_nwb as read_nwb
 from .io.nwb.sharing import share as share
 from .io.nwb.validation import validate_nwb as validate_nwb
 from .io.nwb.writer import write_nwb as write_nwb
+from .io.pynapple import to_pynapple as to_pynapple
+from .io.rsatoolbox import to_rsatoolbox as to_rsatoolbox
+from .io.xarray import from_xarray as from_xarray
+from .io.xarray import to_xarray as to_xarray
 from .monitor import SpikeMonitor as SpikeMonitor
 from .probe.activity import ActivityWarning as ActivityWarning
 from .probe.activity import StepsWarning as StepsWarning

@@ -25,7 +25,9 @@ from ann2neo.analysis.patterns import (
 )
 from ann2neo.analysis.populations import (
     correlations,
+    decode_labels,
     selectivity,
+    similarity,
     summarize_populations,
 )
 from ann2neo.analysis.surrogates import surrogate_test
@@ -84,6 +86,8 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     "selectivity": selectivity.COLUMNS,
     "single_stimulus_overlap": selectivity.OVERLAP_COLUMNS,
     "analyze_trials": (*analyze_trials.COLUMNS, *RECORDING_COLUMNS),
+    "similarity": similarity.COLUMNS,
+    "decode_labels": decode_labels.COLUMNS,
     "variability_over_repeats": variability_over_repeats.COLUMNS,
     "surrogate_test": surrogate_test.COLUMNS,
     "fit_processes": fit_processes.COLUMNS,

@@ -11,7 +11,6 @@ import pandas as pd
 from ann2neo._checks import seed_or_new, whole_number
 from ann2neo._parallel import map_blocks
 from ann2neo.analysis._entry import (
-    BoolArray,
     Column,
     FloatArray,
     IntArray,
@@ -129,7 +128,7 @@ def decode_labels(
     InputTypeError, InputValueError
         If an argument is no recording, there are more than two, there are no labels,
         no shared stimuli, or fewer than two labels with two stimuli each; if one
-        stimulus has two labels, or `decoder` cannot be fitted.
+        stimulus has two labels, or `decoder` is no classifier.
 
     Notes
     -----
@@ -166,6 +165,12 @@ def decode_labels(
         raise InputValueError(
             f"names must have one entry per recording, got {list(names)}"
         )
+    template = _default_decoder() if decoder is None else decoder
+    if not all(hasattr(template, name) for name in ("get_params", "fit", "predict")):
+        raise InputTypeError(
+            "decoder must be a classifier of scikit-learn, such as"
+            f" KNeighborsClassifier(5), got {decoder!r} ({type(decoder).__name__})"
+        )
     n_draws = whole_number(n_permutations, "n_permutations", noun="permutations")
     most_folds = whole_number(n_folds, "n_folds", at_least=2, noun="folds")
     drawn_seed = seed_or_new(seed)
@@ -195,7 +200,6 @@ def decode_labels(
         if i != j:
             unpaired[i, j] = why_unpaired(recordings[i].units, recordings[j].units)
     possible = [place for place in places if not unpaired[place]]
-    template = _default_decoder() if decoder is None else decoder
 
     def accuracies(order: IntArray) -> dict[tuple[int, int], float]:
         # The responses to stimulus s stand in the place of stimulus order[s].
@@ -288,21 +292,11 @@ def _accuracies(
     for fold in range(int(folds.max()) + 1):
         is_tested = folds == fold
         for i, side in enumerate(data):
-            decoder = _fitted(clone(template), side, code, ~is_tested)
+            rows = ~is_tested[side.stimulus]
+            decoder = clone(template).fit(side.counts[rows], code[side.stimulus[rows]])
             for j, other in enumerate(data):
                 if (i, j) in n_right:
                     rows = is_tested[other.stimulus]
                     right = decoder.predict(other.counts[rows])
                     n_right[i, j] += int((right == code[other.stimulus[rows]]).sum())
     return {(i, j): count / len(data[j].stimulus) for (i, j), count in n_right.items()}
-
-
-def _fitted(decoder: Any, side: _Side, code: IntArray, is_used: BoolArray) -> Any:
-    rows = is_used[side.stimulus]
-    try:
-        return decoder.fit(side.counts[rows], code[side.stimulus[rows]])
-    except (TypeError, AttributeError) as error:
-        raise InputTypeError(
-            "decoder must be a classifier of scikit-learn, with fit and predict, got"
-            f" {type(decoder).__name__}"
-        ) from error

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ann2neo._checks import one_of
+from ann2neo._memory import check_fits
 from ann2neo._parallel import map_blocks
 from ann2neo.analysis._entry import BoolArray, FloatArray, IntArray
 from ann2neo.analysis.populations.responses import (
@@ -32,8 +33,7 @@ MEASURES = ("hamming", "euclidean", "correlation", "crossvalidated")
 
 _TILE_ROWS, _TILE_COLUMNS = 64, 2048
 """Pairs whose raw numbers stay in cache."""
-_MOST_BYTES = 1 << 33
-"""Largest array of dissimilarities that is made."""
+_REMEDY = "select fewer presentations with recording.select, or compare by='label'"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ class Dissimilarities:
         Label of each item, where there are labels.
     n_presentations : ndarray of int64, shape (n_items,)
         Repeats of each item, over which counts are averaged.
-    values : ndarray of float64, shape (n_items * (n_items - 1) / 2,)
+    condensed : ndarray of float64, shape (n_items * (n_items - 1) / 2,)
         Dissimilarity of each pair, in the order of `scipy.spatial.distance.pdist`: (0,
         1), (0, 2), .. (1, 2) ..; NaN where a pair has none.
     """
@@ -71,7 +71,7 @@ class Dissimilarities:
     names: npt.NDArray[Any] = dataclasses.field(repr=False)
     labels: npt.NDArray[Any] | None = dataclasses.field(repr=False)
     n_presentations: IntArray = dataclasses.field(repr=False)
-    values: FloatArray = dataclasses.field(repr=False)
+    condensed: FloatArray = dataclasses.field(repr=False)
 
     @property
     def n_items(self) -> int:
@@ -81,13 +81,13 @@ class Dissimilarities:
     @property
     def n_undefined(self) -> int:
         """Pairs without a dissimilarity."""
-        return int(np.isnan(self.values).sum())
+        return int(np.isnan(self.condensed).sum())
 
     def matrix(self) -> FloatArray:
         """Return the dissimilarities as a symmetric matrix, (n_items, n_items)."""
         from scipy.spatial.distance import squareform
 
-        matrix: FloatArray = squareform(self.values, checks=False)
+        matrix: FloatArray = squareform(self.condensed, checks=False)
         return matrix
 
 
@@ -159,7 +159,7 @@ def dissimilarities(
     >>> recording = Recording.from_activations(
     ...     [[1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 1, 1]], stimulus_id=["a", "b", "c"]
     ... )
-    >>> dissimilarities(recording, "hamming").values
+    >>> dissimilarities(recording, "hamming").condensed
     array([0.5, 1. , 0.5])
     """
     responses, n_unnamed = responses_of(recording, by, phase, kind, "dissimilarities")
@@ -178,7 +178,7 @@ def dissimilarities(
         names=responses.names,
         labels=responses.labels,
         n_presentations=responses.repeats,
-        values=condensed(patterns_of(responses, measure), measure),
+        condensed=condensed(patterns_of(responses, measure), measure),
     )
 
 
@@ -214,7 +214,8 @@ class Crossvalidated:
                 " shown twice or more, or measure 'euclidean'"
             )
         shape = (int(repeats.max()), responses.n_items, responses.raster.n_units)
-        _check_size(8 * int(np.prod(shape)), "the counts of all repeats")
+        n_bytes = 8 * np.prod(shape, dtype=np.float64)
+        check_fits(n_bytes, "the counts of all repeats", _REMEDY)
         counts = np.zeros(shape)
         firsts = np.concatenate([[0], np.cumsum(repeats)[:-1]])
         repeat = np.arange(len(responses.item)) - firsts[responses.item]
@@ -270,7 +271,7 @@ def condensed(patterns: Patterns | Crossvalidated, measure: str) -> FloatArray:
     """Return the dissimilarity of all pairs of items, in the order of `pdist`."""
     n = patterns.n_items
     n_pairs = n * (n - 1) // 2
-    _check_size(8 * n_pairs, f"dissimilarities of {n} items")
+    check_fits(8 * n_pairs, f"dissimilarities of {n} items", _REMEDY)
     values = np.empty(n_pairs)
     # The pairs of item i with i + 1, i + 2, .. are one stretch, which ends here.
     ends = np.cumsum(np.arange(n - 1, -1, -1)).tolist()
@@ -388,12 +389,3 @@ def _scaled(means: FloatArray, measure: str) -> tuple[FloatArray, FloatArray]:
         centred /= np.sqrt(2 * np.square(centred).sum(axis=1, keepdims=True))
     # |x - y|^2 / 2 = 1 - r for patterns of length 1.
     return centred, np.where(np.ptp(means, axis=1) == 0, np.nan, 0.5)
-
-
-def _check_size(n_bytes: int, what: str) -> None:
-    """Raise if an array would be larger than what fits most machines."""
-    if n_bytes > _MOST_BYTES:
-        raise InputValueError(
-            f"{what} take {n_bytes / 1e9:.1f} GB, more than {_MOST_BYTES / 1e9:.1f} GB;"
-            " select fewer presentations with recording.select, or compare by='label'"
-        )

@@ -389,9 +389,12 @@ def matched(
     InputValueError
         If they share fewer items, or give one item two labels.
     """
-    _, here, there = np.intersect1d(
-        first.names, second.names, assume_unique=True, return_indices=True
-    )
+    # A number and a text are never the same name, though NumPy would make them so.
+    here = there = np.zeros(0, np.int64)
+    if (first.names.dtype.kind == "U") == (second.names.dtype.kind == "U"):
+        _, here, there = np.intersect1d(
+            first.names, second.names, assume_unique=True, return_indices=True
+        )
     if len(here) < at_least:
         raise InputValueError(
             f"{caller} needs at least {at_least} shared {_noun(first.by)}, and there"

@@ -41,14 +41,16 @@ class TrialBins(NamedTuple):
         Rows of the table of presentations.
     starts, stops : ndarray of int64, shape (n_trials,)
         First bin of each window, and the bin after its last.
-    times : ndarray of float64, shape (n_steps,)
-        Left edge of each step in s, relative to what the trials are aligned to.
+    first_time, period : float
+        Left edge of the first step in s, relative to what the trials are aligned to,
+        and length of a step.
     """
 
     rows: IntArray
     starts: IntArray
     stops: IntArray
-    times: FloatArray
+    first_time: float
+    period: float
 
     @property
     def n_trials(self) -> int:
@@ -58,7 +60,14 @@ class TrialBins(NamedTuple):
     @property
     def n_steps(self) -> int:
         """Steps of the longest trial."""
-        return len(self.times)
+        return int((self.stops - self.starts).max())
+
+    @property
+    def times(self) -> FloatArray:
+        """Left edge of each step in s, shape (n_steps,)."""
+        times: FloatArray = self.first_time + self.period * np.arange(self.n_steps)
+        # 0.1 + 0.2 is 0.3, to a picosecond.
+        return np.round(times, 12)
 
 
 def trial_bins(
@@ -98,9 +107,7 @@ def trial_bins(
     stops = ends if steps.stop is None else begins + steps.stop
     period = recording.raster.sampling_period_seconds
     first = _common_start(recording, begins) + steps.start * period
-    n_steps = int((stops - starts).max())
-    times = np.array([fifteen_digits(first + i * period) for i in range(n_steps)])
-    return TrialBins(rows, starts, stops, times)
+    return TrialBins(rows, starts, stops, fifteen_digits(first), period)
 
 
 def _common_start(recording: Recording, begins: IntArray) -> float:

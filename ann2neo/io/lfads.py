@@ -149,7 +149,7 @@ def write_lfads(
             # Of the unit that rates are in, as lfads-torch asks for.
             file["conversion_factor"] = 1.0
         file.attrs["sampling_period"] = recording.raster.sampling_period_seconds
-        file.attrs["first_time"] = float(bins.times[0])
+        file.attrs["first_time"] = bins.first_time
         file.attrs["seed"] = drawn_seed
         file.attrs["identifier"] = recording.identifier
         file.attrs["columns"] = list(columns)

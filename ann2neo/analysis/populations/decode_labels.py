@@ -18,7 +18,7 @@ from ann2neo.analysis._entry import (
     count_column,
     text_column,
 )
-from ann2neo.analysis.networks.compare import _why_unpaired as why_unpaired
+from ann2neo.analysis._pairs import why_unpaired
 from ann2neo.analysis.populations.responses import (
     Responses,
     matched,

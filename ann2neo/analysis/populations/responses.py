@@ -13,8 +13,8 @@ from ann2neo._checks import one_of
 from ann2neo.analysis._entry import BoolArray, FloatArray, IntArray
 from ann2neo.analysis._phases import one_phase
 from ann2neo.errors import InputTypeError, InputValueError
-from ann2neo.raster import RasterBuilder, SpikeRaster
-from ann2neo.raster.bits import DENSE_BYTES
+from ann2neo.raster import SpikeRaster
+from ann2neo.raster.patterns import patterns_of
 from ann2neo.recording import Recording
 from ann2neo.recording.select import kind_of
 
@@ -249,18 +249,18 @@ def bin_patterns(responses: Responses) -> Patterns:
 
 
 def _rows_of_items(responses: Responses, n_bins: int) -> SpikeRaster:
-    """Return a raster with a row per presentation, whose bins are units x bins."""
-    raster = responses.units()
-    n_rows = len(responses.item)
-    builder = RasterBuilder(n_rows, raster.n_units * n_bins)
-    # Multiples of eight units, so that blocks never share a byte.
-    step = max(8, DENSE_BYTES // max(1, raster.n_time_bins) // 8 * 8)
-    for first in range(0, raster.n_units, step):
-        units = np.arange(first, min(first + step, raster.n_units))
-        dense = raster.take(units=units).to_dense()
-        cells = dense.reshape(len(units), n_rows, n_bins).transpose(0, 2, 1)
-        builder.write(first * n_bins, np.ascontiguousarray(cells).reshape(-1, n_rows))
-    return builder.build()
+    """Return a raster with a row per presentation, whose bins are bins x units."""
+    units = responses.units()
+    n_rows, n_cells = len(responses.item), n_bins * units.n_units
+    rows = patterns_of(units)
+    if n_bins == 1:
+        return SpikeRaster(rows.view(np.uint8), n_rows, n_cells)
+    # The units of all bins of a presentation side by side, without their padding.
+    dense = np.unpackbits(rows.view(np.uint8), axis=1, bitorder="little")
+    cells = dense[:, : units.n_units].reshape(n_rows, n_cells)
+    return SpikeRaster.from_packed(
+        np.packbits(cells, axis=1, bitorder="little"), n_cells
+    )
 
 
 def option_of_each(value: Any, name: str) -> tuple[Any, Any]:

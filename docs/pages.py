@@ -36,7 +36,16 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "The data: one bit per unit and time bin, and what was shown when.",
         ("raster", "recording"),
     ),
-    ("Neo and NWB", "Read and write both, with all that others need.", ("io",)),
+    (
+        "Neo and NWB",
+        "Read and write both, with all that others need.",
+        ("io.neo", "io.nwb"),
+    ),
+    (
+        "Other libraries",
+        "Labelled arrays and files of others; [how they fit together](exchange.md).",
+        ("io",),
+    ),
     (
         "Statistics of units and networks",
         "One row per unit, one row per network; [all columns](statistics.md).",

@@ -13,9 +13,12 @@ from ann2neo import (
     correlations,
     counting_processes,
     dead_units,
+    decode_labels,
+    dissimilarities,
     fit_processes,
     patterns,
     selectivity,
+    similarity,
     summarize_populations,
     surrogate_test,
     surrogates,
@@ -93,3 +96,19 @@ def test_no_bins_and_no_phases_are_refused(name, recording):
         match=r"needs a phase with at least one time bin, got Recording\(",
     ):
         function(recording)
+
+
+def test_recordings_without_units_have_no_similarity_and_say_why():
+    """Without units, pairs of stimuli have no dissimilarity, two recordings no
+    similarity, and labels cannot be decoded: NaN, with the reason.
+    """
+    shown = {"labels": [0, 1, 0, 1, 1], "stimulus_id": range(5)}
+    empty = Recording.from_activations(np.zeros((5, 0)), **shown)
+    some = Recording.from_activations(np.eye(5), **shown)
+    for measure in ("hamming", "euclidean", "correlation"):
+        assert dissimilarities(empty, measure).n_undefined == 10
+    table = similarity(empty, some, n_permutations=3)
+    assert table["similarity"].isna().all()
+    assert (table["reason"] != "").all()
+    table = decode_labels(empty, n_permutations=3)
+    assert table["reason"].to_list() == ["no unit"]

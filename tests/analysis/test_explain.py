@@ -85,6 +85,16 @@ def returned(recording):
         "compare": [ann2neo.compare(one, one.select(units=[0, 1]))],
         "SpikeMonitor": [trained_monitor().history],
         **of_patterns(),
+        **of_two_recordings(),
+    }
+
+
+def of_two_recordings():
+    """What functions return that compare responses to the same stimuli."""
+    network = make_recording(n_time_bins=40, labels=3, layers=["a", "b"])
+    return {
+        "similarity": [ann2neo.similarity(network, network, n_permutations=3)],
+        "decode_labels": [ann2neo.decode_labels(network, n_permutations=3)],
     }
 
 

@@ -195,11 +195,8 @@ def decode_labels(
     folds = _folds(code, min(most_folds, smallest), drawn_seed)
     data = [_Side(one.counts().astype(np.float64), one.item) for one in sides]
     places = [(i, j) for i in range(len(sides)) for j in range(len(sides))]
-    unpaired = dict.fromkeys(places, "")
-    for i, j in places:
-        if i != j:
-            unpaired[i, j] = why_unpaired(recordings[i].units, recordings[j].units)
-    possible = [place for place in places if not unpaired[place]]
+    reasons = {place: _why_not(*(recordings[i] for i in place)) for place in places}
+    possible = [place for place in places if not reasons[place]]
 
     def accuracies(order: IntArray) -> dict[tuple[int, int], float]:
         # The responses to stimulus s stand in the place of stimulus order[s].
@@ -220,9 +217,9 @@ def decode_labels(
             "n_folds": int(folds.max()) + 1,
             "n_left_out": totals[j] - len(sides[j].item),
             "seed": drawn_seed,
-            "reason": unpaired[i, j],
+            "reason": reasons[i, j],
         }
-        if not unpaired[i, j]:
+        if not reasons[i, j]:
             values = np.array([one[i, j] for one in drawn])
             n_beyond = int((values >= true[i, j]).sum())
             row |= {
@@ -235,6 +232,15 @@ def decode_labels(
         rows.append(row)
     table = pd.DataFrame(rows, columns=[column.name for column in COLUMNS])
     return table.astype({column.name: column.dtype for column in COLUMNS})
+
+
+def _why_not(trained: Recording, tested: Recording) -> str:
+    """Return why a decoder of one recording cannot name the labels of another."""
+    if not trained.n_units:
+        return "no unit"
+    if trained is tested:
+        return ""
+    return why_unpaired(trained.units, tested.units)
 
 
 def _labelled(
@@ -291,7 +297,8 @@ def _accuracies(
     n_right = dict.fromkeys(places, 0)
     for fold in range(int(folds.max()) + 1):
         is_tested = folds == fold
-        for i, side in enumerate(data):
+        for i in sorted({trained for trained, _ in places}):
+            side = data[i]
             rows = ~is_tested[side.stimulus]
             decoder = clone(template).fit(side.counts[rows], code[side.stimulus[rows]])
             for j, other in enumerate(data):

@@ -342,7 +342,8 @@ def _share(n: int) -> _Finish:
     """Return h / n, h the bits that differ."""
 
     def finish(_i: int, _: slice, h: npt.NDArray[Any], out: FloatArray) -> None:
-        np.divide(h, n, out=out)
+        with np.errstate(invalid="ignore"):  # without units, nothing by nothing
+            np.divide(h, n, out=out)
 
     return finish
 
@@ -372,7 +373,8 @@ def _difference(sizes: FloatArray, n: int) -> _Finish:
     ) -> None:
         np.multiply(product, -2.0, out=out)
         out += sizes[columns] + sizes[i]
-        out /= n
+        with np.errstate(invalid="ignore"):
+            out /= n
 
     return finish
 

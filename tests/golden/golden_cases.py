@@ -169,6 +169,7 @@ def tables():
         ),
         "variability_over_repeats": lambda: ann2neo.variability_over_repeats(two),
         **pattern_tables(two, sparse, words),
+        **similarity_tables(two),
         **surrogate_tests(two, sparse, words),
     }
     return made
@@ -190,6 +191,23 @@ def pattern_tables(two, sparse, words):
         ).score(n_permutations=49, seed=7),
         "compare_patterns": lambda: (
             ann2neo.compare_patterns(two, two, n_permutations=19, seed=8).summary
+        ),
+    }
+
+
+def similarity_tables(two):
+    """Similarity and decoding of the halves of a network; all is drawn from seeds."""
+    test = two.select(phase="test")
+    halves = [
+        test.select(units=lambda units, i=i: units.index % 2 == i) for i in (0, 1)
+    ]
+    return {
+        "similarity": lambda: ann2neo.similarity(*halves, n_permutations=19, seed=9),
+        "similarity_labels": lambda: ann2neo.similarity(
+            *halves, by="label", dissimilarity="euclidean", n_permutations=19, seed=9
+        ),
+        "decode_labels": lambda: ann2neo.decode_labels(
+            *halves, n_permutations=9, seed=10
         ),
     }
 

@@ -11,6 +11,11 @@ from ann2neo.report.page import render_report, write_report
 from ann2neo.report.population_figures import plot_correlations, plot_selectivity
 from ann2neo.report.raster_figures import plot_observed_and_simulated, plot_raster
 from ann2neo.report.rate_figures import plot_fano_factors, plot_firing_rates
+from ann2neo.report.similarity_figures import (
+    plot_dissimilarities,
+    plot_matched_tuning,
+    plot_similarity,
+)
 from ann2neo.report.study_figures import (
     plot_indicator_against_gap,
     plot_indicator_by_width,
@@ -22,15 +27,18 @@ from ann2neo.report.train_figures import plot_autocorrelation, plot_intervals
 __all__ = [
     "plot_autocorrelation",
     "plot_correlations",
+    "plot_dissimilarities",
     "plot_fano_factors",
     "plot_firing_rates",
     "plot_indicator_against_gap",
     "plot_indicator_by_width",
     "plot_intervals",
+    "plot_matched_tuning",
     "plot_observed_and_simulated",
     "plot_place",
     "plot_raster",
     "plot_selectivity",
+    "plot_similarity",
     "plot_training",
     "render_report",
     "write_report",

@@ -23,6 +23,7 @@ _ORDER = (
     "analysis",
     "populations",
     "patterns",
+    "similarity",
     "sessions",
     "monitor",
     "training",

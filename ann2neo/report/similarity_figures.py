@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -271,8 +272,7 @@ def plot_similarity(
             axes.plot([], [], "-", color=INK, lw=1.6, label="noise ceiling")
         axes.axhline(0, color=MUTED, lw=0.6)
         axes.set(ylabel="Similarity", xlim=(-0.6, len(names) - 0.4))
-        crowded = sum(map(len, names)) > 10 * max(3, len(names))
-        axes.set_xticks(range(len(names)), names, rotation=20 if crowded else 0)
+        axes.set_xticks(range(len(names)), [textwrap.fill(name, 12) for name in names])
         axes.tick_params(axis="x", length=0)
         axes.set_ylim(min(-0.05, axes.get_ylim()[0]), max(1.02, axes.get_ylim()[1]))
         axes.legend(loc="upper left", bbox_to_anchor=(0, 1.12), ncols=3, fontsize=7.5)

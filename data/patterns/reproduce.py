@@ -24,6 +24,8 @@ from ann2neo.study.training import Trainer
 WIDTHS = (10, 20, 40, 60, 100)
 SEEDS = (0, 1)
 CODE_EPOCHS = 6
+OTHER_EPOCHS = {0: WIDTHS, 1: WIDTHS, 30: WIDTHS, 100: (20, 40)}
+"""Epochs of further networks of the first seed, and their widths."""
 NEIGHBOURS = 10
 GREY = np.array([0.299, 0.587, 0.114], np.float32)
 FAMILIAR = ("mnist", "fashion_mnist", "cifar10")
@@ -121,8 +123,8 @@ def codes(out):
         for width in WIDTHS:
             if not table.has(width, seed, CODE_EPOCHS, "test"):
                 _codes_of(table, (x, y, x_test, y_test), width, seed, CODE_EPOCHS)
-    for epochs in (0, 1, 30):
-        for width in WIDTHS:
+    for epochs, widths in OTHER_EPOCHS.items():
+        for width in widths:
             if not table.has(width, 0, epochs, "test"):
                 _codes_of(table, (x, y, x_test, y_test), width, 0, epochs)
 

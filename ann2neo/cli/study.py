@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from ann2neo.cli.application import load_keras, numbers, words
-from ann2neo.cli.options import Csv, Json
+from ann2neo.cli.executors import chosen_executor
+from ann2neo.cli.options import Csv, Json, Scheduler, Workers
 from ann2neo.cli.output import echo, echo_table
 
 __all__ = ["study_app"]
@@ -57,6 +58,8 @@ def run_study_command(
             help="What to train in, float32 or mixed_bfloat16; recorded in float32."
         ),
     ] = "float32",
+    workers: Workers = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Train, record and analyse networks, cell by cell."""
     from ann2neo.study.plan import PROFILES, planned_cells
@@ -73,7 +76,10 @@ def run_study_command(
     from ann2neo.study.runs import run_study
 
     limit = PROFILES[profile].max_epochs if max_epochs is None else max_epochs
-    table = run_study(cells, out, max_epochs=limit, precision=precision)
+    with chosen_executor(workers, scheduler) as executor:
+        table = run_study(
+            cells, out, max_epochs=limit, precision=precision, executor=executor
+        )
     echo(f"{out}: {len(table)} rows in results.csv")
     echo(
         f"Next: ann2neo study tables {out}, study hypotheses {out}, study indicators"

@@ -13,7 +13,6 @@ import typer
 
 from ann2neo.cli.application import words
 from ann2neo.cli.executors import chosen_executor
-from ann2neo.cli.kept_rows import kept_rows
 from ann2neo.cli.options import (
     Alpha,
     Csv,
@@ -88,6 +87,7 @@ def summarize_files(
 
     from ann2neo._files import complete_text, output_path
     from ann2neo.analysis.networks.summary_text import network_text
+    from ann2neo.cli.kept_rows import kept_rows
 
     if out is not None:
         if csv or json:

@@ -7,10 +7,13 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import asdict, replace
-from itertools import groupby
+from functools import lru_cache
+from multiprocessing import parent_process
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,7 +23,8 @@ import ann2neo
 from ann2neo._checks import one_of, whole_number
 from ann2neo._files import complete_file
 from ann2neo._npz import read_npz
-from ann2neo.errors import FileFormatError, InputValueError
+from ann2neo._parallel import Task, checked_executor, host, map_tasks
+from ann2neo.errors import FileFormatError, InputValueError, WorkerError
 from ann2neo.study.conditions import Checkpoint, NetworkUnderStudy, TrainedNetwork
 from ann2neo.study.networks import HIDDEN_LAYER, PRECISIONS
 from ann2neo.study.plan import Cell
@@ -87,6 +91,7 @@ def run_study(
     *,
     max_epochs: int | None = None,
     precision: str = "float32",
+    executor: Executor | None = None,
 ) -> pd.DataFrame:
     """Train, record and analyse the cells of a study.
 
@@ -103,6 +108,10 @@ def run_study(
         Maximum number of epochs; `epoch_limit` of network and condition if not given.
     precision : {"float32", "mixed_bfloat16"}
         What networks are trained in. They are recorded in float32.
+    executor : concurrent.futures.Executor, optional
+        Where cells run that do not start from one another; in this thread, one by one,
+        if not given. Workers must see the folder, and run one cell at a time each; this
+        process keeps the lock and writes the tables.
 
     Returns
     -------
@@ -111,6 +120,8 @@ def run_study(
 
     Raises
     ------
+    WorkerError
+        If a worker does not see the folder, or has another version of ann2neo.
     OutputLockedError
         If another run is at work in the folder.
     OutputExistsError, FileFormatError, InputValueError
@@ -120,15 +131,20 @@ def run_study(
     if max_epochs is not None:
         whole_number(max_epochs, "max_epochs")
     one_of(precision, PRECISIONS, "precision")
+    checked_executor(executor)
     if not cells:
         raise InputValueError("there is no cell to run")
-    folder = Path(out)
-    data = {
-        name: ann2neo.load_dataset(name)
+    # Absolute, since workers may run in other folders.
+    folder = Path(out).absolute()
+    names = {
+        name: ann2neo.load_dataset(name).name
         for name in dict.fromkeys(cell.dataset for cell in cells)
     }
-    cells = [replace(cell, dataset=data[cell.dataset].name) for cell in cells]
-    by_name = {entry.name: entry for entry in data.values()}
+    cells = [replace(cell, dataset=names[cell.dataset]) for cell in cells]
+    sources = {
+        name: str(Path(source).absolute()) if source.endswith(".npz") else source
+        for source, name in names.items()
+    }
     open_folder(folder, {"max_epochs": max_epochs, "precision": precision})
     with locked(folder):
         for name in ("cells", "recordings", "networks"):
@@ -137,31 +153,116 @@ def run_study(
         finished_cells(folder)
         waiting = [cell for cell in cells if not _file(folder, cell, "rows").exists()]
         _log.info("%d of %d cells are to be run", len(waiting), len(cells))
-        for (dataset, network, width), group in groupby(
-            waiting, lambda cell: (cell.dataset, cell.network, cell.width)
-        ):
-            bench = NetworkUnderStudy(
-                by_name[dataset],
-                network,
-                width,
-                max_epochs=max_epochs,
-                precision=precision,
-            )
-            probe = ann2neo.Probe(bench.model, HIDDEN_LAYER)
-            for cell in group:
-                row = _run_cell(cell, bench, probe, folder)
-                write_tables(folder, finished_cells(folder))
-                _log.info(
-                    "%d/%d %s: %d epochs, accuracy %.2f %% (%s), mean firing rate %.3f",
-                    waiting.index(cell) + 1,
-                    len(waiting),
-                    cell.title,
-                    row["n_epochs"],
-                    100 * row["accuracy_train"],
-                    row["stopped_by"],
-                    row["mean_firing_rate"],
+        settings = {"max_epochs": max_epochs, "precision": precision}
+        n_finished = 0
+        try:
+            for stage in _stages(waiting, folder, has_executor=executor is not None):
+                tasks = (
+                    Task(
+                        entry.cell.title,
+                        (entry, sources[entry.cell.dataset], folder, settings),
+                    )
+                    for entry in stage
                 )
+                for entry, row in zip(
+                    stage, map_tasks(_run_entry, tasks, executor), strict=True
+                ):
+                    if row is None:
+                        continue
+                    write_tables(folder, finished_cells(folder))
+                    n_finished += 1
+                    _log.info(
+                        "%d/%d %s: %d epochs, accuracy %.2f %% (%s), mean firing rate"
+                        " %.3f",
+                        n_finished,
+                        len(waiting),
+                        entry.cell.title,
+                        row["n_epochs"],
+                        100 * row["accuracy_train"],
+                        row["stopped_by"],
+                        row["mean_firing_rate"],
+                    )
+        finally:
+            _bench.cache_clear()
         return write_tables(folder, finished_cells(folder))
+
+
+class _Entry(NamedTuple):
+    """What a worker is to do.
+
+    Parameters
+    ----------
+    cell : Cell
+        The network.
+    only_trains : bool
+        Whether it is trained only because others start from it.
+    is_elsewhere : bool
+        Whether an executor runs it, beside others.
+    """
+
+    cell: Cell
+    only_trains: bool
+    is_elsewhere: bool
+
+
+def _stages(
+    cells: Sequence[Cell], folder: Path, *, has_executor: bool
+) -> list[list[_Entry]]:
+    """Divide cells into lists, of which the second starts from what the first trains.
+
+    Without an executor there is one list, in the order given.
+    """
+    if not has_executor:
+        return [[_Entry(cell, False, False) for cell in cells]]
+    later = [cell for cell in cells if _starts_from_another(cell)]
+    first = {cell: False for cell in cells if not _starts_from_another(cell)}
+    for parent in map(_parent, later):
+        if parent not in first and not _file(folder, parent, "network").exists():
+            first[parent] = True
+    return [
+        [_Entry(cell, only_trains, True) for cell, only_trains in first.items()],
+        [_Entry(cell, False, True) for cell in later],
+    ]
+
+
+def _starts_from_another(cell: Cell) -> bool:
+    return "retrain" in cell.condition
+
+
+def _parent(cell: Cell) -> Cell:
+    return replace(cell, condition="generalizing")
+
+
+_ONE_CELL = Lock()
+"""Networks share the state of Keras in a process."""
+
+
+def _run_entry(
+    entry: _Entry, source: str, folder: Path, settings: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Run a cell, and return its first row; None if it is only trained."""
+    if not (folder / "cells").is_dir():
+        raise WorkerError(
+            f"a worker on {host()} does not see {folder}; choose a folder that all"
+            " workers see under this path"
+        )
+    cell = entry.cell
+    with _ONE_CELL:
+        bench, probe = _bench(source, cell.network, cell.width, tuple(settings.items()))
+        if not entry.only_trains:
+            return _run_cell(entry, bench, probe, folder)
+        _trained(entry, bench, folder)
+        return None
+
+
+@lru_cache(maxsize=1)
+def _bench(
+    source: str, network: str, width: int, settings: tuple[tuple[str, Any], ...]
+) -> tuple[NetworkUnderStudy, ann2neo.Probe]:
+    """Build a network and its probe; cells of one network follow each other."""
+    data = ann2neo.load_dataset(source)
+    bench = NetworkUnderStudy(data, network, width, **dict(settings))
+    return bench, ann2neo.Probe(bench.model, HIDDEN_LAYER)
 
 
 def record_network(
@@ -272,10 +373,11 @@ def recording_rows(recording: ann2neo.Recording, seed: int) -> dict[str, Any]:
 
 
 def _run_cell(
-    cell: Cell, bench: NetworkUnderStudy, probe: ann2neo.Probe, folder: Path
+    entry: _Entry, bench: NetworkUnderStudy, probe: ann2neo.Probe, folder: Path
 ) -> dict[str, Any]:
     """Train, record, analyse and write one cell."""
-    network = _trained(cell, bench, folder)
+    cell = entry.cell
+    network = _trained(entry, bench, folder)
     recording = record_network(probe, bench, network)
     content = recording_rows(recording, cell.seed)
     has_spikes = bool(recording.raster.spike_counts().any())
@@ -299,19 +401,21 @@ def _run_cell(
     return first
 
 
-def _trained(cell: Cell, bench: NetworkUnderStudy, folder: Path) -> TrainedNetwork:
+def _trained(entry: _Entry, bench: NetworkUnderStudy, folder: Path) -> TrainedNetwork:
     """Train a cell, or go on from its checkpoint; keep what others start from."""
+    cell = entry.cell
     path, start = _file(folder, cell, "checkpoint"), None
-    if "retrain" in cell.condition:
-        parent = replace(cell, condition="generalizing")
+    if _starts_from_another(cell):
+        parent = _parent(cell)
         if not _file(folder, parent, "network").exists():
             _log.info("%s is where others start; training it", parent.title)
-            _trained(parent, bench, folder)
+            _trained(entry._replace(cell=parent), bench, folder)
         start = _read_weights(_file(folder, parent, "network"), bench).weights
     saved = reported = time.monotonic()
 
     def keep(checkpoint: Checkpoint) -> None:
         nonlocal saved, reported
+        _check_caller()
         done, now = checkpoint.progress, time.monotonic()
         bar.update(done.n_epochs - bar.n)
         bar.set_postfix_str(f"accuracy {done.accuracy:.2%}", refresh=False)
@@ -332,7 +436,8 @@ def _trained(cell: Cell, bench: NetworkUnderStudy, folder: Path) -> TrainedNetwo
         desc=cell.name,
         unit="epoch",
         leave=False,
-        disable=None,
+        # Bars of several processes would overwrite each other.
+        disable=True if entry.is_elsewhere else None,
     ) as bar:
         network = bench.bring_into(
             cell.condition,
@@ -345,6 +450,15 @@ def _trained(cell: Cell, bench: NetworkUnderStudy, folder: Path) -> TrainedNetwo
         end = Checkpoint(network.weights, Progress(network.n_epochs, 0.0))
         _write_weights(_file(folder, cell, "network"), end)
     return network
+
+
+def _check_caller() -> None:
+    """End a worker whose run was killed: the next run does its cell."""
+    caller = parent_process()
+    if caller is not None and not caller.is_alive():
+        raise WorkerError(
+            "the run that this worker belongs to has ended; start it again"
+        )
 
 
 def _write_weights(path: Path, checkpoint: Checkpoint) -> None:

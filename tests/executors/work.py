@@ -117,6 +117,23 @@ def slowly(number, seconds):
     return number
 
 
+def process_after(number, seconds):
+    """Return this process after a while."""
+    slowly(number, seconds)
+    return os.getpid()
+
+
 def opened(carried):
     """Count the spikes of a raster that was sent here."""
     return carried.open().spike_counts().tolist()
+
+
+def die_unless_in(process):
+    """End this process as if it were killed, unless it is `process`."""
+    if os.getpid() != process:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fail_in_segments(rasters):
+    """Fail as a user's function may."""
+    raise ZeroDivisionError(f"no bins in {len(rasters)} segments")

@@ -278,6 +278,15 @@ def _result(future: Future[Result], task: Task) -> Result:
             f"the executor cannot send its work to another process ({error}); define"
             " functions at the top of a module, or use threads"
         ) from error
+    except RuntimeError as error:
+        # Dask's words.
+        if "deserialization" not in str(error):
+            raise
+        raise WorkerError(
+            f"a worker cannot load its work ({error.__cause__ or error}); install"
+            " ann2neo there, and put functions of your own into a module that workers"
+            " can import"
+        ) from error
     except Exception as error:
         # By its name, since Dask need not be installed.
         if type(error).__name__ != "KilledWorker":

@@ -81,6 +81,23 @@ def test_a_task_that_fails_is_named(client):
     assert caught.traceback[-1].name == "fail_in_segments"
 
 
+def here_only(rasters):
+    """Return what only this process can, since workers do not find this module."""
+    return float(len(rasters))
+
+
+def test_a_function_that_workers_do_not_find_is_refused(client):
+    """It is named, with what to do."""
+    with pytest.raises(WorkerError, match=r"'here_only'.* module that workers can"):
+        ann2neo.surrogate_test(
+            trials(),
+            here_only,
+            method="within_label",
+            n_surrogates=3,
+            executor=client.get_executor(),
+        )
+
+
 def test_a_folder_that_workers_do_not_see_is_named(client, tmp_path, monkeypatch):
     """Its path, the host of the worker, the units and the phase are told."""
     in_folder(tmp_path / "f", trials())

@@ -52,6 +52,24 @@ def trained_monitor():
     return monitor
 
 
+def trials_of_both_kinds():
+    """A table of trials by label, and so with every column."""
+    return ann2neo.analyze_trials(
+        make_recording(n_units=3, n_time_bins=60)
+        .with_presentations(
+            pd.DataFrame(
+                {
+                    "start_bin": np.arange(0, 60, 6),
+                    "stop_bin": np.arange(6, 66, 6),
+                    "label": np.arange(10) % 2,
+                }
+            )
+        )
+        .cut_trials(),
+        by="label",
+    )
+
+
 def returned(recording):
     """What each function that returns a table returns, by its name."""
     one = recording.select(phase="train")
@@ -75,6 +93,7 @@ def returned(recording):
         "single_stimulus_overlap": [
             ann2neo.single_stimulus_overlap(tuning).to_frame().T
         ],
+        "analyze_trials": [trials_of_both_kinds()],
         "variability_over_repeats": [ann2neo.variability_over_repeats(recording)],
         "surrogate_test": [tested],
         "fit_processes": [ann2neo.fit_processes(recording)],
@@ -126,7 +145,8 @@ def test_every_column_of_every_table_is_described(recording):
         described = {column.name: column for column in TABLES[function]}
         names = {name for part in parts for name in part}
         assert names <= set(described), function
-        optional = {c.name for c in RECORDING_COLUMNS} if function == "analyze" else {}
+        of_units = function in {"analyze", "analyze_trials"}
+        optional = {c.name for c in RECORDING_COLUMNS} if of_units else {}
         rows = {test.name for test in NETWORK_TESTS} if function != "summarize" else {}
         assert set(described) - names <= {*optional, *rows}, function
         for part in parts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from ann2neo._checks import names_of, one_of
-from ann2neo._parallel import map_blocks
+from ann2neo._parallel import Task, checked_executor, map_tasks
 from ann2neo._progress import progress_bar
 from ann2neo.analysis._entry import (
     Column,
@@ -42,7 +43,7 @@ from ann2neo.analysis.units.analyze import (
     with_reasons,
 )
 from ann2neo.errors import InputValueError
-from ann2neo.raster import SpikeRaster
+from ann2neo.raster import CarriedRaster, SpikeRaster
 from ann2neo.recording import Recording, checked_recording
 
 __all__ = ["COLUMNS", "TRIAL_STATISTICS", "analyze_trials"]
@@ -116,6 +117,7 @@ def analyze_trials(
     engine: str = "fast",
     statistics: str | Sequence[str] | None = None,
     progress: bool | None = None,
+    executor: Executor | None = None,
 ) -> pd.DataFrame:
     """Compute the statistics of every unit over the trials of every phase.
 
@@ -155,6 +157,8 @@ def analyze_trials(
     progress : bool, optional
         Show a progress bar; by default only in a terminal or a notebook, after a
         second.
+    executor : concurrent.futures.Executor, optional
+        As in `analyze`.
 
     Returns
     -------
@@ -223,33 +227,34 @@ def analyze_trials(
     columns = tuple(column for column in conditions if column.name in names)
     identity = identity_of_units(recording, names)
     emission = recording.provenance.get("emission", "")
-    parts = []
+    names_of_statistics = [entry.name for entry in chosen]
+    tasks = (
+        Task(
+            f"units {units.start} .. {units.stop - 1} of phase"
+            f" {plan.trials.phase.phase!r}",
+            (
+                plan,
+                CarriedRaster(block),
+                units.start,
+                label,
+                emission,
+                engine,
+                names_of_statistics,
+            ),
+        )
+        for plan, label in plans
+        for units, block in _unit_blocks(recording.raster, plan.trials, engine)
+    )
+    blocks = []
+    n_rows = recording.n_units * len(plans)
     with (
         threadpool_limits(1, user_api="blas"),
-        progress_bar(
-            recording.n_units * len(plans), "analyze_trials", "units", progress
-        ) as bar,
+        progress_bar(n_rows, "analyze_trials", "units", progress) as bar,
     ):
-        for plan, label in plans:
-
-            def rows(
-                block: tuple[slice, SpikeRaster],
-                plan: TrialPlan = plan,
-                label: Any = label,
-            ) -> dict[str, npt.NDArray[Any]]:
-                units, raster = block
-                counts = TrialCounts(plan, raster)
-                return _rows(counts, units.start, label, emission, engine, chosen)
-
-            blocks = []
-            # The libraries of the reference engine are not made for threads.
-            mapped = map_blocks if engine == "fast" else map
-            of_units = _unit_blocks(recording.raster, plan.trials, engine)
-            for block in mapped(rows, of_units):
-                blocks.append(block)
-                bar.update(len(block["unit"]))
-            parts.append(joined_rows(blocks, identity, columns))
-    return pd.concat(parts, ignore_index=True)
+        for block in map_tasks(_rows, tasks, checked_executor(executor)):
+            blocks.append(block)
+            bar.update(len(block["unit"]))
+    return joined_rows(blocks, identity, columns)
 
 
 def _chosen(names: str | Sequence[str] | None) -> tuple[TrialStatistic, ...]:
@@ -313,14 +318,15 @@ def _unit_blocks(
 
 
 def _rows(
-    counts: TrialCounts,
+    plan: TrialPlan,
+    carried: CarriedRaster,
     first_unit: int,
     label: Any,
     emission: str,
     engine: str,
-    statistics: tuple[TrialStatistic, ...],
+    statistics: list[str],
 ) -> dict[str, npt.NDArray[Any]]:
-    plan, trials = counts.plan, counts.plan.trials
+    counts, trials = TrialCounts(plan, carried.open()), plan.trials
     lengths = trials.phase.lengths if trials.are_segments else trials.n_bins
     stop = plan.window.stop
     conditions: dict[str, Any] = {
@@ -339,7 +345,8 @@ def _rows(
     }
     if label is not None:
         conditions["label"] = label
-    reasons = {entry: entry.reason(counts) for entry in statistics}
+    # Chosen again by name: the functions of the table of statistics cannot be sent.
+    reasons = {entry: entry.reason(counts) for entry in _chosen(statistics)}
     if engine == "fast":
         values = fast_values(counts, reasons)
     else:

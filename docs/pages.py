@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ann2neo.analysis._entry import Column, Statistic
+    from ann2neo.analysis._entry import Column, Statistic, StatisticOfUnits
 
 ROOT = Path(__file__).parents[1]
 EXECUTED = ROOT / "executed"
@@ -59,7 +59,12 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "Populations and tuning",
         "Correlations, complexity, selectivity and information.",
-        ("analysis.populations", "analysis.trials"),
+        ("analysis.populations",),
+    ),
+    (
+        "Trials",
+        "PSTHs, variability and dependence; [what they mean](statistics.md#trials).",
+        ("analysis.trials",),
     ),
     (
         "Patterns",
@@ -178,11 +183,23 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def unit_statistics() -> str:
-    """Return the table of statistics, one heading per entry."""
+    """Return the statistics of units, one heading per entry."""
     from ann2neo.analysis.table_of_statistics import STATISTICS
 
+    return statistics_by_name(STATISTICS)
+
+
+def trial_statistics() -> str:
+    """Return the statistics of the trials of units, one heading per entry."""
+    from ann2neo.analysis.trials.analyze_trials import TRIAL_STATISTICS
+
+    return statistics_by_name(TRIAL_STATISTICS)
+
+
+def statistics_by_name(entries: Iterable[StatisticOfUnits]) -> str:
+    """Return columns, null hypothesis, validity and source, one heading per entry."""
     parts = []
-    for entry in STATISTICS:
+    for entry in entries:
         facts = [
             (
                 f"**Null hypothesis** of `{entry.pvalue}`: {entry.null}."
@@ -309,6 +326,7 @@ def write_pages(docs: Path) -> None:
         "reference.md": reference_page(),
         "commands.md": commands_page(),
         "generated/unit_statistics.md": unit_statistics(),
+        "generated/trial_statistics.md": trial_statistics(),
         "generated/condition_columns.md": condition_columns(),
         "generated/network_columns.md": network_columns(),
         "generated/further_tables.md": further_tables(),

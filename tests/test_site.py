@@ -22,6 +22,7 @@ import ann2neo
 import ann2neo.report
 from ann2neo.analysis.columns import TABLES
 from ann2neo.analysis.table_of_statistics import CONDITIONS, NETWORK_COLUMNS, STATISTICS
+from ann2neo.analysis.trials.analyze_trials import TRIAL_STATISTICS
 from ann2neo.cli import app
 from ann2neo.io.nwb.layout import described_columns
 
@@ -145,8 +146,9 @@ def test_every_statistic_has_its_source_and_columns_on_its_page():
     """Each entry of the table has a heading, a source, its null and validity, and every
     column with its words.
     """
-    text = pages.unit_statistics()
-    for entry, part in zip(STATISTICS, text.split("\n### ")[0:], strict=True):
+    text = f"{pages.unit_statistics()}\n{pages.trial_statistics()}"
+    entries = (*STATISTICS, *TRIAL_STATISTICS)
+    for entry, part in zip(entries, text.split("\n### ")[0:], strict=True):
         assert part.removeprefix("### ").startswith(f"`{entry.name}`\n")
         assert entry.source
         assert f"**Source**: {entry.source}" in part
@@ -196,7 +198,9 @@ def test_functions_of_statistics_bring_their_references():
         "compare_patterns",
         "correlation_matrix",
         "counting_processes",
+        "psth",
         "single_stimulus_overlap",
+        "spike_counts",
     ]
 
 

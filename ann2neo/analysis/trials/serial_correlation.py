@@ -37,7 +37,7 @@ MIN_TRIALS = 50
 
 GIVEN_THE_RATES = (
     "Where spikes were drawn from rates (emission bernoulli or poisson), steps are"
-    " independent given the rates by construction, so that a rejection speaks of rates"
+    " independent given the rates, so that a rejection speaks of rates"
     " that differ from trial to trial; where a threshold makes them, it speaks of the"
     " memory of the network and of its input together."
 )

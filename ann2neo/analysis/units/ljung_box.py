@@ -154,7 +154,8 @@ LJUNG_BOX = UnitStatistic(
             "p-value of independent bins of one rate (no serial dependence up to the"
             " last lag). Over several segments a rate that changes within them or from"
             " one to the next rejects too: for trials a PSTH alone does, so that a"
-            " rejection does not show what a trial remembers.",
+            " rejection does not show what a trial remembers; serial_correlation of"
+            " analyze_trials does.",
             in_random_order=BY_CONSTRUCTION,
         ),
         text_column(

@@ -65,9 +65,10 @@ class TrialBins(NamedTuple):
     @property
     def times(self) -> FloatArray:
         """Left edge of each step in s, shape (n_steps,)."""
-        times: FloatArray = self.first_time + self.period * np.arange(self.n_steps)
-        # 0.1 + 0.2 is 0.3, to a picosecond.
-        return np.round(times, 12)
+        steps = np.arange(self.n_steps, dtype=np.float64)
+        # To a picosecond, so that 0.1 + 0.2 is 0.3.
+        times: FloatArray = np.round(self.first_time + self.period * steps, 12)
+        return times
 
 
 def trial_bins(

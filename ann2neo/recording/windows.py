@@ -13,7 +13,7 @@ from ann2neo._checks import seconds, whole_number
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.raster import SpikeRaster
 
-__all__ = ["StepWindow", "check_window", "step_window"]
+__all__ = ["StepWindow", "check_window", "step_length", "step_window"]
 
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
@@ -89,6 +89,18 @@ def step_window(window: Any, raster: SpikeRaster) -> StepWindow:
             " count steps from 0, and stop after start"
         )
     return StepWindow(start, stop)
+
+
+def step_length(window: Any, raster: SpikeRaster) -> int:
+    """Return the length of a window in steps, given in steps or as a time."""
+    if not isinstance(window, pq.Quantity):
+        return whole_number(window, "window", noun="steps")
+    length = _step(window, "window", raster)
+    if length < 1:
+        raise InputValueError(
+            f"window must be at least one bin of {raster.sampling_period}, got {window}"
+        )
+    return length
 
 
 def check_window(window: StepWindow, n_bins: IntArray, kind: str) -> None:

@@ -32,17 +32,13 @@ from ann2neo.analysis.populations.count_correlations import (
 )
 from ann2neo.analysis.populations.labels import Labels, has_labels, labels_of
 from ann2neo.analysis.surrogates.inside_segments import circular_shift
-from ann2neo.analysis.trials.trials import (
-    StepWindow,
-    Trials,
-    step_window,
-    trials_of,
-)
+from ann2neo.analysis.trials.trials import Trials, trials_of
 from ann2neo.errors import InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 from ann2neo.recording.segments import SegmentedPhase, UnitsOfPhase
 from ann2neo.recording.tables import DEFAULT_KIND
+from ann2neo.recording.windows import StepWindow, step_window
 
 __all__ = [
     "COMPLEXITY_COLUMNS",

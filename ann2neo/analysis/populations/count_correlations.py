@@ -18,9 +18,10 @@ from ann2neo.analysis._entry import (
     text_column,
 )
 from ann2neo.analysis.trials.fano_over_trials import group_sums
-from ann2neo.analysis.trials.trials import StepWindow, Trials, is_missing
+from ann2neo.analysis.trials.trials import Trials, is_missing
 from ann2neo.analysis.units.nulls import N_DRAWS
 from ann2neo.raster import SpikeRaster
+from ann2neo.recording.windows import StepWindow
 
 __all__ = [
     "NOISE_CORRELATION",

@@ -26,13 +26,7 @@ from ann2neo.analysis.trials.ramp import RAMP
 from ann2neo.analysis.trials.serial_correlation import SERIAL_CORRELATION
 from ann2neo.analysis.trials.time_locking import TIME_LOCKING
 from ann2neo.analysis.trials.trial_counts import TrialCounts, TrialPlan, TrialTrain
-from ann2neo.analysis.trials.trials import (
-    Trials,
-    check_trials,
-    is_missing,
-    step_window,
-    trials_of,
-)
+from ann2neo.analysis.trials.trials import Trials, check_trials, is_missing, trials_of
 from ann2neo.analysis.trials.variability_over_repeats import variability_over_repeats
 from ann2neo.analysis.units.analyze import (
     ENGINES,
@@ -45,6 +39,7 @@ from ann2neo.analysis.units.analyze import (
 from ann2neo.errors import InputValueError
 from ann2neo.raster import CarriedRaster, SpikeRaster
 from ann2neo.recording import Recording, checked_recording
+from ann2neo.recording.windows import step_window
 
 __all__ = ["COLUMNS", "TRIAL_STATISTICS", "analyze_trials"]
 

@@ -12,17 +12,12 @@ from ann2neo._parallel import map_blocks
 from ann2neo.analysis._entry import FloatArray, IntArray
 from ann2neo.analysis._phases import one_phase
 from ann2neo.analysis.trials.step_matrices import StepMatrices
-from ann2neo.analysis.trials.trials import (
-    Trials,
-    check_trials,
-    is_missing,
-    step_length,
-    trials_of,
-)
+from ann2neo.analysis.trials.trials import Trials, check_trials, is_missing, trials_of
 from ann2neo.errors import InputValueError
 from ann2neo.raster import SegmentedRaster
 from ann2neo.recording import Recording
 from ann2neo.recording.labelled import attributes, unit_coordinates
+from ann2neo.recording.windows import step_length
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ann2neo.analysis._entry import IntArray
-from ann2neo.analysis.trials.trials import StepWindow, step_window
 from ann2neo.errors import InputValueError
 from ann2neo.recording import Recording, checked_recording
 from ann2neo.recording.labelled import (
@@ -16,11 +14,12 @@ from ann2neo.recording.labelled import (
     unit_coordinates,
 )
 from ann2neo.recording.select import kind_of
+from ann2neo.recording.windows import check_window, step_window
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["check_window", "spike_counts"]
+__all__ = ["spike_counts"]
 
 _BLOCK_BYTES = 1 << 22
 
@@ -86,23 +85,4 @@ def spike_counts(
         coords=presentation_coordinates(recording, rows) | unit_coordinates(recording),
         name="spike_count",
         attrs=attributes(recording, units="spikes"),
-    )
-
-
-def check_window(window: StepWindow, n_bins: IntArray, kind: str) -> None:
-    """Raise unless every presentation of a kind holds the whole window.
-
-    Raises
-    ------
-    InputValueError
-        If one of them does not; the message says how many.
-    """
-    fits = window.fits(n_bins)
-    if fits.all():
-        return
-    raise InputValueError(
-        f"{int((~fits).sum())} of {len(n_bins)} presentations of the kind {kind!r} end"
-        f" before the window does, at step {window.last}, the shortest after"
-        f" {int(n_bins.min())}; choose a window inside all of them, or select longer"
-        " ones with recording.select(presentations=...)"
     )

@@ -10,9 +10,10 @@ import numpy as np
 
 from ann2neo.analysis._entry import BoolArray, FloatArray, IntArray
 from ann2neo.analysis.trials.step_matrices import StepMatrices
-from ann2neo.analysis.trials.trials import StepWindow, Trials
+from ann2neo.analysis.trials.trials import Trials
 from ann2neo.raster import SegmentedRaster, SpikeRaster
 from ann2neo.raster.spiketrains import to_spiketrains
+from ann2neo.recording.windows import StepWindow
 
 __all__ = ["TrialCounts", "TrialPlan", "TrialTrain"]
 

@@ -8,24 +8,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import quantities as pq
 
-from ann2neo._checks import seconds, whole_number
 from ann2neo.analysis._entry import BoolArray, IntArray
-from ann2neo.errors import InputTypeError, InputValueError
-from ann2neo.raster import SpikeRaster
+from ann2neo.errors import InputValueError
 from ann2neo.recording import Recording
 from ann2neo.recording.segments import SegmentedPhase
 from ann2neo.recording.select import kind_of
 
 __all__ = [
-    "StepWindow",
     "Trials",
     "check_trials",
     "group_codes",
     "is_missing",
-    "step_length",
-    "step_window",
     "trials_of",
 ]
 
@@ -93,42 +87,6 @@ class Trials:
             stop_bin=self.stop_bin[chosen],
             labels=None if self.labels is None else self.labels[chosen],
         )
-
-
-@dataclasses.dataclass(frozen=True)
-class StepWindow:
-    """Steps ``start .. stop - 1`` of each trial; to its end where `stop` is None."""
-
-    start: int = 0
-    stop: int | None = None
-
-    def fits(self, n_bins: IntArray) -> BoolArray:
-        """Tell which presentations of so many bins hold the whole window."""
-        return n_bins >= self.last
-
-    @property
-    def last(self) -> int:
-        """Bins that a presentation must have to hold the window."""
-        return self.start + 1 if self.stop is None else self.stop
-
-    def counts(self, raster: SpikeRaster, start: IntArray, stop: IntArray) -> IntArray:
-        """Count the spikes of each unit in the window of each presentation.
-
-        Parameters
-        ----------
-        raster : SpikeRaster
-            The spikes.
-        start, stop : ndarray of int64, shape (n_presentations,)
-            Bins of each presentation, which holds the window.
-
-        Returns
-        -------
-        ndarray of int64, shape (n_units, n_presentations)
-            Number of spikes.
-        """
-        end = stop if self.stop is None else start + self.stop
-        before = raster.cumulative_counts(np.concatenate([start + self.start, end]))
-        return before[:, len(start) :] - before[:, : len(start)]
 
 
 def trials_of(recording: Recording, phase: SegmentedPhase, kind: str | None) -> Trials:
@@ -211,61 +169,3 @@ def is_missing(labels: npt.NDArray[Any]) -> BoolArray:
     if labels.dtype.kind in "OUT":
         missing = missing | np.asarray(labels == "", np.bool_)
     return missing
-
-
-# -- windows of steps
-# --------------------------------------------------------------------------------------
-
-
-def step_window(window: Any, raster: SpikeRaster) -> StepWindow:
-    """Return the window of steps that a user asks for.
-
-    Parameters
-    ----------
-    window : None or (start, stop)
-        Steps from the start of a presentation, or times since it as quantities; the
-        stop may be None, the end of the presentation. None is the whole presentation.
-    raster : SpikeRaster
-        Whose bins are the steps.
-
-    Raises
-    ------
-    InputTypeError, InputValueError
-        If it is not a pair of steps or times, or holds no step.
-    """
-    if window is None:
-        return StepWindow()
-    if not isinstance(window, (tuple, list)) or len(window) != 2:
-        raise InputTypeError(
-            "window must be a pair (start, stop) of steps, or of times since the start"
-            f" of a trial, got {window!r}; for example (0, 50) or (0 * pq.ms, 50 *"
-            " pq.ms)"
-        )
-    start = _step(window[0], "the start of window", raster)
-    stop = None
-    if window[1] is not None:
-        stop = _step(window[1], "the stop of window", raster)
-    if start < 0 or (stop is not None and stop <= start):
-        raise InputValueError(
-            f"window holds no step of a trial: it runs from step {start} to {stop};"
-            " count steps from 0, and stop after start"
-        )
-    return StepWindow(start, stop)
-
-
-def step_length(window: Any, raster: SpikeRaster) -> int:
-    """Return the length of a window in steps, given in steps or as a time."""
-    if not isinstance(window, pq.Quantity):
-        return whole_number(window, "window", noun="steps")
-    length = _step(window, "window", raster)
-    if length < 1:
-        raise InputValueError(
-            f"window must be at least one bin of {raster.sampling_period}, got {window}"
-        )
-    return length
-
-
-def _step(value: Any, name: str, raster: SpikeRaster) -> int:
-    if isinstance(value, pq.Quantity):
-        return round(seconds(value, name) / raster.sampling_period_seconds)
-    return whole_number(value, name, noun="steps", at_least=-(1 << 40))

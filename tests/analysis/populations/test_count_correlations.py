@@ -9,7 +9,8 @@ import ann2neo
 from ann2neo import InputValueError, Recording, SpikeRaster
 from ann2neo.analysis._phases import one_phase
 from ann2neo.analysis.populations import count_correlations as module
-from ann2neo.analysis.trials.trials import StepWindow, trials_of
+from ann2neo.analysis.trials.trials import trials_of
+from ann2neo.recording.windows import StepWindow
 from ann2neo.testing import make_recording
 
 slow = pytest.mark.slow

@@ -16,8 +16,8 @@ from ann2neo.analysis._phases import one_phase
 from ann2neo.analysis.trials.serial_correlation import lag_sums, lag_variances
 from ann2neo.analysis.trials.step_nulls import permutation_draws
 from ann2neo.analysis.trials.trial_counts import TrialCounts, TrialPlan
-from ann2neo.analysis.trials.trials import StepWindow
 from ann2neo.analysis.trials.trials import trials_of as trials_in
+from ann2neo.recording.windows import StepWindow
 from ann2neo.testing import make_recording
 
 

@@ -21,6 +21,7 @@ from ann2neo.io.arrays import (
     trial_bins,
     trial_spikes,
 )
+from ann2neo.io.nwb.hdf5_items import attribute_of, check_nothing_outside, checked
 from ann2neo.recording import Recording, checked_recording
 
 __all__ = ["read_lfads", "write_lfads"]
@@ -234,12 +235,14 @@ def read_lfads(
     path = path_of(path)
     try:
         with h5py.File(path, "r") as file:
+            # A file of a stranger may lead elsewhere, or claim more than it holds.
+            check_nothing_outside(file)
             arrays = {
-                str(key): item[()]
+                str(key): checked(item)[()]
                 for key, item in file.items()
                 if isinstance(item, h5py.Dataset)
             }
-            attrs = dict(file.attrs)
+            attrs = {name: attribute_of(file, name) for name in file.attrs}
     except OSError as error:
         raise FileFormatError(
             f"{path} cannot be read as an HDF5 file ({error}); read_lfads needs one in"

@@ -304,3 +304,13 @@ def test_files_of_trials_that_are_refused(tmp_path):
         file["spikes"] = np.zeros(3)
     with pytest.raises(FileFormatError, match=r"train_encod_data .* but spikes"):
         read_lfads(tmp_path / "other.h5")
+
+
+def test_a_file_that_leads_elsewhere_is_not_followed(tmp_path):
+    """A link to another file is refused: a stranger's file must not read ours."""
+    path = write_lfads(trials(), tmp_path / "trials.h5")
+    with h5py.File(path, "a") as file:
+        del file["train_recon_data"]
+        file["train_recon_data"] = h5py.ExternalLink("other.h5", "/secret")
+    with pytest.raises(FileFormatError, match="another file"):
+        read_lfads(path)

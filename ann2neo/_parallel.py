@@ -19,6 +19,7 @@ from contextvars import ContextVar
 from importlib.metadata import version
 from itertools import chain, islice
 from typing import Any, NamedTuple, TypeVar
+from weakref import WeakSet
 
 from ann2neo.errors import InputTypeError, InputValueError, WorkerError
 
@@ -40,6 +41,9 @@ _BLOCKS_PER_WORKER = 2
 """Blocks in work per worker: one that it works on, and one so that it never waits."""
 _TASKS_IN_FLIGHT = 128
 """Tasks in work at an executor that does not tell how many workers it has."""
+
+_broken: WeakSet[Executor] = WeakSet()
+"""Executors that lost what they run on; asking them again may take long."""
 
 _in_task: ContextVar[bool] = ContextVar("_in_task", default=False)
 """Whether this is a task, beside which others run on the same cores."""
@@ -190,17 +194,20 @@ def map_tasks(
         for task in tasks:
             yield _called(function, task)
         return
+    if executor in _broken:
+        _warn_of_broken(executor)
     # In the order of the tasks. The caller waits for the oldest one while workers are
     # busy with the later ones.
     running: deque[tuple[Task, Future[Result]]] = deque()
-    waiting, most, is_broken = iter(tasks), _most_in_flight(executor), False
+    waiting, most = iter(tasks), _most_in_flight(executor)
     try:
         while True:
-            if is_broken and not running:
+            if executor in _broken and not running:
                 for task in waiting:
                     yield _called(function, task)
                 return
-            for task in islice(waiting, 0 if is_broken else most - len(running)):
+            free = 0 if executor in _broken else most - len(running)
+            for task in islice(waiting, free):
                 running.append((task, _submitted(executor, function, task)))
             if not running:
                 return
@@ -208,10 +215,10 @@ def map_tasks(
             try:
                 result = _result(future, task)
             except (BrokenExecutor, CancelledError):
-                if not is_broken:
+                if executor not in _broken:
                     _warn_of_broken(executor)
                 # Nothing new is sent there; what was sent may have ended before.
-                is_broken = True
+                _broken.add(executor)
                 result = _called(function, task)
             running.popleft()
             yield result
@@ -236,7 +243,11 @@ def _submitted(
         failed: Future[Result] = Future()
         failed.set_exception(error)
         return failed
-    except RuntimeError as error:
+    except Exception as error:
+        # Dask's, by its name, since Dask need not be installed.
+        is_closed = type(error).__name__ == "ClosedClientError"
+        if not isinstance(error, RuntimeError) and not is_closed:
+            raise
         raise InputValueError(
             f"the executor takes no more work ({error}); make a new one, and call this"
             " inside its with block"

@@ -318,6 +318,80 @@ def nwb_columns() -> str:
     return markdown_table(("column", "meaning"), rows)
 
 
+def scale_constants() -> dict[str, float]:
+    """Return what two cores did in the benchmarks of 21 632 units x 60 000 bins.
+
+    Seconds of the statistics of units per unit and bin, and of correlations per pair
+    and bin.
+    """
+    n_units, n_time_bins = 21_632, 60_000
+    n_pairs = n_units * (n_units - 1) // 2
+    of = {
+        "battery": ("analysis", "whole battery, 21,632 units x 60,000 bins", n_units),
+        "pairs": (
+            "populations",
+            "Correlations of all 233 961 896 pairs, 21 632 units x 60 000 bins",
+            n_pairs,
+        ),
+    }
+    constants = {}
+    for name, (topic, what, number) in of.items():
+        path = ROOT / "tests" / "benchmarks" / "results" / f"{topic}.json"
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        (seconds,) = (row["ours"] for row in rows if row["what"] == what)
+        constants[name] = seconds / (number * n_time_bins)
+    return constants
+
+
+def scale_table() -> str:
+    """Return bits and hours of recordings, calculated from `scale_constants`."""
+    constants = scale_constants()
+    rows = []
+    for n_units, n_time_bins in SIZES:
+        battery = constants["battery"] * n_units * n_time_bins
+        pairs = constants["pairs"] * n_units * (n_units - 1) / 2 * n_time_bins
+        rows.append(
+            (
+                f"{n_units:,}",
+                f"{n_time_bins:,}",
+                _amount(n_units * n_time_bins / 8, _BYTES, digits=3),
+                *(_amount(seconds, _TIMES) for seconds in (battery, pairs)),
+                *(_amount(seconds / 500, _TIMES) for seconds in (battery, pairs)),
+            )
+        )
+    heading = (
+        "units",
+        "bins",
+        "bits",
+        "units, two cores",
+        "pairs, two cores",
+        "units, 1 000 cores",
+        "pairs, 1 000 cores",
+    )
+    return markdown_table(heading, rows)
+
+
+SIZES = (
+    (512, 60_000),
+    (21_632, 60_000),
+    (100_000, 100_000),
+    (100_000, 1_000_000),
+    (1_000_000, 1_000_000),
+    (100_000, 10_000_000),
+    (1_000_000, 10_000_000),
+)
+"""Units and bins of the table of `scale_table`."""
+
+_BYTES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"))
+_TIMES = ((86_400, "days"), (3_600, "h"), (60, "min"), (1, "s"), (1e-3, "ms"))
+
+
+def _amount(value: float, units: Sequence[tuple[float, str]], digits: int = 2) -> str:
+    """Write a number in the largest unit of which it has one, or in the last one."""
+    size, unit = next((entry for entry in units if value >= entry[0]), units[-1])
+    return f"{float(f'{value / size:.{digits}g}'):g} {unit}"
+
+
 def write_pages(docs: Path) -> None:
     """Write all pages made from the code, and the notebooks."""
     names = {*public_names(), *figure_names()}
@@ -332,6 +406,7 @@ def write_pages(docs: Path) -> None:
         "generated/further_tables.md": further_tables(),
         "generated/function_statistics.md": function_statistics(),
         "generated/nwb_columns.md": nwb_columns(),
+        "generated/scale.md": scale_table(),
     }
     for name, text in pages.items():
         _write(docs / name, text)

@@ -17,7 +17,7 @@ from work import CALLS, die_unless_in, fail_in_segments, process_after, trials
 import ann2neo
 from ann2neo._parallel import Task, WorkerWarning, map_tasks
 from ann2neo.cli import app
-from ann2neo.errors import InputValueError, WorkerError
+from ann2neo.errors import InputValueError, IntegrityError, WorkerError
 from ann2neo.testing import make_recording
 
 pytestmark = pytest.mark.slow
@@ -68,17 +68,41 @@ def test_both_workers_work(client):
 
 def test_a_task_that_fails_is_named(client):
     """An error in a worker is raised here, with its traceback and what it was about."""
-    with pytest.raises(ZeroDivisionError, match="no bins") as caught:
-        ann2neo.surrogate_test(
-            trials(),
-            fail_in_segments,
-            method="within_label",
-            n_surrogates=3,
-            executor=client.get_executor(),
-        )
-    (note,) = caught.value.__notes__
-    assert re.fullmatch(r"in .*phase 'train'.*", note)
-    assert caught.traceback[-1].name == "fail_in_segments"
+    tasks = [Task("units 0 .. 3 of phase 'train'", (3,))]
+    with pytest.raises(ZeroDivisionError, match="three") as caught:
+        list(map_tasks(fail_at_three, tasks, client.get_executor()))
+    assert caught.value.__notes__ == ["in units 0 .. 3 of phase 'train'"]
+    assert caught.traceback[-1].name == "fail_at_three"
+
+
+def test_a_folder_that_changes_is_noticed(client, monkeypatch, tmp_path):
+    """A worker that finds another file than was sent says so, with units and phase."""
+    recording = in_folder(tmp_path / "f", trials())
+    executor = client.get_executor(pure=False)
+    submit = executor.submit
+
+    def submit_and_change(*arguments):
+        # Both workers are busy until the file has changed.
+        busy = [submit(slowly, number, 2) for number in range(2)]
+        future = submit(*arguments)
+        (tmp_path / "f" / "bits.npy").touch()
+        assert not any(task.done() for task in busy)
+        return future
+
+    monkeypatch.setattr(executor, "submit", submit_and_change)
+    with pytest.raises(IntegrityError, match="changed during the analysis") as caught:
+        ann2neo.analyze(recording, executor=executor)
+    assert caught.value.__notes__ == ["in units 0 .. 69 of phase 'train'"]
+
+
+def test_a_closed_client_is_refused(cluster):
+    """Its executor takes no more work, which is said before any is done."""
+    from distributed import Client
+
+    with Client(cluster.address, set_as_default=False) as closed:
+        executor = closed.get_executor()
+    with pytest.raises(InputValueError, match=r"takes no more work.*make a new one"):
+        ann2neo.analyze(trials(), executor=executor)
 
 
 def here_only(rasters):
@@ -182,7 +206,7 @@ def test_a_killed_worker_costs_no_result(tmp_path):
         killer.start()
         found = surrogates(client.get_executor())
         killer.join()
-        assert len(client.scheduler_info()["workers"]) == 1
+        assert set(client.nthreads()) < set(processes)
         pd.testing.assert_frame_equal(found, expected, check_exact=True)
 
         def kill_scheduler():

@@ -133,8 +133,3 @@ def die_unless_in(process):
     """End this process as if it were killed, unless it is `process`."""
     if os.getpid() != process:
         os.kill(os.getpid(), signal.SIGKILL)
-
-
-def fail_in_segments(rasters):
-    """Fail as a user's function may."""
-    raise ZeroDivisionError(f"no bins in {len(rasters)} segments")

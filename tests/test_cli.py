@@ -338,6 +338,13 @@ report {m}/made.nwb --out {t}/a.html --study {m}
 share {m}/text.txt --out {t}/dandiset
 study tables {m} --json
 demo --dataset {m}/none.npz --out {t}/demo
+analyze {m}/made.nwb --workers 0
+analyze {m}/made.nwb --workers 2 --scheduler tcp://h:8786
+analyze {m}/made.nwb {m}/net.keras --out {t}/b.nwb
+summarize {m}/made.nwb --out {t}/b.txt
+summarize {m}/made.nwb --out {t}/b.csv --csv
+summarize {m}/made.nwb --out {t}/none/b.csv
+study run --out {t}/s --workers two
 """
 
 

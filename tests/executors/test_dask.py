@@ -12,7 +12,7 @@ import pytest
 from cluster import cluster_of
 from test_executors import in_folder
 from typer.testing import CliRunner
-from work import CALLS, die_unless_in, fail_in_segments, process_after, trials
+from work import CALLS, die_unless_in, fail_at_three, process_after, slowly, trials
 
 import ann2neo
 from ann2neo._parallel import Task, WorkerWarning, map_tasks

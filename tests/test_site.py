@@ -204,6 +204,33 @@ def test_functions_of_statistics_bring_their_references():
     ]
 
 
+def test_costs_are_those_of_the_benchmarks():
+    """The table on scale is calculated from what was measured: a bit for each unit and
+    bin, time in proportion to both, and to pairs.
+    """
+    constants = pages.scale_constants()
+    lines = pages.scale_table().splitlines()[2:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    seconds = {"days": 86_400, "h": 3_600, "min": 60, "s": 1, "ms": 1e-3}
+
+    def time(text):
+        number, unit = text.split()
+        return float(number) * seconds[unit]
+
+    for units, bins, bits, *times in rows:
+        n_units, n_bins = (int(cell.replace(",", "")) for cell in (units, bins))
+        number, unit = bits.split()
+        n_bytes = float(number) * {"MB": 1e6, "GB": 1e9, "TB": 1e12}[unit]
+        assert n_bytes == pytest.approx(n_units * n_bins / 8, rel=0.005)
+        battery = constants["battery"] * n_units * n_bins
+        pairs = constants["pairs"] * n_units * (n_units - 1) / 2 * n_bins
+        expected = [battery, pairs, battery / 500, pairs / 500]
+        assert [time(text) for text in times] == pytest.approx(expected, rel=0.05)
+    text = (DOCS / "scale.md").read_text(encoding="utf-8")
+    assert f"{1e9 * constants['battery']:.1f} ns per unit and bin" in text
+    assert f"{1e12 * constants['pairs']:.2f} ps per pair and bin" in text
+
+
 def test_pages_of_names_that_are_no_more_go(tmp_path):
     """What an earlier build made for a name or a notebook that is gone is removed; the
     rest stays.

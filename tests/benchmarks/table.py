@@ -24,6 +24,7 @@ _ORDER = (
     "populations",
     "patterns",
     "similarity",
+    "executors",
     "sessions",
     "monitor",
     "training",

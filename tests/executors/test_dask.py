@@ -1,5 +1,6 @@
 """A cluster of Dask: the same tables, whatever happens to its workers."""
 
+import importlib
 import os
 import re
 import signal
@@ -105,19 +106,17 @@ def test_a_closed_client_is_refused(cluster):
         ann2neo.analyze(trials(), executor=executor)
 
 
-def here_only(rasters):
-    """Return what only this process can, since workers do not find this module."""
-    return float(len(rasters))
-
-
-def test_a_function_that_workers_do_not_find_is_refused(client):
-    """It is named, with what to do."""
-    with pytest.raises(WorkerError, match=r"'here_only'.* module that workers can"):
+def test_a_function_that_workers_do_not_find_is_refused(client, tmp_path, monkeypatch):
+    """Its module is named, with what to do."""
+    (tmp_path / "only_here.py").write_text("def n_trials(rasters):\n    return 1.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    function = importlib.import_module("only_here").n_trials
+    with pytest.raises(WorkerError, match=r"'only_here'.* module that workers can"):
         ann2neo.surrogate_test(
             trials(),
-            here_only,
+            function,
             method="within_label",
-            n_surrogates=3,
+            n_surrogates=40,
             executor=client.get_executor(),
         )
 

@@ -16,6 +16,7 @@ from concurrent.futures import (
     ThreadPoolExecutor,
 )
 from contextvars import ContextVar
+from functools import lru_cache
 from importlib.metadata import version
 from itertools import chain, islice
 from typing import Any, NamedTuple, TypeVar
@@ -238,7 +239,7 @@ def _submitted(
 ) -> Future[Result]:
     """Send a task; if the executor is broken, the future says so."""
     try:
-        return executor.submit(_in_worker, version("ann2neo"), function, task)
+        return executor.submit(_in_worker, _own_version(), function, task)
     except BrokenExecutor as error:
         failed: Future[Result] = Future()
         failed.set_exception(error)
@@ -254,10 +255,16 @@ def _submitted(
         ) from error
 
 
+@lru_cache(maxsize=1)
+def _own_version() -> str:
+    # Looked for in files, which takes longer than a small task.
+    return version("ann2neo")
+
+
 def _in_worker(
     version_of_caller: str, function: Callable[..., Result], task: Task
 ) -> Result:
-    own = version("ann2neo")
+    own = _own_version()
     if own != version_of_caller:
         raise WorkerError(
             f"a worker on {host()} has ann2neo {own}, this process {version_of_caller};"

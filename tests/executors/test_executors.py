@@ -246,8 +246,8 @@ def test_workers_of_another_version_are_refused(monkeypatch, threads):
     versions = iter(["1.2.3"])
     monkeypatch.setattr(
         _parallel,
-        "version",
-        lambda _: (
+        "_own_version",
+        lambda: (
             "9.9"
             if threading.current_thread() is not threading.main_thread()
             else next(versions)

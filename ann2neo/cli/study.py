@@ -26,6 +26,16 @@ _Results = Annotated[
 ]
 
 
+_MinGain = Annotated[
+    float,
+    typer.Option(
+        help="A network counts as memorizing where the lower 95 % bound of its accuracy"
+        " on the permuted labels it was trained on, less that on held-out ones, is at"
+        " least this."
+    ),
+]
+
+
 @study_app.command("run")
 def run_study_command(
     *,
@@ -73,6 +83,7 @@ def run_study_command(
         seeds=numbers("seed", seeds),
     )
     load_keras()
+    from ann2neo.study import load_results, memorization, memorization_note
     from ann2neo.study.runs import run_study
 
     limit = PROFILES[profile].max_epochs if max_epochs is None else max_epochs
@@ -81,6 +92,7 @@ def run_study_command(
             cells, out, max_epochs=limit, precision=precision, executor=executor
         )
     echo(f"{out}: {len(table)} rows in results.csv")
+    echo(memorization_note(memorization(load_results(out))))
     echo(
         f"Next: ann2neo study tables {out}, study hypotheses {out}, study indicators"
         f" {out}"
@@ -106,31 +118,47 @@ def study_collect(
 
 
 @study_app.command("tables")
-def study_tables(results: _Results, *, csv: Csv = False, json: Json = False) -> None:
+def study_tables(
+    results: _Results,
+    *,
+    min_gain: _MinGain = 0.10,
+    csv: Csv = False,
+    json: Json = False,
+) -> None:
     """Show the paper's tables 1, 2 and 5, ours beside theirs."""
     from ann2neo import study
 
     loaded = study.load_results(results)
 
     def text() -> str:
-        return "\n".join(study.table_markdown(loaded, n) for n in study.TABLES)
+        return "\n".join(
+            study.table_markdown(loaded, number, min_gain) for number in study.TABLES
+        )
 
-    echo_table(study.compare_with_paper(loaded), text, csv=csv, json=json)
+    table = study.compare_with_paper(loaded, min_gain)
+    echo_table(table, text, csv=csv, json=json)
 
 
 @study_app.command("hypotheses")
 def study_hypotheses(
-    results: _Results, *, csv: Csv = False, json: Json = False
+    results: _Results,
+    *,
+    min_gain: _MinGain = 0.10,
+    csv: Csv = False,
+    json: Json = False,
 ) -> None:
     """Test the paper's eight hypotheses on trained networks."""
     from ann2neo import study
 
     loaded, switches = study.load_results(results), study.load_switches(results)
-    table, complete = study.hypotheses(loaded, switches), study.without_short(loaded)
-    reached = None if complete is None else study.hypotheses(complete, switches)
+    table = study.hypotheses(loaded, switches, min_gain=min_gain)
+    complete, reached = study.without_short(loaded), None
+    if len(complete.table) < len(loaded.table):
+        reached = study.hypotheses(complete, switches, min_gain=min_gain)
+    note = study.memorization_note(study.memorization(loaded, min_gain), min_gain)
     echo_table(
         table,
-        lambda: study.hypotheses_markdown(table, reached),
+        lambda: study.hypotheses_markdown(table, reached, note),
         csv=csv,
         json=json,
     )
@@ -143,14 +171,19 @@ def study_indicators(
     split: Annotated[
         str, typer.Option(help="Samples the statistics are of, test or train.")
     ] = "test",
+    min_gain: _MinGain = 0.10,
     csv: Csv = False,
     json: Json = False,
 ) -> None:
     """Show how well each statistic tells memorizing from generalizing networks."""
     from ann2neo import study
 
-    table = study.indicators(study.load_results(results), split)
-    echo_table(table, lambda: study.indicators_markdown(table), csv=csv, json=json)
+    loaded = study.load_results(results)
+    table = study.indicators(loaded, split, min_gain=min_gain)
+    note = study.memorization_note(study.memorization(loaded, min_gain), min_gain)
+    echo_table(
+        table, lambda: study.indicators_markdown(table, note), csv=csv, json=json
+    )
 
 
 @study_app.command("dynamics")

@@ -25,6 +25,7 @@ from ann2neo.study.indicators import (
     paired_differences,
 )
 from ann2neo.study.inventory import inventory, inventory_markdown
+from ann2neo.study.memorization import memorization, memorization_note
 from ann2neo.study.populations import matched_statistics
 from ann2neo.study.published import doubtful_cells, paper_table
 from ann2neo.study.results import load_curves, load_results, load_switches
@@ -45,6 +46,8 @@ __all__ = [
     "load_results",
     "load_switches",
     "matched_statistics",
+    "memorization",
+    "memorization_note",
     "paired_differences",
     "paired_effect",
     "paper_table",

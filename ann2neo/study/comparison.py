@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ann2neo.study.conditions import CONDITIONS, MEMORIZING
+from ann2neo.study.memorization import MIN_GAIN, memorization, memorization_note
 from ann2neo.study.published import KEY, doubts, paper_table
 from ann2neo.study.results import CLUSTER_KEY, NETWORK_KEY, Results, stopped_short
 
@@ -55,6 +56,10 @@ _MARKS = {
         ),
     ),
     "mixed": ("§", "ours was trained in mixed precision."),
+    "not_memorizing": (
+        "◇",
+        "ours was trained on permuted labels and does not memorize them.",
+    ),
 }
 """Column of `compare_with_paper`, its mark in a printed table, and what it means."""
 
@@ -67,13 +72,15 @@ _SHORT = dict(
 )
 
 
-def compare_with_paper(results: Results) -> pd.DataFrame:
+def compare_with_paper(results: Results, min_gain: float = MIN_GAIN) -> pd.DataFrame:
     """Put every number of the paper's tables beside ours.
 
     Parameters
     ----------
     results : Results
         What `load_results` read.
+    min_gain : float, default 0.10
+        As in `memorization`.
 
     Returns
     -------
@@ -83,15 +90,18 @@ def compare_with_paper(results: Results) -> pd.DataFrame:
         seeds, ``n_seeds``, ``paper``, ``difference``, ``starred`` (table 5: the paper's
         mark), ``doubt``, what speaks against the paper's number, empty where nothing
         does, and whether a network of ours ``stopped_short`` of the paper's accuracy,
-        trained ``from_scratch`` where the paper's had ImageNet's weights, or in
-        ``mixed`` precision.
+        trained ``from_scratch`` where the paper's had ImageNet's weights, in ``mixed``
+        precision, or on permuted labels and is ``not_memorizing`` them.
     """
     table = results.table
+    judged = memorization(results, min_gain)
+    failed = pd.MultiIndex.from_frame(judged.loc[~judged["memorizes"], NETWORK_KEY])
     flags = table.assign(
         stopped_short=stopped_short(table),
         from_scratch=(table["network"] == "DenseNet121")
         & ~table["pretrained"].astype(bool),
         mixed=(table["precision"] != "float32") & (table["condition"] != "random"),
+        not_memorizing=pd.MultiIndex.from_frame(table[NETWORK_KEY]).isin(failed),
     )
     experiment = [name for name in KEY if name != "split"]
     marks = flags.groupby(experiment)[[*_MARKS]].any().reset_index()
@@ -253,7 +263,7 @@ def number_or_none(value: float, form: str = ".2f") -> str:
     return format(value, form) if np.isfinite(value) else "none"
 
 
-def table_markdown(results: Results, number: int) -> str:
+def table_markdown(results: Results, number: int, min_gain: float = MIN_GAIN) -> str:
     """Write one of the paper's tables as Markdown, ours beside theirs.
 
     Parameters
@@ -262,6 +272,8 @@ def table_markdown(results: Results, number: int) -> str:
         What `load_results` read.
     number : {1, 2, 5}
         Which table.
+    min_gain : float, default 0.10
+        As in `memorization`.
 
     Returns
     -------
@@ -270,7 +282,7 @@ def table_markdown(results: Results, number: int) -> str:
         cell reads "ours (theirs, difference)", with † where their number is doubtful
         and * where they starred it, and with the marks of `compare_with_paper`.
     """
-    table = compare_with_paper(results)
+    table = compare_with_paper(results, min_gain)
     table = table[table["table"] == number]
     headings = {
         name: heading
@@ -297,7 +309,7 @@ def table_markdown(results: Results, number: int) -> str:
         f"{n_ours} of the paper's {len(paper_table(number))} cells; means over"
         f" {table['n_seeds'].min()} to {table['n_seeds'].max()} seeds."
     )
-    notes = [coverage]
+    notes = [coverage, memorization_note(memorization(results, min_gain), min_gain)]
     if number == 2:
         tests = rate_tests(results)
         alike = {key: _alike_words(part) for key, part in tests.groupby(place)}
@@ -366,8 +378,8 @@ def _alike_words(tests: pd.DataFrame) -> str:
 def _alike_note(tests: pd.DataFrame) -> str:
     """Count pairs that are not shown to differ, beside the paper's own finding."""
     kinds = {
-        ("generalizing", True): "generalizing and memorizing",
-        ("random", True): "untrained and memorizing",
+        ("generalizing", True): "generalizing and trained on permuted labels",
+        ("random", True): "untrained and trained on permuted labels",
         ("random", False): "untrained and generalizing",
     }
     kind = ["first", tests["second"].isin(MEMORIZING)]

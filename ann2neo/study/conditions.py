@@ -32,6 +32,7 @@ __all__ = [
     "TrainedNetwork",
     "conditions_of",
     "epoch_limit",
+    "n_held_out",
 ]
 
 MEMORIZING = ("mem_retrain_last", "mem_random_last", "mem_retrain_all")
@@ -73,6 +74,19 @@ def epoch_limit(network: str, condition: str) -> int:
     """
     is_cheap = condition.endswith("_last")
     return (_EPOCH_LIMITS_OF_LAST_LAYERS if is_cheap else _EPOCH_LIMITS)[network]
+
+
+def n_held_out(n_samples: int) -> int:
+    """Return how many of a data set's training samples are not trained on.
+
+    They are the last ones.
+
+    Examples
+    --------
+    >>> n_held_out(60_000)
+    6000
+    """
+    return int(n_samples * _VALIDATION_SHARE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +180,7 @@ class NetworkUnderStudy:
         self._max_epochs = max_epochs
         self._built = weights_of(self.model)
         self._learner = learning_twin(self.model, precision)
-        self._n_train = len(x) - int(len(x) * _VALIDATION_SHARE)
+        self._n_train = len(x) - n_held_out(len(x))
         self._x, self._x_test = tf.constant(x), tf.constant(data.inputs("test"))
         layers = self._learner.layers
         split = [layer.name for layer in layers].index(HIDDEN_LAYER)

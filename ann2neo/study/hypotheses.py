@@ -17,6 +17,7 @@ import pandas as pd
 from ann2neo.errors import InputValueError
 from ann2neo.study.comparison import markdown_table, number_or_none, split_tests
 from ann2neo.study.conditions import CONDITIONS, MEMORIZING
+from ann2neo.study.memorization import MIN_GAIN, memorization, only_memorizing
 from ann2neo.study.networks import NETWORKS
 from ann2neo.study.published import KEY, doubtful_cells, paper_table
 from ann2neo.study.results import CLUSTER_KEY, Results, stopped_short
@@ -24,6 +25,7 @@ from ann2neo.study.results import CLUSTER_KEY, Results, stopped_short
 __all__ = [
     "AGAINST",
     "DIFFERS",
+    "NONE_MEMORIZES",
     "SUPPORTED",
     "UNDECIDED",
     "PairedEffect",
@@ -36,7 +38,9 @@ __all__ = [
 SUPPORTED, AGAINST = "supported", "against"
 UNDECIDED = "cannot be decided with these cells"
 DIFFERS = "kinds of memorizing differ"
+NONE_MEMORIZES = "no verdict without memorizing networks"
 
+_ABOUT_MEMORIZING = (1, 2, 3, 4, 5, 6)
 _MARGIN_RATE = 0.02
 _MOST_UNDECIDED = 5
 _NAN = float("nan")
@@ -172,7 +176,12 @@ _CLAIMS = {
 }
 
 
-def hypotheses(results: Results, switches: pd.DataFrame | None = None) -> pd.DataFrame:
+def hypotheses(
+    results: Results,
+    switches: pd.DataFrame | None = None,
+    *,
+    min_gain: float = MIN_GAIN,
+) -> pd.DataFrame:
     """Test the paper's hypotheses.
 
     Parameters
@@ -182,6 +191,9 @@ def hypotheses(results: Results, switches: pd.DataFrame | None = None) -> pd.Dat
         the same data set, architecture, width and seed; never a unit.
     switches : pandas.DataFrame, optional
         What `load_switches` read, for hypothesis 8.
+    min_gain : float, default 0.10
+        Networks trained on permuted labels count where they memorize them by this much
+        (`memorization`). Without any, hypotheses 1 to 6 get no verdict.
 
     Returns
     -------
@@ -190,15 +202,19 @@ def hypotheses(results: Results, switches: pd.DataFrame | None = None) -> pd.Dat
         ``effect_is``, ``effect`` with its interval ``low, high`` (95 %; H7: 90 %), the
         number ``n`` of replicates, the two-sided ``pvalue`` of no effect, ``verdict``,
         the verdict of the ``paper``, ``smallest_effect``, about the effect that so many
-        replicates find four times in five (where undecided), and a ``remark``.
+        replicates find four times in five (where undecided), a ``remark``, and
+        ``n_memorizing`` of the ``n_permuted`` networks trained on permuted labels (of
+        the part's kind), which alone count.
     """
+    judged = memorization(results, min_gain)
+    results = only_memorizing(results, min_gain)
     train, test = (
         results.table[results.table["split"] == split] for split in ("train", "test")
     )
     rates = _by_condition(train, "mean_firing_rate")
     variation = _by_condition(train, "cv_firing_rate_percent")
     poisson = _by_condition(train, "fano_rejected_share")
-    kinds = [name for name in MEMORIZING if rates[name].notna().any()]
+    kinds = [name for name in MEMORIZING if name in set(judged["condition"])]
     moved = rates.sub(rates["random"], axis=0).abs()
     gap = rates[[*MEMORIZING]].sub(rates["generalizing"], axis=0).abs()
     rows = [
@@ -216,18 +232,24 @@ def hypotheses(results: Results, switches: pd.DataFrame | None = None) -> pd.Dat
         *_splits(results, _by_condition(test, "mean_firing_rate") - rates),
         _switch(switches),
     ]
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    of_part = table["part"].where(table["part"].isin(MEMORIZING), "")
+    n_permuted = judged.groupby("condition").size()
+    n_memorizing = judged.groupby("condition")["memorizes"].sum()
+    for name, counts in (("n_memorizing", n_memorizing), ("n_permuted", n_permuted)):
+        by_part = {**counts, "": counts.sum()}
+        table[name] = of_part.map(by_part).fillna(0).astype(int)
+    lacks = table["number"].isin(_ABOUT_MEMORIZING) & (table["n_memorizing"] == 0)
+    table.loc[lacks, "verdict"] = NONE_MEMORIZES
+    return table
 
 
-def without_short(results: Results) -> Results | None:
+def without_short(results: Results) -> Results:
     """Keep the networks that reached the accuracy they were trained to.
 
-    None where all did, or none.
+    Where none stopped short, all are left; where all did, none, and the table is empty.
     """
-    short = stopped_short(results.table)
-    if short.all() or not short.any():
-        return None
-    return replace(results, table=results.table[~short])
+    return replace(results, table=results.table[~stopped_short(results.table)])
 
 
 def paired_effect(differences: npt.ArrayLike, level: float = 0.95) -> PairedEffect:
@@ -365,6 +387,8 @@ def _spread_remark(
     rates: pd.DataFrame, variation: pd.DataFrame, kinds: list[str]
 ) -> str:
     """Say whether the standard deviation of rates grows where their CV does."""
+    if rates[kinds].isna().to_numpy().all():
+        return _CLAIMS["H4"].remark
     deviation = rates * variation / 100
     differences = deviation[kinds].sub(deviation["generalizing"], axis=0)
     return (
@@ -490,7 +514,7 @@ def _switch(switches: pd.DataFrame | None) -> dict[str, Any]:
 
 
 def hypotheses_markdown(
-    table: pd.DataFrame, reached: pd.DataFrame | None = None
+    table: pd.DataFrame, reached: pd.DataFrame | None = None, note: str = ""
 ) -> str:
     """Write hypotheses as Markdown, then what they measure and what to keep in mind.
 
@@ -500,6 +524,8 @@ def hypotheses_markdown(
         What `hypotheses` returned.
     reached : pandas.DataFrame, optional
         What it returns for `without_short`, for a column of its own.
+    note : str, optional
+        What `memorization_note` says of the same networks; stands above the others.
 
     Returns
     -------
@@ -516,6 +542,7 @@ def hypotheses_markdown(
             "effect": table["effect"].map(_digits),
             "95 % interval (H7: 90 %)": interval.where(has_interval, "none"),
             "replicates": table["n"],
+            "memorizing": _shares(table),
             "verdict": [_verdict_words(row) for row in table.to_dict("records")],
             "the paper's": table["paper"],
         }
@@ -534,7 +561,15 @@ def hypotheses_markdown(
         for note in notes
         if note
     ]
+    if note:
+        notes.insert(0, f"- {note}\n")
     return f"{markdown_table(cells)}\n{''.join(dict.fromkeys(notes))}"
+
+
+def _shares(table: pd.DataFrame) -> pd.Series:
+    """Write how many of the networks trained on permuted labels memorize them."""
+    of = table["n_memorizing"].map(str) + " of " + table["n_permuted"].map(str)
+    return of.where(table["number"].isin(_ABOUT_MEMORIZING), "–")
 
 
 def _digits(value: float) -> str:

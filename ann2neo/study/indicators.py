@@ -14,6 +14,12 @@ import pandas as pd
 from ann2neo.errors import InputValueError
 from ann2neo.study.comparison import markdown_table, number_or_none
 from ann2neo.study.conditions import MEMORIZING
+from ann2neo.study.memorization import (
+    MIN_GAIN,
+    memorization,
+    memorization_note,
+    only_memorizing,
+)
 from ann2neo.study.results import CLUSTER_KEY, NETWORK_KEY, Results
 
 __all__ = [
@@ -87,8 +93,15 @@ def with_derived(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def paired_differences(results: Results) -> pd.DataFrame:
+def paired_differences(results: Results, min_gain: float = MIN_GAIN) -> pd.DataFrame:
     """Put every memorizing network beside the generalizing one of the same start.
+
+    Parameters
+    ----------
+    results : Results
+        What `load_results` read.
+    min_gain : float, default 0.10
+        As in `memorization`: networks that memorize less are left out.
 
     Returns
     -------
@@ -96,7 +109,8 @@ def paired_differences(results: Results) -> pd.DataFrame:
         One row per memorizing network and split: `NETWORK_KEY`, ``split``,
         ``memorizing`` and ``generalizing`` (mean firing rates) and ``difference``.
     """
-    table = results.table[[*NETWORK_KEY, "split", "mean_firing_rate"]]
+    table = only_memorizing(results, min_gain).table
+    table = table[[*NETWORK_KEY, "split", "mean_firing_rate"]]
     memorizing = table[table["condition"].isin(MEMORIZING)]
     generalizing = table[table["condition"] == "generalizing"]
     pairs = memorizing.rename(columns={"mean_firing_rate": "memorizing"}).merge(
@@ -108,7 +122,13 @@ def paired_differences(results: Results) -> pd.DataFrame:
     return pairs.assign(difference=pairs["memorizing"] - pairs["generalizing"])
 
 
-def indicators(results: Results, split: str = "test", seed: int = 0) -> pd.DataFrame:
+def indicators(
+    results: Results,
+    split: str = "test",
+    seed: int = 0,
+    *,
+    min_gain: float = MIN_GAIN,
+) -> pd.DataFrame:
     """Judge every statistic as a classifier of networks.
 
     Parameters
@@ -119,6 +139,9 @@ def indicators(results: Results, split: str = "test", seed: int = 0) -> pd.DataF
         Samples the statistics are of.
     seed : int, default 0
         Seeds the resampling.
+    min_gain : float, default 0.10
+        Networks trained on permuted labels count where they memorize them by this much
+        (`memorization`).
 
     Returns
     -------
@@ -141,9 +164,16 @@ def indicators(results: Results, split: str = "test", seed: int = 0) -> pd.DataF
     InputValueError
         If there is no memorizing or no generalizing network.
     """
-    table = with_derived(results.table[results.table["split"] == split])
+    judged = memorization(results, min_gain)
+    table = only_memorizing(results, min_gain).table
+    table = with_derived(table[table["split"] == split])
     table = table[table["condition"].isin([*MEMORIZING, "generalizing"])]
     memorizing = table["condition"].isin(MEMORIZING).to_numpy()
+    if len(judged) and not judged["memorizes"].any():
+        raise InputValueError(
+            f"no statistic is judged: {memorization_note(judged, min_gain)} Train for"
+            " longer, with a larger --max-epochs and another --out"
+        )
     if not memorizing.any() or memorizing.all():
         raise InputValueError(
             "indicators need memorizing and generalizing networks; run these conditions"
@@ -225,8 +255,8 @@ def _balanced(predicted: _Bools, truth: _Bools) -> float:
     return float((predicted[truth].mean() + (~predicted[~truth]).mean()) / 2)
 
 
-def indicators_markdown(table: pd.DataFrame) -> str:
-    """Write the table of `indicators` as Markdown."""
+def indicators_markdown(table: pd.DataFrame, note: str = "") -> str:
+    """Write the table of `indicators` as Markdown, with the `memorization_note`."""
     interval = (
         table["low"].map(number_or_none) + " to " + table["high"].map(number_or_none)
     )
@@ -254,7 +284,7 @@ def indicators_markdown(table: pd.DataFrame) -> str:
         " 0.5 the direction did not carry over. With the rate: Spearman's rank"
         " correlation with the mean firing rate among memorizing networks. Intervals"
         " are about other seeds of these cells; networks of one data set, architecture,"
-        f" width and seed are one cluster. {notes}.\n"
+        f" width and seed are one cluster. {notes}.\n" + (f"{note}\n" if note else "")
     )
 
 

@@ -26,6 +26,7 @@ FACTS = {
     "pretrained": False,
 }
 N_UNITS = 40
+N_SAMPLES = {"train": 2000, "test": 400}
 
 
 def made_results(
@@ -62,6 +63,7 @@ def made_results(
             if split == "test":
                 shown += by_split(row) + noise * rng.normal() / 10
             values = {
+                "n_time_bins": N_SAMPLES[split],
                 "mean_firing_rate": shown,
                 "cv_firing_rate_percent": spread,
                 "mean_fano_factor": 1 - shown,

@@ -12,6 +12,7 @@ from ann2neo import InputValueError
 from ann2neo.study.hypotheses import (
     AGAINST,
     DIFFERS,
+    NONE_MEMORIZES,
     SUPPORTED,
     UNDECIDED,
     hypotheses,
@@ -205,11 +206,17 @@ def test_the_spread_of_rates_stands_beside_their_coefficient_of_variation():
 
 def test_hypotheses_are_also_judged_without_networks_that_stopped_short():
     """What is left without them is judged by itself and printed in a column; where none
-    or all stopped short, nothing is set aside.
+    stopped short all networks are left, where all did none is, and no verdict.
     """
     results = made_results()
-    assert without_short(results) is None
-    assert without_short(changed(results, stopped_by="epoch limit")) is None
+    pd.testing.assert_frame_equal(without_short(results).table, results.table)
+    nothing = without_short(changed(results, stopped_by="epoch limit"))
+    assert nothing.table.empty
+    judged = hypotheses(nothing)
+    assert (judged["n"] == 0).all()
+    assert set(judged["verdict"]) == {NONE_MEMORIZES, UNDECIDED}
+    alone = hypotheses_markdown(hypotheses(results), judged)
+    assert alone.count("none left") == len(hypotheses(results))
     table = results.table
     short = (table["network"] == "CNN") & table["condition"].isin(
         ["mem_retrain_last", "mem_retrain_all"]
@@ -227,6 +234,42 @@ def test_hypotheses_are_also_judged_without_networks_that_stopped_short():
     assert last["H1 mem_retrain_last"].endswith("(12), supported")
     assert last["H1 mem_random_last"] == "the same"
     assert last["H1 mem_retrain_all"] == "none left"
+
+
+def test_networks_that_do_not_memorize_give_no_verdict():
+    """Trained on permuted labels to 16 %, no network counts: hypotheses 1 to 6 get no
+    verdict, whatever the rates say, and the text tells how many memorize.
+    """
+    permuted = made_results().table["condition"].str.startswith("mem")
+    results = changed(
+        made_results(),
+        accuracy_train=np.where(permuted, 0.16, 0.9),
+        accuracy_validation=np.where(permuted, 0.10, 0.9),
+    )
+    table = hypotheses(results)
+    about = table["number"] <= 6
+    assert set(table.loc[about, "verdict"]) == {NONE_MEMORIZES}
+    assert (table.loc[about, "n"] == 0).all()
+    assert _verdict(results, 7)["verdict"] == SUPPORTED
+    assert set(table["n_memorizing"]) == {0}
+    assert _verdict(results, 1)["n_permuted"] == 12 * 2 + 12 * 3
+    assert "| 0 of 60 |" in hypotheses_markdown(table)
+    eager = hypotheses(results, min_gain=0.0).set_index(["number", "part"])
+    assert eager.loc[(1, ""), "verdict"] == SUPPORTED
+
+
+def test_one_kind_that_does_not_memorize_keeps_its_row_without_a_verdict():
+    """Kinds of memorizing are judged by the networks that memorize; one of which none
+    does has a row, no replicates and no verdict.
+    """
+    results = made_results()
+    failed = results.table["condition"] == "mem_retrain_all"
+    results = changed(results, accuracy_train=np.where(failed, 0.5, 0.9))
+    found = _verdict(results, 1, "mem_retrain_all")
+    assert (found["n"], found["n_memorizing"], found["n_permuted"]) == (0, 0, 12)
+    assert found["verdict"] == NONE_MEMORIZES
+    whole = _verdict(results, 1)
+    assert (whole["verdict"], whole["n_memorizing"]) == (SUPPORTED, 48)
 
 
 def test_one_generalizing_network_counts_once():
@@ -274,16 +317,21 @@ def test_training_and_test_samples_are_compared_by_the_papers_test_too():
 
 
 @pytest.mark.parametrize(
-    "conditions", [["random"], ["generalizing", "random"], ["mem_random_last"]]
+    ("conditions", "verdict"),
+    [
+        (["random"], NONE_MEMORIZES),
+        (["generalizing", "random"], NONE_MEMORIZES),
+        (["mem_random_last"], UNDECIDED),
+    ],
 )
-def test_missing_conditions_decide_nothing(conditions):
-    """Results without generalizing or without memorizing networks leave their
-    hypotheses undecided.
+def test_missing_conditions_decide_nothing(conditions, verdict):
+    """Results without generalizing networks leave their hypotheses undecided, and those
+    without memorizing ones say so.
     """
     results = made_results()
     some = kept(results, results.table["condition"].isin(conditions))
     verdicts = hypotheses(some).set_index("number")["verdict"]
-    assert set(verdicts[[1, 3, 4, 5, 6]]) == {UNDECIDED}
+    assert set(verdicts[[1, 3, 4, 5, 6]]) == {verdict}
 
 
 def test_depth_is_compared_on_the_same_data_set_only():

@@ -24,8 +24,9 @@ from ann2neo.errors import (
 )
 from ann2neo.study.comparison import table_markdown
 from ann2neo.study.conditions import NetworkUnderStudy
-from ann2neo.study.hypotheses import hypotheses
+from ann2neo.study.hypotheses import NONE_MEMORIZES, hypotheses
 from ann2neo.study.indicators import indicators
+from ann2neo.study.memorization import memorization
 from ann2neo.study.plan import PROFILES, Cell, planned_cells
 from ann2neo.study.results import (
     ROW_KEY,
@@ -92,14 +93,20 @@ def test_the_quick_profile_runs_the_whole_study(quick):
         (table["condition"] == "generalizing") & (table["split"] == "test")
     ]
     assert (generalizing["accuracy_test"] > 0.8).all()
+    judged = memorization(results)
+    assert len(judged) == 6 * 2 + 6 * 3
+    # A hundred epochs do not suffice, so nothing is said of memorizing networks.
+    assert not judged["memorizes"].any()
     first = hypotheses(results).iloc[0]
-    assert (first["number"], first["verdict"], first["n"]) == (1, "supported", 12)
+    assert (first["number"], first["verdict"], first["n"]) == (1, NONE_MEMORIZES, 0)
     assert all(
         table_markdown(results, number).count("| digits |") == 8 for number in (1, 2, 5)
     )
-    judged = indicators(results).set_index(["statistic", "held_out"])
-    assert judged.loc[("mean_firing_rate", ""), "auc"] < 0.2
-    assert set(judged.index.get_level_values("held_out")) == {"", "MLP", "CNN"}
+    with pytest.raises(InputValueError, match="0 of 30 networks"):
+        indicators(results)
+    areas = indicators(results, min_gain=0).set_index(["statistic", "held_out"])
+    assert areas.loc[("mean_firing_rate", ""), "auc"] < 0.2
+    assert set(areas.index.get_level_values("held_out")) == {"", "MLP", "CNN"}
 
 
 def test_the_files_hold_what_the_rows_say(small):

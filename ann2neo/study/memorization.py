@@ -124,8 +124,15 @@ def only_memorizing(results: Results, min_gain: float = MIN_GAIN) -> Results:
     """Leave out networks trained on permuted labels that do not memorize them."""
     judged = memorization(results, min_gain)
     failed = pd.MultiIndex.from_frame(judged.loc[~judged["memorizes"], NETWORK_KEY])
-    is_out = pd.MultiIndex.from_frame(results.table[NETWORK_KEY]).isin(failed)
-    return replace(results, table=results.table[~is_out])
+
+    def left(table: pd.DataFrame) -> pd.DataFrame:
+        if failed.empty:
+            return table
+        return table[~pd.MultiIndex.from_frame(table[NETWORK_KEY]).isin(failed)]
+
+    return replace(
+        results, table=left(results.table), unit_rates=left(results.unit_rates)
+    )
 
 
 def memorization_note(judged: pd.DataFrame, min_gain: float = MIN_GAIN) -> str:

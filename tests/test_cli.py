@@ -686,8 +686,8 @@ def test_bad_input_is_one_line_and_status_one(model, file, tmp_path, arguments, 
 
 
 def test_the_demo_prints_one_table_and_replaces_nothing_unasked(tmp_path):
-    """The demo writes three files and prints a table; a second run asks for --overwrite
-    before it looks at the data.
+    """The demo writes three files and prints a table, calls no network memorizing that
+    does not memorize, and asks for --overwrite before it looks at the data again.
     """
     rng = np.random.default_rng(0)
     data, out = tmp_path / "blobs.npz", tmp_path / "demo"
@@ -700,11 +700,12 @@ def test_the_demo_prints_one_table_and_replaces_nothing_unasked(tmp_path):
     rows = [
         line.split()
         for line in done.output.splitlines()
-        if line.startswith(("untr", "gene", "memo"))
+        if line.startswith(("untr", "gene", "memo", "perm"))
     ]
     assert [row[0] for row in rows] == ["untrained"] * 2 + ["generalizing"] * 2 + [
-        "memorizing"
+        "permuted"
     ] * 2 + ["generalizing"] * 2
+    assert "trained on permuted labels 0 memorize them" in done.output
     recording = ann2neo.read_nwb(out / "generalizing.nwb")
     rate = recording.phase_raster("test").spike_counts().sum() / recording.n_units / 60
     assert f"{rate:.3f}" in rows[3]

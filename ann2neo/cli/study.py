@@ -70,6 +70,10 @@ def run_study_command(
     ] = "float32",
     workers: Workers = None,
     scheduler: Scheduler = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Stop after this time; the same command goes on. [no limit]"),
+    ] = None,
 ) -> None:
     """Train, record and analyse networks, cell by cell."""
     from ann2neo.study.plan import PROFILES, planned_cells
@@ -84,14 +88,27 @@ def run_study_command(
     )
     load_keras()
     from ann2neo.study import load_results, memorization, memorization_note
-    from ann2neo.study.runs import run_study
+    from ann2neo.study.runs import run_study, unfinished
 
     limit = PROFILES[profile].max_epochs if max_epochs is None else max_epochs
     with chosen_executor(workers, scheduler) as executor:
         table = run_study(
-            cells, out, max_epochs=limit, precision=precision, executor=executor
+            cells,
+            out,
+            max_epochs=limit,
+            precision=precision,
+            executor=executor,
+            minutes=minutes,
         )
     echo(f"{out}: {len(table)} rows in results.csv")
+    left = len(unfinished(cells, out, limit))
+    if left:
+        echo(
+            f"{minutes:g} minutes are over, {left} of {len(cells)} networks are left;"
+            " the same command goes on where it stopped"
+        )
+    if table.empty:
+        return
     echo(memorization_note(memorization(load_results(out))))
     echo(
         f"Next: ann2neo study tables {out}, study hypotheses {out}, study indicators"

@@ -22,7 +22,7 @@ from ann2neo.study.networks import (
     weights_of,
 )
 from ann2neo.study.published import target_accuracy
-from ann2neo.study.training import Progress, Trainer
+from ann2neo.study.training import Progress, Trainer, backend, backend_module
 
 __all__ = [
     "CONDITIONS",
@@ -156,6 +156,10 @@ class NetworkUnderStudy:
     ----------
     model : keras.Sequential
         The network in float32, with the weights of what was done last.
+    backend : {"tensorflow", "jax"}
+        What trains it: what Keras runs on.
+    device : str
+        What computes: "cpu", or the name of an accelerator.
     """
 
     def __init__(
@@ -168,7 +172,6 @@ class NetworkUnderStudy:
         precision: str = "float32",
     ) -> None:
         import keras
-        import tensorflow as tf
 
         if max_epochs is not None:
             whole_number(max_epochs, "max_epochs")
@@ -176,12 +179,15 @@ class NetworkUnderStudy:
         x = data.inputs("train")
         self.data, self.network, self.width = data, network, width
         self.precision = precision
+        self.backend, self.device = backend(), backend_module().device()
         self.model = build_network(network, width, x.shape[1:], data.n_classes)
         self._max_epochs = max_epochs
         self._built = weights_of(self.model)
         self._learner = learning_twin(self.model, precision)
         self._n_train = len(x) - n_held_out(len(x))
-        self._x, self._x_test = tf.constant(x), tf.constant(data.inputs("test"))
+        self._engine = backend_module()
+        self._x = self._engine.tensor(x)
+        self._x_test = self._engine.tensor(data.inputs("test"))
         layers = self._learner.layers
         split = [layer.name for layer in layers].index(HIDDEN_LAYER)
         self._body = keras.Sequential([keras.Input(x.shape[1:]), *layers[:split]])
@@ -308,12 +314,6 @@ class NetworkUnderStudy:
 
     def _features(self) -> Any:
         """Compute what the frozen layers make of the samples trained on."""
-        import tensorflow as tf
-
-        # Filled in place: joined from parts, the features would be in memory twice.
-        shape = (self._n_train, *self._body.output_shape[1:])
-        features = tf.Variable(tf.zeros(shape, self._body.layers[-1].compute_dtype))
-        for start in range(0, self._n_train, _FEATURE_BATCH):
-            part = slice(start, min(start + _FEATURE_BATCH, self._n_train))
-            features[part].assign(self._body(self._x[part], training=False))
-        return features.value()
+        return self._engine.features(
+            self._body, self._x[: self._n_train], _FEATURE_BATCH
+        )

@@ -138,13 +138,13 @@ def demo_text(table: pd.DataFrame, out: str | os.PathLike[str]) -> str:
         memorizing = random["memorizing", "test"]
         lines = [
             f"{says} {memorizing:.0%} of the memorizing.",
-            f"1 of 1 network trained on permuted labels memorizes them ({bound}).",
+            f"Of 1 network trained on permuted labels 1 memorizes them ({bound}).",
         ]
     else:
         permuted = random[_NOT_MEMORIZING, "test"]
         lines = [
             f"{says} {permuted:.0%} of the one trained on permuted labels.",
-            f"0 of 1 network trained on permuted labels memorizes them ({bound}):",
+            f"Of 1 network trained on permuted labels 0 memorize them ({bound}):",
             "nothing here tells memorizing from generalizing.",
         ]
     file = Path(out) / "generalizing.nwb"

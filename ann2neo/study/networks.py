@@ -139,8 +139,8 @@ def learning_twin(model: Any, precision: str = "float32") -> Any:
     Returns
     -------
     keras.Sequential
-        Weights are as built and in the order of those of `model`. Batch normalization
-        learns by TensorFlow's fused kernel, which needs TensorFlow.
+        Weights are as built and in the order of those of `model`. On TensorFlow, batch
+        normalization learns by its fused kernel.
     """
     import keras
 
@@ -148,7 +148,8 @@ def learning_twin(model: Any, precision: str = "float32") -> Any:
         if isinstance(layer, keras.Model):
             return keras.models.clone_model(layer, clone_function=twin)
         kind = type(layer)
-        if kind is keras.layers.BatchNormalization:
+        is_normalization = kind is keras.layers.BatchNormalization
+        if is_normalization and keras.backend.backend() == "tensorflow":
             kind = _fused_batch_normalization()
         dtype = "float32" if layer is model.layers[-1] else precision
         return kind.from_config({**layer.get_config(), "dtype": dtype})

@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from ann2neo.errors import (
 __all__ = [
     "CLUSTER_KEY",
     "CURVE_KEY",
+    "HEADER",
     "NETWORK_KEY",
     "ROW_KEY",
     "SWITCHES",
@@ -39,7 +40,9 @@ __all__ = [
     "load_switches",
     "locked",
     "open_folder",
+    "read_cell",
     "read_table",
+    "settings_of",
     "stopped_short",
     "write_json",
     "write_table",
@@ -62,7 +65,7 @@ SWITCHES, CURVES = "dynamics.csv", "dynamics_curves.csv"
 to means over tenths of an epoch.
 """
 
-_HEADER, _TABLE, _RATES = "study.json", "results.csv", "unit_rates.csv"
+HEADER, _TABLE, _RATES = "study.json", "results.csv", "unit_rates.csv"
 _PARTS_OF_AN_EPOCH = 10
 
 _CHECKSUM = "checksum"
@@ -150,10 +153,12 @@ def load_curves(folder: str | os.PathLike[str]) -> pd.DataFrame | None:
     return read_table(path) if path.exists() else None
 
 
-def open_folder(folder: Path, settings: Mapping[str, Any] | None) -> None:
+def open_folder(
+    folder: Path, settings: Mapping[str, Any] | None, may_change: Set[str] = frozenset()
+) -> None:
     """Make a folder for results, or check that a run may go on in it.
 
-    ``settings=None`` accepts any settings.
+    ``settings=None`` accepts any settings; those in `may_change` are replaced.
 
     Raises
     ------
@@ -174,7 +179,7 @@ def open_folder(folder: Path, settings: Mapping[str, Any] | None) -> None:
         raise OutputError(
             f"the folder {folder} cannot be used: {error.strerror}; choose another one"
         ) from error
-    if inside and _HEADER not in inside:
+    if inside and HEADER not in inside:
         raise OutputExistsError(
             f"{folder} holds {inside[0]} and no study; choose an empty folder or a new"
             " name"
@@ -186,13 +191,16 @@ def open_folder(folder: Path, settings: Mapping[str, Any] | None) -> None:
             " would replace; choose another folder, and bring both together with"
             " 'ann2neo study collect'"
         )
+    begun.update(
+        {name: value for name, value in (settings or {}).items() if name in may_change}
+    )
     if settings is not None and begun and begun != settings:
         raise InputValueError(
             f"the study in {folder} was begun with {begun}, not {dict(settings)}; go on"
             " with the same settings, or choose another folder"
         )
     header = {"study": "ann2neo", "format": FORMAT, "settings": begun or settings or {}}
-    write_json(folder / _HEADER, header)
+    write_json(folder / HEADER, header)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -289,10 +297,14 @@ def _checksums(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def finished_cells(folder: Path) -> list[dict[str, Any]]:
     """Read the finished cells of a run: ``rows`` and ``unit_rates``, one per split."""
-    remedy = "delete it, and a run into this folder computes the network again"
-    return [
-        _read_json(path, remedy) for path in sorted((folder / "cells").glob("*.json"))
-    ]
+    return [read_cell(path) for path in sorted((folder / "cells").glob("*.json"))]
+
+
+def read_cell(path: Path) -> dict[str, Any]:
+    """Read a finished cell of a run."""
+    return _read_json(
+        path, "delete it, and a run into this folder computes the network again"
+    )
 
 
 def write_tables(
@@ -426,9 +438,9 @@ def settings_of(folder: Path) -> dict[str, Any]:
             f"there is no folder {folder}; name one that 'ann2neo study run --out'"
             " wrote"
         )
-    path = folder / _HEADER
+    path = folder / HEADER
     if not path.exists():
-        raise FileFormatError(f"{folder} holds no study: {_HEADER} is missing")
+        raise FileFormatError(f"{folder} holds no study: {HEADER} is missing")
     header = _read_json(path, "restore it, or choose another folder")
     kind, form = header.get("study"), header.get("format")
     if kind != "ann2neo" or form != FORMAT:

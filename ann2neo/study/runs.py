@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -25,19 +26,35 @@ from ann2neo._files import complete_file
 from ann2neo._npz import read_npz
 from ann2neo._parallel import Task, checked_executor, host, map_tasks
 from ann2neo.errors import FileFormatError, InputValueError, WorkerError
-from ann2neo.study.conditions import Checkpoint, NetworkUnderStudy, TrainedNetwork
+from ann2neo.study.conditions import (
+    Checkpoint,
+    NetworkUnderStudy,
+    TrainedNetwork,
+    conditions_of,
+    epoch_limit,
+)
 from ann2neo.study.networks import HIDDEN_LAYER, PRECISIONS
 from ann2neo.study.plan import Cell
 from ann2neo.study.results import (
+    HEADER,
+    ROW_KEY,
     finished_cells,
     locked,
     open_folder,
+    read_cell,
+    settings_of,
     write_json,
     write_tables,
 )
 from ann2neo.study.training import Progress
 
-__all__ = ["POPULATION_COLUMNS", "record_network", "recording_rows", "run_study"]
+__all__ = [
+    "POPULATION_COLUMNS",
+    "record_network",
+    "recording_rows",
+    "run_study",
+    "unfinished",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +76,7 @@ _PROVENANCE = (
     "numpy_version",
     "keras_version",
     "tensorflow_version",
+    "jax_version",
     "weights_sha256",
 )
 
@@ -92,6 +110,7 @@ def run_study(
     max_epochs: int | None = None,
     precision: str = "float32",
     executor: Executor | None = None,
+    minutes: float | None = None,
 ) -> pd.DataFrame:
     """Train, record and analyse the cells of a study.
 
@@ -106,17 +125,23 @@ def run_study(
         killed goes on there.
     max_epochs : int, optional
         Maximum number of epochs; `epoch_limit` of network and condition if not given.
+        In a folder begun with a smaller one, networks that stopped there go on from
+        where they stopped, and those that start from one of them are trained again.
     precision : {"float32", "mixed_bfloat16"}
         What networks are trained in. They are recorded in float32.
     executor : concurrent.futures.Executor, optional
         Where cells run that do not start from one another; in this thread, one by one,
         if not given. Workers must see the folder, and run one cell at a time each; this
         process keeps the lock and writes the tables.
+    minutes : float, optional
+        Stop after this time. A training is cut so that its next epoch would end later,
+        and the same call goes on there; a recording at work is finished.
 
     Returns
     -------
     pandas.DataFrame
-        All rows of the folder.
+        All rows of the folder; none where the time was up before a cell was finished.
+        `unfinished` lists the cells that are left.
 
     Raises
     ------
@@ -132,6 +157,11 @@ def run_study(
         whole_number(max_epochs, "max_epochs")
     one_of(precision, PRECISIONS, "precision")
     checked_executor(executor)
+    if minutes is not None and not minutes > 0:
+        raise InputValueError(
+            f"minutes must be above 0, got {minutes}; leave it out for no limit of time"
+        )
+    deadline = math.inf if minutes is None else time.time() + 60 * minutes
     if not cells:
         raise InputValueError("there is no cell to run")
     # Absolute, since workers may run in other folders.
@@ -145,13 +175,17 @@ def run_study(
         name: str(Path(source).absolute()) if source.endswith(".npz") else source
         for source, name in names.items()
     }
-    open_folder(folder, {"max_epochs": max_epochs, "precision": precision})
+    open_folder(
+        folder,
+        {"max_epochs": max_epochs, "precision": precision},
+        may_change={"max_epochs"} if _is_raised(folder, cells, max_epochs) else set(),
+    )
     with locked(folder):
         for name in ("cells", "recordings", "networks"):
             (folder / name).mkdir(exist_ok=True)
         # Before hours of training, since the tables are written from all cells.
         finished_cells(folder)
-        waiting = [cell for cell in cells if not _file(folder, cell, "rows").exists()]
+        waiting = _to_run(cells, folder, max_epochs)
         _log.info("%d of %d cells are to be run", len(waiting), len(cells))
         settings = {"max_epochs": max_epochs, "precision": precision}
         n_finished = 0
@@ -160,7 +194,13 @@ def run_study(
                 tasks = (
                     Task(
                         entry.cell.title,
-                        (entry, sources[entry.cell.dataset], folder, settings),
+                        (
+                            entry,
+                            sources[entry.cell.dataset],
+                            folder,
+                            settings,
+                            deadline,
+                        ),
                     )
                     for entry in stage
                 )
@@ -184,7 +224,103 @@ def run_study(
                     )
         finally:
             _bench.cache_clear()
-        return write_tables(folder, finished_cells(folder))
+        return _tables(folder)
+
+
+def unfinished(
+    cells: Sequence[Cell],
+    folder: str | os.PathLike[str],
+    max_epochs: int | None = None,
+) -> list[Cell]:
+    """List the cells that a folder of results does not hold yet.
+
+    Those of networks that stopped at a limit of epochs below `max_epochs` are among
+    them, and those that started from a network that has trained for longer since.
+    """
+    left = []
+    for cell in cells:
+        row = _finished_row(cell, Path(folder))
+        limit = max_epochs or epoch_limit(cell.network, cell.condition)
+        if row is None or (
+            row["stopped_by"] == "epoch limit" and row["max_epochs"] < limit
+        ):
+            left.append(cell)
+        elif row.get("start_epochs") is not None:
+            parent = _finished_row(_parent(cell), Path(folder))
+            if parent is not None and parent["n_epochs"] != row["start_epochs"]:
+                left.append(cell)
+    return left
+
+
+def _finished_row(cell: Cell, folder: Path) -> dict[str, Any] | None:
+    """Read a row of a cell; None if it is not finished."""
+    path = _file(folder, cell, "rows")
+    if not path.exists():
+        return None
+    row: dict[str, Any] = read_cell(path)["rows"][0]
+    return row
+
+
+class _TimeIsUpError(Exception):
+    """The time of a run is over; what was trained is in a checkpoint."""
+
+
+def _tables(folder: Path) -> pd.DataFrame:
+    """Write the tables of a folder, which may hold no finished cell yet."""
+    content = finished_cells(folder)
+    return write_tables(folder, content) if content else pd.DataFrame(columns=ROW_KEY)
+
+
+def _is_raised(folder: Path, cells: Sequence[Cell], max_epochs: int | None) -> bool:
+    """Say whether no cell has a smaller limit of epochs than its folder began with."""
+    if not (folder / HEADER).exists():
+        return False
+    begun = settings_of(folder).get("max_epochs")
+    limits = [epoch_limit(cell.network, cell.condition) for cell in cells]
+    return all((max_epochs or usual) >= (begun or usual) for usual in limits)
+
+
+def _started_from(cell: Cell) -> list[Cell]:
+    """List the cells of networks that start from the network of a cell."""
+    if cell.condition != "generalizing":
+        return []
+    others = (
+        replace(cell, condition=condition) for condition in conditions_of(cell.network)
+    )
+    return [other for other in others if _starts_from_another(other)]
+
+
+def _to_run(cells: Sequence[Cell], folder: Path, max_epochs: int | None) -> list[Cell]:
+    """List the cells to run: unfinished ones, and those that start from one of them.
+
+    Raises
+    ------
+    InputValueError
+        If networks that start from an unfinished one were trained and are not asked
+        for, so that they would no longer belong to it.
+    """
+    left = unfinished(cells, folder, max_epochs)
+    started = [
+        other
+        for cell in left
+        for other in _started_from(cell)
+        if _file(folder, other, "rows").exists()
+    ]
+    missing = [cell for cell in started if cell not in cells]
+    if missing:
+        raise InputValueError(
+            f"{missing[0].title} started from a network that would train for longer;"
+            " ask for this condition too, or choose another folder"
+        )
+    n_going_on = sum(_file(folder, cell, "rows").exists() for cell in left)
+    if n_going_on:
+        _log.info(
+            "%d networks go on where they stopped, %d that start from one of them are"
+            " trained again",
+            n_going_on,
+            len(started),
+        )
+    return [cell for cell in cells if cell in {*left, *started}]
 
 
 class _Entry(NamedTuple):
@@ -238,9 +374,16 @@ _ONE_CELL = Lock()
 
 
 def _run_entry(
-    entry: _Entry, source: str, folder: Path, settings: dict[str, Any]
+    entry: _Entry,
+    source: str,
+    folder: Path,
+    settings: dict[str, Any],
+    deadline: float,
 ) -> dict[str, Any] | None:
-    """Run a cell, and return its first row; None if it is only trained."""
+    """Run a cell, and return its first row; None if it has none yet.
+
+    It has none if it is only trained, or the time is up.
+    """
     if not (folder / "cells").is_dir():
         raise WorkerError(
             f"a worker on {host()} does not see {folder}; choose a folder that all"
@@ -248,10 +391,15 @@ def _run_entry(
         )
     cell = entry.cell
     with _ONE_CELL:
+        if time.time() >= deadline:
+            return None
         bench, probe = _bench(source, cell.network, cell.width, tuple(settings.items()))
-        if not entry.only_trains:
-            return _run_cell(entry, bench, probe, folder)
-        _trained(entry, bench, folder)
+        try:
+            if not entry.only_trains:
+                return _run_cell(entry, bench, probe, folder, deadline)
+            _trained(entry, bench, folder, deadline)
+        except _TimeIsUpError:
+            pass
         return None
 
 
@@ -298,6 +446,7 @@ def record_network(
         "width": str(bench.width),
         "condition": network.condition,
         "training_precision": bench.precision,
+        "training_device": bench.device,
         "training_seed": str(network.seed),
         "n_epochs": str(network.n_epochs),
         "stopped_by": network.stopped_by,
@@ -373,11 +522,15 @@ def recording_rows(recording: ann2neo.Recording, seed: int) -> dict[str, Any]:
 
 
 def _run_cell(
-    entry: _Entry, bench: NetworkUnderStudy, probe: ann2neo.Probe, folder: Path
+    entry: _Entry,
+    bench: NetworkUnderStudy,
+    probe: ann2neo.Probe,
+    folder: Path,
+    deadline: float,
 ) -> dict[str, Any]:
     """Train, record, analyse and write one cell."""
     cell = entry.cell
-    network = _trained(entry, bench, folder)
+    network = _trained(entry, bench, folder, deadline)
     recording = record_network(probe, bench, network)
     content = recording_rows(recording, cell.seed)
     has_spikes = bool(recording.raster.spike_counts().any())
@@ -389,19 +542,28 @@ def _run_cell(
         **asdict(network),
         "max_epochs": bench.max_epochs(cell.condition),
         "precision": bench.precision,
+        "backend": bench.backend,
+        "device": bench.device,
         "pretrained": bool(bench.model.pretrained),
         "nwb": has_spikes,
     }
+    if _starts_from_another(cell):
+        start = _read_weights(_file(folder, _parent(cell), "network"), bench)
+        facts["start_epochs"] = start.progress.n_epochs
     del facts["weights"]
     content["rows"] = [facts | row for row in content["rows"]]
     # Last, since this file marks the cell as done.
     write_json(_file(folder, cell, "rows"), content)
-    _file(folder, cell, "checkpoint").unlink(missing_ok=True)
+    # A network that stopped at its limit goes on from here under a larger one.
+    if network.stopped_by != "epoch limit":
+        _file(folder, cell, "checkpoint").unlink(missing_ok=True)
     first: dict[str, Any] = content["rows"][0]
     return first
 
 
-def _trained(entry: _Entry, bench: NetworkUnderStudy, folder: Path) -> TrainedNetwork:
+def _trained(
+    entry: _Entry, bench: NetworkUnderStudy, folder: Path, deadline: float
+) -> TrainedNetwork:
     """Train a cell, or go on from its checkpoint; keep what others start from."""
     cell = entry.cell
     path, start = _file(folder, cell, "checkpoint"), None
@@ -409,14 +571,15 @@ def _trained(entry: _Entry, bench: NetworkUnderStudy, folder: Path) -> TrainedNe
         parent = _parent(cell)
         if not _file(folder, parent, "network").exists():
             _log.info("%s is where others start; training it", parent.title)
-            _trained(entry._replace(cell=parent), bench, folder)
+            _trained(entry._replace(cell=parent), bench, folder, deadline)
         start = _read_weights(_file(folder, parent, "network"), bench).weights
-    saved = reported = time.monotonic()
+    saved = reported = ended = time.monotonic()
 
     def keep(checkpoint: Checkpoint) -> None:
-        nonlocal saved, reported
+        nonlocal saved, reported, ended
         _check_caller()
         done, now = checkpoint.progress, time.monotonic()
+        seconds, ended = now - ended, now
         bar.update(done.n_epochs - bar.n)
         bar.set_postfix_str(f"accuracy {done.accuracy:.2%}", refresh=False)
         if now - saved >= _CHECKPOINT_SECONDS:
@@ -430,6 +593,9 @@ def _trained(entry: _Entry, bench: NetworkUnderStudy, folder: Path) -> TrainedNe
                 100 * done.accuracy,
             )
             reported = now
+        if time.time() + seconds >= deadline:
+            _write_weights(path, checkpoint)
+            raise _TimeIsUpError
 
     with tqdm(
         total=bench.max_epochs(cell.condition),
@@ -446,8 +612,13 @@ def _trained(entry: _Entry, bench: NetworkUnderStudy, folder: Path) -> TrainedNe
             cut_at=_read_weights(path, bench) if path.exists() else None,
             checkpoint=keep,
         )
+    end = Checkpoint(network.weights, Progress(network.n_epochs, 0.0))
+    if network.stopped_by == "epoch limit":
+        _write_weights(path, end)
     if cell.condition == "generalizing":
-        end = Checkpoint(network.weights, Progress(network.n_epochs, 0.0))
+        # They began from another network than the one that is now there.
+        for other in _started_from(cell):
+            _file(folder, other, "checkpoint").unlink(missing_ok=True)
         _write_weights(_file(folder, cell, "network"), end)
     return network
 

@@ -1,6 +1,8 @@
 """Training as in the paper: plain stochastic gradient descent.
 
-A whole epoch is one compiled call.
+A whole epoch is one compiled call, in TensorFlow or JAX: whichever Keras runs on. What
+is in this module holds for both, so that they see the same samples in the same order
+and stop by the same rule.
 """
 
 from __future__ import annotations
@@ -13,15 +15,51 @@ import numpy as np
 import numpy.typing as npt
 
 from ann2neo.errors import InputValueError, MissingExtraError
+from ann2neo.study._training_constants import BATCH_SIZE, LEARNING_RATE
 from ann2neo.study.networks import weights_of
 
-__all__ = ["BATCH_SIZE", "LEARNING_RATE", "Progress", "Trainer"]
+__all__ = [
+    "BATCH_SIZE",
+    "LEARNING_RATE",
+    "Progress",
+    "Trainer",
+    "backend",
+    "backend_module",
+]
 
-LEARNING_RATE = 0.1
-BATCH_SIZE = 256
 _EVALUATION_BATCH = 2048
 _SAMPLES_GLANCED_AT = 6000
 _STANDARD_ERRORS = 6
+
+
+def backend() -> str:
+    """Return what the study trains with: "tensorflow" or "jax".
+
+    Raises
+    ------
+    MissingExtraError
+        If Keras runs on something else.
+    """
+    import keras
+
+    name: str = keras.backend.backend()
+    if name not in {"tensorflow", "jax"}:
+        raise MissingExtraError(
+            f"the study trains with TensorFlow or JAX, but Keras runs on {name}; start"
+            " it with KERAS_BACKEND=tensorflow or KERAS_BACKEND=jax"
+        )
+    return name
+
+
+def backend_module() -> Any:
+    """Return the module that trains with `backend`."""
+    if backend() == "jax":
+        from ann2neo.study import _training_jax
+
+        return _training_jax
+    from ann2neo.study import _training_tensorflow
+
+    return _training_tensorflow
 
 
 @dataclass(frozen=True)
@@ -47,26 +85,25 @@ class Trainer:
     frozen : keras.Model, optional
         What the inputs pass through first, as in inference, untrained.
     xla : bool, default False
-        Compile with XLA: a third quicker for dense layers, five times slower for
-        convolutions (two cores).
+        Compile with XLA, as JAX always does: a third quicker for dense layers, five
+        times slower for convolutions (two cores).
 
     Notes
     -----
     Learning rate 0.1, batches of 256, cross entropy, samples shuffled anew before every
     epoch, seeded by (seed, epoch), so that the weights after an epoch are all the state
-    there is: a training cut anywhere goes on as if nothing had happened.
+    there is: a training cut anywhere goes on as if nothing had happened. It runs on the
+    device that TensorFlow or JAX finds, where the samples are kept.
     """
 
     def __init__(self, model: Any, frozen: Any = None, *, xla: bool = False) -> None:
-        import keras
-
-        if keras.backend.backend() != "tensorflow":
-            raise MissingExtraError(
-                "the study trains with TensorFlow, but Keras runs on"
-                f" {keras.backend.backend()}; start it with KERAS_BACKEND=tensorflow"
-            )
+        engine = backend_module()
         self.model = model
-        self._epoch, self._n_correct = _compiled_steps(model, frozen, xla)
+        self._tensor = engine.tensor
+        if backend() == "jax":
+            self._engine = engine.JaxEngine(model, frozen)
+        else:
+            self._engine = engine.TensorFlowEngine(model, frozen, xla=xla)
 
     def train(
         self,
@@ -110,14 +147,12 @@ class Trainer:
         InputValueError
             If there are no epochs or no samples, or the training diverges.
         """
-        import tensorflow as tf
-
         if max_epochs < 1 or len(x) == 0:
             raise InputValueError(
                 f"training needs 1 or more epochs and samples, got {max_epochs} and"
                 f" {len(x)}"
             )
-        x, y = _inputs(x), tf.convert_to_tensor(y, tf.int32)
+        x, y = self._tensor(x), self._engine.labels(y)
         target = np.inf if target_accuracy is None else target_accuracy
         every = len(x) // _SAMPLES_GLANCED_AT
         # Taken once: a slice with a step is a copy.
@@ -131,7 +166,7 @@ class Trainer:
                 .permutation(len(x))
                 .astype(np.int32)
             )
-            self._epoch(x, y, tf.convert_to_tensor(order))
+            self._engine.train_epoch(x, y, order)
             accuracy = self._accuracy_near(x, y, some, target)
             progress = Progress(progress.n_epochs + 1, accuracy)
             if after_epoch is not None:
@@ -158,55 +193,8 @@ class Trainer:
 
     def accuracy(self, x: Any, y: Any) -> float:
         """Return the share of samples that the network puts into their class."""
-        import tensorflow as tf
-
-        x, y = _inputs(x), tf.convert_to_tensor(y, tf.int32)
+        x, y = self._tensor(x), self._engine.labels(y)
         starts = range(0, len(x), _EVALUATION_BATCH)
         parts = [slice(start, start + _EVALUATION_BATCH) for start in starts]
-        return sum(int(self._n_correct(x[part], y[part])) for part in parts) / len(x)
-
-
-def _inputs(x: Any) -> Any:
-    import tensorflow as tf
-
-    return x if tf.is_tensor(x) else tf.convert_to_tensor(x, tf.float32)
-
-
-def _compiled_steps(model: Any, frozen: Any, xla: bool) -> tuple[Any, Any]:
-    """Compile one epoch of training, and counting correct answers."""
-    import keras
-    import tensorflow as tf
-
-    trainable = [variable.value for variable in model.trainable_variables]
-
-    def features(x: Any) -> Any:
-        return x if frozen is None else frozen(x, training=False)
-
-    def step(x: Any, y: Any, chosen: Any) -> None:
-        with tf.GradientTape() as tape:
-            answers = model(features(tf.gather(x, chosen)), training=True)
-            loss = tf.reduce_mean(
-                keras.losses.sparse_categorical_crossentropy(
-                    tf.gather(y, chosen), answers
-                )
-            )
-        gradients = tape.gradient(loss, trainable)
-        for variable, gradient in zip(trainable, gradients, strict=True):
-            variable.assign_sub(LEARNING_RATE * gradient)
-
-    def epoch(x: Any, y: Any, order: Any) -> None:
-        n_samples = x.shape[0]
-        for i in tf.range(n_samples // BATCH_SIZE):
-            step(x, y, tf.slice(order, [i * BATCH_SIZE], [BATCH_SIZE]))
-        if n_samples % BATCH_SIZE:
-            step(x, y, order[n_samples - n_samples % BATCH_SIZE :])
-
-    def n_correct(x: Any, y: Any) -> Any:
-        answers = tf.argmax(
-            model(features(x), training=False), axis=1, output_type=tf.int32
-        )
-        return tf.reduce_sum(tf.cast(answers == y, tf.int32))
-
-    return tf.function(epoch, jit_compile=xla), tf.function(
-        n_correct, reduce_retracing=True
-    )
+        n_correct: int = sum(self._engine.n_correct(x[part], y[part]) for part in parts)
+        return n_correct / len(x)

@@ -60,7 +60,7 @@ def test_the_limit_is_a_setting():
     results = _gained(0.22, 0.10)
     assert memorization(results, 0.05)["memorizes"].all()
     assert not memorization(results)["memorizes"].any()
-    with pytest.raises(InputValueError, match="min_gain must lie in .* got 10;"):
+    with pytest.raises(InputValueError, match=r"min_gain must lie in .* got 10;"):
         memorization(results, 10)
 
 

@@ -12,8 +12,10 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 import ann2neo
+from ann2neo.cli import app
 from ann2neo.errors import (
     Ann2NeoError,
     FileFormatError,
@@ -35,7 +37,7 @@ from ann2neo.study.results import (
     write_json,
     write_table,
 )
-from ann2neo.study.runs import run_study
+from ann2neo.study.runs import run_study, unfinished
 
 ENVIRONMENT = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"}
 
@@ -218,7 +220,75 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
     run_study(cells, whole, max_epochs=1500)
     for name in ("results.csv", "unit_rates.csv"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes()
-    assert not checkpoint.exists()
+    with np.load(checkpoint) as file:
+        assert file["progress"][0] == 1500
+
+
+def _same_tables(first, second):
+    """Whether two folders hold the same tables, byte by byte."""
+    names = ("results.csv", "unit_rates.csv")
+    return all(
+        (first / name).read_bytes() == (second / name).read_bytes() for name in names
+    )
+
+
+def test_networks_go_on_under_a_raised_limit(tmp_path, caplog):
+    """Networks that stopped at a limit of 3 epochs and go on to 6, and those that start
+    from one of them, are those of a study with a limit of 6.
+    """
+    raised, whole = tmp_path / "raised", tmp_path / "whole"
+    run_study(_cells(), raised, max_epochs=3)
+    with pytest.raises(InputValueError, match="ask for this condition too"):
+        run_study(_cells(conditions=["generalizing"]), raised, max_epochs=6)
+    with caplog.at_level("INFO", logger="ann2neo.study.runs"):
+        table = run_study(_cells(), raised, max_epochs=6)
+    assert "3 networks go on where they stopped, 1 that start" in caplog.text
+    trained = table[table["condition"] != "random"]
+    assert set(trained["n_epochs"]) == set(trained["max_epochs"]) == {6}
+    at_once = run_study(_cells(), whole, max_epochs=6)
+    at_once = at_once[at_once["condition"] != "random"]
+    pd.testing.assert_frame_equal(trained, at_once)
+    with pytest.raises(InputValueError, match=r"begun with .*6.*, not .*3"):
+        run_study(_cells(), raised, max_epochs=3)
+
+
+def test_a_run_stops_when_its_time_is_over_and_goes_on(tmp_path):
+    """A run of a second cuts the training at hand, holds what is finished, and goes on
+    with the same call to the tables of a run without a limit of time.
+    """
+    cells = _cells(conditions=["random", "mem_random_last"])
+    cut, whole = tmp_path / "cut", tmp_path / "whole"
+    run_study(cells[:1], cut, max_epochs=2000)
+    began = time.monotonic()
+    table = run_study(cells, cut, max_epochs=2000, minutes=1 / 60)
+    # Besides the second: building the network, compiling an epoch.
+    assert time.monotonic() - began < 60
+    assert set(table["condition"]) == {"random"}
+    assert unfinished(cells, cut) == cells[1:]
+    (checkpoint,) = (cut / "networks").glob("*.checkpoint.npz")
+    with np.load(checkpoint) as file:
+        assert 0 < file["progress"][0] < 2000
+    run_study(cells, cut, max_epochs=2000)
+    run_study(cells, whole, max_epochs=2000)
+    assert _same_tables(cut, whole)
+
+
+def test_a_run_without_time_leaves_a_folder_that_goes_on(tmp_path):
+    """Where the time is over before a cell is finished there is no row, and the command
+    says how many networks are left.
+    """
+    folder = tmp_path / "r"
+    options = "--profile quick --network MLP --width 16 --seeds 0 --condition random"
+    command = ["study", "run", *options.split(), "--out", str(folder), "--minutes"]
+    done = CliRunner().invoke(app, [*command, "1e-9"])
+    assert done.exit_code == 0, done.output
+    assert "1e-09 minutes are over, 1 of 1 networks are left" in done.output
+    assert "the same command goes on" in done.output
+    assert CliRunner().invoke(app, [*command, "5"]).exit_code == 0
+    assert len(load_results(folder).table) == 2
+    with pytest.raises(InputValueError, match="minutes must be above 0, got 0"):
+        run_study(_cells(), tmp_path / "none", minutes=0)
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.slow

@@ -116,6 +116,44 @@ def run_study_command(
     )
 
 
+@study_app.command("plan")
+def study_plan(
+    results: Annotated[
+        Path | None,
+        typer.Argument(help="Folder of results. [none: every cell is missing]"),
+    ] = None,
+    *,
+    missing: Annotated[
+        bool,
+        typer.Option(
+            "--missing", help="Only cells of the paper that the folder lacks."
+        ),
+    ] = False,
+    max_epochs: Annotated[
+        int | None,
+        typer.Option(
+            help="Maximum number of epochs of missing cells. [the networks' own]"
+        ),
+    ] = None,
+    csv: Csv = False,
+    json: Json = False,
+) -> None:
+    """List the networks to train, the commands that do, and estimated hours."""
+    from ann2neo import study
+
+    if results is not None and not missing:
+        planned = study.inventory(
+            study.load_results(results), study.load_switches(results)
+        )
+        echo_table(
+            planned, lambda: study.inventory_markdown(planned), csv=csv, json=json
+        )
+        return
+    loaded = None if results is None else study.load_results(results)
+    table = study.missing_cells(loaded, max_epochs)
+    echo_table(table, lambda: study.missing_markdown(table), csv=csv, json=json)
+
+
 @study_app.command("collect")
 def study_collect(
     sources: Annotated[

@@ -24,7 +24,12 @@ from ann2neo.study.indicators import (
     indicators_markdown,
     paired_differences,
 )
-from ann2neo.study.inventory import inventory, inventory_markdown
+from ann2neo.study.inventory import (
+    inventory,
+    inventory_markdown,
+    missing_cells,
+    missing_markdown,
+)
 from ann2neo.study.memorization import memorization, memorization_note
 from ann2neo.study.populations import matched_statistics
 from ann2neo.study.published import doubtful_cells, paper_table
@@ -48,6 +53,8 @@ __all__ = [
     "matched_statistics",
     "memorization",
     "memorization_note",
+    "missing_cells",
+    "missing_markdown",
     "paired_differences",
     "paired_effect",
     "paper_table",

@@ -3,17 +3,24 @@ kept with the project.
 """
 
 import hashlib
+import io
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from made_results import FACTS
 from typer.testing import CliRunner
 
 from ann2neo import read_nwb
 from ann2neo.cli import app
-from ann2neo.study.inventory import inventory, inventory_markdown
-from ann2neo.study.plan import CURVES, plan
+from ann2neo.study.inventory import (
+    inventory,
+    inventory_markdown,
+    missing_cells,
+    missing_markdown,
+)
+from ann2neo.study.plan import CURVES, plan, planned_cells
 from ann2neo.study.published import paper_table
 from ann2neo.study.results import ROW_KEY, Results, load_results, load_switches
 from ann2neo.study.runs import POPULATION_COLUMNS
@@ -156,3 +163,63 @@ def test_files_kept_with_the_project_are_those_that_its_list_names():
         line = next(line for line in text.splitlines() if line.startswith(name))
         assert hashlib.sha256(path.read_bytes()).hexdigest() in line
         assert "BSD-3-Clause" in line
+
+
+def test_cells_that_a_folder_lacks_are_those_of_the_paper_without_a_network():
+    """With nothing all 92 cells of the paper are missing, with the plan the others, and
+    with all of them none; a seed is enough.
+    """
+    assert missing_cells()["n_cells"].sum() == 92
+    assert set(missing_cells()["status"]) == {"missing"}
+    others = missing_cells(_results(plan()))
+    assert others["n_cells"].sum() == 92 - 47
+    assert set(others["network"]) == {"CNN", "DenseNet121"}
+    whole = missing_cells(_results(planned_cells(seeds=[2])))
+    assert whole.empty
+    assert missing_markdown(whole) == "No cell of the paper is missing.\n"
+
+
+def test_networks_that_stopped_short_are_to_be_trained_for_longer():
+    """A cell whose networks all stopped short is listed with ten times their limit, or
+    with the one asked for.
+    """
+    held = [cell for cell in planned_cells(seeds=[0]) if cell.condition != "random"]
+    results = _results(held, stopped_by="epoch limit", max_epochs=200)
+    table = missing_cells(results)
+    short = table[table["status"] == "stopped short"]
+    assert short["n_cells"].sum() == len(held)
+    assert short["command"].str.contains("--max-epochs 2000").all()
+    assert set(short["epochs_from"]) == {"limit"}
+    asked = missing_cells(results, max_epochs=700)
+    assert asked["command"].str.contains("--max-epochs 700").all()
+    assert set(asked.loc[asked["status"] == "stopped short", "epochs"]) == {700}
+
+
+def test_hours_are_measured_epochs_times_measured_seconds():
+    """An MLP of width 512 whose kind needed 9 epochs takes 9 times 8 ms on an H200, in
+    each of its trained conditions.
+    """
+    held = planned_cells(networks=["MLP"], widths=[64, 128, 256], seeds=[0])
+    table = missing_cells(_results(held))
+    row = table[(table["network"] == "MLP") & (table["dataset"] == "mnist")].iloc[0]
+    assert (row["width"], row["n_cells"], row["epochs"]) == (512, 4, 9)
+    assert (row["epochs_from"], row["measured_H200"]) == ("measured", "MLP 512")
+    assert row["hours_H200"] == pytest.approx(3 * 9 * 0.008 / 3600)
+    text = missing_markdown(table)
+    assert row["command"] in text
+    assert f"{92 - 24} of the paper's 92 cells are missing" in text
+
+
+def test_the_plan_is_printed_with_its_commands(tmp_path):
+    """The command lists missing cells, whose commands the command line takes."""
+    done = CliRunner().invoke(app, ["study", "plan", "--missing", "--csv"])
+    assert done.exit_code == 0, done.output
+    rows = pd.read_csv(io.StringIO(done.output))
+    assert rows["n_cells"].sum() == 92
+    for command in rows["command"]:
+        words = [*command.split()[1:], "--minutes", "0"]
+        words[words.index("--out") + 1] = str(tmp_path / "none")
+        refused = CliRunner().invoke(app, words)
+        assert "minutes must be above 0" in str(refused.exception or refused.output)
+    text = CliRunner().invoke(app, ["study", "plan", str(STUDY)]).output
+    assert "complete" in text

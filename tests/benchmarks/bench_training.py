@@ -173,7 +173,6 @@ def _beside_jax(report: Report) -> None:
         ):
             turns = measure_in_turn(
                 {"tensorflow": step, "jax": lambda name=name: in_jax(name)},
-                repeat=3,
             )
             report.row(
                 f"{n} images of MNIST, {network} of width {width}, TensorFlow",

@@ -5,13 +5,16 @@ import io
 import json
 import re
 import shutil
+import tomllib
 import zipfile
+from pathlib import Path
 
 import damage
 import h5py
 import keras
 import pytest
 from keras import layers as kl
+from packaging.requirements import Requirement
 
 from ann2neo import FileFormatError
 from ann2neo.probe.keras.model_files import load_model
@@ -227,3 +230,20 @@ def test_claimed_weights_are_not_made(tmp_path):
     with pytest.raises(FileFormatError, match="have 3,600,000,000 weights or more"):
         load_model(path)
     assert keras.Layer.add_weight is before
+
+
+def test_no_version_of_keras_without_a_safe_mode_is_allowed():
+    """Versions whose safe mode does not hold cannot be installed, and the tests run
+    with the oldest that may be.
+    """
+    root = Path(__file__).parents[2]
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    (needed,) = [
+        each
+        for each in map(Requirement, project["dependencies"])
+        if each.name == "keras"
+    ]
+    versions = ["3.8.0", "3.11.3", "3.12.0", "3.12.3", "3.12.4"]
+    versions += ["3.13.0", "3.13.2", "3.14.0", "3.14.1", "3.15.0", "3.15.1"]
+    assert list(needed.specifier.filter(versions)) == ["3.12.4", "3.15.1"]
+    assert "keras==3.12.4" in (root / "tests/oldest.txt").read_text().split()

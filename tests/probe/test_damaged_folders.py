@@ -320,3 +320,35 @@ def test_unreadable_folders_are_told(finished: Path, tmp_path: Path) -> None:
     (out / "bits.npy").mkdir()
     with pytest.raises(FileFormatError, match=r"bits\.npy is not a regular file"):
         ann2neo.Recording.open(out)
+
+
+@pytest.mark.parametrize("n_more", [-1, 1, -120])
+@pytest.mark.parametrize("name", ["bits.npy", "predictions.npy"])
+def test_a_file_of_another_size_is_left_as_it_is(
+    unfinished: Path, probe: ann2neo.Probe, tmp_path: Path, name: str, n_more: int
+) -> None:
+    """An array of another size is refused before it is mapped, which would fill it up
+    with zeros.
+    """
+    out = tmp_path / "rec"
+    shutil.copytree(unfinished, out)
+    data = (out / name).read_bytes() + b"x"
+    changed = data[: len(data) - 1 + n_more]
+    (out / name).write_bytes(changed)
+    with pytest.raises(IntegrityError, match=rf"{name} is damaged.* bytes; delete"):
+        _record(probe, out)
+    assert (out / name).read_bytes() == changed
+
+
+def test_progress_of_another_text_is_not_believed(
+    unfinished: Path, probe: ann2neo.Probe, tmp_path: Path
+) -> None:
+    """Notes about what is recorded are used only with their own checksum."""
+    out = tmp_path / "rec"
+    shutil.copytree(unfinished, out)
+    path = out / "progress.json"
+    progress = json.loads(path.read_text())
+    progress["identifier"] = "00000000-0000-0000-0000-000000000000"
+    path.write_text(json.dumps(progress))
+    with pytest.raises(IntegrityError, match=r"progress\.json is damaged"):
+        _record(probe, out)

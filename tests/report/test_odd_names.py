@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import matplotlib as mpl
@@ -13,6 +14,7 @@ import pytest
 import ann2neo
 from ann2neo.report import render_report
 from ann2neo.report.rendering import whole_characters
+from ann2neo.report.style import settings
 from ann2neo.testing import make_recording
 
 
@@ -85,3 +87,33 @@ def test_pages_drawn_in_threads_are_those_drawn_alone():
         together = list(threads.map(drawn, recordings * 2))
     assert together == alone * 2
     assert dict(mpl.rcParams) == before
+
+
+def test_a_page_leaves_the_settings_of_matplotlib():
+    """A caller's own settings are those after a page as before, also after an error."""
+    with mpl.rc_context({"font.size": 31, "svg.fonttype": "path"}):
+        before = dict(mpl.rcParams)
+        render_report({"a.nwb": recording()})
+        assert dict(mpl.rcParams) == before
+        with pytest.raises(ZeroDivisionError), settings({"font.size": 3}):
+            1 / 0  # noqa: B018
+        assert dict(mpl.rcParams) == before
+
+
+def test_one_thread_draws_at_a_time():
+    """Settings of one thread wait until those of another are restored."""
+    before, has_begun, sizes = mpl.rcParams["font.size"], threading.Event(), []
+
+    def draw():
+        with settings({"font.size": 31}):
+            has_begun.set()
+            sizes.append(mpl.rcParams["font.size"])
+
+    other = threading.Thread(target=draw)
+    with settings({"font.size": 3}):
+        other.start()
+        assert not has_begun.wait(0.1)
+        sizes.append(mpl.rcParams["font.size"])
+    other.join()
+    assert sizes == [3, 31]
+    assert mpl.rcParams["font.size"] == before

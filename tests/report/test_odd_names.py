@@ -10,11 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import ann2neo
 from ann2neo.report import render_report
 from ann2neo.report.rendering import whole_characters
 from ann2neo.report.style import settings
+from ann2neo.report.svg import inline_svg
 from ann2neo.testing import make_recording
 
 
@@ -47,6 +49,12 @@ def test_a_page_shows_any_name(name, shown):
     assert f"<title>title {shown}" in page
     assert page.count(shown) > 10
     assert page.encode("utf-8").decode("utf-8") == page
+
+
+def test_a_figure_may_have_any_name():
+    """A half of a character in the name of a figure is no error, and gives it ids."""
+    svg = inline_svg(Figure(), "half \ud800", "empty")
+    assert re.search(r'id="f[0-9a-f]{8}-', svg)
 
 
 def test_halves_of_characters():

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
 import ann2neo
@@ -83,6 +84,38 @@ def test_a_full_disk_is_told_and_the_old_file_stays(
             assert ann2neo.read_nwb(path).equals(network)
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_disk_space_is_claimed_before_it_is_written(tmp_path, network, monkeypatch):
+    """Writing and appending claim all the space that a file needs, and where it is not
+    there, nothing is written.
+    """
+    path, claimed = tmp_path / "a.nwb", []
+
+    def claim(handle, start, n_bytes):
+        assert os.fstat(handle).st_size < start + n_bytes
+        claimed.append(start + n_bytes)
+
+    def refuse(*_arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def append():
+        table = pd.DataFrame({"unit": [0]})
+        ann2neo.append_analysis(path, table, descriptions={"unit": "number"})
+
+    def write():
+        ann2neo.write_nwb(network, path)
+
+    for write_or_append in (write, append):
+        before = path.read_bytes() if path.exists() else None
+        monkeypatch.setattr(os, "posix_fallocate", refuse, raising=False)
+        with pytest.raises(OutputError, match="the disk is full; free some space"):
+            write_or_append()
+        assert (path.read_bytes() if path.exists() else None) == before
+        claimed.clear()
+        monkeypatch.setattr(os, "posix_fallocate", claim, raising=False)
+        write_or_append()
+        assert max(claimed) >= path.stat().st_size
 
 
 def test_a_file_size_limit_is_told_and_the_old_file_stays(tmp_path, network):

@@ -10,6 +10,7 @@ import typer
 from ann2neo.cli.application import load_keras
 from ann2neo.cli.options import Metadata, OnlyJson, Overwrite, Progress, shows_progress
 from ann2neo.cli.output import echo, echo_json
+from ann2neo.errors import InputValueError
 
 __all__ = ["record_model"]
 
@@ -133,6 +134,16 @@ def record_model(
             show_default=False,
         ),
     ] = None,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            help=(
+                "Record one part of the stimuli, such as 3/16, into --folder; the part"
+                " that completes them writes the NWB file. Give a seed."
+            ),
+            show_default=False,
+        ),
+    ] = None,
     metadata: Metadata = None,
     profile: Annotated[
         str, typer.Option(help="dandi, or neo for neo.io.NWBIO.")
@@ -168,6 +179,7 @@ def record_model(
     from ann2neo.raster import SpikeRaster
 
     one_of(profile, PROFILES, "profile")
+    shown = _part(part, folder)
     times = {"sampling_period": sampling_period * pq.ms, "t_start": t_start * pq.s}
     check_times(SpikeRaster.from_dense([[False]], **times), profile)
     rules = [checked_rule(_number(text), "the layer") for text in threshold or ["0"]]
@@ -182,6 +194,8 @@ def record_model(
     bar = shows_progress(progress)
     load_keras()
     from ann2neo.probe.record import record
+    from ann2neo.recording import Recording
+    from ann2neo.recording.parts import missing_parts
 
     recording = record(
         load_model(model, unsafe=unsafe),
@@ -207,7 +221,14 @@ def record_model(
         progress=bar,
         provenance={"model_file": model.name, "data_file": data.name},
         out=folder,
+        part=shown,
     )
+    if shown is not None and folder is not None:
+        missing, n = missing_parts(folder)
+        if missing:
+            echo(f"{folder}: part {shown[0]} of {n} is there, {len(missing)} are not")
+            return
+        recording = Recording.open(folder)
     write_nwb(
         recording,
         out,
@@ -237,6 +258,19 @@ def _number(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
+
+
+def _part(text: str | None, folder: Path | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    number, _, n = text.partition("/")
+    if not (number.isdecimal() and n.isdecimal()):
+        raise InputValueError(f"--part is k/n, such as 3/16, got {text!r}")
+    if folder is None:
+        raise InputValueError(
+            "--part needs --folder, the same folder for all parts, where they meet"
+        )
+    return int(number), int(n)
 
 
 def _whole(text: str | None) -> int | str | None:

@@ -8,20 +8,21 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from ann2neo._checks import seed_or_new, whole_number
-from ann2neo.errors import ActivationError, InputValueError
+from ann2neo.errors import ActivationError, InputTypeError, InputValueError
 from ann2neo.probe.adapter import Adapter, Forward, LayerInfo, TimeAxis
 from ann2neo.probe.emission import Emission
 from ann2neo.probe.nests import all_finite, leaves_of
 from ann2neo.probe.steps import Steps, n_steps_of
 from ann2neo.probe.stimuli import (
     ArrayStimuli,
+    Fingerprint,
     Stimuli,
     as_stimuli,
     checked_columns,
@@ -42,9 +43,35 @@ from ann2neo.probe.units import (
 from ann2neo.recording.steps import checked_lengths
 from ann2neo.recording.tables import checked_units, table_sha256
 
-__all__ = ["RecordingPlan", "make_plan"]
+__all__ = ["Part", "RecordingPlan", "make_plan"]
 
 _LOG = logging.getLogger(__name__)
+
+_COMPARED_SAMPLES, _COMPARED_BATCH = 256, 64
+"""Evenly spaced samples that tell whether parts have the same stimuli, and how many are
+read at once.
+"""
+
+
+class Part(NamedTuple):
+    """The k-th of n parts of the stimuli, counted from 1."""
+
+    number: int
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.number} of {self.n}"
+
+    def batches(self, n_samples: int, batch_size: int) -> range:
+        """Return which batches belong to it.
+
+        Whole batches, so that each has the noise that it has in the whole recording.
+        """
+        n_batches = -(-n_samples // batch_size)
+        first, stop = (
+            number * n_batches // self.n for number in (self.number - 1, self.number)
+        )
+        return range(first, stop)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +115,8 @@ class RecordingPlan:
     read_classes : callable or None
         Reads predicted classes from the model's output; None if no predictions are
         wanted.
+    part : Part or None
+        Which part of the stimuli is shown; None for all.
     """
 
     adapter: Adapter
@@ -106,17 +135,37 @@ class RecordingPlan:
     shuffle: bool
     training: bool
     read_classes: Callable[[Any], npt.NDArray[np.int32] | None] | None
+    part: Part | None = None
+
+    @property
+    def first_batch(self) -> int:
+        """Number of the first batch that is shown."""
+        if self.part is None:
+            return 0
+        return self.part.batches(self.stimuli.n_samples or 0, self.batch_size).start
+
+    @property
+    def n_samples(self) -> int | None:
+        """Number of samples that are shown once; None if unknown before they end."""
+        n = self.stimuli.n_samples
+        if n is None or self.part is None:
+            return n
+        batches = self.part.batches(n, self.batch_size)
+        first, stop = (
+            min(n, batch * self.batch_size) for batch in (batches.start, batches.stop)
+        )
+        return stop - first
 
     @property
     def n_presentations(self) -> int | None:
         """Number of presentations; None if unknown before the stimuli end."""
-        n = self.stimuli.n_samples
+        n = self.n_samples
         return None if n is None else n * self.n_repeats
 
     @property
     def n_time_bins(self) -> int | None:
         """Number of time bins, or the most there may be; None if unknown."""
-        n = self.stimuli.n_samples
+        n = self.n_samples
         if n is None:
             return None
         return self.n_repeats * (n if self.steps is None else self.steps.n_bins(n))
@@ -187,6 +236,25 @@ class RecordingPlan:
             "units": table_sha256(checked_units(units, len(units))),
         }
 
+    def digest(self, facts: Mapping[str, str]) -> str:
+        """Return a SHA-256 that all parts of one recording have in common.
+
+        Parameters
+        ----------
+        facts : mapping of str to str
+            As for `identity`. Parts may be recorded on devices of different names.
+        """
+        same = {key: value for key, value in facts.items() if key != "device"}
+        # Of the stimuli some are compared, since a part does not read the others.
+        stimuli = Fingerprint()
+        if isinstance(self.stimuli, ArrayStimuli):
+            last = self.stimuli.n_samples - 1
+            places = np.unique(np.linspace(0, last, _COMPARED_SAMPLES).astype(np.int64))
+            for batch in self.stimuli.batches(places, _COMPARED_BATCH):
+                stimuli.update(batch)
+        identity = {**self.identity(same), "stimuli": str(stimuli)}
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
 
 def make_plan(
     adapter: Adapter,
@@ -208,6 +276,7 @@ def make_plan(
     batch_size: int | None = None,
     n_samples: int | None = None,
     n_repeats: int = 1,
+    part: tuple[int, int] | None = None,
 ) -> RecordingPlan:
     """Check the arguments of a recording and fill in what they leave open.
 
@@ -219,7 +288,7 @@ def make_plan(
         The layers to record; None for the last hidden one.
     x, labels, stimulus_id, presentations, predictions, seed, shuffle, batch_size
         As in `ann2neo.record`.
-    n_samples, n_repeats
+    n_samples, n_repeats, part
         As in `ann2neo.record`.
     lengths
         As in `ann2neo.record`.
@@ -238,8 +307,9 @@ def make_plan(
     ActivationError, InputTypeError, InputValueError, LayerError
         As `ann2neo.record`.
     """
-    seed = seed_or_new(seed)
     n_repeats = whole_number(n_repeats, "n_repeats")
+    shown = _checked_part(part, seed, n_repeats, adapter)
+    seed = seed_or_new(seed)
     if batch_size is not None:
         batch_size = whole_number(batch_size, "batch_size")
     _check_weights(adapter)
@@ -311,7 +381,7 @@ def make_plan(
     if emission != "threshold":
         layout = layout.without_thresholds()
     read_classes = functools.partial(_classes_of, adapter, required=bool(predictions))
-    return RecordingPlan(
+    plan = RecordingPlan(
         adapter=adapter,
         layers=layers,
         forward=forward,
@@ -328,7 +398,62 @@ def make_plan(
         shuffle=bool(shuffle),
         training=training,
         read_classes=read_classes if with_classes else None,
+        part=shown,
     )
+    if plan.part is not None:
+        _check_part(plan, plan.part)
+    return plan
+
+
+def _checked_part(
+    part: Any, seed: int | None, n_repeats: int, adapter: Adapter
+) -> Part | None:
+    if part is None:
+        return None
+    try:
+        number, n = part
+    except (TypeError, ValueError) as error:
+        raise InputTypeError(
+            f"part must be two numbers, such as (3, 16), got {part!r}"
+        ) from error
+    n = whole_number(n, "the number of parts")
+    number = whole_number(number, "the part")
+    if number > n:
+        raise InputValueError(
+            f"part must be one of 1 .. {n} of {n} parts, got {number}; parts are"
+            " counted from 1"
+        )
+    if seed is None:
+        raise InputValueError(
+            "part= needs a seed, the same one for all parts; pass, for example, seed=0"
+        )
+    if n_repeats > 1:
+        raise InputValueError(
+            f"part= shows the stimuli once, got n_repeats={n_repeats}; record each"
+            " repeat into a folder of its own"
+        )
+    if adapter.is_stateful:
+        raise InputValueError(
+            f"{adapter.model_name!r} carries a state from batch to batch, so that no"
+            " part can do without those before it; record all stimuli in one piece"
+        )
+    return Part(number, n)
+
+
+def _check_part(plan: RecordingPlan, part: Part) -> None:
+    """Raise if the stimuli cannot be divided, or not into so many parts."""
+    if not isinstance(plan.stimuli, ArrayStimuli):
+        raise InputValueError(
+            "part= needs stimuli that can be indexed, and these come in batches; pass"
+            " arrays, memory maps or HDF5 data sets"
+        )
+    if not plan.n_samples:
+        n_batches = -(-plan.stimuli.n_samples // plan.batch_size)
+        raise InputValueError(
+            f"part {part} holds no stimulus: there are {n_batches} batches of"
+            f" {plan.batch_size}; make at most {n_batches} parts, or pass a smaller"
+            " batch_size"
+        )
 
 
 def _check_weights(adapter: Adapter) -> None:

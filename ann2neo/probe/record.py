@@ -28,6 +28,7 @@ from ann2neo.probe.units import UnitChoice
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 from ann2neo.recording.folder import UnfinishedFolder, unfinished_plan
+from ann2neo.recording.parts import part_folder
 from ann2neo.recording.segments import Phase, phase_table
 from ann2neo.recording.steps import trial_segments
 from ann2neo.recording.tables import STIMULUS_PLACE, presentation_table
@@ -178,8 +179,14 @@ class Probe:
         progress: bool | None = None,
         provenance: Mapping[str, object] | None = None,
         out: str | Path | None = None,
+        part: tuple[int, int] | None = None,
     ) -> Recording:
         """Show stimuli and record the spikes; see `ann2neo.record`."""
+        if part is not None and out is None:
+            raise InputValueError(
+                "part= makes one part of a recording in a folder; pass out=, the same"
+                " folder for all parts"
+            )
         seconds(sampling_period, "sampling_period", positive=True)
         if t_start is not None:
             seconds(t_start, "t_start")
@@ -198,8 +205,16 @@ class Probe:
             batch_size=batch_size,
             n_samples=n_samples,
             n_repeats=n_repeats,
+            part=part,
         )
         facts = plan.provenance(provenance or {})
+        if plan.part is not None and out is not None:
+            out = part_folder(out, *plan.part)
+            facts = {
+                **facts,
+                "part": str(plan.part),
+                "whole": plan.digest({**facts, "phase": phase}),
+            }
         with contextlib.ExitStack() as stack:
             folder = None
             if out is not None:
@@ -339,6 +354,7 @@ def record(
     progress: bool | None = None,
     provenance: Mapping[str, object] | None = None,
     out: str | Path | None = None,
+    part: tuple[int, int] | None = None,
 ) -> Recording:
     """Show stimuli to a network and record which of its units spike.
 
@@ -412,6 +428,12 @@ def record(
         start. After an interruption, the same call resumes the recording, once it has
         read what was shown and found it unchanged; stateful networks start again from
         the beginning.
+    part : tuple of int, optional
+        ``(k, n)``: record the k-th (from 1) of n parts of the stimuli into `out`, with
+        a `seed`, so that n processes or machines can share the work. All parts take the
+        same arguments, and the same `batch_size` if their devices differ. Once all are
+        there, `Recording.open` of `out` joins them to the recording that one process
+        would have made.
 
     Returns
     -------
@@ -484,6 +506,7 @@ def record(
         progress=progress,
         provenance=provenance,
         out=out,
+        part=part,
     )
 
 
@@ -560,13 +583,15 @@ def _tables(plan: RecordingPlan, phase: str, repeats: list[Presented]) -> _Table
     if plan.n_repeats > 1:
         names = [f"{phase}_{number}" for number in range(1, plan.n_repeats + 1)]
     n_shown = [len(repeat.stimulus_id) for repeat in repeats]
+    # All samples, where only a part of them is shown.
+    n_samples = {*n_shown} if plan.part is None else {plan.stimuli.n_samples}
     own = dict(plan.columns)
     if plan.labels is not None:
         own["labels"] = plan.labels
     if plan.steps is not None and plan.steps.lengths is not None:
         own["lengths"] = plan.steps.lengths
     for name, values in own.items():
-        if {*n_shown} != {len(values)}:
+        if n_samples != {len(values)}:
             raise InputValueError(
                 f"{name} must have one entry per sample, {n_shown[0]}, got"
                 f" {len(values)}; pass the {name} of the same samples"

@@ -163,7 +163,7 @@ def _show_once(
     fingerprint: Fingerprint,
     progress: tqdm[Any],
 ) -> tuple[Presented, Done]:
-    batches = enumerate(_batches(plan, repeat))
+    batches = enumerate(_batches(plan, repeat), plan.first_batch)
     parts: list[Presented] = []
     done = begin
     if folder is not None and folder.done.n_presentations > begin.n_presentations:
@@ -319,6 +319,10 @@ def _batches(plan: RecordingPlan, repeat: int) -> Iterator[Batch]:
     if plan.shuffle:
         rng = np.random.default_rng((plan.seed, repeat))
         order = rng.permutation(stimuli.n_samples)
+    if plan.part is not None:
+        first = plan.first_batch * plan.batch_size
+        places = np.arange(first, first + (plan.n_samples or 0))
+        order = places if order is None else order[places]
     return stimuli.batches(order, plan.batch_size)
 
 
@@ -343,7 +347,7 @@ def _shown_before(
     OutputExistsError
         If the earlier run has shown other stimuli.
     """
-    n_samples = plan.stimuli.n_samples or 0
+    n_samples = plan.n_samples or 0
     stop = min(folder.done.n_presentations, begin.n_presentations + n_samples)
     parts: list[Presented] = []
     lengths, done = folder.lengths, begin

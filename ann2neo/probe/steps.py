@@ -45,10 +45,11 @@ class Steps:
     lengths: npt.NDArray[np.int64] | None
 
     def n_bins(self, n_samples: int) -> int:
-        """Return how many bins there are at most in all presentations."""
+        """Return how many bins there are at most in so many presentations."""
         if self.lengths is None:
             return n_samples * self.n_steps
-        return int(self.lengths[:n_samples].sum())
+        # Of a part of the samples it is not known which they are.
+        return int(np.sort(self.lengths)[::-1][:n_samples].sum())
 
     def frame(
         self,

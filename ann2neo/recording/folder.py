@@ -23,7 +23,7 @@ import math
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -59,7 +59,13 @@ from ann2neo.recording.tables import column_types
 if TYPE_CHECKING:
     from ann2neo.recording.recording import Recording
 
-__all__ = ["Done", "UnfinishedFolder", "read_folder", "unfinished_plan"]
+__all__ = [
+    "Done",
+    "UnfinishedFolder",
+    "is_finished",
+    "read_folder",
+    "unfinished_plan",
+]
 
 _Arrays = Mapping[str, tuple[str, tuple[int, ...]]]
 _AnyRecording = TypeVar("_AnyRecording", bound="Recording")
@@ -118,6 +124,8 @@ class UnfinishedFolder:
     n_presentations : int, optional
         Number of presentations, which may then last several bins; if not given, each
         lasts one.
+    beside : collection of str, optional
+        Names of what else may be in the folder.
 
     Attributes
     ----------
@@ -158,6 +166,7 @@ class UnfinishedFolder:
         n_units: int,
         n_time_bins: int,
         n_presentations: int | None = None,
+        beside: Collection[str] = (),
     ) -> None:
         # Absolute: the process may change its folder while it records.
         self.path = path_of(path, "out").absolute()
@@ -170,7 +179,7 @@ class UnfinishedFolder:
         with ExitStack() as stack:
             stack.enter_context(locked(self.path, message))
             with explained(self.path):
-                self._open(plan, n_units, n_time_bins, n_presentations)
+                self._open(plan, n_units, n_time_bins, n_presentations, beside)
             self._lock = stack.pop_all()
         self._marked = time.monotonic()
 
@@ -180,10 +189,11 @@ class UnfinishedFolder:
         n_units: int,
         n_time_bins: int,
         n_presentations: int | None,
+        beside: Collection[str],
     ) -> None:
         progress = _progress(self.path)
         if progress is None:
-            _check_empty(self.path)
+            _check_empty(self.path, beside)
             progress = {
                 "layout_version": _LAYOUT_VERSION,
                 "plan": dict(plan),
@@ -477,6 +487,11 @@ class UnfinishedFolder:
         self._lock.close()
 
 
+def is_finished(path: Path) -> bool:
+    """Tell whether a folder holds a finished recording."""
+    return os.path.lexists(path / _RECORDING)
+
+
 def unfinished_plan(path: str | Path) -> dict[str, str] | None:
     """Return the plan of the unfinished recording in a folder, or None.
 
@@ -696,7 +711,7 @@ def _other_recording(folder: Path, key: str, old: Any, new: Any) -> OutputExists
     )
 
 
-def _check_empty(path: Path) -> None:
+def _check_empty(path: Path, beside: Collection[str] = ()) -> None:
     names = sorted(entry.name for entry in path.iterdir())
     if _RECORDING in names:
         raise OutputExistsError(
@@ -705,7 +720,7 @@ def _check_empty(path: Path) -> None:
         )
     # A process that was killed right after it made the folder leaves these.
     for name in names:
-        if name not in {".lock", *_TEMPORARY}:
+        if name not in {".lock", *_TEMPORARY, *beside}:
             raise OutputExistsError(
                 f"{path} holds other files, such as {name!r}; choose a folder of its"
                 " own"

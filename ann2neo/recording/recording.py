@@ -387,14 +387,19 @@ class Recording:
         Returns
         -------
         Recording
-            The recording.
+            The recording. Parts that were made with ``record(..., part=(k, n))`` are
+            joined when they are opened for the first time: the bits are copied into
+            files of the folder, and the parts stay, to be deleted by you.
 
         Raises
         ------
         InputValueError
             If there is no such folder.
         FileFormatError, IntegrityError
-            If it holds no recording, an unfinished one, or a damaged one.
+            If it holds no recording, an unfinished one, or a damaged one; parts that
+            are missing, unfinished, or of different recordings are named.
+        OutputError, OutputLockedError
+            If parts cannot be joined there.
 
         Examples
         --------
@@ -418,7 +423,9 @@ class Recording:
         True
         """
         from ann2neo.recording.folder import read_folder
+        from ann2neo.recording.parts import join_parts
 
+        join_parts(cls, folder, verify=verify)
         return read_folder(cls, folder, verify=verify)
 
     # -- tables

@@ -439,6 +439,39 @@ def test_a_recording_can_be_kept_in_a_folder(model, tmp_path):
     assert ann2neo.read_nwb(tmp_path / "a.nwb").raster.equals(kept.raster)
 
 
+def test_the_part_that_completes_a_recording_writes_the_file(model, tmp_path):
+    """Parts meet in --folder; the file holds what one process would have recorded."""
+    common = ("record", model / "net.keras", "--data", model / "data.npz")
+    common = (*common, "--seed", 1, "--batch-size", 8, "--out", tmp_path / "a.nwb")
+    first = run(*common, "--folder", tmp_path / "parts", "--part", "2/2")
+    assert first.exit_code == 0, first.stderr
+    assert "part 2 of 2 is there, 1 are not" in first.stdout
+    assert not (tmp_path / "a.nwb").exists()
+    last = run(*common, "--folder", tmp_path / "parts", "--part", "1/2")
+    assert last.exit_code == 0, last.stderr
+    whole = run(*common[:-1], tmp_path / "b.nwb")
+    assert whole.exit_code == 0, whole.stderr
+    made, expected = (ann2neo.read_nwb(tmp_path / f"{name}.nwb") for name in "ab")
+    assert made.equals(expected, identity=False)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--part", "2of3", "--folder", "f"], "--part is k/n, such as 3/16"),
+        (["--part", "2/3"], "--part needs --folder"),
+    ],
+)
+def test_parts_without_number_or_folder_are_refused(more, words, model, tmp_path):
+    """In one line, before Keras is loaded."""
+    done = run(
+        *("record", model / "net.keras", "--data", model / "data.npz"),
+        *("--out", tmp_path / "a.nwb", *more),
+    )
+    assert done.exit_code == 1
+    assert words in done.stderr
+
+
 def _tables(file):
     """What the functions return that commands print as tables."""
     units = ann2neo.analyze(ann2neo.read_nwb(file), lags=4)

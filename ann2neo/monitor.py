@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+import warnings
 from typing import Any, Literal
 
 import keras
@@ -12,7 +12,11 @@ import numpy as np
 import pandas as pd
 
 from ann2neo._checks import one_of
-from ann2neo.analysis.columns import MONITORED_COLUMNS, TABLES
+from ann2neo.analysis.columns import (
+    MONITORED_COLUMNS,
+    MONITORED_TRIAL_COLUMNS,
+    TABLES,
+)
 from ann2neo.analysis.networks.unit_means import (
     DEAD_UNITS,
     MEAN_FANO_FACTOR,
@@ -21,20 +25,24 @@ from ann2neo.analysis.networks.unit_means import (
 )
 from ann2neo.analysis.patterns.compare_patterns import flip_shares
 from ann2neo.analysis.table_of_statistics import unit_values
+from ann2neo.analysis.trials.analyze_trials import analyze_trials
 from ann2neo.analysis.units.counts import Counts
 from ann2neo.analysis.units.dispersion import FANO
 from ann2neo.analysis.units.firing_rate import FIRING_RATE
 from ann2neo.errors import ActivationError, InputTypeError, InputValueError
+from ann2neo.probe.activity import ActivityWarning
 from ann2neo.probe.adapter import LayerChoice
 from ann2neo.probe.record import Probe
 from ann2neo.probe.thresholds import Threshold
-from ann2neo.raster import SpikeRaster
+from ann2neo.raster import SegmentedRaster, SpikeRaster
+from ann2neo.recording import Recording
 
 __all__ = ["MONITORED", "SpikeMonitor"]
 
 MONITORED = tuple(column.name for column in MONITORED_COLUMNS)
 """The monitored statistics, which the logs hold as ``spike_<column>``."""
 
+_OF_TRIALS = tuple(column.name for column in MONITORED_TRIAL_COLUMNS)
 _log = logging.getLogger(__name__)
 _OF_UNITS = (FIRING_RATE, FANO)
 _OF_NETWORK = (MEAN_FIRING_RATE, MEAN_FANO_FACTOR, UNBIASED_FANO_FACTOR, DEAD_UNITS)
@@ -54,6 +62,9 @@ class SpikeMonitor(keras.callbacks.Callback):
     ``TensorBoard``. A training that diverges, so that activations are NaN, goes on with
     statistics of NaN.
 
+    With `time_axis`, the probe set is recorded in trials, and the mean serial
+    correlation of neighbouring steps beyond the mean over trials is monitored as well.
+
     Parameters
     ----------
     x : array_like, or list or dict of arrays, shape (n_presentations, ...)
@@ -66,12 +77,15 @@ class SpikeMonitor(keras.callbacks.Callback):
     n_samples : int, default 100
         Size of the probe set.
     window : int, default 10
-        Samples in a counting window of the Fano factors.
+        Samples in a counting window of the Fano factors; with `time_axis` steps, which
+        lie in one trial.
     every : {"epoch", "batch"}
         Record at the end of every epoch, or after every batch too.
     seed : int, default 0
         Seed of the choice of samples and of their order, which stay the same from epoch
         to epoch.
+    time_axis : int or "calls", optional
+        Axis of the outputs whose steps are time bins, as in `Probe`.
 
     Attributes
     ----------
@@ -111,18 +125,23 @@ class SpikeMonitor(keras.callbacks.Callback):
         window: int = 10,
         every: Literal["epoch", "batch"] = "epoch",
         seed: int = 0,
+        time_axis: int | Literal["calls"] | None = None,
     ) -> None:
         super().__init__()
         one_of(every, ("epoch", "batch"), "every")
-        if window < 1 or n_samples < 2 * window:
+        # Windows count samples, or else steps inside trials.
+        per_sample = window if time_axis is None else 1
+        if window < 1 or n_samples < 2 * per_sample:
             raise InputValueError(
                 f"n_samples={n_samples} and window={window} do not fit: the Fano factor"
                 " needs at least two windows of at least one sample; pass"
                 " n_samples >= 2 * window and window >= 1"
             )
-        self._sets = {"train": _sample(x, n_samples, window, seed, "x")}
+        self._sets = {"train": _sample(x, n_samples, per_sample, seed, "x")}
         if x_val is not None:
-            self._sets["val"] = _sample(x_val, n_samples, window, seed, "x_val")
+            self._sets["val"] = _sample(x_val, n_samples, per_sample, seed, "x_val")
+        self._time_axis = time_axis
+        self._monitored = MONITORED if time_axis is None else (*MONITORED, *_OF_TRIALS)
         self._layers, self._threshold = layers, threshold
         self._window, self._seed, self._every = window, seed, every
         self._probe: Probe | None = None
@@ -139,6 +158,8 @@ class SpikeMonitor(keras.callbacks.Callback):
     def history(self) -> pd.DataFrame:
         """One row per recording, split and layer."""
         columns = [column.name for column in TABLES["SpikeMonitor"]]
+        if self._time_axis is None:
+            columns = [name for name in columns if name not in _OF_TRIALS]
         return pd.DataFrame(self._rows, columns=columns)
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
@@ -174,10 +195,10 @@ class SpikeMonitor(keras.callbacks.Callback):
             if not parts:
                 # NaN for every layer of an earlier recording.
                 parts = dict.fromkeys(self._layer_names or [""])
-            for layer, raster in parts.items():
-                values = self._statistics(raster, self._before.get((split, layer)))
-                if batch < 0 and raster is not None:
-                    self._before[split, layer] = raster
+            for layer, spikes in parts.items():
+                values = self._statistics(spikes, self._before.get((split, layer)))
+                if batch < 0 and spikes is not None:
+                    self._before[split, layer] = spikes.raster
                 self._rows.append(
                     {
                         "epoch": epoch,
@@ -195,18 +216,41 @@ class SpikeMonitor(keras.callbacks.Callback):
         if logs is not None:
             logs.update(logged)
 
-    def _recorded(self, stimuli: Any) -> dict[str, SpikeRaster | None]:
+    def _recorded(self, stimuli: Any) -> dict[str, SegmentedRaster | None]:
         """Record a probe set, by layer; nothing if activations are not finite."""
         if self._probe is None:
-            self._probe = Probe(self.model, self._layers, self._threshold)
+            self._probe = Probe(
+                self.model, self._layers, self._threshold, time_axis=self._time_axis
+            )
         try:
-            raster, units = self._probe.spikes(stimuli, seed=self._seed)
+            spikes, units = self._spikes(self._probe, stimuli)
         except ActivationError as error:
             _log.warning("the statistics of this recording are NaN: %s", error)
             return {}
-        parts: dict[str, SpikeRaster | None] = dict(_by_layer(raster, units))
-        self._layer_names = list(parts)
-        return parts
+        names = units["layer"].to_numpy()
+        self._layer_names = list(dict.fromkeys(names))
+        if len(self._layer_names) == 1:
+            return {self._layer_names[0]: spikes}
+        return {
+            name: spikes.with_raster(spikes.raster.take(units=names == name))
+            for name in self._layer_names
+        }
+
+    def _spikes(
+        self, probe: Probe, stimuli: Any
+    ) -> tuple[SegmentedRaster, pd.DataFrame]:
+        """Return the spikes of a probe set, trial by trial, and its units."""
+        if self._time_axis is None:
+            raster, units = probe.spikes(stimuli, seed=self._seed)
+            return SegmentedRaster(raster), units
+        with warnings.catch_warnings():
+            # The share of silent units is among the statistics.
+            warnings.simplefilter("ignore", ActivityWarning)
+            recording = probe.record(
+                stimuli, seed=self._seed, predictions=False, progress=False
+            )
+        edges = [0, *recording.segments["stop_bin"]]
+        return SegmentedRaster(recording.raster, edges), recording.units
 
     def __repr__(self) -> str:
         """Return what is watched, and how often."""
@@ -218,28 +262,39 @@ class SpikeMonitor(keras.callbacks.Callback):
         )
 
     def _statistics(
-        self, raster: SpikeRaster | None, before: SpikeRaster | None
+        self, spikes: SegmentedRaster | None, before: SpikeRaster | None
     ) -> dict[str, float]:
         """Return the monitored numbers of a layer; NaN without spikes to judge by."""
-        values = dict.fromkeys(MONITORED, math.nan)
-        if raster is None:
+        values = dict.fromkeys(self._monitored, math.nan)
+        if spikes is None:
             return values
-        units = unit_values(Counts(raster, self._window, 1), _OF_UNITS)
+        units = unit_values(Counts(spikes, self._window, 1), _OF_UNITS)
         for entry in _OF_NETWORK:
             # No unit is tested, so the false discovery rate does not matter.
             values |= entry.fast(units, math.nan)
         if before is not None:
-            values |= flip_shares(before, raster)
-        return {name: values[name] for name in MONITORED}
+            values |= flip_shares(before, spikes.raster)
+        if self._time_axis is not None:
+            values[_OF_TRIALS[0]] = _mean_serial_correlation(spikes)
+        return {name: values[name] for name in self._monitored}
 
 
-def _by_layer(
-    raster: SpikeRaster, units: pd.DataFrame
-) -> Iterator[tuple[str, SpikeRaster]]:
-    names = units["layer"]
-    for name in names.unique():
-        chosen = (names == name).to_numpy()
-        yield name, raster if chosen.all() else raster.take(units=chosen)
+def _mean_serial_correlation(spikes: SegmentedRaster) -> float:
+    """Return the mean over units of what neighbouring steps of a trial share."""
+    edges = spikes.edges
+    trials = pd.DataFrame(
+        {"start_bin": edges[:-1], "stop_bin": edges[1:], "phase": "probe set"}
+    )
+    recording = Recording(
+        spikes.raster,
+        pd.DataFrame(index=range(spikes.n_units)),
+        trials,
+        segments=trials.assign(order="unknown"),
+    )
+    table = analyze_trials(
+        recording, lags=1, statistics="serial_correlation", progress=False
+    )
+    return float(table["serial_correlation"].mean())
 
 
 def _sample(x: Any, n_samples: int, window: int, seed: int, name: str) -> Any:

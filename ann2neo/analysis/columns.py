@@ -42,6 +42,7 @@ from ann2neo.recording.tables import UNIT_DESCRIPTIONS, UNIT_TYPES
 
 __all__ = [
     "MONITORED_COLUMNS",
+    "MONITORED_TRIAL_COLUMNS",
     "OPTIONAL_COLUMNS",
     "RECORDING_COLUMNS",
     "TABLES",
@@ -69,6 +70,15 @@ MONITORED_COLUMNS: tuple[Column, ...] = (
     compare_patterns.FLIPS.column("pattern_flips_floor"),
 )
 """What `SpikeMonitor` puts into the logs, as ``spike_<column>``."""
+
+MONITORED_TRIAL_COLUMNS: tuple[Column, ...] = (
+    Column(
+        "mean_serial_correlation",
+        "Mean over units of the correlation of neighbouring steps of a trial, beyond"
+        " the mean over trials at each step.",
+    ),
+)
+"""What `SpikeMonitor` adds where the steps of sequences are time."""
 
 
 def _without_repeats(*tables: tuple[Column, ...]) -> tuple[Column, ...]:
@@ -102,6 +112,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
         text_column("split", "Stimuli that were shown: train or val."),
         text_column("layer", "Name of the layer of the artificial neural network."),
         *MONITORED_COLUMNS,
+        *MONITORED_TRIAL_COLUMNS,
     ),
     "patterns": patterns.COLUMNS,
     "dead_units": dead_units.COLUMNS,
@@ -122,7 +133,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
 def _logged() -> Iterator[Column]:
     """Yield what the logs of a training hold, of one and of several layers."""
     for start, stimuli in (("spike_", "`x`"), ("val_spike_", "`x_val`")):
-        for column in MONITORED_COLUMNS:
+        for column in (*MONITORED_COLUMNS, *MONITORED_TRIAL_COLUMNS):
             name, text = f"{start}{column.name}", column.description
             text = f"{text} Measured by SpikeMonitor with {stimuli}"
             yield dataclasses.replace(column, name=name, description=f"{text}.")

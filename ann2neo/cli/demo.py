@@ -7,11 +7,9 @@ from typing import Annotated
 
 import typer
 
-from ann2neo._checks import one_of
 from ann2neo.cli.application import load_keras
 from ann2neo.cli.options import Csv, Json
 from ann2neo.cli.output import echo_table
-from ann2neo.errors import InputValueError
 
 __all__ = ["demo"]
 
@@ -49,6 +47,9 @@ def demo(
     json: Json = False,
 ) -> None:
     """Train small networks, record them, and show what their spikes say."""
+    from ann2neo._checks import one_of
+    from ann2neo.errors import InputValueError
+
     one_of(network, ("mlp", "rnn"), "network")
     if network == "rnn" and dataset is not None:
         raise InputValueError(

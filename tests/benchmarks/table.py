@@ -19,6 +19,7 @@ BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 _ORDER = (
     "probe",
     "torch",
+    "sequences",
     "nwb",
     "analysis",
     "populations",

@@ -96,3 +96,43 @@ def test_errors_inside_a_layer_name_their_cause_in_the_second_paragraph() -> Non
     first, second, *_ = str(raised.value).split("\n\n")
     assert first.startswith(private.CALL_ERROR)
     assert "the cause" in second
+
+
+def test_the_mask_of_padding_lies_beside_a_tensor() -> None:
+    """What a masking layer returns carries its mask; other tensors carry none."""
+    x = np.array([[[1.0], [0.0]]], np.float32)
+    masked = kl.Masking()(x)
+    mask = keras.ops.convert_to_numpy(private.mask_of(masked))
+    np.testing.assert_array_equal(mask, [[True, False]])
+    assert private.mask_of(keras.ops.convert_to_tensor(x)) is None
+
+
+def test_cells_that_know_training_are_told_from_others() -> None:
+    """An LSTM's cell takes the argument, and a cell of one's own may not."""
+
+    class Plain(kl.Layer):
+        state_size = 2
+
+        def call(self, inputs: Any, states: Any) -> Any:
+            return inputs, states
+
+    assert private.takes_training(kl.LSTMCell(2))
+    assert not private.takes_training(Plain())
+    assert not private.takes_training(lambda inputs, states: (inputs, states))
+
+
+def test_the_dropout_of_a_sequence_is_drawn_once_and_forgotten() -> None:
+    """Between the two, every step of a cell drops the same inputs."""
+    layer = kl.LSTM(2, dropout=0.5)
+    x = np.ones((1, 3, 8), np.float32)
+    layer(x)
+    states = layer.get_initial_state(1)
+    step = keras.ops.convert_to_tensor(x[:, 0])
+    private.dropout_drawn(layer, step, states)
+    first, second = (layer.cell.get_dropout_mask(step) for _ in range(2))
+    np.testing.assert_array_equal(
+        keras.ops.convert_to_numpy(first), keras.ops.convert_to_numpy(second)
+    )
+    private.dropout_forgotten(layer)
+    drawn = layer.cell.get_dropout_mask(step)
+    assert drawn is not first

@@ -157,3 +157,46 @@ def test_no_validator_finds_anything(path: Path):
     errors = dandi_file(path).get_validation_errors()
     assert [e.id for e in errors if e.severity and e.severity.name == "ERROR"] == []
     assert pynwb.validate(path=str(path)) == []
+
+
+def test_elephant_analyses_the_trials(trials: ann2neo.Recording):
+    """The histogram over trials, spike time tiling, unitary events and GPFA run on what
+    to_neo gives, and the histogram is the mean over trials of the bits.
+    """
+    import elephant.gpfa
+    import elephant.spike_train_correlation
+    import elephant.statistics
+    import elephant.unitary_event_analysis
+
+    even = trials.select(
+        presentations=lambda t: (t["stop_bin"] - t["start_bin"]) >= 6, units=range(5)
+    )
+    block = ann2neo.to_neo(even)
+    by_trial = [
+        [train.time_slice(0 * pq.s, 6 * pq.ms) for train in segment.spiketrains]
+        for segment in block.segments
+    ]
+    dense = even.raster.to_dense()
+    steps = np.stack([dense[:, s.start_bin :][:, :6] for s in even.iter_segments()])
+    histogram = elephant.statistics.time_histogram(
+        [trial[0] for trial in by_trial], bin_size=1 * pq.ms, output="mean"
+    )
+    np.testing.assert_allclose(histogram.magnitude[:, 0], steps[:, 0].mean(axis=0))
+    busiest = max((train for trial in by_trial for train in trial), key=len)
+    tiling = elephant.spike_train_correlation.spike_time_tiling_coefficient(
+        busiest, busiest, dt=1 * pq.ms
+    )
+    assert tiling == pytest.approx(1)
+    events = elephant.unitary_event_analysis.jointJ_window_analysis(
+        np.array([trial[:2] for trial in by_trial], dtype=object),
+        bin_size=1 * pq.ms,
+        win_size=3 * pq.ms,
+        win_step=1 * pq.ms,
+        pattern_hash=[3],
+    )
+    both = (steps[:, 0] & steps[:, 1]).sum(axis=0)
+    windows = [both[first : first + 3].sum() for first in range(3)]
+    np.testing.assert_array_equal(events["n_emp"][:3, 0], windows)
+    gpfa = elephant.gpfa.GPFA(bin_size=2 * pq.ms, x_dim=1, em_max_iters=5)
+    paths = gpfa.fit_transform(by_trial)
+    assert [path.shape for path in paths] == [(1, 3)] * len(by_trial)

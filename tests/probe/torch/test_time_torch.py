@@ -246,16 +246,6 @@ def _snntorch() -> nn.Module:
     return pytest.importorskip("snntorch").Leaky(beta=0.9)
 
 
-class _Norse(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        norse = pytest.importorskip("norse.torch")
-        self.cell = norse.LIFCell(norse.LIFParameters(v_th=torch.as_tensor(0.1)))
-
-    def forward(self, x: Any, state: Any = None) -> Any:
-        return self.cell(x, state)
-
-
 SPIKING = {
     "own": (Leaky, "unit"),
     "snnTorch": (_snntorch, "unit"),
@@ -318,6 +308,49 @@ def test_a_module_that_keeps_its_state_goes_on_from_batch_to_batch():
     )
     with pytest.raises(InputValueError, match="shuffling would break them"):
         ann2neo.record(model, x, layers="unit", time_axis="calls", shuffle=True)
+
+
+@pytest.mark.may_skip(reason="CI does not install Norse")
+def test_cells_of_norse_are_called_once_per_step():
+    """The spikes of a LIFCell, its first output, are the bits."""
+    norse = pytest.importorskip("norse.torch")
+    torch.manual_seed(1)
+    model = Spiking(norse.LIFCell(), keeps=False)
+    x = 9 * X
+    recording = ann2neo.record(
+        model,
+        x,
+        layers="unit",
+        time_axis="calls",
+        seed=4,
+        units={"unit": {"output_index": 0}},
+    )
+    expected = _expected(model(torch.from_numpy(x)), recording)
+    assert 0 < expected.mean() < 1
+    np.testing.assert_array_equal(recording.raster.to_dense(), expected)
+
+
+@pytest.mark.may_skip(reason="CI does not install SpikingJelly")
+def test_neurons_of_spikingjelly_that_are_reset_give_trials():
+    """The bits are what the network returns from rest; its state is as it was."""
+    neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
+    functional = pytest.importorskip("spikingjelly.activation_based.functional")
+    torch.manual_seed(1)
+
+    class Reset(Spiking):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            functional.reset_net(self)
+            return super().forward(x)
+
+    model = Reset(neuron.LIFNode(), keeps=True)
+    x = 9 * X
+    recording = ann2neo.record(
+        model, x, layers="unit", time_axis="calls", seed=4, batch_size=5
+    )
+    assert len(recording.segments) == N
+    expected = _expected(model(torch.from_numpy(x)), recording)
+    assert 0 < expected.mean() < 1
+    np.testing.assert_array_equal(recording.raster.to_dense(), expected)
 
 
 def test_calls_that_differ_are_no_steps():

@@ -61,6 +61,20 @@ class Dissimilarities:
     condensed : ndarray of float64, shape (n_items * (n_items - 1) / 2,)
         Dissimilarity of each pair, in the order of `scipy.spatial.distance.pdist`: (0,
         1), (0, 2), .. (1, 2) ..; NaN where a pair has none.
+
+    Examples
+    --------
+    >>> from ann2neo import Recording
+    >>> result = dissimilarities(
+    ...     Recording.from_activations([[1, 1], [1, 0], [0, 0]], stimulus_id=[7, 8, 9]),
+    ...     "hamming",
+    ... )
+    >>> result.names.tolist(), result.n_undefined
+    ([7, 8, 9], 0)
+    >>> result.matrix()
+    array([[0. , 0.5, 1. ],
+           [0.5, 0. , 0.5],
+           [1. , 0.5, 0. ]])
     """
 
     measure: str

@@ -148,8 +148,9 @@ def missing_cells(
     results : Results, optional
         What `load_results` read; every cell is missing without.
     max_epochs : int, optional
-        Maximum number of epochs of the commands. If not given, `epoch_limit`, and ten
-        times what they had for networks that stopped short.
+        Maximum number of epochs of the commands. If not given, `epoch_limit`, and for
+        networks of an architecture and condition that stopped short, ten times what
+        they had.
 
     Returns
     -------
@@ -180,12 +181,14 @@ def missing_cells(
     short = stopped_short(networks)
     complete = pd.MultiIndex.from_frame(networks.loc[~short, key])
     cells = cells[~pd.MultiIndex.from_frame(cells[key]).isin(complete)]
-    had = networks[short].groupby(key)["max_epochs"].max()
+    is_short = pd.MultiIndex.from_frame(networks.loc[short, key])
+    # A limit that was too low for one network of a kind is so for the others.
+    had = networks[short].groupby(["network", "condition"])["max_epochs"].max()
     reached = networks[~short & (networks["n_epochs"] > 0)]
     usual = reached.groupby(["network", "condition"])["n_epochs"].max()
     rows = []
     for cell in cells.to_dict("records"):
-        before = had.get(tuple(cell[name] for name in key))
+        before = had.get((cell["network"], cell["condition"]))
         limit = max_epochs or (_LONGER * int(before) if before else 0)
         most = limit or epoch_limit(cell["network"], cell["condition"])
         measured = usual.get((cell["network"], cell["condition"]))
@@ -194,7 +197,11 @@ def missing_cells(
             epochs, measured = 0, 0
         row = {
             **cell,
-            "status": "missing" if before is None else "stopped short",
+            "status": (
+                "stopped short"
+                if tuple(cell[name] for name in key) in is_short
+                else "missing"
+            ),
             "limit": limit,
             "epochs": epochs,
             "epochs_from": "limit" if measured is None else "measured",

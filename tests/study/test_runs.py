@@ -232,6 +232,7 @@ def _same_tables(first, second):
     )
 
 
+@pytest.mark.slow
 def test_networks_go_on_under_a_raised_limit(tmp_path, caplog):
     """Networks that stopped at a limit of 3 epochs and go on to 6, and those that start
     from one of them, are those of a study with a limit of 6.
@@ -252,6 +253,7 @@ def test_networks_go_on_under_a_raised_limit(tmp_path, caplog):
         run_study(_cells(), raised, max_epochs=3)
 
 
+@pytest.mark.slow
 def test_a_run_stops_when_its_time_is_over_and_goes_on(tmp_path):
     """A run of a second cuts the training at hand, holds what is finished, and goes on
     with the same call to the tables of a run without a limit of time.

@@ -224,15 +224,17 @@ def test_processes_change_nothing(files, tmp_path):
 
 
 @pytest.mark.slow
-def test_warnings_come_from_the_workers(files, caplog):
+def test_warnings_come_from_the_workers(files):
     """What is said about a file is said here, with its name."""
-    words = ["summarize", files[0], files[2], "--window", 100, "--csv"]
-    run(*words)
-    said = [*caplog.messages]
-    caplog.clear()
-    run(*words, "--workers", 2)
-    assert any("FewWindowsWarning: b.nwb: " in line for line in said)
-    assert caplog.messages == said
+    words = ["summarize", files[0], files[2], "--window", "100", "--csv"]
+    command = [sys.executable, "-m", "ann2neo", *map(str, words)]
+    alone, there = (
+        subprocess.run([*command, *more], capture_output=True, text=True, check=True)
+        for more in ([], ["--workers", "2"])
+    )
+    for name in ("a.nwb", "b.nwb"):
+        assert f"ann2neo: FewWindowsWarning: {name}: " in there.stderr
+    assert (there.stdout, there.stderr) == (alone.stdout, alone.stderr)
 
 
 @pytest.mark.slow

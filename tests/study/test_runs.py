@@ -7,7 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
@@ -15,6 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 import ann2neo
+from ann2neo._parallel import WorkerWarning
 from ann2neo.cli import app
 from ann2neo.errors import (
     Ann2NeoError,
@@ -291,6 +295,44 @@ def test_a_run_without_time_leaves_a_folder_that_goes_on(tmp_path):
     with pytest.raises(InputValueError, match="minutes must be above 0, got 0"):
         run_study(_cells(), tmp_path / "none", minutes=0)
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.slow
+def test_a_killed_worker_costs_its_cell(small, tmp_path):
+    """Cells run in two processes, of which one is killed: this process does the rest,
+    and the tables are those of a run without them.
+    """
+    folder = tmp_path / "killed"
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+
+        def kill_one():
+            while not list(folder.glob("networks/*.npz")):
+                time.sleep(0.02)
+            os.kill(next(iter(pool._processes)), signal.SIGKILL)
+
+        killer = threading.Thread(target=kill_one)
+        killer.start()
+        with pytest.warns(WorkerWarning, match="has lost a worker"):
+            run_study(_cells(), folder, max_epochs=5, executor=pool)
+        killer.join()
+    for name in ("results.csv", "unit_rates.csv"):
+        assert (folder / name).read_bytes() == (small / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_a_network_that_others_start_from_is_trained_once(small, tmp_path):
+    """Without its own cell it is trained first, and gives no row of its own."""
+    cells = _cells(conditions=["mem_retrain_last"])
+    folder = tmp_path / "later"
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        table = run_study(cells, folder, max_epochs=5, executor=pool)
+    expected = load_results(small).table
+    expected = expected[expected["condition"] == "mem_retrain_last"]
+    pd.testing.assert_frame_equal(
+        load_results(folder).table, expected.reset_index(drop=True), check_exact=True
+    )
+    assert len(table) == 2
+    assert (folder / "networks" / "digits_MLP_16_generalizing_seed0.npz").exists()
 
 
 @pytest.mark.slow

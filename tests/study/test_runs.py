@@ -322,7 +322,7 @@ def test_a_killed_worker_costs_its_cell(small, tmp_path):
 @pytest.mark.slow
 def test_a_network_that_others_start_from_is_trained_once(small, tmp_path):
     """Without its own cell it is trained first, and gives no row of its own."""
-    cells = _cells(conditions=["mem_retrain_last"])
+    cells = [Cell("digits", "MLP", 16, "mem_retrain_last", 0)]
     folder = tmp_path / "later"
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         table = run_study(cells, folder, max_epochs=5, executor=pool)

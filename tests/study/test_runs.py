@@ -328,8 +328,13 @@ def test_a_network_that_others_start_from_is_trained_once(small, tmp_path):
         table = run_study(cells, folder, max_epochs=5, executor=pool)
     expected = load_results(small).table
     expected = expected[expected["condition"] == "mem_retrain_last"]
+    found = load_results(folder).table
     pd.testing.assert_frame_equal(
-        load_results(folder).table, expected.reset_index(drop=True), check_exact=True
+        found,
+        # Other networks have no `start_epochs`, which are floats beside them.
+        expected[list(found)].reset_index(drop=True),
+        check_exact=True,
+        check_dtype=False,
     )
     assert len(table) == 2
     assert (folder / "networks" / "digits_MLP_16_generalizing_seed0.npz").exists()

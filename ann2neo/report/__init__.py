@@ -23,6 +23,12 @@ from ann2neo.report.study_figures import (
     plot_training,
 )
 from ann2neo.report.train_figures import plot_autocorrelation, plot_intervals
+from ann2neo.report.trial_figures import (
+    plot_psth,
+    plot_serial_correlation,
+    plot_trials,
+    plot_variability_over_trials,
+)
 
 __all__ = [
     "plot_autocorrelation",
@@ -36,10 +42,14 @@ __all__ = [
     "plot_matched_tuning",
     "plot_observed_and_simulated",
     "plot_place",
+    "plot_psth",
     "plot_raster",
     "plot_selectivity",
+    "plot_serial_correlation",
     "plot_similarity",
     "plot_training",
+    "plot_trials",
+    "plot_variability_over_trials",
     "render_report",
     "write_report",
 ]

@@ -52,9 +52,11 @@ def labelled_kind(recording: Recording, phase: SegmentedPhase) -> str | None:
     return next(iter(labelled), None)
 
 
-def segment_noun(recording: Recording, phase: SegmentedPhase) -> str:
+def segment_noun(
+    recording: Recording, phase: SegmentedPhase, kind: str | None = None
+) -> str:
     """Return "trials" if every segment holds one presentation, else "segments"."""
-    trials = presentations_in(recording, phase, DEFAULT_KIND)
+    trials = presentations_in(recording, phase, kind or DEFAULT_KIND)
     place = np.searchsorted(phase.starts, trials["start_bin"], side="right") - 1
     one_each = np.array_equal(place, np.arange(phase.n_segments))
     return "trials" if one_each and phase.n_segments > 1 else "segments"

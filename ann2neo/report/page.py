@@ -17,8 +17,10 @@ from ann2neo._files import complete_text, output_path
 from ann2neo.analysis.explain import column_descriptions
 from ann2neo.analysis.networks.compare import SamenessWarning, compare
 from ann2neo.analysis.networks.summarize import summarize
+from ann2neo.analysis.p_values import benjamini_hochberg
 from ann2neo.analysis.populations.labels import labels_of
 from ann2neo.analysis.table_of_statistics import STATISTICS
+from ann2neo.analysis.trials.analyze_trials import analyze_trials
 from ann2neo.analysis.units.analyze import analyze
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.recording import Recording, checked_recording
@@ -39,6 +41,12 @@ from ann2neo.report.study_figures import plot_place
 from ann2neo.report.style import Axes, counted, grouped
 from ann2neo.report.svg import inline_svg
 from ann2neo.report.train_figures import plot_autocorrelation, plot_intervals
+from ann2neo.report.trial_figures import (
+    plot_psth,
+    plot_serial_correlation,
+    plot_trials,
+    plot_variability_over_trials,
+)
 from ann2neo.report.words import duration, phase_words, recording_facts, test_rows
 
 __all__ = ["render_report", "write_report"]
@@ -302,6 +310,7 @@ def _phase_figures(
             "All units pooled, with the distribution that their rates alone give.",
         )
     _add_correlations(figures, recording, phase, units["n_spikes"].to_numpy())
+    _add_trials(figures, recording, phase, kind)
     if n_labels > 1:
         figures.add(
             "selectivity",
@@ -398,6 +407,63 @@ def _add_correlations(
             plot_correlations(recording, phase=phase.phase),
             f"Correlations{caption}" if what else caption.strip().capitalize(),
         )
+
+
+def _add_trials(
+    figures: _Figures, recording: Recording, phase: SegmentedPhase, kind: str | None
+) -> None:
+    """Add figures of trials, where each segment of the phase holds one presentation."""
+    if phase.n_segments < 2 or segment_noun(recording, phase, kind) != "trials":
+        return
+    whole = recording.select(phase=phase.phase)
+    table = analyze_trials(whole, kind=kind, progress=False)
+    beyond = table["time_locking_statistic"] / table["time_locking_expected"]
+    # The first unit if no trial of any unit varies.
+    unit = int(np.argmax(beyond.fillna(0.0).to_numpy()))
+    figures.add(
+        "trials",
+        "One unit, trial by trial",
+        plot_trials(whole, unit, kind=kind),
+        "The unit whose rate follows the steps of a trial most:"
+        f" {counted(int(table['n_trials'].iloc[0]), 'trial')}.",
+    )
+    by, lines = None, "the mean over all trials"
+    if kind is not None:
+        by, lines = "label", "one line per label"
+    figures.add(
+        "psth",
+        "Peristimulus time histogram",
+        plot_psth(whole, unit, by=by, kind=kind),
+        f"The same unit: {lines}, with one standard error."
+        f" {_share_rejecting(table, 'time_locking')} follow the steps of a trial (after"
+        " Benjamini-Hochberg at 5 %).",
+    )
+    if table["serial_correlation"].notna().any():
+        figures.add(
+            "memory",
+            "Memory inside trials",
+            plot_serial_correlation(whole, kind=kind),
+            "Correlation of the steps of a trial beyond the PSTH, beside what is left"
+            " if trials change places at every step."
+            f" {_share_rejecting(table, 'serial_correlation')} remember more, up to"
+            f" {counted(int(table['lags'].iloc[0]), 'step')} apart.",
+        )
+    fano = table["fano_over_trials_unbiased"]
+    if fano.notna().any():
+        figures.add(
+            "variability",
+            "Variability over trials",
+            plot_variability_over_trials(table),
+            f"Fano factor of the counts of trials, median {fano.median():.3g}. A"
+            " network that draws nothing answers one stimulus always alike.",
+        )
+
+
+def _share_rejecting(table: pd.DataFrame, statistic: str) -> str:
+    """Say how many units of those tested reject, after Benjamini-Hochberg."""
+    adjusted = benjamini_hochberg(table[f"{statistic}_pvalue"])
+    n_tested = int(np.isfinite(adjusted).sum())
+    return f"{grouped(int((adjusted <= 0.05).sum()))} of {counted(n_tested, 'unit')}"
 
 
 def _has_intervals(recording: Recording, phase: SegmentedPhase) -> bool:

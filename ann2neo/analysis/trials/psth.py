@@ -156,12 +156,7 @@ def _times(
 ) -> FloatArray:
     """Return the left edges of the windows, in s."""
     period = recording.raster.sampling_period_seconds
-    table = recording.segments
-    table = table[table["start_bin"].isin(trials.phase.starts)]
-    clock = table["t_start"].to_numpy()
-    # Trials aligned to an event all start at the same time before or after it.
-    start = float(clock[0]) if np.ptp(clock) < period / 2 else 0.0
-    times = start + np.arange(n_windows) * (length * period)
+    times = trials.start_time(recording) + np.arange(n_windows) * (length * period)
     return np.asarray(times, np.float64)
 
 

@@ -29,7 +29,13 @@ from ann2neo.analysis.trials.step_nulls import (
 from ann2neo.analysis.trials.trial_counts import TrialCounts, TrialTrain
 from ann2neo.analysis.units.nulls import upper_tail
 
-__all__ = ["GIVEN_THE_RATES", "SERIAL_CORRELATION", "lag_sums", "lag_variances"]
+__all__ = [
+    "GIVEN_THE_RATES",
+    "SERIAL_CORRELATION",
+    "lag_scales",
+    "lag_sums",
+    "lag_variances",
+]
 
 MIN_VARIANCE = 50
 MIN_TRIALS = 50
@@ -71,6 +77,30 @@ def lag_variances(steps: StepMatrices, spikes: IntArray, lags: int) -> FloatArra
         products = early[..., :-lag] * late[..., lag:]
         variances[:, lag - 1] = products.sum(axis=(1, 2))
     return variances
+
+
+def lag_scales(steps: StepMatrices, spikes: IntArray, lags: int) -> FloatArray:
+    """Return what R_k is divided by to become a correlation.
+
+    Parameters
+    ----------
+    steps, spikes, lags
+        As in `lag_variances`.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_units, lags)
+        The root of the product of the sums of squared residuals: of the steps that
+        have one k later, and of those later ones.
+    """
+    squares = spikes * (steps.reaching - spikes) / np.maximum(1, steps.reaching)
+    scales = np.zeros((len(spikes), lags))
+    for lag in range(1, min(lags, steps.n_steps - 1) + 1):
+        goes_on = steps.reaching[:, lag:] > 0
+        early = (squares[..., :-lag] * goes_on).sum(axis=(1, 2))
+        late = squares[..., lag:].sum(axis=(1, 2))
+        scales[:, lag - 1] = np.sqrt(early * late)
+    return scales
 
 
 def lag_sums(counts: TrialCounts) -> FloatArray:
@@ -160,23 +190,13 @@ def _fast(counts: TrialCounts) -> Values:
         pvalue[few], method[few] = _exchanged(
             counts.of_units(few), statistic[few], variances[few]
         )
+    scale = lag_scales(steps, counts.step_spikes, 1)[:, 0]
     return {
-        "serial_correlation": sums[:, 0] / _scale(steps, counts.step_spikes),
+        "serial_correlation": sums[:, 0] / scale,
         "serial_correlation_statistic": statistic,
         "serial_correlation_pvalue": pvalue,
         "serial_correlation_method": method,
     }
-
-
-def _scale(steps: StepMatrices, spikes: IntArray) -> FloatArray:
-    """Return the root of the products of squared residuals of neighbouring steps."""
-    squares = spikes * (steps.reaching - spikes) / np.maximum(1, steps.reaching)
-    # Steps that have a next one, and next ones.
-    goes_on = steps.reaching[:, 1:] > 0
-    early = (squares[..., :-1] * goes_on).sum(axis=(1, 2))
-    late = squares[..., 1:].sum(axis=(1, 2))
-    scale: FloatArray = np.sqrt(early * late)
-    return scale
 
 
 def _reference(train: TrialTrain) -> Mapping[str, Any]:

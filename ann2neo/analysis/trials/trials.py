@@ -72,6 +72,18 @@ class Trials:
             return np.zeros(self.n_trials, np.int64)
         return group_codes(self.labels)
 
+    def start_time(self, recording: Recording) -> float:
+        """Return the time of the first step in s.
+
+        On the clock of the segments, if all start at the same time, as trials do that
+        are aligned to an event; else 0, the start of the trial.
+        """
+        table = recording.segments
+        table = table[table["start_bin"].isin(self.phase.starts)]
+        clock = table["t_start"].to_numpy()
+        is_aligned = np.ptp(clock) < recording.raster.sampling_period_seconds / 2
+        return float(clock[0]) if is_aligned else 0.0
+
     def of(self, chosen: BoolArray) -> Trials:
         """Return some of the trials; with `are_segments`, of their segments only."""
         phase = self.phase

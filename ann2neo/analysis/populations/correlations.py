@@ -541,20 +541,21 @@ def _correlations(
         )
         for part in phase.unit_parts(raster, block_units)
     ]
-    pairs_of_blocks = list(combinations_with_replacement(blocks, 2))
     tasks = (
         Task(
             f"{left.part} with those from {right.part.units.start} on",
             (left, right, null.limit),
         )
-        for left, right in pairs_of_blocks
+        for left, right in combinations_with_replacement(blocks, 2)
     )
     unit_sum = np.zeros(n_units)
     histogram = np.zeros(_HISTOGRAM_BINS, np.int64)
     sums, n_pairs, beyond = np.zeros(8), 0, 0
     # Added up in the order of the blocks, whatever the order in which they are done.
     for (left, right), found in zip(
-        pairs_of_blocks, map_tasks(_pair_sums, tasks, executor), strict=True
+        combinations_with_replacement(blocks, 2),
+        map_tasks(_pair_sums, tasks, executor),
+        strict=True,
     ):
         n_pairs += found.n_pairs
         beyond += found.n_beyond

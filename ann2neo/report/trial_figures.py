@@ -17,7 +17,6 @@ from ann2neo.analysis.trials.serial_correlation import (
 )
 from ann2neo.analysis.trials.trial_counts import TrialCounts, TrialPlan
 from ann2neo.analysis.trials.trials import (
-    StepWindow,
     Trials,
     check_trials,
     is_missing,
@@ -26,6 +25,7 @@ from ann2neo.analysis.trials.trials import (
 from ann2neo.errors import InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
+from ann2neo.recording.windows import StepWindow
 from ann2neo.report._recorded import is_network, names_of_units
 from ann2neo.report.rate_figures import checked_table
 from ann2neo.report.style import (

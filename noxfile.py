@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import nox
 
 nox.needs_version = ">=2025.5.1"
@@ -93,11 +91,9 @@ def torch(session: nox.Session) -> None:
 @nox.session
 def notebooks(session: nox.Session) -> None:
     """Run the notebooks; the results stand in ``executed/``."""
-    session.install("-e", ".[notebooks]")
-    Path("executed").mkdir(exist_ok=True)
-    names = sorted(str(path) for path in Path("notebooks").glob("*.ipynb"))
-    output = "--output=../executed/{notebook_name}"
-    session.run("jupyter", "execute", output, *(session.posargs or names))
+    session.install("-e", ".[notebooks,torch]")
+    _install_group(session, "torch")
+    session.run("python", "notebooks/run.py", *session.posargs)
 
 
 @nox.session

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from runpy import run_path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -435,6 +436,12 @@ def executed_notebooks() -> list[Path]:
         for copy in copies
         if copy.is_file() and _cells(copy) == _cells(ROOT / "notebooks" / copy.name)
     ]
+
+
+def notebooks_left_out() -> list[Path]:
+    """Return the notebooks that require a package which is not installed."""
+    missing_packages = run_path(str(ROOT / "notebooks" / "run.py"))["missing_packages"]
+    return [path for path in stored_notebooks() if missing_packages(path)]
 
 
 def _cells(notebook: Path) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ import ast
 import json
 import re
 from pathlib import Path
+from runpy import run_path
 
 import pytest
 
@@ -52,7 +53,8 @@ def test_a_notebook_is_stored_without_outputs(path):
         assert not cell.get("outputs")
         assert cell.get("execution_count") is None
         assert not cell["metadata"]
-    assert set(notebook["metadata"]) == {"kernelspec", "language_info"}
+    allowed = {"kernelspec", "language_info", "requires"}
+    assert allowed - {"requires"} <= set(notebook["metadata"]) <= allowed
     assert set(notebook["metadata"]["language_info"]) == {"name"}
 
 
@@ -85,3 +87,31 @@ def test_links_between_notebooks_lead_somewhere(path):
     targets = re.findall(r"\]\(([^)]+\.ipynb)\)", "\n".join(cells(path, "markdown")))
     assert targets
     assert all((path.parent / target).exists() for target in targets)
+
+
+def test_a_notebook_requires_each_framework_that_no_extra_installs():
+    """Notebooks that import PyTorch or snnTorch name them, and no other name any."""
+    for path in NOTEBOOKS:
+        metadata = json.loads(path.read_text(encoding="utf-8"))["metadata"]
+        imported = {
+            alias.name
+            for node in ast.walk(ast.parse(code_of(path)))
+            if isinstance(node, ast.Import)
+            for alias in node.names
+        }
+        assert set(metadata.get("requires", [])) == imported & {"snntorch", "torch"}
+
+
+def test_a_notebook_whose_packages_are_missing_is_left_out_with_a_line(
+    tmp_path, capsys
+):
+    """The runner names the notebook and each package that is missing, and runs
+    nothing.
+    """
+    path = tmp_path / "needy.ipynb"
+    requires = ["json", "no_such_package", "nor_this"]
+    path.write_text(json.dumps({"metadata": {"requires": requires}}), encoding="utf-8")
+    run_path(str(NOTEBOOKS[0].parent / "run.py"))["main"]([str(path)])
+    assert capsys.readouterr().out == (
+        "needy.ipynb: left out, not installed: no_such_package, nor_this\n"
+    )

@@ -13,7 +13,7 @@ from trains import KINDS, recording_of, segmented_recording, train
 
 import ann2neo
 from ann2neo import Recording
-from ann2neo.analysis.columns import RECORDING_COLUMNS, TABLES
+from ann2neo.analysis.columns import MONITORED_TRIAL_COLUMNS, RECORDING_COLUMNS, TABLES
 from ann2neo.analysis.explain import column_descriptions, true_by_construction
 from ann2neo.analysis.networks.summary_text import network_text
 from ann2neo.analysis.table_of_statistics import NETWORK_TESTS, TESTS, statistic_of
@@ -146,7 +146,9 @@ def test_every_column_of_every_table_is_described(recording):
         names = {name for part in parts for name in part}
         assert names <= set(described), function
         of_units = function in {"analyze", "analyze_trials"}
-        optional = {c.name for c in RECORDING_COLUMNS} if of_units else {}
+        optional = {c.name for c in RECORDING_COLUMNS} if of_units else set()
+        if function == "SpikeMonitor":
+            optional = {column.name for column in MONITORED_TRIAL_COLUMNS}
         rows = {test.name for test in NETWORK_TESTS} if function != "summarize" else {}
         assert set(described) - names <= {*optional, *rows}, function
         for part in parts:

@@ -44,7 +44,9 @@ CALLS = {
     "analyze, reference": lambda r, e: ann2neo.analyze(
         r.select(units=range(3)), engine="reference", executor=e
     ),
-    "analyze_trials": lambda r, e: ann2neo.analyze_trials(r, by="label", executor=e),
+    "analyze_trials": lambda r, e: ann2neo.analyze_trials(
+        r.select(units=range(6)), by="label", lags=3, executor=e
+    ),
     "change_points": lambda r, e: (
         ann2neo.change_points(r, [8], n_surrogates=20, executor=e).units
     ),

@@ -10,6 +10,11 @@ import importlib.util
 import os
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("ann2neo", deadline=None)
+settings.load_profile("ann2neo")
 
 _HAS_TORCH = importlib.util.find_spec("torch") is not None
 _ON_TORCH = os.environ.get("KERAS_BACKEND") == "torch"

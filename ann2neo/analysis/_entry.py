@@ -213,6 +213,13 @@ class TrialStatistic(StatisticOfUnits):
         are ignored.
     reference : function of TrialTrain
         Columns of one valid unit, by definition or from Elephant and statsmodels.
+    tested : str
+        The column that surrogate tests compare.
+    measure : function of TrialCounts
+        That column alone, shape (n_units,), without p-values; values of invalid units
+        are ignored.
+    surrogates : str
+        The method of surrogates that keeps its null hypothesis.
     needs_segments : bool
         Whether each segment must hold one presentation; counts do without.
     """
@@ -220,6 +227,9 @@ class TrialStatistic(StatisticOfUnits):
     reason: Callable[[TrialCounts], npt.NDArray[Any]]
     fast: Callable[[TrialCounts], Values]
     reference: Callable[[TrialTrain], Mapping[str, Any]]
+    tested: str
+    measure: Callable[[TrialCounts], FloatArray]
+    surrogates: str
     needs_segments: bool = True
 
 

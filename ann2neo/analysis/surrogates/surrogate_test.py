@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +22,7 @@ from ann2neo.analysis._entry import (
     Column,
     FloatArray,
     IntArray,
+    TrialStatistic,
     count_column,
     text_column,
 )
@@ -39,6 +40,10 @@ from ann2neo.analysis.surrogates.surrogates import (
     phase_surrogates,
 )
 from ann2neo.analysis.table_of_statistics import STATISTICS, column_values, statistic_of
+from ann2neo.analysis.trials.analyze_trials import TRIAL_STATISTICS
+from ann2neo.analysis.trials.time_locking import TIME_LOCKING
+from ann2neo.analysis.trials.trial_counts import TrialCounts, TrialPlan
+from ann2neo.analysis.trials.trials import check_trials, trials_of
 from ann2neo.analysis.units.counts import Counts
 from ann2neo.analysis.units.dispersion import dispersion_values, unbiased_fano_values
 from ann2neo.errors import InputTypeError, InputValueError
@@ -46,6 +51,7 @@ from ann2neo.raster import SegmentedRaster, SpikeRaster
 from ann2neo.recording import Recording
 from ann2neo.recording.carried import CarriedRecording
 from ann2neo.recording.segments import SegmentedPhase
+from ann2neo.recording.windows import StepWindow
 
 __all__ = [
     "ALTERNATIVES",
@@ -62,6 +68,7 @@ _TASKS = 32
 _TIE = 1e-9
 _WINDOWED = ("fano_factor", "fano_factor_unbiased", "dispersion")
 _INTERVALS = ("cv_isi", "cv2", "lv")
+_OF_COUNTS = tuple(e.tested for e in TRIAL_STATISTICS if not e.needs_segments)
 
 COLUMNS: tuple[Column, ...] = (
     count_column("unit", "Index of the unit in the recording; -1 for the network."),
@@ -137,7 +144,8 @@ def surrogate_test(
         The recording; each phase is tested on its own.
     statistic : str or function of SpikeRaster
         A statistic of the table of statistics (such as "ljung_box") or one of its
-        columns (such as "cv2"); or a function that takes the raster of a phase and
+        columns (such as "cv2"); a statistic of trials (such as "serial_correlation",
+        see `analyze_trials`); or a function that takes the raster of a phase and
         returns one number for the network, or one per unit as an array of shape
         (n_units,). Where a phase has several segments, the function gets the list of
         their rasters.
@@ -145,7 +153,9 @@ def surrogate_test(
         Method of making surrogates, see `surrogates`. If not given, it is
         bin_permutation for a statistic of single units, that is, one of the table or a
         function that returns one number per unit: circular shifts would leave a unit's
-        own structure in place. For a function that returns one number it is
+        own structure in place. For a statistic of trials it is that of its null
+        hypothesis: step_permutation, or circular_shift for time_locking, or
+        within_label for ramp. For a function that returns one number it is
         bin_permutation where the order is random and every presentation is one bin,
         else circular_shift: units that remember would seem to be related after their
         bins are permuted.
@@ -244,20 +254,28 @@ def surrogate_test(
             f"alpha must lie between 0 and 1, got {alpha}; the usual choice is 0.05"
         )
     column = None if callable(statistic) else _column_of(statistic)
-    together = (level == "network" and column is not None) if joint is None else joint
+    of_trials = _of_trials(column)
+    if of_trials is not None and window is not None:
+        raise InputValueError(
+            f"window applies to windows of bins, not to {of_trials.name}; leave it out"
+        )
+    together = level == "network" and column is not None and of_trials is None
+    if joint is not None:
+        together = joint
     seed, executor = seed_or_new(seed), checked_executor(executor)
     carried = CarriedRecording(recording)
     tests = [
         _PhaseTest(
-            carried, phase, statistic if column is None else column, window, lags
+            carried, phase, statistic if column is None else column, window, lags, kind
         )
         for phase in phases
     ]
     plans = []
     for number, test in enumerate(tests):
-        # The kind asked for decides about the default methods, which exchange none.
-        exchanged = None if method is None else kind
         name = method or test.default_method(kind)
+        # Elsewhere, the kind asked for decided about the default method alone.
+        exchanges = name in {"step_permutation", "within_label"}
+        exchanged = None if method is None and not exchanges else kind
         plan = _Draws(
             test, name, together, dither, exchanged, level == "unit", seed, number
         )
@@ -296,6 +314,8 @@ class _PhaseTest:
         Name of a column of the table of statistics, or a function of the user's.
     window, lags : int, optional
         Settings of the statistics of the table.
+    kind : str, optional
+        Kind of the presentations that are trials.
     """
 
     def __init__(
@@ -305,7 +325,9 @@ class _PhaseTest:
         statistic: Any,
         window: int | None,
         lags: int | None,
+        kind: str | None,
     ) -> None:
+        self._kind = kind
         self._carried, self.phase, self._statistic = carried, phase, statistic
         self.column = statistic if isinstance(statistic, str) else None
         self.window = window_for(window, phase.lengths)
@@ -313,7 +335,7 @@ class _PhaseTest:
 
     def __getstate__(self) -> dict[str, Any]:
         # What is computed when it is needed stays here.
-        made = ("recording", "segments", "observed")
+        made = ("recording", "segments", "observed", "_plan")
         return {key: value for key, value in self.__dict__.items() if key not in made}
 
     @cached_property
@@ -335,10 +357,35 @@ class _PhaseTest:
         """Return the statistic of the spikes of a phase; `which` is for messages."""
         if self.column is None:
             return _of_user(self._statistic, segments, which)
+        entry = _of_trials(self.column)
+        if entry is not None:
+            counts = TrialCounts(self._plan, segments.raster)
+            with np.errstate(all="ignore"):
+                values = entry.measure(counts)
+            return np.where(entry.reason(counts) == "", values, np.nan)
         return column_values(Counts(segments, self.window, self._lags), self.column)
+
+    @cached_property
+    def _plan(self) -> TrialPlan:
+        """The trials, in the bins of the joined segments."""
+        entry, phase = _of_trials(self.column), self.phase
+        trials = trials_of(self.recording, phase, self._kind)
+        if entry is not None and (entry.needs_segments or not trials.n_trials):
+            check_trials(trials, entry.name)
+        edges = self.segments.edges
+        joined = replace(
+            trials,
+            phase=phase._replace(starts=edges[:-1], stops=edges[1:]),
+            start_bin=phase.joined_bins(trials.start_bin),
+            stop_bin=phase.joined_bins(trials.stop_bin - 1) + 1,
+        )
+        return TrialPlan(joined, StepWindow(), self._lags)
 
     def default_method(self, kind: str | None) -> str:
         """Return the method whose null hypothesis fits what the statistic is about."""
+        entry = _of_trials(self.column)
+        if entry is not None:
+            return entry.surrogates
         between_units = self.column is None and not self.observed.ndim
         if between_units and not is_shuffled(self.recording, self.phase, kind):
             return "circular_shift"
@@ -356,6 +403,10 @@ class _PhaseTest:
             return f"{method} keeps the intervals of a unit and their order"
         lengths, window = self.segments.lengths, self.window
         inside = method in GRID_METHODS and method != "within_label"
+        if column in _OF_COUNTS and inside and self._plan.trials.are_segments:
+            return f"{method} inside segments keeps the spikes of each trial"
+        if column == TIME_LOCKING.tested and method == "step_permutation":
+            return "step_permutation keeps the PSTH, which time locking is about"
         alone = len(lengths) > 1 and int(lengths.max()) // window < 2
         if column in _WINDOWED and inside and alone:
             return (
@@ -486,8 +537,16 @@ def _column_of(name: Any) -> str:
     for entry in STATISTICS:
         if entry.name == name:
             return entry.columns[0].name
+    for of_trials in TRIAL_STATISTICS:
+        if name in {of_trials.name, of_trials.tested}:
+            return of_trials.tested
     statistic_of(name)
     return name
+
+
+def _of_trials(column: str | None) -> TrialStatistic | None:
+    """Return the statistic of trials whose column is tested, if it is one."""
+    return next((e for e in TRIAL_STATISTICS if e.tested == column), None)
 
 
 def _of_user(function: Any, segments: SegmentedRaster, which: str) -> FloatArray:

@@ -121,5 +121,8 @@ FANO_OVER_TRIALS = TrialStatistic(
     reason=_reason,
     fast=_fast,
     reference=_reference,
+    tested="fano_over_trials_unbiased",
+    measure=lambda counts: _fast(counts)["fano_over_trials_unbiased"],
+    surrogates="step_permutation",
     needs_segments=False,
 )

@@ -171,6 +171,9 @@ RAMP = TrialStatistic(
     reason=_reason,
     fast=_fast,
     reference=_reference,
+    tested="ramp_statistic",
+    measure=lambda counts: _fast(counts)["ramp_statistic"],
+    surrogates="within_label",
     pvalue="ramp_pvalue",
     needs_segments=False,
 )

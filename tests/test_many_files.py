@@ -178,6 +178,7 @@ def test_wrong_places_to_compute_are_refused(options, status, answer, files):
         assert status == 2 or "start one with 'dask scheduler'" in line
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_is_not_there_is_said_soon(files):
     """Within seconds, where Dask itself would try for half a minute."""
     started = time.process_time()

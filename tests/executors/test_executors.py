@@ -19,6 +19,11 @@ from ann2neo.errors import InputTypeError, InputValueError, IntegrityError, Work
 from ann2neo.raster import CarriedRaster
 from ann2neo.testing import make_recording
 
+_BY_DEFAULT = {"analyze", "correlations", "surrogate_test of a function"}
+SOME_CALLS = [
+    name if name in _BY_DEFAULT else pytest.param(name, marks=pytest.mark.slow)
+    for name in CALLS
+]
 _SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -36,7 +41,7 @@ def threads():
         yield pool
 
 
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", SOME_CALLS)
 def test_threads_change_no_number(name, threads):
     """A table made in two threads is the one made without an executor."""
     recording = trials()
@@ -184,7 +189,7 @@ def in_folder(path, recording):
     return Recording.open(path)
 
 
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", SOME_CALLS)
 def test_what_is_pickled_changes_no_number(name, tmp_path):
     """Sent as bits, or as the place of the bits in a folder, tables are the same."""
     recording = trials()
@@ -272,6 +277,7 @@ def test_threads_draw_on_a_null_distribution_one_at_a_time(null, threads):
         np.testing.assert_array_equal(result, last(alone))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["jitter_spikes", "randomise_spikes"])
 def test_threads_draw_surrogates_of_elephant_one_at_a_time(method, threads):
     """Elephant draws from generators of the process, which threads would share."""

@@ -266,6 +266,7 @@ def test_a_lock_is_let_go_of_once(tmp_path):
         assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_two_writers_at_once_leave_one_whole_file(tmp_path):
     """Two processes that write the same path at the same moment leave one complete
     file, and one of them may fail.

@@ -564,6 +564,7 @@ def cut_into_trials(n_trials=40, length=250):
     return recording.with_presentations(table).cut_trials(before=0)
 
 
+@pytest.mark.slow
 def test_elephant_takes_our_trials():
     """Elephant's TrialsFromBlock opens a block of ours; its rates are ours, and with
     the window as long as a trial so are its Fano factors.

@@ -52,6 +52,7 @@ def file(tmp_path, network, metadata):
     return ann2neo.write_nwb(network, tmp_path / "network.nwb", metadata)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "holder",
     [
@@ -71,6 +72,7 @@ def test_whoever_reads_a_file_is_no_obstacle(file, network, tmp_path, holder):
         assert share([file], tmp_path / "dandiset").is_clean
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "holder",
     [h5py.File, pytest.param(opened_in_another_program, marks=pytest.mark.slow)],

@@ -149,6 +149,7 @@ def test_spikeinterface_reads_the_bins_as_frames(trials: ann2neo.Recording, path
         )
 
 
+@pytest.mark.slow
 def test_no_validator_finds_anything(path: Path):
     """NWB Inspector, dandi and the schema have nothing to say of the file."""
     for config in (None, nwbinspector.load_config("dandi")):

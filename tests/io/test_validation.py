@@ -31,6 +31,7 @@ def test_findings_name_severity_check_place_and_remedy(network, tmp_path):
     assert is_clean(findings)
 
 
+@pytest.mark.slow
 def test_the_neo_profile_lacks_keywords_only(network, metadata, tmp_path):
     """The neo profile gets one suggestion for what NWBIO cannot read; its remedy is the
     other profile.
@@ -54,6 +55,7 @@ def missing_field(handle):
     del handle["session_description"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("breakage", "severity", "check"),
     [
@@ -158,6 +160,7 @@ def test_severities_rank():
     assert [is_clean([finding]) for finding in findings] == [True, False, False]
 
 
+@pytest.mark.slow
 def test_the_command_validate_says_clean_and_sets_the_exit_status(
     network, metadata, tmp_path
 ):
@@ -179,6 +182,7 @@ def test_the_command_validate_says_clean_and_sets_the_exit_status(
     assert "is not a file" in done.output
 
 
+@pytest.mark.slow
 def test_the_command_share_says_to_contact_dandi_first(network, metadata, tmp_path):
     """Sharing says that valid is not accepted."""
     path = ann2neo.write_nwb(network, tmp_path / "a.nwb", metadata)

@@ -169,6 +169,7 @@ def test_a_layer_that_returns_its_last_output_is_run_step_by_step(kind: str):
     assert recording.units["state"].unique().tolist() == ["h"]
 
 
+@pytest.mark.slow
 def test_the_memory_of_an_lstm_is_recorded_when_units_name_it():
     """State c of every step is that of NumPy, h is the layer's output."""
     layer = kl.LSTM(5, name="lstm")

@@ -131,6 +131,7 @@ def test_odd_trials_have_their_figures(shape):
         assert "300 trials, evenly spaced, of 700" in note(plot_trials(recording))
 
 
+@pytest.mark.slow
 def test_a_report_of_trials_shows_them():
     """The page of a recording of trials has the four figures; that of one long segment
     has none.

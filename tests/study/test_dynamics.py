@@ -116,6 +116,7 @@ def test_changes_of_a_curve_are_told_on_either_side_of_the_switch():
     assert np.isnan(rate_changes(curve[curve["epoch"] < 25]).iloc[0]["after"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("retrain", ["all", "last"])
 def test_a_curve_follows_true_and_then_random_labels(retrain):
     """A curve has a row per batch and split, first with true and then with random

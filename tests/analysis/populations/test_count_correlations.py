@@ -149,6 +149,7 @@ def rejecting(rng, n_units, n_trials, n_labels, n_recordings, gain=0.0):
     return np.mean(np.array(pvalues) <= 0.05)
 
 
+@pytest.mark.slow
 def test_the_test_by_moments_is_calibrated_and_finds_a_gain():
     """Independent tuned units reject in 5 % of recordings, within the Monte Carlo
     error; units that share a gain of 20 % nearly always.

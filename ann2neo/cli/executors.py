@@ -70,12 +70,16 @@ def _processes(workers: int) -> Iterator[Executor]:
 def _dask(address: str) -> Iterator[Executor]:
     try:
         from distributed import Client
+        from distributed.comm import resolve_address
     except ImportError as error:
         raise MissingExtraError(
             "--scheduler needs Dask, which is not installed; pip install"
             " 'ann2neo[dask]'"
         ) from error
     try:
+        # First, since a client that fails is closed by the garbage collector, for which
+        # the next one may wait for ever.
+        resolve_address(address)
         client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise WorkerError(

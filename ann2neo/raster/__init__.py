@@ -6,7 +6,7 @@ AND, shift and popcount.
 """
 
 from ann2neo.raster.builder import RasterBuilder
-from ann2neo.raster.carried import CarriedRaster
+from ann2neo.raster.carried import CarriedRaster, mapped_bits
 from ann2neo.raster.permuter import BinPermuter
 from ann2neo.raster.segmented import SegmentedRaster
 from ann2neo.raster.spike_raster import SpikeRaster
@@ -19,4 +19,5 @@ __all__ = [
     "RasterBuilder",
     "SegmentedRaster",
     "SpikeRaster",
+    "mapped_bits",
 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,43 @@ from ann2neo._parallel import host
 from ann2neo.errors import IntegrityError, WorkerError
 from ann2neo.raster.spike_raster import SpikeRaster
 
-__all__ = ["CarriedRaster"]
+__all__ = ["CarriedRaster", "mapped_bits"]
+
+_NOTE = "ann2neo_file"
+"""Attribute of an array that says where it is mapped from."""
+
+
+def mapped_bits(
+    file: BinaryIO, path: Path, offset: int, shape: tuple[int, int]
+) -> np.memmap[Any, Any]:
+    """Map bits from a file, so that they are cheap to send to another process.
+
+    Parameters
+    ----------
+    file : binary file
+        The file, open for reading.
+    path : Path
+        Where it lies; a file opened by its descriptor does not know.
+    offset : int
+        Where the bits begin, in bytes.
+    shape : tuple of int
+        (n_units, n_bytes).
+
+    Returns
+    -------
+    memmap of uint8
+        The bits, with a note of the file's path and of its state now: if it changes
+        later, blocks of the old bits and of the new ones would make one table.
+    """
+    mapped = np.memmap(file, np.uint8, "r", offset, shape)
+    note = (str(path.absolute()), _state(os.fstat(file.fileno())))
+    setattr(mapped, _NOTE, note)
+    return mapped
+
+
+def _state(facts: os.stat_result) -> tuple[int, int]:
+    """Return what tells if a file has changed: its size, and when it was written."""
+    return facts.st_size, facts.st_mtime_ns
 
 
 class CarriedRaster:
@@ -77,8 +114,7 @@ class _Place(NamedTuple):
     path: str
     offset: int
     shape: tuple[int, int]
-    size: int
-    modified_ns: int
+    state: tuple[int, int]
 
     def open(self) -> npt.NDArray[np.uint8]:
         remedy = (
@@ -86,8 +122,7 @@ class _Place(NamedTuple):
             " it into memory"
         )
         try:
-            state = Path(self.path).stat()
-            if (state.st_size, state.st_mtime_ns) != (self.size, self.modified_ns):
+            if _state(Path(self.path).stat()) != self.state:
                 raise IntegrityError(
                     f"{self.path} has changed during the analysis (seen from {host()});"
                     " start again when nobody writes there"
@@ -107,15 +142,9 @@ def _place(bits: npt.NDArray[np.uint8]) -> _Place | None:
     mapped = bits
     while isinstance(mapped.base, np.memmap):
         mapped = mapped.base
-    if mapped.filename is None or mapped.mode != "r":
+    note = getattr(mapped, _NOTE, None)
+    if note is None:
         return None
-    path = Path(mapped.filename)
+    path, state = note
     skipped = bits.ctypes.data - mapped.ctypes.data
-    state = path.stat()
-    return _Place(
-        str(path),
-        mapped.offset + skipped,
-        (bits.shape[0], bits.shape[1]),
-        state.st_size,
-        state.st_mtime_ns,
-    )
+    return _Place(path, mapped.offset + skipped, (bits.shape[0], bits.shape[1]), state)

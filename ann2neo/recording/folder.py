@@ -52,7 +52,7 @@ from ann2neo.errors import (
     IntegrityError,
     OutputExistsError,
 )
-from ann2neo.raster import RasterBuilder, SpikeRaster
+from ann2neo.raster import RasterBuilder, SpikeRaster, mapped_bits
 from ann2neo.recording.checksum import checksum
 from ann2neo.recording.tables import column_types
 
@@ -686,10 +686,10 @@ def _mapped(
             f"{path} is damaged: it is not a .npy file of {dtype} of shape {shape} with"
             f" {n_bytes} bytes; delete the folder and record again"
         )
-    mapped = np.memmap(file, dtype, mode, len(start) + length, shape)
-    # A file opened by its descriptor has no name, by which a worker may open it.
-    mapped.filename = str(path.absolute())
-    return mapped
+    offset = len(start) + length
+    if mode == "r":
+        return mapped_bits(file, path, offset, (shape[0], shape[1]))
+    return np.memmap(file, dtype, mode, offset, shape)
 
 
 def _fill(handle: int, dtype: str, shape: tuple[int, ...]) -> None:

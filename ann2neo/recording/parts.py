@@ -74,7 +74,10 @@ def join_parts(
     try:
         for units, _ in first.raster.unit_blocks(_COPIED_BYTES // len(parts) + 1):
             target.bits[units] = SpikeRaster.concatenate(
-                [_units_of(part.raster, units) for part in parts]
+                [
+                    part.raster.take(units=np.arange(units.start, units.stop))
+                    for part in parts
+                ]
             ).bits
         facts = {
             key: value
@@ -103,10 +106,6 @@ def join_parts(
         )
     finally:
         target.close()
-
-
-def _units_of(raster: SpikeRaster, units: slice) -> SpikeRaster:
-    return raster._like(raster.bits[units], raster.n_time_bins)
 
 
 def missing_parts(folder: str | Path) -> tuple[list[int], int]:

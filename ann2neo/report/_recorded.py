@@ -13,6 +13,7 @@ from ann2neo.recording.tables import DEFAULT_KIND, network_columns, unit_names
 __all__ = [
     "is_network",
     "labelled_kind",
+    "lag_scale",
     "names_of_units",
     "presentations_in",
     "segment_noun",
@@ -27,6 +28,13 @@ def is_network(recording: Recording) -> bool:
 def names_of_units(recording: Recording) -> list[str]:
     """Return short names of units: those the source gave them, else their numbers."""
     return [name.removeprefix("unit ") for name in unit_names(recording.units)]
+
+
+def lag_scale(recording: Recording) -> tuple[float, str]:
+    """Return what a bin is along an axis of lags, and its unit."""
+    if is_network(recording):
+        return 1.0, "bins"
+    return 1000 * recording.raster.sampling_period_seconds, "ms"
 
 
 def presentations_in(

@@ -9,11 +9,11 @@ from ann2neo.analysis._entry import FloatArray, IntArray
 from ann2neo.errors import InputValueError
 from ann2neo.raster import SegmentedRaster, SpikeRaster
 from ann2neo.recording import Recording
-from ann2neo.report._recorded import is_network, names_of_units
+from ann2neo.report._correlogram import draw_correlogram
+from ann2neo.report._recorded import lag_scale, names_of_units
 from ann2neo.report.raster_figures import only_phase
 from ann2neo.report.style import (
     BLUE,
-    MUTED,
     VERMILLION,
     Axes,
     add_note,
@@ -102,7 +102,7 @@ def plot_intervals(
     fit = -np.diff(longer)
     below = np.append(0, np.cumsum(observed))[np.minimum(edges, len(observed))]
     share = np.diff(below) / n_intervals
-    scale, time_unit = _lag_scale(recording)
+    scale, time_unit = lag_scale(recording)
     is_long, what = longest > _MAX_SINGLE_LENGTHS, "Share of intervals"
     # The middle of a class on a logarithmic axis; a class of one length is that length.
     interval = scale * np.sqrt(edges[:-1] * (edges[1:] - 1.0))
@@ -203,50 +203,23 @@ def plot_autocorrelation(
             "no unit is both active and silent at some time, so none has an"
             " autocorrelation"
         )
-    lag = np.arange(1, lags + 1)
     n_pairs = segmented.n_pairs(lags)[1:]
     # Subtracting the observed mean lowers every product by the same, 1 / (N - 1).
     middle, half = -n_pairs / (n_bins * (n_bins - 1)), 1.96 * np.sqrt(n_pairs) / n_bins
-    scale, time_unit = _lag_scale(recording)
+    scale, time_unit = lag_scale(recording)
+    outside = float((np.abs(correlations - middle) > half).mean())
+    low, high = np.quantile(correlations, [0.05, 0.95], axis=0)
+    who, largest = f"{lags} lags", 1.15 * float(np.abs([low, high]).max())
+    name = None
+    if unit is None:
+        who = f"{counted(len(correlations), 'unit')} x {lags} lags"
+    else:
+        name = names_of_units(recording)[unit]
+        largest = float(np.abs(correlations).max())
     with axes_or_new(ax) as axes:
-        axes.fill_between(
-            # To the edges of the axis, beyond the first and the last lag.
-            scale * np.concatenate([[0], lag, [lags + 1]]),
-            np.pad(middle - half, 1, "edge"),
-            np.pad(middle + half, 1, "edge"),
-            color=MUTED,
-            alpha=0.22,
-            lw=0,
-            label="95 % if bins are independent",
-        )
-        axes.axhline(0, color=MUTED, lw=0.8)
-        low, high = np.quantile(correlations, [0.05, 0.95], axis=0)
-        if len(correlations) > 1:
-            axes.vlines(
-                scale * lag,
-                low,
-                high,
-                color=BLUE,
-                lw=4,
-                alpha=0.35,
-                label="middle 90 % of the units",
-            )
-        values = np.median(correlations, axis=0)
-        outside = float((np.abs(correlations - middle) > half).mean())
-        if unit is None:
-            label, who = (
-                "median unit",
-                f"{counted(len(correlations), 'unit')} x {lags} lags",
-            )
-            largest = 1.15 * float(np.abs([low, high]).max())
-        else:
-            label = f"unit {names_of_units(recording)[unit]}"
-            who = f"{lags} lags"
-            largest = float(np.abs(correlations).max())
-            axes.vlines(scale * lag, 0, values, color=BLUE, lw=1.4)
-        axes.plot(scale * lag, values, "o", color=BLUE, ms=4, label=label)
+        band, label = (middle - half, middle + half), "95 % if bins are independent"
+        draw_correlogram(axes, correlations, band, scale, label, name)
         reach = max(largest, 3 * half.max())
-        axes.set_xlim(scale * 0.3, scale * (lags + 0.7))
         axes.set_ylim(-1.25 * reach, 1.6 * reach)
         axes.set(xlabel=f"Lag ({time_unit})", ylabel="Autocorrelation")
         axes.legend(loc="upper right", ncols=1)
@@ -289,13 +262,6 @@ def _length_classes(longest: int) -> IntArray:
         return np.arange(1, longest + 2)
     edges = np.geomspace(1, longest + 1, _N_CLASSES)
     return np.unique(np.rint(edges).astype(np.int64))
-
-
-def _lag_scale(recording: Recording) -> tuple[float, str]:
-    """Return what a bin is along an axis of intervals or lags, and its unit."""
-    if is_network(recording):
-        return 1.0, "bins"
-    return 1000 * recording.raster.sampling_period_seconds, "ms"
 
 
 def _chosen_units(raster: SpikeRaster, unit: int | None) -> IntArray:

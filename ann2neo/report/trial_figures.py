@@ -26,7 +26,8 @@ from ann2neo.errors import InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 from ann2neo.recording.windows import StepWindow
-from ann2neo.report._recorded import is_network, names_of_units
+from ann2neo.report._correlogram import draw_correlogram
+from ann2neo.report._recorded import is_network, lag_scale, names_of_units
 from ann2neo.report.rate_figures import checked_table
 from ann2neo.report.style import (
     BLUE,
@@ -328,41 +329,17 @@ def plot_serial_correlation(
             " PSTH to draw"
         )
     values, spread = values[varies], spread[varies]
-    scale, time_unit = _lag_scale(recording)
-    lag = np.arange(1, n_lags + 1)
+    scale, time_unit = 1.0, "steps"
+    if not is_network(recording):
+        scale, time_unit = lag_scale(recording)
     half = 1.96 * np.median(spread, axis=0)
     outside = float((np.abs(values) > 1.96 * spread).mean())
+    low, high = np.quantile(values, [0.05, 0.95], axis=0)
+    name = None if unit is None else names_of_units(recording)[unit]
     with axes_or_new(ax) as axes:
-        edges = scale * np.concatenate([[0], lag, [n_lags + 1]])
-        axes.fill_between(
-            edges,
-            np.pad(-half, 1, "edge"),
-            np.pad(half, 1, "edge"),
-            color=MUTED,
-            alpha=0.22,
-            lw=0,
-            label="95 % of step permutations",
-        )
-        axes.axhline(0, color=MUTED, lw=0.8)
-        low, high = np.quantile(values, [0.05, 0.95], axis=0)
-        label = "median unit"
-        if len(values) > 1:
-            axes.vlines(
-                scale * lag,
-                low,
-                high,
-                color=BLUE,
-                lw=4,
-                alpha=0.35,
-                label="middle 90 % of the units",
-            )
-        middle = np.median(values, axis=0)
-        if unit is not None:
-            label = f"unit {names_of_units(recording)[unit]}"
-            axes.vlines(scale * lag, 0, middle, color=BLUE, lw=1.4)
-        axes.plot(scale * lag, middle, "o", color=BLUE, ms=4, label=label)
+        label = "95 % of step permutations"
+        draw_correlogram(axes, values, (-half, half), scale, label, name)
         reach = max(float(np.abs([low, high]).max()), 3 * float(half.max()))
-        axes.set_xlim(scale * 0.3, scale * (n_lags + 0.7))
         lowest = min(float(low.min()), -1.5 * float(half.max()))
         axes.set_ylim(1.2 * lowest, 1.6 * reach)
         axes.set(xlabel=f"Lag ({time_unit})", ylabel="Serial correlation")
@@ -522,12 +499,6 @@ def _time_scale(recording: Recording) -> tuple[float, str]:
     if is_network(recording):
         return 1 / recording.raster.sampling_period_seconds, "steps"
     return 1000.0, "ms"
-
-
-def _lag_scale(recording: Recording) -> tuple[float, str]:
-    if is_network(recording):
-        return 1.0, "steps"
-    return 1000 * recording.raster.sampling_period_seconds, "ms"
 
 
 def _trials_word(number: int) -> str:

@@ -246,6 +246,18 @@ def test_a_folder_that_changes_is_noticed(tmp_path):
         pickle.loads(sent).open()
 
 
+def test_a_folder_that_changed_before_it_was_sent_is_noticed(tmp_path):
+    """What counts is the file that the analysis has opened."""
+    recording = in_folder(tmp_path / "f", make_recording(np.eye(9)))
+    bits = tmp_path / "f" / "bits.npy"
+    content = bits.read_bytes()
+    bits.unlink()
+    bits.write_bytes(content[:-1] + b"\1")
+    sent = pickle.dumps(CarriedRaster(recording.raster))
+    with pytest.raises(IntegrityError, match="changed during the analysis"):
+        pickle.loads(sent).open()
+
+
 def test_workers_of_another_version_are_refused(monkeypatch, threads):
     """A worker compares its version with that of the caller."""
     versions = iter(["1.2.3"])

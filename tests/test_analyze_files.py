@@ -95,6 +95,7 @@ def grasshopper_file(tmp_path):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("made", "options", "n_rows"),
     [

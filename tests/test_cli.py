@@ -718,6 +718,7 @@ def test_bad_input_is_one_line_and_status_one(model, file, tmp_path, arguments, 
     assert "Traceback" not in done.output
 
 
+@pytest.mark.slow
 def test_the_demo_prints_one_table_and_replaces_nothing_unasked(tmp_path):
     """The demo writes three files and prints a table, calls no network memorizing that
     does not memorize, and asks for --overwrite before it looks at the data again.

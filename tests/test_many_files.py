@@ -196,6 +196,7 @@ def test_without_dask_the_extra_is_named(files, monkeypatch):
     assert "pip install 'ann2neo[dask]'" in done.stderr
 
 
+@pytest.mark.slow
 def test_without_a_scheduler_dask_is_not_loaded(files):
     """A command in this process has not even looked for it."""
     code = (

@@ -443,6 +443,7 @@ CLAIMS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_claims_are_checked_before_they_take_memory(base, tmp_path, claim):
     """A string, a shape or a number of strings beyond what the file can hold is an
@@ -787,6 +788,7 @@ def peak_of(function, path):
     return peak
 
 
+@pytest.mark.slow
 def test_info_takes_no_memory_per_presentation(tmp_path):
     """Summarizing a file takes a few bytes per presentation, and reading it at most 200
     while the tables are made.

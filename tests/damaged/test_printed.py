@@ -88,6 +88,7 @@ def test_ordinary_text_of_any_language_is_printed_as_it_is(capsys):
     assert capsys.readouterr().out == "half \\ud800 of a character\n"
 
 
+@pytest.mark.slow
 def test_a_terminal_of_another_locale_is_no_error(path):
     """Where standard output cannot encode a character, it appears as an escape."""
     done = subprocess.run(

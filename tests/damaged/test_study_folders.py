@@ -187,6 +187,7 @@ def test_damaged_folders(study, tmp_path, n_folders):
     assert sum(counts[way.__name__, "error"] for way in WAYS) > n_folders / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "column"),
     [("results.csv", "mean_firing_rate"), ("unit_rates.csv", "firing_rate")],

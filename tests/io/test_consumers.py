@@ -139,6 +139,7 @@ def test_elephant_bins_the_trains_exactly(network, tolerance):
         np.testing.assert_array_equal(binned.to_bool_array(), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [None, "dandi"])
 def test_the_inspector_says_nothing_or_two_things(network, metadata, tmp_path, config):
     """NWB Inspector reports nothing; without experimenter and institution it makes
@@ -158,6 +159,7 @@ def test_the_inspector_says_nothing_or_two_things(network, metadata, tmp_path, c
     assert {m.importance.name for m in messages} == {"BEST_PRACTICE_SUGGESTION"}
 
 
+@pytest.mark.slow
 def test_dandi_and_schema_have_no_error(network, metadata, tmp_path):
     """DANDI's validation of a shared file, its name included, and the schema's of both
     profiles find nothing.

@@ -311,6 +311,7 @@ def test_segments_of_a_clean_recording_are_clean(segmented, metadata, tmp_path):
     assert checks == {"check_single_row"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recording", "words"),
     [

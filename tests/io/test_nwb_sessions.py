@@ -682,6 +682,7 @@ def test_info_shows_files_that_cannot_be_read_as_they_are(tmp_path):
         assert CliRunner().invoke(app, ["info", str(path)]).exit_code == 0
 
 
+@pytest.mark.slow
 def test_the_command_line_takes_what_python_takes(tmp_path):
     """Commands that analyze and report read with the options of read_nwb, and write
     what was read.

@@ -69,6 +69,7 @@ def _state(model: Any) -> None:
     model.get_layer("norm").moving_mean.assign(np.linspace(-1, 1, 8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", [_activation, _lora, _quantize, _scale, _values, _state]
 )

@@ -174,8 +174,7 @@ def _killed(out: Path, after: int) -> None:
 @pytest.mark.parametrize(
     "after",
     [
-        24,
-        *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 7, 19, 38)),
+        *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 7, 19, 24, 38)),
         *(pytest.param(n, marks=pytest.mark.exhaustive) for n in (2, 13, 18, 20, 30)),
     ],
 )

@@ -67,7 +67,13 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "random order",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in [*CASES][1:]),
+    ],
+)
 def test_seven_parts_are_the_whole(name, dense, tmp_path):
     """Bits, tables and facts of the joined recording are those of one made whole,
     whatever the order in which the parts are made.
@@ -82,6 +88,7 @@ def test_seven_parts_are_the_whole(name, dense, tmp_path):
     assert again.equals(joined)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [{}, {"lengths": LENGTHS}, {"lengths": LENGTHS, "emission": "bernoulli"}],

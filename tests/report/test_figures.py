@@ -102,6 +102,7 @@ def test_a_figure_is_drawn_on_the_axes_given(function, recording, units):
     assert mine.has_data()
 
 
+@pytest.mark.slow
 def test_figures_need_no_display_and_no_pyplot():
     """Drawing imports no pyplot, so there is no global list of figures to leak into."""
     code = """

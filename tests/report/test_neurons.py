@@ -314,6 +314,7 @@ def test_simulated_trains_show_the_borders_of_the_observed():
 # --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_figures_of_neurons_are_in_hz_and_ms(neurons):
     """Rates are spikes per second, intervals and lags milliseconds."""
     units = analyze(neurons)

@@ -33,6 +33,7 @@ def recording(phase="train", layer="hidden", label="a", seed=0):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "shown"),
     [

@@ -179,6 +179,7 @@ def test_a_missing_value_tells_its_reason(page):
     assert re.search(r'data-value="nan" title="no spike in a complete window">–<', page)
 
 
+@pytest.mark.slow
 def test_large_tables_are_thinned_and_say_so():
     """Of 1 500 units, 1 000 evenly spaced rows are shown, and the page says of how
     many.

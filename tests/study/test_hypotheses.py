@@ -21,6 +21,8 @@ from ann2neo.study.hypotheses import (
     without_short,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def _verdict(results, number, part="", switches=None):
     table = hypotheses(results, switches)

@@ -140,6 +140,7 @@ def _made(rates, seeds=5):
     return pd.DataFrame(rows)
 
 
+@pytest.mark.slow
 def test_matched_networks_are_trained_and_compared_in_miniature():
     """The fast check of the whole way: a few images, few permutations, one table."""
     networks = matched_populations(

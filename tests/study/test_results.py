@@ -47,6 +47,7 @@ def run(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_rows_hold_populations_and_joint_permutations(run):
     """A row's population statistics and network p-values are those that the cell's file
     gives.

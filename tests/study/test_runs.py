@@ -115,6 +115,7 @@ def test_the_quick_profile_runs_the_whole_study(quick):
     assert set(areas.index.get_level_values("held_out")) == {"", "MLP", "CNN"}
 
 
+@pytest.mark.slow
 def test_the_files_hold_what_the_rows_say(small):
     """A cell's file reads back with a phase per split, the rates of its rows, and where
     it came from.

@@ -16,6 +16,8 @@ from ann2neo.study.networks import (
 )
 from ann2neo.study.training import Trainer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def digits():

@@ -75,6 +75,7 @@ def test_without_labels_all_trials_are_of_one():
     assert np.isnan(found.signal_correlation)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_steps", [5, 20, 80])
 def test_a_shared_gain_is_recovered_whatever_the_bins(n_steps):
     """The noise correlation of units that share a gain is found within its standard
@@ -102,6 +103,7 @@ def test_a_shared_gain_is_recovered_whatever_the_bins(n_steps):
     assert found.noise_correlation_pvalue < 0.001
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_labels", [1, 3])
 def test_moments_are_those_of_permutations(n_labels, monkeypatch):
     """Variance and p-value by moments are those that permutations of trials give."""

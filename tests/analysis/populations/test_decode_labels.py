@@ -34,6 +34,7 @@ def test_as_scikit_learn():
     assert row["accuracy"] == pytest.approx(scores.mean())
 
 
+@pytest.mark.slow
 def test_known_truth():
     """Labels are decoded where responses depend on them, and at chance where not."""
     rng = np.random.default_rng(0)

@@ -131,6 +131,7 @@ def test_the_same_responses_are_perfectly_similar():
     assert (table["pvalue"] == 0.01).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "dissimilarity", ["correlation", "euclidean", "hamming", "crossvalidated"]
 )

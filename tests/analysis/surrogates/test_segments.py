@@ -451,6 +451,7 @@ def test_trials_of_few_spikes_are_exchanged_whole():
     assert np.concatenate(sources).mean() == pytest.approx(0.49, abs=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_segments", [1, 70])
 @pytest.mark.parametrize(
     "column", ["fano_factor", pytest.param("dispersion", marks=pytest.mark.slow)]

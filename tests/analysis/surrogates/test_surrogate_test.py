@@ -26,6 +26,7 @@ def quiet(*arguments, **keywords):
         return surrogate_test(*arguments, **keywords)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "column",
     [

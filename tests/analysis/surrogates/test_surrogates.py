@@ -121,6 +121,7 @@ def test_global_generators_are_restored_when_elephant_fails(recording, monkeypat
     assert after == before
 
 
+@pytest.mark.slow
 def test_the_first_surrogate_of_a_process_leaves_global_generators_alone():
     """Importing Elephant, which the first surrogate does, draws from Python's
     generator; that is undone.

@@ -60,6 +60,7 @@ def kinds_of_trials(seed=0):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", kinds_of_trials())
 def test_engines_agree_on_trials_of_every_kind(name):
     """The fast engine gives what Elephant, statsmodels and the definitions give."""

@@ -10,6 +10,8 @@ from trial_recordings import ragged, trials_of, trials_of_lengths
 import ann2neo
 from ann2neo.analysis.trials import serial_correlation as module
 
+pytestmark = pytest.mark.slow
+
 slow = pytest.mark.slow
 LEVEL = 0.05
 

@@ -121,6 +121,7 @@ def test_engines_agree_on_any_segments(n_examples):
     check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "n_time_bins"),
     [

@@ -241,6 +241,7 @@ def test_each_null_says_its_name():
     assert table["trend_method"].to_list() == ["exact permutation", "Kolmogorov"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n_spikes", "dispersion", "serial"),
     [

@@ -233,6 +233,7 @@ def test_more_lags_than_the_longest_segment_has_bins_have_a_reason(engine):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_adf_takes_the_longest_segment_that_holds_half_of_the_bins(engine):
     """ADF is that of the longest segment, and missing where it holds less than half."""

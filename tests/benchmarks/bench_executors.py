@@ -36,8 +36,8 @@ def recording_in_folder(folder: Path, n_units: int, n_time_bins: int):
         both = (bits[: rows * n_bytes] & bits[rows * n_bytes :]).reshape(rows, n_bytes)
         # Zeros behind the last bin.
         both[:, -1] &= (1 << (8 - (-n_time_bins) % 8)) - 1
-        unfinished.bits[start : start + rows] = both
-    raster = SpikeRaster.from_packed(unfinished.bits, n_time_bins)
+        unfinished.bits[start : start + rows, : both.shape[1]] = both
+    raster = SpikeRaster(unfinished.bits, n_units, n_time_bins)
     unfinished.finish(Recording.from_raster(raster, order="random"))
     return Recording.open(folder)
 

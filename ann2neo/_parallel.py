@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import platform
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -15,8 +16,9 @@ from concurrent.futures import (
     Future,
     ThreadPoolExecutor,
 )
+from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import version
 from itertools import chain, islice
 from typing import Any, NamedTuple, TypeVar
@@ -30,8 +32,10 @@ __all__ = [
     "checked_executor",
     "host",
     "map_blocks",
+    "map_shared",
     "map_tasks",
     "n_workers",
+    "one_blas_thread",
 ]
 
 Block = TypeVar("Block")
@@ -45,6 +49,8 @@ _TASKS_IN_FLIGHT = 128
 
 _broken: WeakSet[Executor] = WeakSet()
 """Executors that lost what they run on; asking them again may take long."""
+
+_blas_is_limited = threading.Lock()
 
 _in_task: ContextVar[bool] = ContextVar("_in_task", default=False)
 """Whether this is a task, beside which others run on the same cores."""
@@ -112,6 +118,34 @@ def map_blocks(
             # After an error, or if the caller stops early, drop what has not begun.
             for future in running:
                 future.cancel()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Let NumPy's and SciPy's products of matrices use one thread.
+
+    Blocks and tasks already run side by side. And with another number of threads BLAS
+    adds in another order, so that the last bits of a product would depend on where it
+    was computed.
+    """
+    # One setting for the whole process: who found it free puts it back.
+    if not _blas_is_limited.acquire(blocking=False):
+        yield
+        return
+    try:
+        with _blas().limit(limits=1, user_api="blas"):
+            yield
+    finally:
+        _blas_is_limited.release()
+
+
+@lru_cache(maxsize=1)
+def _blas() -> Any:
+    # SciPy has a BLAS of its own, which must be loaded to be found.
+    import scipy.linalg  # noqa: F401
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 class Task(NamedTuple):
@@ -191,6 +225,14 @@ def map_tasks(
     ...     list(map_tasks(abs, tasks, executor))
     [3, 1]
     """
+    # Tasks in threads of this process find it set, others set it themselves.
+    with one_blas_thread():
+        yield from _results_of_tasks(function, tasks, executor)
+
+
+def _results_of_tasks(
+    function: Callable[..., Result], tasks: Iterable[Task], executor: Executor | None
+) -> Iterator[Result]:
     if executor is None:
         for task in tasks:
             yield _called(function, task)
@@ -227,6 +269,81 @@ def map_tasks(
         # After an error, or if the caller stops early, drop what has not begun.
         for _, future in running:
             future.cancel()
+
+
+def map_shared(
+    function: Callable[..., Result],
+    shared: tuple[Any, ...],
+    blocks: Iterable[Any],
+    executor: Executor | None = None,
+    *,
+    name: str,
+    per_task: int,
+) -> Iterator[Result]:
+    """Call a function on each block, with arguments that all calls share.
+
+    Without an executor the blocks are worked on in threads. A task of an executor takes
+    the shared arguments along, so it gets several blocks.
+
+    Parameters
+    ----------
+    function : callable
+        Called with the shared arguments and a block. For other processes it must be
+        defined at the top of a module.
+    shared : tuple
+        Arguments that all calls share.
+    blocks : iterable
+        The last argument of each call.
+    executor : concurrent.futures.Executor, optional
+        Where the tasks run; threads of this process if not given.
+    name : str
+        What blocks are, such as "permutation", for messages.
+    per_task : int
+        Blocks of a task.
+
+    Yields
+    ------
+    result
+        What `function` returned for the next block.
+
+    Raises
+    ------
+    InputValueError, WorkerError
+        As in `map_tasks`.
+
+    Examples
+    --------
+    >>> list(map_shared(pow, (2,), range(4), name="power", per_task=2))
+    [1, 2, 4, 8]
+    """
+    if executor is None:
+        with one_blas_thread():
+            yield from map_blocks(partial(function, *shared), blocks)
+        return
+    for results in map_tasks(
+        _on_each, _shared_tasks(function, shared, blocks, name, per_task), executor
+    ):
+        yield from results
+
+
+def _shared_tasks(
+    function: Callable[..., Any],
+    shared: tuple[Any, ...],
+    blocks: Iterable[Any],
+    name: str,
+    per_task: int,
+) -> Iterator[Task]:
+    waiting, first = iter(blocks), 0
+    while some := list(islice(waiting, per_task)):
+        last = first + len(some) - 1
+        yield Task(f"{name} {first} .. {last}", (function, shared, some))
+        first = last + 1
+
+
+def _on_each(
+    function: Callable[..., Result], shared: tuple[Any, ...], blocks: list[Any]
+) -> list[Result]:
+    return [function(*shared, block) for block in blocks]
 
 
 def _most_in_flight(executor: Executor) -> int:
@@ -272,7 +389,8 @@ def _in_worker(
         )
     before = _in_task.set(True)
     try:
-        return _called(function, task)
+        with one_blas_thread():
+            return _called(function, task)
     finally:
         _in_task.reset(before)
 
@@ -321,7 +439,7 @@ def _warn_of_broken(executor: Executor) -> None:
         " more work; this process does the rest. Workers are often killed for want of"
         " memory: use fewer",
         WorkerWarning,
-        stacklevel=4,
+        stacklevel=5,
     )
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from ann2neo._parallel import Task, map_blocks, map_tasks
+from ann2neo._parallel import Task, map_blocks, map_shared, map_tasks
 from ann2neo.raster.joint import distances_to, numkong
 from ann2neo.raster.spike_raster import IntArray
 
@@ -179,35 +178,24 @@ def hamming_excess(
     order = np.argsort(sizes, kind="stable")
     rows, sizes = rows[order], sizes[order]
     firsts = range(0, len(rows), _PAIR_ROWS)
-    n_tasks = 1 if executor is None else _TASKS_OF_PAIRS
-    # Every n-th block of rows, since the first ones have the most pairs.
-    tasks = (
-        Task(
-            f"pairs, part {part + 1} of {n_tasks}",
-            (rows, sizes, n_bits, some, use_numkong),
-        )
-        for part in range(n_tasks)
-        if (some := firsts[part::n_tasks])
-    )
     excess, n_beyond = 0, 0
-    for part_excess, part_beyond in map_tasks(_excess_of_blocks, tasks, executor):
-        excess += part_excess
-        n_beyond += part_beyond
+    for block_excess, block_beyond in map_shared(
+        _excess_of_rows,
+        (rows, sizes, n_bits, use_numkong),
+        firsts,
+        executor,
+        name="blocks of pairs",
+        per_task=1 + len(firsts) // _TASKS_OF_PAIRS,
+    ):
+        excess += block_excess
+        n_beyond += block_beyond
     return excess, n_beyond
-
-
-def _excess_of_blocks(
-    rows: Words, sizes: IntArray, n_bits: int, firsts: range, use_numkong: bool
-) -> tuple[int, int]:
-    """Return excess and pairs beyond of some blocks of rows and all rows after them."""
-    of_block = partial(_excess_of_rows, rows, sizes, n_bits, use_numkong)
-    sums = np.array(list(map_blocks(of_block, firsts)), object).sum(axis=0)
-    return int(sums[0]), int(sums[1])
 
 
 def _excess_of_rows(
     rows: Words, sizes: IntArray, n_bits: int, use_numkong: bool, first: int
 ) -> tuple[int, int]:
+    """Return excess and pairs beyond of a block of rows with all rows after it."""
     half = n_bits // 2
     here = slice(first, first + _PAIR_ROWS)
     smallest, largest = int(sizes[here][0]), int(sizes[here][-1])

@@ -9,6 +9,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPool
 import numpy as np
 import pandas as pd
 import pytest
+import threadpoolctl
 from work import CALLS, die_in, fail_at_three, mean_count, opened, slowly, trials
 
 import ann2neo
@@ -111,6 +112,43 @@ def test_a_task_uses_one_thread(threads):
     counts = map_tasks(n_workers, [Task("", ())] * 3, threads)
     assert list(counts) == [1, 1, 1]
     assert n_workers() == len(__import__("os").sched_getaffinity(0))
+
+
+def blas_threads():
+    """Number of threads of each BLAS of this process."""
+    info = threadpoolctl.threadpool_info()
+    return [library["num_threads"] for library in info if library["user_api"] == "blas"]
+
+
+def test_a_task_uses_one_thread_of_blas(threads):
+    """So do tasks without an executor, so that products are the same to the last bit;
+    the setting is back once the last of all tasks has ended.
+    """
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        assert set(blas_threads()) == {2}
+        for executor in (None, threads):
+            found = list(map_tasks(blas_threads, [Task("", ())] * 9, executor))
+            assert set(itertools.chain(*found)) == {1}
+            with pytest.raises(ZeroDivisionError):
+                list(map_tasks(fail_at_three, tasks_of(range(9)), executor))
+        assert set(blas_threads()) == {2}
+
+
+@pytest.mark.parametrize("measure", ["hamming", "correlation", "crossvalidated"])
+def test_parts_of_a_matrix_change_no_dissimilarity(measure):
+    """Workers take ranges of rows, and other processes have other threads of BLAS."""
+    n_items, n_units = 700, 300
+    shown = np.tile(np.arange(n_items), 3)
+    rng = np.random.default_rng(0)
+    recording = Recording.from_activations(
+        rng.normal(size=(len(shown), n_units)), stimulus_id=shown
+    )
+    executor = Pickling()
+    found = ann2neo.dissimilarities(recording, measure, executor=executor)
+    assert len(executor.sent) > 5
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        expected = ann2neo.dissimilarities(recording, measure)
+    np.testing.assert_array_equal(found.condensed, expected.condensed)
 
 
 @pytest.mark.slow

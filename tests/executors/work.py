@@ -34,6 +34,26 @@ def trials(n_units=70, n_trials=60, length=20, seed=0):
     )
 
 
+def with_stimuli(recording, n_stimuli):
+    """The same trials, each phase of which shows some stimuli in turn."""
+    table = recording.presentations
+    stimulus = np.arange(len(table)) % n_stimuli
+    return recording.with_presentations(
+        table.assign(stimulus_id=stimulus, label=stimulus % 3)
+    )
+
+
+def halves(recording):
+    """Both phases of a recording, whose trials show the same 15 stimuli twice."""
+    shown = with_stimuli(recording, 15)
+    return shown.select(phase="train"), shown.select(phase="test")
+
+
+def as_table(result):
+    """Everything that a result holds, one value per row."""
+    return pd.Series(vars(result)).map(np.ravel).explode().to_frame()
+
+
 def mean_count(rasters):
     """Return the mean number of spikes of a unit in each segment."""
     return float(np.mean([raster.spike_counts().mean() for raster in rasters]))
@@ -59,11 +79,16 @@ CALLS = {
             executor=e,
         ).summary
     ),
-    "correlations": lambda r, e: (
-        pd.Series(vars(ann2neo.correlations(r, phase="train", executor=e)))
-        .map(np.ravel)
-        .explode()
-        .to_frame()
+    "correlations": lambda r, e: as_table(
+        ann2neo.correlations(r, phase="train", executor=e)
+    ),
+    "decode_labels": lambda r, e: ann2neo.decode_labels(
+        *halves(r), n_folds=3, n_permutations=9, seed=1, executor=e
+    ),
+    "dissimilarities": lambda r, e: as_table(
+        ann2neo.dissimilarities(
+            with_stimuli(r, 15), "crossvalidated", phase="train", executor=e
+        )
     ),
     "fit_processes": lambda r, e: ann2neo.fit_processes(r, executor=e),
     "nearest_patterns": lambda r, e: pd.DataFrame(
@@ -83,6 +108,12 @@ CALLS = {
     "patterns": lambda r, e: ann2neo.patterns(r, executor=e),
     "selectivity": lambda r, e: ann2neo.selectivity(
         r, n_permutations=19, seed=1, executor=e
+    ),
+    "similarity": lambda r, e: ann2neo.similarity(
+        *halves(r), n_permutations=70, seed=1, executor=e
+    ),
+    "similarity of many items": lambda r, e: ann2neo.similarity(
+        *halves(r), most_items=8, n_permutations=70, seed=1, executor=e
     ),
     "summarize_populations": lambda r, e: ann2neo.summarize_populations(
         r, n_permutations=19, seed=1, executor=e

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ann2neo._checks import seed_or_new, whole_number
-from ann2neo._parallel import Task, checked_executor, map_blocks, map_tasks
+from ann2neo._parallel import checked_executor, map_shared
 from ann2neo.analysis._entry import (
     Column,
     IntArray,
@@ -380,31 +380,29 @@ def _pvalue(
     if not first.n_units:
         return float("nan")
     ours, theirs = patterns_of(first), patterns_of(second)
-    # Threads share all draws here, workers take a range of them each.
-    step = _TASK_DRAWS if executor is not None else n_permutations
-    tasks = (
-        Task(
-            f"permutations from {draw} on",
-            (ours, theirs, seed, range(draw, min(draw + step, n_permutations))),
-        )
-        for draw in range(0, n_permutations, step)
+    observed = _n_flips(ours, theirs)
+    drawn = map_shared(
+        _n_permuted_flips,
+        (ours, theirs, seed),
+        range(n_permutations),
+        executor,
+        name="permutations",
+        per_task=_TASK_DRAWS,
     )
-    as_few = sum(map_tasks(_n_as_few, tasks, executor))
+    as_few = sum(flips <= observed for flips in drawn)
     return (1 + as_few) / (1 + n_permutations)
 
 
-def _n_as_few(
+def _n_permuted_flips(
     ours: npt.NDArray[np.uint64],
     theirs: npt.NDArray[np.uint64],
     seed: list[int],
-    draws: range,
+    draw: int,
 ) -> int:
-    """Count the permutations with at most as many flips as there are."""
+    # A seed per draw, so that draws are the same wherever they are made.
+    order = np.random.default_rng([*seed, draw]).permutation(len(theirs))
+    return _n_flips(ours, theirs[order])
 
-    def n_flips(draw: int) -> int:
-        # A seed per draw, so that draws are the same wherever they are made.
-        order = np.random.default_rng([*seed, draw]).permutation(len(theirs))
-        return int(np.bitwise_count(ours ^ theirs[order]).sum(dtype=np.int64))
 
-    observed = int(np.bitwise_count(ours ^ theirs).sum(dtype=np.int64))
-    return sum(flips <= observed for flips in map_blocks(n_flips, draws))
+def _n_flips(ours: npt.NDArray[np.uint64], theirs: npt.NDArray[np.uint64]) -> int:
+    return int(np.bitwise_count(ours ^ theirs).sum(dtype=np.int64))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from ann2neo._checks import seed_or_new, whole_number
-from ann2neo._parallel import map_blocks
+from ann2neo._parallel import checked_executor, map_shared
 from ann2neo.analysis._entry import (
     Column,
     FloatArray,
@@ -75,6 +77,10 @@ COLUMNS: tuple[Column, ...] = (
 """Columns of the table of `decode_labels`."""
 
 
+_TASK_ORDERS = 4
+"""Permutations that one task of an executor takes."""
+
+
 class _Side(NamedTuple):
     """Responses of one recording to the stimuli."""
 
@@ -91,6 +97,7 @@ def decode_labels(
     kind: str | tuple[str, str] | None = None,
     n_permutations: int = 99,
     seed: int | None = 0,
+    executor: Executor | None = None,
 ) -> pd.DataFrame:
     """Decode the labels of stimuli from the responses of one or two recordings.
 
@@ -116,6 +123,9 @@ def decode_labels(
         Permutations of the labels among stimuli, for chance and p-value.
     seed : int or None, default 0
         Of folds and permutations; None draws one.
+    executor : concurrent.futures.Executor, optional
+        Where decoders are trained; threads of this process if not given. The table is
+        the same to the last bit.
 
     Returns
     -------
@@ -128,7 +138,7 @@ def decode_labels(
     InputTypeError, InputValueError
         If an argument is no recording, there are more than two, there are no labels,
         no shared stimuli, or fewer than two labels with two stimuli each; if one
-        stimulus has two labels, or `decoder` is no classifier.
+        stimulus has two labels, `decoder` is no classifier, or `executor` no executor.
 
     Notes
     -----
@@ -174,6 +184,7 @@ def decode_labels(
     n_draws = whole_number(n_permutations, "n_permutations", noun="permutations")
     most_folds = whole_number(n_folds, "n_folds", at_least=2, noun="folds")
     drawn_seed = seed_or_new(seed)
+    executor = checked_executor(executor)
     phases, kinds = option_of_each(phase, "phase"), option_of_each(kind, "kind")
     sides, totals = [], []
     for side, recording in enumerate(recordings):
@@ -198,14 +209,16 @@ def decode_labels(
     reasons = {place: _why_not(*(recordings[i] for i in place)) for place in places}
     possible = [place for place in places if not reasons[place]]
 
-    def accuracies(order: IntArray) -> dict[tuple[int, int], float]:
-        # The responses to stimulus s stand in the place of stimulus order[s].
-        return _accuracies(data, possible, code[order], folds[order], template)
-
     rng = np.random.default_rng(drawn_seed)
-    true = accuracies(np.arange(len(code)))
     orders = (rng.permutation(len(code)) for _ in range(n_draws))
-    drawn = list(map_blocks(accuracies, orders))
+    true, *drawn = map_shared(
+        _accuracies,
+        (data, possible, code, folds, template),
+        chain([np.arange(len(code))], orders),
+        executor,
+        name="permutations of labels",
+        per_task=_TASK_ORDERS,
+    )
     rows = []
     for i, j in places:
         row = {column.name: column.missing for column in COLUMNS} | {
@@ -290,10 +303,15 @@ def _accuracies(
     code: IntArray,
     folds: IntArray,
     template: Any,
+    order: IntArray,
 ) -> dict[tuple[int, int], float]:
-    """Return the share of presentations named rightly, trained on one side each."""
+    """Return the share of presentations named rightly, trained on one side each.
+
+    The responses to stimulus s stand in the place of stimulus ``order[s]``.
+    """
     from sklearn.base import clone
 
+    code, folds = code[order], folds[order]
     n_right = dict.fromkeys(places, 0)
     for fold in range(int(folds.max()) + 1):
         is_tested = folds == fold

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import numpy.typing as npt
 
 from ann2neo._checks import one_of
 from ann2neo._memory import check_fits
-from ann2neo._parallel import map_blocks
+from ann2neo._parallel import Task, checked_executor, map_blocks, map_tasks
 from ann2neo.analysis._entry import BoolArray, FloatArray, IntArray
 from ann2neo.analysis.populations.responses import (
     BitPatterns,
@@ -33,6 +35,7 @@ MEASURES = ("hamming", "euclidean", "correlation", "crossvalidated")
 
 _TILE_ROWS, _TILE_COLUMNS = 64, 2048
 """Pairs whose raw numbers stay in cache."""
+_N_TASKS = 16
 _REMEDY = "select fewer presentations with recording.select, or compare by='label'"
 
 
@@ -112,6 +115,7 @@ def dissimilarities(
     by: str = "stimulus_id",
     phase: str | None = None,
     kind: str | None = None,
+    executor: Executor | None = None,
 ) -> Dissimilarities:
     """Measure how differently the units respond to each pair of stimuli or labels.
 
@@ -127,6 +131,9 @@ def dissimilarities(
         The phase; not needed if there is only one.
     kind : str, optional
         Kind of the presentations; the only one, or "trials", if not given.
+    executor : concurrent.futures.Executor, optional
+        Where parts of the matrix are computed; threads of this process if not given.
+        The result is the same to the last bit.
 
     Returns
     -------
@@ -136,9 +143,9 @@ def dissimilarities(
     Raises
     ------
     InputTypeError, InputValueError
-        If `recording` is not a Recording; the phase, kind, measure or column does not
-        exist; there are fewer than two items; one stimulus has two labels; or the
-        measure needs more than the recording has.
+        If `recording` is not a Recording or `executor` no executor; the phase, kind,
+        measure or column does not exist; there are fewer than two items; one stimulus
+        has two labels; or the measure needs more than the recording has.
 
     Notes
     -----
@@ -178,6 +185,7 @@ def dissimilarities(
     """
     responses, n_unnamed = responses_of(recording, by, phase, kind, "dissimilarities")
     one_of(measure, MEASURES, "measure")
+    executor = checked_executor(executor)
     if responses.n_items < 2:
         raise InputValueError(
             f"dissimilarities need at least two different {by}, got"
@@ -192,7 +200,7 @@ def dissimilarities(
         names=responses.names,
         labels=responses.labels,
         n_presentations=responses.repeats,
-        condensed=condensed(patterns_of(responses, measure), measure),
+        condensed=condensed(patterns_of(responses, measure), measure, executor),
     )
 
 
@@ -281,34 +289,67 @@ def patterns_of(responses: Responses, measure: str) -> Patterns | Crossvalidated
     return count_patterns(responses)
 
 
-def condensed(patterns: Patterns | Crossvalidated, measure: str) -> FloatArray:
+def condensed(
+    patterns: Patterns | Crossvalidated, measure: str, executor: Executor | None = None
+) -> FloatArray:
     """Return the dissimilarity of all pairs of items, in the order of `pdist`."""
     n = patterns.n_items
-    n_pairs = n * (n - 1) // 2
-    check_fits(8 * n_pairs, f"dissimilarities of {n} items", _REMEDY)
-    values = np.empty(n_pairs)
-    # The pairs of item i with i + 1, i + 2, .. are one stretch, which ends here.
-    ends = np.cumsum(np.arange(n - 1, -1, -1)).tolist()
+    ends = _ends(n)
+    n_copies = 1 if executor is None else 2
+    what = f"dissimilarities of {n} items"
+    check_fits(8 * n_copies * float(ends[-1]), what, _REMEDY)
+    # Threads share all tiles here, workers take a range of rows each.
+    bounds = np.array([0, n])
+    if executor is not None:
+        even = np.searchsorted(ends, np.linspace(0, ends[-1], _N_TASKS + 1)[1:-1])
+        bounds = np.unique([0, *(even // _TILE_ROWS * _TILE_ROWS), n])
+    tasks = (
+        Task(
+            f"dissimilarities of items {first} .. {stop - 1}",
+            (patterns, measure, slice(first, stop)),
+        )
+        for first, stop in pairwise(bounds.tolist())
+    )
+    stretches = list(map_tasks(_of_rows, tasks, executor))
+    return stretches[0] if len(stretches) == 1 else np.concatenate(stretches)
+
+
+def _ends(n_items: int) -> IntArray:
+    """Return where the pairs of each item i with i + 1, i + 2, .. end."""
+    return np.cumsum(np.arange(n_items - 1, -1, -1))
+
+
+def _of_rows(
+    patterns: Patterns | Crossvalidated, measure: str, items: slice
+) -> FloatArray:
+    """Return the dissimilarities of some items to all later ones."""
+    n = patterns.n_items
+    ends = [0, *_ends(n).tolist()]
+    skipped = ends[items.start]
+    values = np.empty(ends[items.stop] - skipped)
     raw, finish = _pair_functions(patterns, measure)
 
     def fill(tile: tuple[slice, slice]) -> None:
         rows, columns = tile
         for i, row in enumerate(raw(rows, columns), start=rows.start):
             first = max(columns.start, i + 1)
-            out = values[ends[i] - n + first : ends[i] - n + columns.stop]
+            # The pair (i, j) is n - j places before the end of the item's pairs.
+            end = ends[i + 1] - skipped - n
+            out = values[end + first : end + columns.stop]
             finish(i, slice(first, columns.stop), row[first - columns.start :], out)
 
-    for _ in map_blocks(fill, _tiles(n)):
+    for _ in map_blocks(fill, _tiles(n, items)):
         pass
     return values
 
 
-def _tiles(n_items: int) -> Iterator[tuple[slice, slice]]:
-    """Yield tiles of rows and columns that cover all pairs above the diagonal."""
+def _tiles(n_items: int, items: slice) -> Iterator[tuple[slice, slice]]:
+    """Yield tiles of rows and columns that cover some items' pairs with later ones."""
     for first in range(0, n_items, _TILE_COLUMNS):
         columns = slice(first, min(first + _TILE_COLUMNS, n_items))
-        for row in range(0, columns.stop, _TILE_ROWS):
-            yield slice(row, min(row + _TILE_ROWS, columns.stop)), columns
+        stop = min(items.stop, columns.stop)
+        for row in range(items.start, stop, _TILE_ROWS):
+            yield slice(row, min(row + _TILE_ROWS, stop)), columns
 
 
 _Raw = Callable[[slice, slice], npt.NDArray[Any]]

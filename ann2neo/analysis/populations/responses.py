@@ -13,7 +13,7 @@ from ann2neo._checks import one_of
 from ann2neo.analysis._entry import BoolArray, FloatArray, IntArray
 from ann2neo.analysis._phases import one_phase
 from ann2neo.errors import InputTypeError, InputValueError
-from ann2neo.raster import SpikeRaster
+from ann2neo.raster import CarriedRaster, SpikeRaster
 from ann2neo.raster.patterns import patterns_of
 from ann2neo.recording import Recording
 from ann2neo.recording.select import kind_of
@@ -45,7 +45,7 @@ class Responses:
 
     Parameters
     ----------
-    raster : SpikeRaster
+    carried : CarriedRaster
         The spikes of the whole recording.
     phase, by : str
         The phase, and what an item is: a "stimulus_id" or a "label".
@@ -57,7 +57,7 @@ class Responses:
         Label of each item, where there are labels.
     """
 
-    raster: SpikeRaster
+    carried: CarriedRaster
     phase: str
     by: str
     names: npt.NDArray[Any]
@@ -65,6 +65,11 @@ class Responses:
     starts: IntArray
     stops: IntArray
     labels: npt.NDArray[Any] | None
+
+    @property
+    def raster(self) -> SpikeRaster:
+        """The spikes of the whole recording."""
+        return self.carried.open()
 
     @property
     def n_items(self) -> int:
@@ -119,17 +124,19 @@ class Responses:
 
     def counts(self) -> IntArray:
         """Count spikes per presentation and unit, (n_presentations, n_units)."""
-        counts = np.empty((len(self.item), self.raster.n_units), np.int64)
-        for units, block in self.raster.unit_blocks(_BLOCK_BYTES):
+        raster = self.raster
+        counts = np.empty((len(self.item), raster.n_units), np.int64)
+        for units, block in raster.unit_blocks(_BLOCK_BYTES):
             before, after = map(block.cumulative_counts, (self.starts, self.stops))
             counts[:, units] = (after - before).T
         return counts
 
     def totals(self) -> IntArray:
         """Count spikes per item and unit over its repeats, (n_items, n_units)."""
-        totals = np.empty((self.n_items, self.raster.n_units), np.int64)
+        raster = self.raster
+        totals = np.empty((self.n_items, raster.n_units), np.int64)
         firsts = np.concatenate([[0], np.cumsum(self.repeats)[:-1]])
-        for units, block in self.raster.unit_blocks(_BLOCK_BYTES):
+        for units, block in raster.unit_blocks(_BLOCK_BYTES):
             before, after = map(block.cumulative_counts, (self.starts, self.stops))
             totals[:, units] = np.add.reduceat(after - before, firsts, axis=1).T
         return totals
@@ -345,7 +352,7 @@ def responses_of(
                 " stimulus; give different stimuli different stimulus_id"
             )
     responses = Responses(
-        recording.raster,
+        CarriedRaster(recording.raster),
         chosen.phase,
         by,
         names,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
 
 from ann2neo._checks import names_of, one_of, seed_or_new, whole_number
-from ann2neo._parallel import map_blocks
+from ann2neo._parallel import checked_executor, map_shared, one_blas_thread
 from ann2neo.analysis._entry import (
     BoolArray,
     Column,
@@ -53,6 +53,8 @@ _MIN_INTERVAL_ITEMS = 8
 _N_SUBSAMPLES = 100
 _PERCENT_KEPT = 80
 _N_SPLITS = 20
+_TASK_ORDERS, _TASK_SUBSAMPLES, _TASK_SPLITS = 64, 4, 5
+"""Permutations, subsamples and halves that one task of an executor takes."""
 _BLOCK_UNITS = 1_024
 _DENSE_CELLS = 1 << 22
 _Z = 1.959963984540054
@@ -203,6 +205,7 @@ def similarity(
     n_permutations: int = 999,
     most_items: int = 1_000,
     seed: int | None = 0,
+    executor: Executor | None = None,
 ) -> pd.DataFrame:
     """Tell how similarly two recordings respond to the stimuli that they share.
 
@@ -232,6 +235,9 @@ def similarity(
         as many.
     seed : int or None, default 0
         Of everything that is drawn; None draws one.
+    executor : concurrent.futures.Executor, optional
+        Where permutations, subsamples and parts of matrices are computed; threads of
+        this process if not given. The table is the same to the last bit.
 
     Returns
     -------
@@ -242,7 +248,8 @@ def similarity(
     ------
     InputTypeError, InputValueError
         If an argument is no recording or has no such phase or column; if fewer than
-        four items are shared, one item has two labels, or an option is unknown.
+        four items are shared, one item has two labels, an option is unknown, or
+        `executor` is no executor.
 
     Notes
     -----
@@ -308,6 +315,7 @@ def similarity(
     n_draws = whole_number(n_permutations, "n_permutations", noun="permutations")
     most = whole_number(most_items, "most_items", at_least=2 * _MIN_ITEMS, noun="items")
     drawn_seed = seed_or_new(seed)
+    executor = checked_executor(executor)
     phases, kinds = option_of_each(phase, "phase"), option_of_each(kind, "kind")
     sides, totals = [], []
     for side, recording in enumerate((first, second)):
@@ -339,7 +347,9 @@ def similarity(
                 dissimilarities
             )
             entry["comparison"] = comparison
-        rows.append(entry | _row(pair, ways, n_draws, most, drawn_seed))
+        with one_blas_thread():
+            row = _row(pair, ways, n_draws, most, drawn_seed, executor)
+        rows.append(entry | row)
     table = pd.DataFrame(rows, columns=list(missing))
     return table.astype({column.name: column.dtype for column in COLUMNS})
 
@@ -368,7 +378,9 @@ class _Side(Protocol):
         The similarity is the cosine of the matrices of two recordings.
         """
 
-    def of_many(self, responses: Responses, patterns: Any) -> Any:
+    def of_many(
+        self, responses: Responses, patterns: Any, executor: Executor | None
+    ) -> _Many:
         """Return the same without the matrix, where there are too many items."""
 
 
@@ -392,21 +404,29 @@ class _Dissimilar:
     def form(self, patterns: Patterns | Crossvalidated) -> FloatArray:
         from scipy.spatial.distance import squareform
 
-        vector = self.of_many(None, patterns)
-        matrix: FloatArray = squareform(vector.entries, checks=False)
+        entries = self._entries(patterns, None)
+        matrix: FloatArray = squareform(entries, checks=False)
         return matrix
 
     def of_many(
-        self, _responses: Responses | None, patterns: Patterns | Crossvalidated
+        self,
+        responses: Responses,  # noqa: ARG002
+        patterns: Patterns | Crossvalidated,
+        executor: Executor | None,
     ) -> _Vector:
+        return _Vector(self._entries(patterns, executor))
+
+    def _entries(
+        self, patterns: Patterns | Crossvalidated, executor: Executor | None
+    ) -> FloatArray:
         from scipy.stats import rankdata
 
-        values = condensed(patterns, self.dissimilarity)
+        values = condensed(patterns, self.dissimilarity, executor)
         if self.comparison == "spearman":
             # Equal dissimilarities may differ by rounding, and must share a rank.
             values = rankdata(np.round(values, 12))
         values -= values.mean()
-        return _Vector(values)
+        return values
 
 
 class _Vector(NamedTuple):
@@ -414,8 +434,7 @@ class _Vector(NamedTuple):
 
     entries: FloatArray
 
-    def product(self, other: _Vector) -> float:
-        """Return the sum of the products of entries."""
+    def product(self, other: Any, _executor: Executor | None) -> float:
         return float(np.vdot(self.entries, other.entries))
 
 
@@ -441,8 +460,20 @@ class _Inner:
         np.fill_diagonal(matrix, 0.0)
         return matrix
 
-    def of_many(self, responses: Responses, patterns: Patterns) -> _Covariances:
+    def of_many(
+        self,
+        responses: Responses,
+        patterns: Patterns,
+        executor: Executor | None,  # noqa: ARG002
+    ) -> _Covariances:
         return _Covariances.of(responses, patterns)
+
+
+class _Many(Protocol):
+    """A recording's matrix of many items, which is never made."""
+
+    def product(self, other: Any, executor: Executor | None) -> float:
+        """Return the sum of the products of the entries of two matrices."""
 
 
 _Units = SpikeRaster | FloatArray
@@ -482,10 +513,19 @@ class _Covariances:
             sizes -= 2 / n * (counts[chosen].astype(np.float64) @ dense)
         return cls(units, sizes)
 
-    def product(self, other: _Covariances) -> float:
+    def product(self, other: _Covariances, executor: Executor | None) -> float:
         """Return the sum of the products of the entries of two U-centred matrices."""
         n = len(self.sizes)
-        total = sum(map_blocks(_squared_covariances, self._tiles(other)))
+        total = sum(
+            map_shared(
+                _squared_covariances,
+                (),
+                self._tiles(other),
+                executor,
+                name="pairs of blocks of units",
+                per_task=1,
+            )
+        )
         total -= n / (n - 2) * float(self.sizes @ other.sizes)
         corner = float(self.sizes.sum()) * float(other.sizes.sum())
         return total + corner / ((n - 1) * (n - 2))
@@ -550,6 +590,7 @@ def _row(
     n_permutations: int,
     most_items: int,
     seed: int,
+    executor: Executor | None,
 ) -> dict[str, Any]:
     """Compute similarity, null distribution, interval and ceiling of one measure."""
     patterns = [side.patterns(one) for side, one in zip(sides, pair, strict=True)]
@@ -573,12 +614,20 @@ def _row(
     null_items = np.arange(n)
     if not is_few:
         null_items = _subset(n, most_items, generators[0])
-    forms = _forms(sides, patterns, null_items)
+    forms = _forms(sides, _taken(patterns, null_items))
     own = _cosine(*forms)
     value = own
     if not is_few:
-        one, other = (sides[i].of_many(pair[i], patterns[i]) for i in (0, 1))
-        value = _ratio(one.product(other), one.product(one), other.product(other))
+        one, other = (
+            side.of_many(responses, own_patterns, executor)
+            for side, responses, own_patterns in zip(sides, pair, patterns, strict=True)
+        )
+        value = _ratio(
+            *(
+                a.product(b, executor)
+                for a, b in ((one, other), (one, one), (other, other))
+            )
+        )
     if np.isnan(value) or np.isnan(own):
         reason = "the units of one recording respond to all items alike"
         return row | {"reason": reason}
@@ -586,25 +635,28 @@ def _row(
     if sides[0].has_moments and not is_few:
         row |= _by_moments(value, n, *forms)
     else:
-        row |= _by_permutations(own, *forms, n_permutations, generators[0])
+        row |= _by_permutations(own, *forms, n_permutations, generators[0], executor)
         row["null"] = "permutations" if is_few else "permutations of a subsample"
-    compare = functools.partial(_compare, sides, patterns)
-    row |= _interval(value, n, most_items // 2, compare, generators[1])
-    return row | _ceiling(pair, sides, most_items // 2, generators[2])
+    most = most_items // 2
+    row |= _interval(value, sides, patterns, most, generators[1], executor)
+    return row | _ceiling(pair, sides, most, generators[2], executor)
+
+
+def _taken(patterns: Sequence[Any], items: IntArray) -> list[Any]:
+    """Keep some items of both recordings."""
+    return [own.take(items) for own in patterns]
 
 
 def _forms(
-    sides: Sequence[_Side], patterns: Sequence[Any], items: IntArray
+    sides: Sequence[_Side], patterns: Sequence[Any]
 ) -> tuple[FloatArray, FloatArray]:
-    one, other = (
-        side.form(own.take(items)) for side, own in zip(sides, patterns, strict=True)
-    )
+    one, other = (side.form(own) for side, own in zip(sides, patterns, strict=True))
     return one, other
 
 
-def _compare(sides: Sequence[_Side], patterns: Sequence[Any], items: IntArray) -> float:
-    """Return the similarity of some of the items."""
-    return _cosine(*_forms(sides, patterns, items))
+def _compared(sides: Sequence[_Side], patterns: Sequence[Any]) -> float:
+    """Return the similarity of two recordings' patterns."""
+    return _cosine(*_forms(sides, patterns))
 
 
 def _subset(n: int, size: int, rng: np.random.Generator) -> IntArray:
@@ -617,16 +669,19 @@ def _by_permutations(
     other: FloatArray,
     n_permutations: int,
     rng: np.random.Generator,
+    executor: Executor | None,
 ) -> dict[str, Any]:
     """Return the p-value of a similarity from permutations of the items of one side."""
     size = float(np.sqrt(np.vdot(one, one) * np.vdot(other, other)))
-    orders = (rng.permutation(len(one)) for _ in range(n_permutations))
-
-    def similarity_of(order: IntArray) -> float:
-        permuted = other.take(order, axis=0).take(order, axis=1)
-        return float(np.vdot(one, permuted)) / size
-
-    drawn = np.array(list(map_blocks(similarity_of, orders)))
+    products = map_shared(
+        _permuted_product,
+        (one, other),
+        (rng.permutation(len(one)) for _ in range(n_permutations)),
+        executor,
+        name="permutations of items",
+        per_task=_TASK_ORDERS,
+    )
+    drawn = np.array(list(products)) / size
     # A tie may differ by rounding, as sums run in another order.
     n_beyond = int((drawn >= own - 1e-12).sum())
     return {
@@ -634,6 +689,10 @@ def _by_permutations(
         "pvalue": (1 + n_beyond) / (1 + n_permutations),
         "n_permutations": n_permutations,
     }
+
+
+def _permuted_product(one: FloatArray, other: FloatArray, order: IntArray) -> float:
+    return float(np.vdot(one, other.take(order, axis=0).take(order, axis=1)))
 
 
 def _by_moments(
@@ -662,17 +721,26 @@ def _by_moments(
 
 def _interval(
     value: float,
-    n: int,
+    sides: Sequence[_Side],
+    patterns: Sequence[Any],
     most_items: int,
-    compare: Callable[[IntArray], float],
     rng: np.random.Generator,
+    executor: Executor | None,
 ) -> dict[str, Any]:
     """Return the interval over items, by a delete-d jackknife on Fisher's z scale."""
+    n = patterns[0].n_items
     size = min(_PERCENT_KEPT * n // 100, most_items)
     if size < _MIN_ITEMS or n < _MIN_INTERVAL_ITEMS:
         return {}
-    subsets = (_subset(n, size, rng) for _ in range(_N_SUBSAMPLES))
-    drawn = _fisher(np.array(list(map_blocks(compare, subsets))))
+    subsamples = map_shared(
+        _compared,
+        (sides,),
+        (_taken(patterns, _subset(n, size, rng)) for _ in range(_N_SUBSAMPLES)),
+        executor,
+        name="subsamples of items",
+        per_task=_TASK_SUBSAMPLES,
+    )
+    drawn = _fisher(np.array(list(subsamples)))
     centre = float(_fisher(np.array(value)))
     # The variance of a mean of n is size / n of that of a mean of `size`, and draws
     # without replacement vary by (n - size) / n of the latter.
@@ -691,11 +759,15 @@ def _fisher(values: FloatArray) -> FloatArray:
 
 
 def _ceiling(
-    pair: _Pair, sides: Sequence[_Side], most_items: int, rng: np.random.Generator
+    pair: _Pair,
+    sides: Sequence[_Side],
+    most_items: int,
+    rng: np.random.Generator,
+    executor: Executor | None,
 ) -> dict[str, Any]:
     """Return the reliability of each recording, and the ceiling of their similarity."""
     reliability = [
-        _reliability(responses, side, most_items, generator)
+        _reliability(responses, side, most_items, generator, executor)
         for responses, side, generator in zip(pair, sides, rng.spawn(2), strict=True)
     ]
     is_known = np.isfinite(reliability)
@@ -713,7 +785,11 @@ def _ceiling(
 
 
 def _reliability(
-    responses: Responses, side: _Side, most_items: int, rng: np.random.Generator
+    responses: Responses,
+    side: _Side,
+    most_items: int,
+    rng: np.random.Generator,
+    executor: Executor | None,
 ) -> float:
     """Return the similarity of two recordings with as many repeats of each item."""
     items = np.flatnonzero(responses.repeats >= 2 * side.repeats_of_half)
@@ -721,19 +797,27 @@ def _reliability(
         return float("nan")
     if len(items) > most_items:
         items = items[_subset(len(items), most_items, rng)]
-    chosen = responses.keep(items)
-
-    def of_halves(generator: np.random.Generator) -> float:
-        halves = [side.patterns(half) for half in chosen.halves(generator)]
-        is_flat = side.is_flat(halves[0]) | side.is_flat(halves[1])
-        kept = np.flatnonzero(~is_flat)
-        if len(kept) < _MIN_ITEMS:
-            return float("nan")
-        return _cosine(*(side.form(half.take(kept)) for half in halves))
-
-    drawn = np.array(list(map_blocks(of_halves, rng.spawn(_N_SPLITS))))
+    of_halves = map_shared(
+        _similarity_of_halves,
+        (responses.keep(items), side),
+        rng.spawn(_N_SPLITS),
+        executor,
+        name="halves of the repeats",
+        per_task=_TASK_SPLITS,
+    )
+    drawn = np.array(list(of_halves))
     if np.isnan(drawn).all():
         return float("nan")
     # Spearman and Brown: twice the repeats halve the noise.
     half = max(0.0, float(np.nanmean(drawn)))
     return 2.0 * half / (1.0 + half)
+
+
+def _similarity_of_halves(
+    responses: Responses, side: _Side, rng: np.random.Generator
+) -> float:
+    halves = [side.patterns(half) for half in responses.halves(rng)]
+    kept = np.flatnonzero(~(side.is_flat(halves[0]) | side.is_flat(halves[1])))
+    if len(kept) < _MIN_ITEMS:
+        return float("nan")
+    return _compared((side, side), _taken(halves, kept))

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from ann2neo._checks import names_of, one_of
 from ann2neo._parallel import Task, checked_executor, map_tasks
@@ -242,10 +241,7 @@ def analyze_trials(
     )
     blocks = []
     n_rows = recording.n_units * len(plans)
-    with (
-        threadpool_limits(1, user_api="blas"),
-        progress_bar(n_rows, "analyze_trials", "units", progress) as bar,
-    ):
+    with progress_bar(n_rows, "analyze_trials", "units", progress) as bar:
         for block in map_tasks(_rows, tasks, checked_executor(executor)):
             blocks.append(block)
             bar.update(len(block["unit"]))

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from ann2neo._checks import one_of
 from ann2neo._parallel import Task, checked_executor, map_tasks
@@ -150,12 +149,8 @@ def analyze(
         )
     )
     blocks = []
-    with (
-        threadpool_limits(1, user_api="blas"),
-        progress_bar(
-            recording.n_units * len(phases), "analyze", "units", progress
-        ) as bar,
-    ):
+    n_rows = recording.n_units * len(phases)
+    with progress_bar(n_rows, "analyze", "units", progress) as bar:
         for block in map_tasks(_analyzed, tasks, checked_executor(executor)):
             blocks.append(block)
             bar.update(len(block["unit"]))

@@ -22,6 +22,7 @@ from ann2neo.io.arrays import (
     trial_spikes,
 )
 from ann2neo.io.nwb.hdf5_items import attribute_of, check_nothing_outside, checked
+from ann2neo.io.nwb.hdf5_tables import open_hdf5
 from ann2neo.recording import Recording, checked_recording
 
 __all__ = ["read_lfads", "write_lfads"]
@@ -215,7 +216,8 @@ def read_lfads(
     Raises
     ------
     FileFormatError
-        If the file is no HDF5 file, or holds no such arrays.
+        If the file is no HDF5 file, leads to other files, is damaged, or holds no such
+        arrays.
     InputValueError
         If bins hold more than one spike and there is no threshold.
 
@@ -233,53 +235,56 @@ def read_lfads(
     import h5py
 
     path = path_of(path)
-    try:
-        with h5py.File(path, "r") as file:
-            # A file of a stranger may lead elsewhere, or claim more than it holds.
-            check_nothing_outside(file)
-            arrays = {
-                str(key): checked(item)[()]
-                for key, item in file.items()
-                if isinstance(item, h5py.Dataset)
-            }
-            attrs = {name: attribute_of(file, name) for name in file.attrs}
-    except OSError as error:
-        raise FileFormatError(
-            f"{path} cannot be read as an HDF5 file ({error}); read_lfads needs one in"
-            " the layout of lfads-torch"
-        ) from error
-    splits = [name for name in (*_SPLITS, "test") if f"{name}_encod_data" in arrays]
-    if not set(_SPLITS) <= set(splits):
-        raise FileFormatError(
-            f"{path} has no arrays train_encod_data and valid_encod_data, but"
-            f" {', '.join(sorted(arrays)) or 'nothing'}; read_lfads needs the layout of"
-            " lfads-torch"
-        )
-    data = [arrays[f"{name}_encod_data"] for name in splits]
-    shapes = {part.shape[1:] for part in data}
-    if any(part.ndim != 3 for part in data) or len(shapes) != 1:
-        raise FileFormatError(
-            f"the arrays of {path} must have the axes (trial, time, unit) and the same"
-            f" steps and units, got {', '.join(str(part.shape) for part in data)}"
-        )
-    values = np.concatenate(data)
-    tables = [
-        _table(arrays, name, len(part)) for name, part in zip(splits, data, strict=True)
-    ]
-    period = sampling_period
-    if period is None:
-        period = float(attrs.get("sampling_period", 0.001)) * pq.s
+    with open_hdf5(path, "lfads-torch") as file:
+        # A file of a stranger may lead elsewhere, or claim more than it holds.
+        check_nothing_outside(file)
+        arrays = {
+            str(key): checked(item)[()]
+            for key, item in file.items()
+            if isinstance(item, h5py.Dataset)
+        }
+        splits = [name for name in (*_SPLITS, "test") if f"{name}_encod_data" in arrays]
+        if not set(_SPLITS) <= set(splits):
+            raise FileFormatError(
+                f"{path} has no arrays train_encod_data and valid_encod_data, but"
+                f" {', '.join(sorted(arrays)) or 'nothing'}; read_lfads needs the"
+                " layout of lfads-torch"
+            )
+        data = [arrays[f"{name}_encod_data"] for name in splits]
+        shapes = {part.shape[1:] for part in data}
+        if any(part.ndim != 3 for part in data) or len(shapes) != 1:
+            found = ", ".join(str(part.shape) for part in data)
+            raise FileFormatError(
+                f"the arrays of {path} must have the axes (trial, time, unit) and the"
+                f" same steps and units, got {found}"
+            )
+        values = np.concatenate(data)
+        trials = [
+            _table(arrays, name, len(part))
+            for name, part in zip(splits, data, strict=True)
+        ]
+        units = _units(arrays, values.shape[2])
+        attrs = {name: attribute_of(file, name) for name in file.attrs}
+        first_time = float(attrs.get("first_time", 0.0))
+        own_period = float(attrs.get("sampling_period", 0.001))
+        if not 0 < own_period < np.inf or not np.isfinite(first_time):
+            raise FileFormatError(
+                f"{path} says that bins last {own_period} s from {first_time} s on, so"
+                " it is damaged; get an undamaged copy"
+            )
+        notes = json.loads(attrs.get("provenance", "{}"))
+        provenance = {str(key): str(value) for key, value in notes.items()}
+    period = own_period * pq.s if sampling_period is None else sampling_period
     seconds(period, "sampling_period", positive=True)
-    notes = json.loads(attrs["provenance"]) if "provenance" in attrs else {}
     return recording_of_trials(
         spikes_of(values, threshold, "the arrays of the file"),
         np.full(len(values), values.shape[1], np.int64),
-        pd.concat(tables, ignore_index=True),
-        _units(arrays, values.shape[2]),
+        pd.concat(trials, ignore_index=True),
+        units,
         is_samples=False,
         sampling_period=period,
-        first_time=float(attrs.get("first_time", 0.0)),
-        provenance={**notes, "source_file": path.name},
+        first_time=first_time,
+        provenance={**provenance, "source_file": path.name},
     )
 
 

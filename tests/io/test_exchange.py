@@ -298,7 +298,9 @@ def test_files_of_trials_that_are_refused(tmp_path):
         write_lfads(recording, tmp_path / "share.h5", valid_share=1.0)
     text = tmp_path / "notes.h5"
     text.write_text("no HDF5 at all")
-    with pytest.raises(FileFormatError, match="cannot be read as an HDF5 file"):
+    with pytest.raises(
+        FileFormatError, match="cannot be opened as HDF5, so it is no lfads-torch"
+    ):
         read_lfads(text)
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["spikes"] = np.zeros(3)

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -25,15 +25,33 @@ from ann2neo.io.nwb.hdf5_headers import bytes_inside, bytes_of_attribute
 from ann2neo.io.nwb.hdf5_heaps import check_heaps
 
 __all__ = [
-    "LINKED_FOLDER",
+    "LINKS",
+    "Links",
     "attribute_of",
     "check_nothing_outside",
     "checked",
     "item_at",
 ]
 
-LINKED_FOLDER: ContextVar[Path | None] = ContextVar("LINKED_FOLDER", default=None)
-"""Folder whose files may be opened through links; None while none may be."""
+
+class Links(NamedTuple):
+    """What a user allows of links to other files.
+
+    Parameters
+    ----------
+    folder : Path or None
+        Folder whose files may be opened; None if none may be.
+    can_follow : bool
+        Whether the user could have allowed it.
+    """
+
+    folder: Path | None
+    can_follow: bool
+
+
+_NO_LINKS = Links(None, can_follow=False)
+LINKS: ContextVar[Links] = ContextVar("LINKS", default=_NO_LINKS)
+"""What is allowed while a file is read."""
 
 _DEFLATE_LIMIT = 1100
 """Largest ratio of a dataset's size to its size in the file.
@@ -103,12 +121,17 @@ def _check_link(group: h5py.Group, name: str, kind: int) -> None:
     if kind != h5py.h5l.TYPE_EXTERNAL:
         raise FileFormatError(f"{where} is a link of an unknown kind; {_COPY}")
     file = os.fsdecode(group.id.links.get_val(os.fsencode(name))[0])
-    folder = LINKED_FOLDER.get()
+    folder, can_follow = LINKS.get()
     if folder is None:
+        remedy = _COPY
+        if can_follow:
+            remedy = (
+                "if you trust it, read files of the same folder with follow_links=True"
+                f" (--follow-links), or {_COPY}"
+            )
         raise FileFormatError(
-            f"{where} is a link to another file, {file!r}, which is not opened; if you"
-            " trust it, read files of the same folder with follow_links=True"
-            f" (--follow-links), or {_COPY}"
+            f"{where} is a link to another file, {file!r}, which is not opened;"
+            f" {remedy}"
         )
     target = (folder / file).resolve()
     if target.parent != folder:

@@ -15,7 +15,8 @@ from ann2neo._files import is_being_written, open_regular
 from ann2neo.errors import FileFormatError, OutputLockedError
 from ann2neo.io.nwb.hdf5_heaps import check_heaps
 from ann2neo.io.nwb.hdf5_items import (
-    LINKED_FOLDER,
+    LINKS,
+    Links,
     attribute_of,
     checked,
     item_at,
@@ -48,20 +49,45 @@ _READING_ERRORS = (
 
 
 @contextmanager
-def open_nwb(path: Path, *, follow_links: bool = False) -> Iterator[h5py.File]:
-    """Open an NWB file for reading; errors of HDF5 become a FileFormatError.
+def open_nwb(path: Path, *, follow_links: bool | None = None) -> Iterator[h5py.File]:
+    """Open an NWB file for reading, as `open_hdf5` does.
+
+    Raises
+    ------
+    FileFormatError
+        As from `open_hdf5`, or if the file is not NWB.
+    OutputLockedError
+        If it is open for writing.
+    """
+    with open_hdf5(path, "NWB", follow_links=follow_links) as handle:
+        if "nwb_version" not in handle.attrs:
+            raise FileFormatError(
+                f"{path} is HDF5 but not NWB 2 (it has no nwb_version); convert it to"
+                " NWB first"
+            )
+        yield handle
+
+
+@contextmanager
+def open_hdf5(
+    path: Path, form: str, *, follow_links: bool | None = None
+) -> Iterator[h5py.File]:
+    """Open an HDF5 file for reading; errors of HDF5 become a FileFormatError.
 
     Parameters
     ----------
     path : Path
         The file.
-    follow_links : bool, default False
-        Whether `item_at` may follow links to other files of its folder.
+    form : str
+        What the caller expects, such as "NWB", for messages.
+    follow_links : bool, optional
+        Whether `item_at` may follow links to other files of its folder; not given if
+        the user has no such choice.
 
     Raises
     ------
     FileFormatError
-        If the file does not exist, is no regular file, is not NWB, or is damaged, also
+        If the file does not exist, is no regular file, is not HDF5, or is damaged, also
         where that shows only while it is read.
     OutputLockedError
         If it is open for writing.
@@ -69,7 +95,7 @@ def open_nwb(path: Path, *, follow_links: bool = False) -> Iterator[h5py.File]:
     if not path.exists():
         raise FileFormatError(f"{path} does not exist; check the path")
     if path.is_dir():
-        raise FileFormatError(f"{path} is a folder; give the path of one .nwb file")
+        raise FileFormatError(f"{path} is a folder; give the path of one file")
     try:
         open_regular(path).close()
         handle = _opened(path)
@@ -77,21 +103,17 @@ def open_nwb(path: Path, *, follow_links: bool = False) -> Iterator[h5py.File]:
         # HDF5 often cannot open a file while it is written; that is not damage.
         check_not_being_written(path)
         raise FileFormatError(
-            f"{path} cannot be opened as HDF5, so it is no NWB file or is damaged"
+            f"{path} cannot be opened as HDF5, so it is no {form} file or is damaged"
             f" ({error}); get an undamaged copy"
         ) from error
-    folder = LINKED_FOLDER.set(path.resolve().parent if follow_links else None)
+    folder = path.resolve().parent if follow_links else None
+    links = LINKS.set(Links(folder, can_follow=follow_links is not None))
     with handle:
         try:
             # Of the largest dataset only the place in the file is asked for.
             times = item_at(handle, "units/spike_times")
             numbers = times if isinstance(times, h5py.Dataset) else None
             check_heaps(path, handle.userblock_size, numbers)
-            if "nwb_version" not in handle.attrs:
-                raise FileFormatError(
-                    f"{path} is HDF5 but not NWB 2 (it has no nwb_version); convert it"
-                    " to NWB first"
-                )
             yield handle
         except FileFormatError:
             raise
@@ -100,11 +122,11 @@ def open_nwb(path: Path, *, follow_links: bool = False) -> Iterator[h5py.File]:
             if type(error).__module__.startswith("ann2neo"):
                 raise
             raise FileFormatError(
-                f"{path} cannot be read, so it is damaged or not of NWB's form"
+                f"{path} cannot be read, so it is damaged or not of {form}'s form"
                 f" ({type(error).__name__}: {error}); get an undamaged copy"
             ) from error
         finally:
-            LINKED_FOLDER.reset(folder)
+            LINKS.reset(links)
 
 
 def _opened(path: Path) -> h5py.File:

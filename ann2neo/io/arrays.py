@@ -12,7 +12,7 @@ import quantities as pq
 
 from ann2neo._checks import fifteen_digits
 from ann2neo._memory import check_fits
-from ann2neo.errors import ActivationError, InputValueError
+from ann2neo.errors import ActivationError, InputTypeError, InputValueError
 from ann2neo.raster import RasterBuilder
 from ann2neo.recording import Recording
 from ann2neo.recording.segments import Segment, segment_table
@@ -172,9 +172,15 @@ def spikes_of(
 
     Raises
     ------
-    InputValueError
-        If they are neither 0 nor 1 and there is no threshold, or its shape is wrong.
+    InputTypeError, InputValueError
+        If they or the threshold are no numbers, they are neither 0 nor 1 and there is
+        no threshold, or its shape is wrong.
     """
+    if values.dtype.kind not in "biuf":
+        raise InputTypeError(
+            f"{what} must hold numbers or booleans, got {values.dtype}; convert them"
+            " first, for example with astype(float)"
+        )
     if threshold is None:
         known = values[~np.isnan(values)] if values.dtype.kind == "f" else values
         if not np.isin(known, (0, 1)).all():
@@ -184,7 +190,14 @@ def spikes_of(
                 " spike, with threshold="
             )
         return np.asarray(values == 1)
-    limits = np.asarray(threshold, np.float64)
+    try:
+        limits = np.asarray(threshold, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputTypeError(
+            f"threshold must be a number or one per unit, got {threshold!r}"
+        ) from error
+    if np.isnan(limits).any():
+        raise InputValueError("threshold must hold numbers, got NaN; pass -inf or inf")
     if limits.shape not in {(), values.shape[-1:]}:
         raise InputValueError(
             f"threshold must be a number or one per unit, shape ({values.shape[-1]},),"

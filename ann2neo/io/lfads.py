@@ -259,6 +259,11 @@ def read_lfads(
                 f" same steps and units, got {found}"
             )
         values = np.concatenate(data)
+        if values.dtype.kind not in "biuf":
+            raise FileFormatError(
+                f"the arrays of {path} must hold numbers, got {values.dtype}; get an"
+                " undamaged copy"
+            )
         trials = [
             _table(arrays, name, len(part))
             for name, part in zip(splits, data, strict=True)

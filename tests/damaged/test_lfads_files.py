@@ -11,6 +11,7 @@ from test_foreign_nwb import SEED, change_numbers, change_word, retype
 
 import ann2neo
 from ann2neo import FileFormatError, Recording
+from ann2neo.errors import InputTypeError, InputValueError
 
 READ = """
 def read(path):
@@ -77,6 +78,32 @@ def test_text_that_is_none_is_refused(path):
         file["train_word"] = np.array([b"\xff"] * len(file["train_label"]))
     with pytest.raises(FileFormatError, match=r"trials\.h5"):
         ann2neo.read_lfads(path)
+
+
+@pytest.mark.parametrize("kind", ["S4", [("a", "f8"), ("b", "f8")], "c16"])
+def test_arrays_of_no_numbers_are_refused(path, kind):
+    """Whatever the threshold."""
+    with h5py.File(path, "a") as file:
+        for name in ("train_encod_data", "valid_encod_data"):
+            shape = file[name].shape
+            del file[name]
+            file[name] = np.zeros(shape, kind)
+    with pytest.raises(FileFormatError, match=r"trials\.h5.* must hold numbers"):
+        ann2neo.read_lfads(path, threshold=0)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "error"),
+    [
+        ("high", InputTypeError),
+        ([0, "x", 1], InputTypeError),
+        (np.nan, InputValueError),
+    ],
+)
+def test_thresholds_are_numbers(path, threshold, error):
+    """What is none is the caller's mistake, and not the file's."""
+    with pytest.raises(error, match=r"^threshold must"):
+        ann2neo.read_lfads(path, threshold=threshold)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ __all__ = [
     "is_quiet",
     "load_keras",
     "numbers",
+    "shares_of",
     "words",
 ]
 
@@ -174,4 +175,14 @@ def numbers(name: str, text: str | None) -> list[int] | None:
         raise InputValueError(
             f"a {name} must be a whole number, several separated by commas, got"
             f" {text!r}"
+        ) from error
+
+
+def shares_of(name: str, text: str) -> list[float]:
+    """Read shares separated by commas; an error calls each a `name`."""
+    try:
+        return [float(word) for word in words(text) or []]
+    except ValueError as error:
+        raise InputValueError(
+            f"{name} must be shares from 0 to 1, separated by commas, got {text!r}"
         ) from error

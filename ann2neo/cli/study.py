@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ann2neo.cli.application import load_keras, numbers, words
+from ann2neo.cli.application import load_keras, numbers, shares_of, words
 from ann2neo.cli.executors import chosen_executor
 from ann2neo.cli.options import Csv, Json, Scheduler, Workers
 from ann2neo.cli.output import echo, echo_table
@@ -312,3 +312,58 @@ def study_populations(
         overwrite=overwrite,
     )
     echo(f"{out}: {len(table)} rows")
+
+
+@study_app.command("rivals")
+def study_rivals(
+    *,
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for the networks' measures; a run that was cut goes on there."
+        ),
+    ],
+    dataset: Annotated[str, typer.Option(help="Data set.")] = "mnist",
+    network: Annotated[str, typer.Option(help="MLP, CNN or DenseNet121.")] = "MLP",
+    width: Annotated[int, typer.Option(help="Width of the observed layer.")] = 64,
+    samples: Annotated[int, typer.Option(help="Training images of each seed.")] = 2000,
+    accuracy: Annotated[
+        float,
+        typer.Option(help="Accuracy on the labels trained on at which training stops."),
+    ] = 0.99,
+    label_noise: Annotated[
+        str, typer.Option(help="Shares of images whose labels are permuted.")
+    ] = "0,0.2,0.5,1",
+    seeds: Annotated[str, typer.Option(help="Seeds, two or more.")] = "0,1,2,3,4",
+    orders: Annotated[
+        int, typer.Option(help="Random orders in which units are clamped.")
+    ] = 10,
+    max_epochs: Annotated[
+        int, typer.Option(help="Maximum number of epochs per network.")
+    ] = 5000,
+    csv: Csv = False,
+    json: Json = False,
+) -> None:
+    """Compare firing rates, OUI, ablation and other measures as signs of memorization,
+    in networks that learned labels of different noise to the same accuracy.
+    """
+    shares = shares_of("label noise", label_noise)
+    load_keras()
+    from ann2neo import study
+
+    networks = study.run_rivals(
+        out,
+        dataset=dataset,
+        network=network,
+        width=width,
+        n_samples=samples,
+        accuracy=accuracy,
+        label_noise=shares,
+        seeds=numbers("seed", seeds) or [],
+        n_orders=orders,
+        max_epochs=max_epochs,
+    ).networks
+    table = study.rivals(networks)
+    echo_table(
+        table, lambda: study.rivals_markdown(table, networks), csv=csv, json=json
+    )

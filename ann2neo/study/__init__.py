@@ -3,6 +3,7 @@
 It uses the public names of ann2neo only, as any other study could.
 """
 
+from ann2neo.study.ablation import ablation_area, ablation_curves
 from ann2neo.study.bernoulli_law import bernoulli_law
 from ann2neo.study.comparison import (
     TABLES,
@@ -34,9 +35,14 @@ from ann2neo.study.memorization import memorization, memorization_note
 from ann2neo.study.populations import matched_statistics
 from ann2neo.study.published import doubtful_cells, paper_table
 from ann2neo.study.results import load_curves, load_results, load_switches
+from ann2neo.study.rival_runs import load_rivals, run_rivals
+from ann2neo.study.rivals import RIVALS, rivals, rivals_markdown
 
 __all__ = [
+    "RIVALS",
     "TABLES",
+    "ablation_area",
+    "ablation_curves",
     "agreement",
     "bernoulli_law",
     "compare_with_paper",
@@ -49,6 +55,7 @@ __all__ = [
     "inventory_markdown",
     "load_curves",
     "load_results",
+    "load_rivals",
     "load_switches",
     "matched_statistics",
     "memorization",
@@ -60,6 +67,9 @@ __all__ = [
     "paper_table",
     "rate_changes",
     "rate_tests",
+    "rivals",
+    "rivals_markdown",
+    "run_rivals",
     "split_tests",
     "table_markdown",
     "without_short",

@@ -11,18 +11,17 @@ import numpy as np
 import pandas as pd
 
 import ann2neo
-from ann2neo._checks import whole_number
 from ann2neo._files import complete_text, output_path, refuse_existing
 from ann2neo.errors import InputValueError
 from ann2neo.study.indicators import INDICATORS, area, newcombe_interval, with_derived
-from ann2neo.study.networks import HIDDEN_LAYER, build_network, initial_weights
-from ann2neo.study.training import Trainer
+from ann2neo.study.matched import MatchedTraining, noisy_labels
 
 __all__ = [
     "matched_populations",
     "matched_statistics",
     "population_intervals",
     "run_populations",
+    "student_intervals",
 ]
 
 _log = logging.getLogger(__name__)
@@ -94,52 +93,38 @@ def matched_populations(
     InputValueError
         If a number is out of range.
     """
-    data = ann2neo.load_dataset(dataset)
-    x, y = data.inputs("train"), data.labels("train")
-    whole_number(n_samples, "n_samples", at_least=2, at_most=len(x))
-    if not 0 < accuracy <= 1:
-        raise InputValueError(
-            f"accuracy must lie in 0 .. 1, got {accuracy}; 0.99 stands for 99 %"
-        )
     if not len(seeds):
         raise InputValueError("matched populations need at least one seed, got none")
-    model = build_network(network, width, x.shape[1:], data.n_classes)
-    built = model.get_weights()
-    trainer, probe = Trainer(model), ann2neo.Probe(model, HIDDEN_LAYER)
+    bench = MatchedTraining(
+        dataset,
+        network,
+        width,
+        n_samples=n_samples,
+        accuracy=accuracy,
+        max_epochs=max_epochs,
+    )
     tables = []
     for seed in seeds:
-        chosen = np.random.default_rng([seed, 2]).choice(
-            len(x), n_samples, replace=False
-        )
-        images, true = x[chosen], y[chosen]
-        permuted = np.random.default_rng([seed, 1]).permutation(true)
+        images, true = bench.images(seed)
+        permuted, _ = noisy_labels(true, 1.0, seed)
         for condition in _CONDITIONS:
-            model.set_weights(built)
-            model.set_weights(initial_weights(model, seed))
+            bench.start(seed)
             labels = permuted if condition == "memorizing" else true
             n_epochs = 0
             if condition != "random":
-                n_epochs = trainer.train(
-                    images,
-                    labels,
-                    max_epochs=max_epochs,
-                    target_accuracy=accuracy,
-                    seed=seed,
-                ).n_epochs
+                n_epochs = bench.train(images, labels, seed).n_epochs
             facts: dict[str, Any] = {
-                "dataset": data.name,
+                "dataset": bench.data.name,
                 "network": network,
                 "width": width,
                 "n_samples": n_samples,
                 "seed": seed,
                 "condition": condition,
                 "n_epochs": n_epochs,
-                "accuracy_train": trainer.accuracy(images, labels),
-                "accuracy_test": trainer.accuracy(
-                    data.inputs("test"), data.labels("test")
-                ),
+                "accuracy_train": bench.trainer.accuracy(images, labels),
+                "accuracy_test": bench.test_accuracy(),
             }
-            table = _statistics(probe, data, images, true, labels, seed, n_permutations)
+            table = _statistics(bench, images, true, labels, seed, n_permutations)
             tables.append(table.assign(**facts))
             _log.info(
                 "%s, seed %d: %d epochs, accuracy %.2f%%",
@@ -154,28 +139,18 @@ def matched_populations(
 
 
 def _statistics(
-    probe: Any,
-    data: Any,
+    bench: MatchedTraining,
     images: Any,
     true: Any,
     trained: Any,
     seed: int,
     n_permutations: int,
 ) -> pd.DataFrame:
-    """Statistics of the network that the probe holds, by true and by trained labels."""
-
-    def record(x: Any, labels: Any, phase: str) -> Any:
-        return probe.record(x, labels=labels, phase=phase, seed=seed, progress=False)
-
-    both = ann2neo.Recording.concatenate(
-        [
-            record(images, true, "train"),
-            record(data.inputs("test"), data.labels("test"), "test"),
-        ]
-    )
+    """Statistics of the network as it is, by true and by trained labels."""
+    both = bench.record_both(images, true, seed)
     parts = {"true": both}
     if not np.array_equal(trained, true):
-        parts["trained"] = record(images, trained, "train")
+        parts["trained"] = bench.record(images, trained, "train", seed)
     table = pd.concat(
         [
             ann2neo.summarize_populations(
@@ -217,8 +192,6 @@ def population_intervals(
     InputValueError
         If there are fewer than two seeds, or `level` does not lie between 0 and 1.
     """
-    from scipy.stats import t as student
-
     if not 0 < level < 1:
         raise InputValueError(f"level must lie between 0 and 1, got {level}")
     if networks["seed"].nunique() < 2:
@@ -243,10 +216,7 @@ def population_intervals(
                 index="seed", columns="condition", values=name, dropna=False
             ).reindex(columns=_CONDITIONS)
             values["difference"] = values["memorizing"] - values["generalizing"]
-            means = values.mean()
-            # NaN, no interval, for fewer than two values.
-            halves = student.ppf((1 + level) / 2, values.count() - 1) * values.sem()
-            ends = {"mean": means, "low": means - halves, "high": means + halves}
+            ends = student_intervals(values, level)
             rows.append(
                 {
                     "phase": phase,
@@ -261,6 +231,29 @@ def population_intervals(
                 }
             )
     return pd.DataFrame(rows).dropna(subset=["difference_mean"], ignore_index=True)
+
+
+def student_intervals(values: pd.DataFrame, level: float) -> pd.DataFrame:
+    """Estimate the means of columns with Student's intervals over the rows.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per column of `values`: ``mean``, ``low``, ``high``; no interval, NaN,
+        for fewer than two values.
+
+    Examples
+    --------
+    >>> student_intervals(pd.DataFrame({"x": [1.0, 2.0, 3.0]}), 0.95).round(2)
+       mean   low  high
+    x   2.0 -0.48  4.48
+    """
+    from scipy.stats import t as student
+
+    means = values.mean()
+    halves = student.ppf((1 + level) / 2, values.count() - 1) * values.sem()
+    ends = {"mean": means, "low": means - halves, "high": means + halves}
+    return pd.DataFrame(ends)
 
 
 def matched_statistics(

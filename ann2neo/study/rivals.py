@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from ann2neo.errors import InputValueError
@@ -35,7 +36,7 @@ _NOTES = """\
 Noise: the share of images whose labels were permuted. Every network learned the labels
 it was given to the same accuracy, from the first weights of its seed, on its seed's
 images. Difference: the most noise minus the least, of the same seed. Slope: change
-from no noise to full noise, by least squares within each seed. Both with {level:.0%}
+from no noise to full noise, by least squares within each seed. Both with {level:g} %
 intervals over seeds. AUC: probability that a network of the most noise has the larger
 value, 0.5 being of no use; its interval is Newcombe's, and the joint one holds for all
 measures of a phase at once (Bonferroni). Expectation: what a measure would be from
@@ -94,7 +95,7 @@ RIVALS: Mapping[str, Rival] = {
     ),
     **{
         f"probability_q{100 * at:.0f}": Rival(
-            f"{at:.0%} quantile of units' activation probabilities"
+            f"{100 * at:.0f} % quantile of units' activation probabilities"
         )
         for at in QUANTILES
     },
@@ -154,11 +155,18 @@ def rivals(networks: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     Raises
     ------
     InputValueError
-        If two levels of noise with two networks each are not left, or `level` does not
-        lie between 0 and 1.
+        If two levels of noise with two networks each are not left, networks are of
+        several data sets, architectures or widths, or `level` does not lie between 0
+        and 1.
     """
     if not 0 < level < 1:
         raise InputValueError(f"level must lie between 0 and 1, got {level}")
+    if len(networks.drop_duplicates(NOISE_KEY[:3])) > 1:
+        raise InputValueError(
+            "networks of one data set, architecture and width are compared, got"
+            f" {len(networks.drop_duplicates(NOISE_KEY[:3]))} kinds; choose the rows of"
+            " one"
+        )
     compared = networks[_is_compared(networks)]
     n_networks = compared.groupby("label_noise")["seed"].nunique()
     if (n_networks >= 2).sum() < 2:
@@ -222,14 +230,16 @@ def _compared(
     intervals = student_intervals(pd.DataFrame(over_seeds), level)
     for column, ends in intervals.to_dict("index").items():
         row |= {f"{column}_{end}": value for end, value in ends.items()}
-    noise = pd.Series(levels, levels)
-    row["rank_correlation"] = complete.T.corrwith(noise, method="spearman").mean()
+    within = [
+        _rank_correlation(pd.Series(levels), of_seed) for of_seed in complete.to_numpy()
+    ]
+    row["rank_correlation"] = pd.Series(within, dtype=float).mean()
     for at in others[:-1]:
         row |= _area(f"{_column(at)}_auc", values[at], values[least], level)
     row |= _area("auc", values[most], values[least], level)
     jointly = _area("auc", values[most], values[least], joint)
     row |= {"joint_low": jointly["auc_low"], "joint_high": jointly["auc_high"]}
-    row["rate_correlation"] = part[name].corr(part["mean_firing_rate"], "spearman")
+    row["rate_correlation"] = _rank_correlation(part["mean_firing_rate"], part[name])
     row["expectation"] = expectation
     of_expectation = _area("auc", expected[most], expected[least], level)
     row["expectation_auc"] = of_expectation["auc"]
@@ -243,6 +253,14 @@ def _by_noise(part: pd.DataFrame, name: str) -> pd.DataFrame:
     )
     # Without a value anywhere a level would have no column.
     return values.reindex(columns=sorted(part["label_noise"].unique()))
+
+
+def _rank_correlation(one: pd.Series, other: npt.ArrayLike) -> float:
+    """Return Spearman's rank correlation; NaN where either is constant."""
+    values = pd.DataFrame({"one": one.to_numpy(), "other": np.asarray(other)}).dropna()
+    if (values.nunique() < 2).any():
+        return float("nan")
+    return float(values["one"].corr(values["other"], "spearman"))
 
 
 def _column(noise: float) -> str:
@@ -280,7 +298,7 @@ def rivals_markdown(
     means = each[["accuracy_train", "accuracy_true", "accuracy_test"]].mean()
     facts = pd.DataFrame(
         {
-            "noise": [f"{noise:.0%}" for noise in means.index],
+            "noise": [f"{100 * noise:g} %" for noise in means.index],
             "networks": each.size(),
             "reached": each["reached"].sum(),
             "epochs": each["n_epochs"].mean().map("{:.0f}".format),
@@ -294,10 +312,13 @@ def rivals_markdown(
         for name in map(str, table)
         if name.startswith("noise_") and name.endswith("_mean")
     ]
-    parts = [markdown_table(facts), _counts(networks)]
+    ends = [
+        f"{100 * table[name].iloc[0]:g} %" for name in ("least_noise", "most_noise")
+    ]
+    compared = f"Compared below: {ends[1]} of noise with {ends[0]}."
+    parts = [markdown_table(facts), f"{_counts(networks)} {compared}"]
     for phase, rows in table.groupby("phase", sort=False):
-        joint = np.isfinite(rows["joint_low"])
-        tells = joint & ((rows["joint_low"] > 0.5) | (rows["joint_high"] < 0.5))
+        tells = (rows["joint_low"] > 0.5) | (rows["joint_high"] < 0.5)
         cells = pd.DataFrame(
             {
                 f"measure, {phase} samples": rows["measure"],
@@ -320,7 +341,7 @@ def rivals_markdown(
         for name, rival in RIVALS.items()
         if name in set(table["measure"])
     )
-    parts += [_NOTES.format(level=level), f"{words}."]
+    parts += [_NOTES.format(level=100 * level), f"{words}."]
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
 
 

@@ -22,7 +22,15 @@ from ann2neo.study.inventory import (
 )
 from ann2neo.study.plan import CURVES, plan, planned_cells
 from ann2neo.study.published import paper_table
-from ann2neo.study.results import ROW_KEY, Results, load_results, load_switches
+from ann2neo.study.results import (
+    ROW_KEY,
+    Results,
+    load_results,
+    load_switches,
+    read_table,
+)
+from ann2neo.study.rival_runs import load_rivals
+from ann2neo.study.rivals import NOISE_KEY, rivals
 from ann2neo.study.runs import POPULATION_COLUMNS
 
 DATA = Path(__file__).parents[2] / "data"
@@ -130,13 +138,16 @@ def test_training_curves_are_part_of_the_inventory():
 
 
 def test_the_kept_folder_is_whole_and_its_readme_is_its_inventory():
-    """The one check of data/study: its README has the table of the inventory, its rows
-    are complete and agree with the units' rates, and its recording is of these rows.
+    """The one check of data/study: its README has the table of the inventory and names
+    every table, its rows are complete and agree with the units' rates, its recording is
+    of these rows, and its comparison of rivals that of their networks.
     """
     results = load_results(STUDY)
     table = results.table
     listed = inventory_markdown(inventory(results, load_switches(STUDY)))
-    assert listed in (STUDY / "README.md").read_text(encoding="utf-8")
+    readme = (STUDY / "README.md").read_text(encoding="utf-8")
+    assert listed in readme
+    assert all(f"`{path.name}`" in readme for path in STUDY.glob("*.csv"))
     assert not table.duplicated(ROW_KEY).any()
     needed = [*POPULATION_COLUMNS, "mean_dispersion_pvalue", "weights_sha256"]
     assert table.loc[table["silent_share"] < 1, needed].notna().to_numpy().all()
@@ -151,6 +162,13 @@ def test_the_kept_folder_is_whole_and_its_readme_is_its_inventory():
     errors = np.sqrt(np.maximum(expected * (1 - expected), 1e-3) / 600)
     found = recording.raster.spike_counts() / 600
     assert (np.abs(found - expected) < 5 * errors).all()
+    rival = load_rivals(STUDY)
+    compared = rivals(rival.networks).replace({"expectation": {"": np.nan}})
+    pd.testing.assert_frame_equal(read_table(STUDY / "rivals.csv"), compared)
+    key = [*NOISE_KEY, "phase"]
+    means = rival.unit_rates.groupby(key)["probability"].mean()
+    rates = rival.networks.set_index(key)["mean_firing_rate"].sort_index()
+    np.testing.assert_allclose(rates, means, rtol=1e-9)
 
 
 def test_files_kept_with_the_project_are_those_that_its_list_names():

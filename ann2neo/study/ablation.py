@@ -98,7 +98,7 @@ def ablation_area(curves: _Floats) -> float:
 
     Examples
     --------
-    >>> ablation_area(np.array([[0.8, 0.4, 0.0], [0.8, 0.8, 0.8]]))
+    >>> round(ablation_area(np.array([[0.8, 0.4, 0.0], [0.8, 0.8, 0.8]])), 2)
     0.75
     """
     mean = curves.mean(axis=0)

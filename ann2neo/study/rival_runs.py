@@ -157,7 +157,7 @@ def run_rivals(
         _tables(folder)
         for seed in replicates:
             for noise in levels:
-                path = cells / f"seed{seed}_noise{noise:g}.json"
+                path = cells / f"seed{seed}_noise{noise}.json"
                 if path.exists():
                     continue
                 key = {**facts, "seed": seed, "label_noise": noise}

@@ -264,7 +264,7 @@ def _rank_correlation(one: pd.Series, other: npt.ArrayLike) -> float:
 
 
 def _column(noise: float) -> str:
-    return f"noise_{100 * noise:g}"
+    return f"noise_{100 * noise:.10g}"
 
 
 def _area(

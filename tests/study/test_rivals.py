@@ -41,12 +41,12 @@ def folder(tmp_path_factory):
     return out
 
 
-def _random_network():
-    """An MLP with random weights, of which no unit is silent."""
+def _random_network(network="MLP", shape=(5,)):
+    """A network with random weights."""
     rng = np.random.default_rng(1)
-    model = build_network("MLP", 7, (5,), n_classes=4)
+    model = build_network(network, 7, shape, n_classes=4)
     model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
-    x = rng.normal(size=(150, 5)).astype(np.float32)
+    x = rng.normal(size=(150, *shape)).astype(np.float32)
     return model, x, rng.integers(4, size=150)
 
 
@@ -77,9 +77,10 @@ def test_ablation_is_a_forward_pass_with_units_clamped(clamp):
             assert curve[k] == (answers == labels).mean()
 
 
-def test_ablation_to_zero_is_a_network_without_the_unit():
+@pytest.mark.parametrize(("network", "shape"), [("MLP", (5,)), ("CNN", (5, 5, 1))])
+def test_ablation_to_zero_is_a_network_without_the_unit(network, shape):
     """Keras gives the same accuracy when the weights that leave the units are 0."""
-    model, x, labels = _random_network()
+    model, x, labels = _random_network(network, shape)
     curves = study.ablation_curves(model, x, labels, n_orders=1, seed=0)
     order = np.random.default_rng([0, 4]).permutation(7)
     kernel, bias = model.layers[-1].get_weights()
@@ -291,6 +292,18 @@ def test_the_command_prints_the_comparison(folder):
     words[-1] = "none"
     done = CliRunner().invoke(app, words)
     assert "label noise must be shares from 0 to 1" in done.stderr
+
+
+def test_networks_that_stop_short_are_kept_and_compared_with_nothing(tmp_path):
+    """After one epoch no network has the accuracy asked for: their tables are written,
+    and the comparison says why there is none.
+    """
+    with pytest.raises(InputValueError, match="0 of 4 networks reached the accuracy"):
+        study.run_rivals(tmp_path, **{**TINY, "accuracy": 1.0, "max_epochs": 1})
+    networks = study.load_rivals(tmp_path).networks
+    assert len(networks) == 8
+    assert networks["n_epochs"].eq(1).all()
+    assert not networks["reached"].any()
 
 
 def _made(n_seeds=6, **changes):

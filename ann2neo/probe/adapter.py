@@ -263,11 +263,14 @@ class Forward(Protocol):
         state: State,
         rng: np.random.Generator,
         reduce: Reduce | None = None,
+        *,
+        own: bool = False,
     ) -> Passed:
         """Run one batch, starting from a state, and leave the network as it was.
 
         The seeds of whatever is random are drawn from `rng`. `reduce` is called with
-        each activation before anything can overwrite it.
+        each activation before anything can overwrite it. With `own`, nobody else needs
+        the arrays of the batch, so that the network may change them.
         """
 
     def outputs_of(self, batch: Any) -> list[TapShape]:

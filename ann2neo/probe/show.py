@@ -164,6 +164,7 @@ def _show_once(
     progress: tqdm[Any],
 ) -> tuple[Presented, Done]:
     batches = enumerate(_batches(plan, repeat), plan.first_batch)
+    may_read_ahead = isinstance(plan.stimuli, ArrayStimuli) and plan.stimuli.are_arrays
     parts: list[Presented] = []
     done = begin
     if folder is not None and folder.done.n_presentations > begin.n_presentations:
@@ -195,29 +196,36 @@ def _show_once(
             )
             folder.keep(now, shown.predictions, shown.lengths, stage.flush, fingerprint)
 
-    def read(batch: Batch, first: int) -> None:
-        _check_finite(batch, first)
-        if folder is not None:
-            fingerprint.update(batch)
+    # Where these are not read while the network runs, it may have the memory of a batch.
+    keeps_data = folder is not None or plan.steps is not None
 
-    # While the network computes one batch, a thread packs the batch before, after it
-    # has read the one that is computed:
-    #     network  1 2 3 4
-    #     thread     1 2 3 4
+    # While the network computes one batch, a thread makes the next one of arrays, checks
+    # it and packs the batch before:
+    #     network       1 2 3 4
+    #     thread makes  2 3 4
+    #     thread packs    1 2 3 4
     state: Any = {}
     known_labels: dict[Any, Any] = {}
     packing: Future[None] | None = None
     with ThreadPoolExecutor(1, "ann2neo-packing") as thread:
         try:
-            for number, batch in batches:
+            for number, batch, check in _checked_ahead(
+                batches, done.n_presentations, thread, ahead=may_read_ahead
+            ):
                 first = done.n_presentations
                 _check_own(plan, batch, first, known_labels)
-                reading = thread.submit(read, batch, first)
+                reading = None
+                if folder is not None:
+                    reading = thread.submit(fingerprint.update, batch)
                 # By number, so that a resumed recording draws the same noise.
                 rng = np.random.default_rng((plan.seed, repeat, number))
                 pack = functools.partial(packing_of, batch, None, first)
                 passed = plan.forward(
-                    batch.data, state, rng, pack if comes_alone else None
+                    batch.data,
+                    state,
+                    rng,
+                    pack if comes_alone else None,
+                    own=batch.own and not keeps_data,
                 )
                 state = passed.state
                 frame = _frame_of(passed, batch, plan, first)
@@ -239,7 +247,9 @@ def _show_once(
                     # Wait for the batch before, whose error, if any, is raised here.
                     packing.result()
                 # A loader may fill the same array anew with the next batch.
-                reading.result()
+                check.result()
+                if reading is not None:
+                    reading.result()
                 packing = thread.submit(keep, passed, frame, shown, done)
                 done = done.plus(len(shown.stimulus_id), shown.n_bins)
                 progress.update(len(shown.stimulus_id))
@@ -251,6 +261,62 @@ def _show_once(
     n_clipped, n_drawn = counts.tolist()
     done = done._replace(n_clipped=n_clipped, n_drawn=n_drawn)
     return Presented.joined(parts), done
+
+
+def _checked_ahead(
+    batches: Iterator[tuple[int, Batch]],
+    first: int,
+    thread: ThreadPoolExecutor,
+    *,
+    ahead: bool,
+) -> Iterator[tuple[int, Batch, Future[None]]]:
+    """Yield batches, each with the check that its stimuli are finite.
+
+    Parameters
+    ----------
+    batches : iterator of (int, Batch)
+        Batches and their numbers.
+    first : int
+        The first presentation.
+    thread : ThreadPoolExecutor
+        Where stimuli are checked.
+    ahead : bool
+        Whether the thread also makes each batch, while the one before is shown.
+
+    Yields
+    ------
+    number : int
+        Number of the batch.
+    batch : Batch
+        The batch.
+    check : Future
+        Its result raises `ActivationError`.
+    """
+    if not ahead:
+        for number, batch in batches:
+            yield number, batch, thread.submit(_check_finite, batch, first)
+            first += len(batch.stimulus_id)
+        return
+
+    def make(first: int) -> tuple[int, Batch, Future[None]] | None:
+        item = next(batches, None)
+        if item is None:
+            return None
+        number, batch = item
+        check: Future[None] = Future()
+        try:
+            check.set_result(_check_finite(batch, first))
+        except ActivationError as error:
+            # Raised once the network has seen the batch, whose own error comes first.
+            check.set_exception(error)
+        return number, batch, check
+
+    made = thread.submit(make, first).result()
+    while made is not None:
+        first += len(made[1].stimulus_id)
+        coming = thread.submit(make, first)
+        yield made
+        made = coming.result()
 
 
 def _frame_of(

@@ -39,11 +39,15 @@ AsInput = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
 
 class Batch(NamedTuple):
-    """Some samples: a nest of arrays, their numbers in the data, and their labels."""
+    """Some samples: a nest of arrays, their numbers in the data, and their labels.
+
+    `own` says that the arrays are copies made for this batch alone.
+    """
 
     data: Any
     stimulus_id: npt.NDArray[np.int64]
     labels: npt.NDArray[Any] | None
+    own: bool = False
 
 
 class ArrayStimuli:
@@ -87,6 +91,13 @@ class ArrayStimuli:
                 " label per sample"
             )
 
+    @property
+    def are_arrays(self) -> bool:
+        """Whether all are arrays of NumPy, which any thread may read at any time."""
+        return all(
+            type(leaf) in {np.ndarray, np.memmap} for leaf in leaves_of(self._data)
+        )
+
     def first(self, n_samples: int | None) -> Batch:
         """Return a few samples, enough to see shapes and types."""
         return next(self.batches(None, n_samples or min(8, self.n_samples)))
@@ -99,13 +110,15 @@ class ArrayStimuli:
         An `order` of None is that of the data, which is read without copies.
         """
         n = self.n_samples if order is None else len(order)
+        # Rows that are picked one by one are copies.
+        own = order is not None and self.are_arrays
         for first in range(0, n, batch_size):
             stop = min(first + batch_size, n)
             ids = np.arange(first, stop) if order is None else order[first:stop]
             rows = slice(first, stop) if order is None else ids
             samples = map_leaves(functools.partial(_rows_of, rows=rows), self._data)
             labels = None if self._labels is None else self._labels[rows]
-            yield Batch(map_leaves(self._as_input, samples), ids, labels)
+            yield Batch(map_leaves(self._as_input, samples), ids, labels, own)
 
 
 class StreamedStimuli:

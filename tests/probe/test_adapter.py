@@ -42,7 +42,7 @@ def make_adapter(model, *, training, eager):
 class Forward:
     def __init__(self, model):
         self.model = model
-    def __call__(self, batch, state, rng, reduce=None):
+    def __call__(self, batch, state, rng, reduce=None, *, own=False):
         hidden, output = self.model(batch)
         kept = hidden if reduce is None else reduce(TAP, hidden)
         return Passed((TAP,), [kept], output, {})

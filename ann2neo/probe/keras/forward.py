@@ -120,8 +120,10 @@ class KerasForward(abc.ABC):
         state: State,
         rng: np.random.Generator,
         reduce: Reduce | None = None,
+        *,
+        own: bool = False,  # noqa: ARG002
     ) -> Passed:
-        """Run one batch; see `Forward`."""
+        """Run one batch, of which the backend makes a copy; see `Forward`."""
         passed, sides = self._pass(batch, state, rng if self._training else None)
         if self._time is not None:
             check_last_step(sides.checks)

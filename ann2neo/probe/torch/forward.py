@@ -102,6 +102,8 @@ class TorchForward(Forward):
         state: State,
         rng: np.random.Generator | None,
         reduce: Reduce | None = None,
+        *,
+        own: bool = False,
     ) -> Passed:
         """Run one batch; see `Forward`."""
         with self._as_before():
@@ -109,7 +111,7 @@ class TorchForward(Forward):
                 state["snapshot"].restore()
             if rng is not None:
                 seed_all(rng)
-            passed = self._run(batch, reduce or _copy)
+            passed = self._run(batch, reduce or _copy, own=own)
             after = {}
             if self.is_stateful:
                 after = {"snapshot": Snapshot(self._model)}
@@ -183,7 +185,7 @@ class TorchForward(Forward):
         """Leave network and random generators as they were, and run fast inside."""
         return as_found(self._model, training=self._training, trusting=self._trusting)
 
-    def _run(self, batch: Any, reduce: Reduce) -> Passed:
+    def _run(self, batch: Any, reduce: Reduce, *, own: bool = False) -> Passed:
         """Call the network on a batch and reduce what its modules return."""
         n_samples = len(leaves_of(batch)[0])
         heard: dict[tuple[int, int, int, str], tuple[Tap, Any]] = {}
@@ -241,7 +243,7 @@ class TorchForward(Forward):
                 hooks.callback(handle.remove)
             output: list[torch.Tensor] = []
             with contextlib.suppress(_EverythingHeardError):
-                output = run(self._model, batch)
+                output = run(self._model, batch, own=own)
         for place, named in enumerate(self._modules):
             if not any(key[0] == place for key in heard):
                 raise LayerError(self._never_ran(named, called=place in n_calls))
@@ -357,8 +359,17 @@ def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
     return one.shape == other.shape and bool(torch.equal(one, other))
 
 
-def run(model: nn.Module, batch: Any) -> list[torch.Tensor]:
+def run(model: nn.Module, batch: Any, *, own: bool = False) -> list[torch.Tensor]:
     """Call a network on a batch of arrays.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The network.
+    batch : nest of array
+        The batch.
+    own : bool, default False
+        Whether the network may change its arrays.
 
     Returns
     -------
@@ -371,7 +382,7 @@ def run(model: nn.Module, batch: Any) -> list[torch.Tensor]:
         If it cannot be run on them, with the reason.
     """
     try:
-        inputs = as_tensors(batch, device_of(model), dtype_of(model))
+        inputs = as_tensors(batch, device_of(model), dtype_of(model), own=own)
         output = signature_of(model).call(model, inputs)
     except Ann2NeoError:
         raise

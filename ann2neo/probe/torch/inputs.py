@@ -92,12 +92,17 @@ def dtype_of(model: nn.Module) -> torch.dtype:
     return torch.float32
 
 
-def as_tensors(batch: Any, device: torch.device, dtype: torch.dtype) -> Any:
-    """Copy a batch to a device, with real numbers in the type of the weights."""
+def as_tensors(
+    batch: Any, device: torch.device, dtype: torch.dtype, *, own: bool = False
+) -> Any:
+    """Copy a batch to a device, with real numbers in the type of the weights.
+
+    With `own`, tensors on the CPU share the memory of the batch.
+    """
 
     def as_tensor(leaf: npt.NDArray[Any]) -> torch.Tensor:
         # On the CPU it would be the same memory, which a network may change in place.
-        if device.type == "cpu" or not leaf.flags.writeable:
+        if (device.type == "cpu" and not own) or not leaf.flags.writeable:
             leaf = np.array(leaf)
         try:
             tensor = torch.from_numpy(np.ascontiguousarray(leaf))

@@ -196,11 +196,11 @@ def _show_once(
             )
             folder.keep(now, shown.predictions, shown.lengths, stage.flush, fingerprint)
 
-    # Where these are not read while the network runs, it may have the memory of a batch.
+    # Where nobody reads them after that, the network may have the arrays of a batch.
     keeps_data = folder is not None or plan.steps is not None
 
-    # While the network computes one batch, a thread makes the next one of arrays, checks
-    # it and packs the batch before:
+    # While the network computes one batch, a thread makes the next one, if it is made
+    # of arrays, and packs the batch before:
     #     network       1 2 3 4
     #     thread makes  2 3 4
     #     thread packs    1 2 3 4
@@ -305,10 +305,12 @@ def _checked_ahead(
         number, batch = item
         check: Future[None] = Future()
         try:
-            check.set_result(_check_finite(batch, first))
+            _check_finite(batch, first)
         except ActivationError as error:
             # Raised once the network has seen the batch, whose own error comes first.
             check.set_exception(error)
+        else:
+            check.set_result(None)
         return number, batch, check
 
     made = thread.submit(make, first).result()

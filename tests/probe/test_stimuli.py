@@ -5,6 +5,7 @@ what to do.
 from __future__ import annotations
 
 import itertools
+import threading
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,14 @@ import zarr
 from keras import layers as kl
 
 import ann2neo
-from ann2neo.errors import Ann2NeoError, InputTypeError, InputValueError, LayerError
+from ann2neo.errors import (
+    ActivationError,
+    Ann2NeoError,
+    InputTypeError,
+    InputValueError,
+    LayerError,
+)
+from ann2neo.probe import stimuli
 
 N = 64
 X = np.random.default_rng(0).normal(size=(N, 6)).astype("float32")
@@ -71,6 +79,42 @@ class _WithoutLength:
 
     def __getitem__(self, key: Any) -> Any:
         return X[key]
+
+
+def test_only_plain_arrays_are_read_in_another_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An array with code of its own is read in the thread of the caller, one of NumPy
+    ahead of the network in another; both give the same recording.
+    """
+    readers: list[str] = []
+    rows_of = stimuli._rows_of
+
+    def telling(leaf: Any, rows: Any) -> Any:
+        readers.append(threading.current_thread().name)
+        return rows_of(leaf, rows)
+
+    monkeypatch.setattr(stimuli, "_rows_of", telling)
+    model = keras.Sequential([keras.Input((6,)), kl.Dense(4, "relu"), kl.Dense(2)])
+    probe = ann2neo.Probe(model)
+    own = probe.record(_WithoutLength(), seed=0, batch_size=16)
+    assert set(readers) == {threading.current_thread().name}
+    plain = probe.record(X, seed=0, batch_size=16)
+    assert sum(name.startswith("ann2neo-packing") for name in readers) == 4
+    assert own.raster.equals(plain.raster)
+
+
+def test_the_first_of_two_mistakes_is_told() -> None:
+    """The error of a batch comes before that of the next one, which is read ahead."""
+    model = keras.Sequential([keras.Input((6,)), kl.Dense(4, "relu"), kl.Dense(2)])
+    x = X.copy()
+    x[20] = np.nan
+    with pytest.raises(ActivationError, match="stimulus of presentation 20"):
+        ann2neo.record(model, x, shuffle=False, batch_size=16)
+    x[3] = 3e38
+    model.layers[0].kernel.assign(np.full((6, 4), 3e38))
+    with pytest.raises(ActivationError, match="inf at presentation"):
+        ann2neo.record(model, x, shuffle=False, batch_size=16)
 
 
 def _mixed_table() -> pd.DataFrame:

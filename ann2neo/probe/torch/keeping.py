@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -146,14 +147,14 @@ class Snapshot:
                 value.tensor.copy_(value.copy)
 
 
-def _tensors_in(value: Any) -> list[torch.Tensor]:
+def _tensors_in(value: Any) -> Sequence[torch.Tensor]:
     if isinstance(value, torch.Tensor):
         return [value]
-    if isinstance(value, (list, tuple, set)):
-        return [part for part in value if isinstance(part, torch.Tensor)]
-    if isinstance(value, dict):
-        return [part for part in value.values() if isinstance(part, torch.Tensor)]
-    return []
+    # Most attributes of a module are containers that are empty.
+    if not isinstance(value, (*_CONTAINERS, tuple)) or not value:
+        return ()
+    parts = value.values() if isinstance(value, dict) else value
+    return [part for part in parts if isinstance(part, torch.Tensor)]
 
 
 def _version(tensor: torch.Tensor) -> int | None:
@@ -165,11 +166,15 @@ def _same(one: Any, other: Any) -> bool:
     """Whether two containers hold the same objects."""
     if len(one) != len(other):
         return False
+    if not one:
+        return True
     if isinstance(one, dict):
-        return list(one) == list(other) and all(one[key] is other[key] for key in one)
+        return list(one) == list(other) and all(
+            map(operator.is_, one.values(), other.values())
+        )
     if isinstance(one, set):
         return bool(one == other)
-    return all(a is b for a, b in zip(one, other, strict=True))
+    return all(map(operator.is_, one, other))
 
 
 def _refill(container: Any, contents: Any) -> None:

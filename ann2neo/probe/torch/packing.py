@@ -82,10 +82,10 @@ def _on_cpu(flat: torch.Tensor, limits: npt.NDArray[Any]) -> Packing:
     if helpers is not None:
         n_helpers = min(helpers.n, len(starts) - 1)
         working = [helpers.threads.submit(work) for _ in range(n_helpers)]
-    finite = work()
+    are_finite = [work()]
     # Those that have not begun are not needed any more.
-    finite &= all([one.result() for one in working if not one.cancel()])
-    found = None if finite else first_not_finite(values)
+    are_finite += [one.result() for one in working if not one.cancel()]
+    found = None if all(are_finite) else first_not_finite(values)
     return lambda: (packed, found)
 
 

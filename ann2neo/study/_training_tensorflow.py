@@ -10,7 +10,10 @@ import tensorflow as tf
 
 from ann2neo.study._training_constants import BATCH_SIZE, LEARNING_RATE
 
-__all__ = ["TensorFlowEngine", "device", "features", "tensor"]
+__all__ = ["TRAINS_SEVERAL", "TensorFlowEngine", "device", "features", "tensor"]
+
+TRAINS_SEVERAL = False
+"""Whether several networks train at once."""
 
 
 def tensor(x: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,13 +22,21 @@ from ann2neo.study.networks import (
     weights_of,
 )
 from ann2neo.study.published import target_accuracy
-from ann2neo.study.training import Progress, Trainer, backend, backend_module
+from ann2neo.study.training import (
+    Progress,
+    Trainee,
+    Trainer,
+    backend,
+    backend_module,
+    check_trains_several,
+)
 
 __all__ = [
     "CONDITIONS",
     "MEMORIZING",
     "Checkpoint",
     "NetworkUnderStudy",
+    "Several",
     "TrainedNetwork",
     "conditions_of",
     "epoch_limit",
@@ -131,6 +139,48 @@ class TrainedNetwork:
     accuracy_train: float
     accuracy_validation: float
     accuracy_test: float
+
+
+class Several:
+    """Networks that are trained at once, one per seed.
+
+    Parameters
+    ----------
+    learner : keras.Sequential
+        Takes their weights, one after another.
+    trainer : Trainer
+        Trains them.
+    starts : list of list of ndarray
+        All their weights when training began, also those that stay.
+    trainees : list of Trainee
+        The networks.
+    """
+
+    def __init__(
+        self,
+        learner: Any,
+        trainer: Trainer,
+        starts: list[Weights],
+        trainees: list[Trainee],
+    ) -> None:
+        self._learner, self._trainer = learner, trainer
+        self._starts, self._trainees = starts, trainees
+
+    @property
+    def progress(self) -> list[Progress]:
+        """How far each has come."""
+        return [trainee.progress for trainee in self._trainees]
+
+    def load(self, i: int) -> None:
+        """Put the weights of the i-th network into the learner."""
+        # Layers whose features are stored are not part of a state.
+        self._learner.set_weights(self._starts[i])
+        self._trainer.load(self._trainees[i].state)
+
+    def checkpoint(self, i: int) -> Checkpoint:
+        """Copy the weights of the i-th network."""
+        self.load(i)
+        return Checkpoint(weights_of(self._learner), self._trainees[i].progress)
 
 
 class NetworkUnderStudy:
@@ -258,18 +308,9 @@ class NetworkUnderStudy:
         InputValueError
             If the condition does not apply, or `generalizing` is missing.
         """
-        one_of(condition, conditions_of(self.network), "condition")
-        start = self.initial_weights(seed)
-        if condition in {"mem_retrain_last", "mem_retrain_all"}:
-            if generalizing is None:
-                raise InputValueError(
-                    f"{condition} starts from a generalizing network; pass its weights"
-                )
-            start = generalizing
+        start = self._start(condition, seed, generalizing)
         self._learner.set_weights(start if cut_at is None else cut_at.weights)
-        labels, n = self.labels(condition, seed), self._n_train
-        target = target_accuracy(self.network, self.width, self.data.name, condition)
-        progress, stopped_by = Progress(0, 0.0), "untrained"
+        progress = Progress(0, 0.0)
         if condition != "random":
 
             def keep(reached: Progress) -> None:
@@ -279,13 +320,107 @@ class NetworkUnderStudy:
             trainer, x = self._trainer_of(condition)
             progress = trainer.train(
                 x,
-                labels[:n],
+                self.labels(condition, seed)[: self._n_train],
                 max_epochs=self.max_epochs(condition),
-                target_accuracy=target,
+                target_accuracy=self._target(condition),
                 seed=seed,
                 done=None if cut_at is None else cut_at.progress,
                 after_epoch=keep,
             )
+        return self._judged(condition, seed, progress)
+
+    def bring_several_into(
+        self,
+        condition: str,
+        seeds: Sequence[int],
+        generalizing: Sequence[Weights] | None = None,
+        *,
+        cut_at: Sequence[Checkpoint | None] | None = None,
+        after_epoch: Callable[[Several], None] | None = None,
+    ) -> list[TrainedNetwork]:
+        """Train networks that differ in their seed alone, at once; in JAX only.
+
+        Each becomes what `bring_into` makes of it, up to the rounding of sums, which
+        over many epochs may grow.
+
+        Parameters
+        ----------
+        condition : str
+            As in `bring_into`, except "random", where nothing is trained.
+        seeds : sequence of int
+            A network each.
+        generalizing, cut_at : sequence, optional
+            As in `bring_into`, one per seed.
+        after_epoch : callable, optional
+            Gets what is trained after every epoch.
+
+        Returns
+        -------
+        list of TrainedNetwork
+            One per seed; `model` holds the last one.
+
+        Raises
+        ------
+        InputValueError
+            If Keras does not run on JAX, the condition does not apply, or
+            `generalizing` is missing.
+        """
+        one_of(condition, conditions_of(self.network)[1:], "condition")
+        # Before weights are loaded.
+        check_trains_several()
+        starts: list[Weights] = []
+        trainees: list[Trainee] = []
+        for i, seed in enumerate(seeds):
+            cut = None if cut_at is None else cut_at[i]
+            parent = None if generalizing is None else generalizing[i]
+            start = self._start(condition, seed, parent)
+            starts.append(start if cut is None else cut.weights)
+            self._learner.set_weights(starts[-1])
+            if not trainees or self._learns_on_own_features(condition):
+                trainer, x = self._trainer_of(condition)
+            trainees.append(
+                Trainee(
+                    seed,
+                    x,
+                    self.labels(condition, seed)[: self._n_train],
+                    trainer.state(),
+                    Progress(0, 0.0) if cut is None else cut.progress,
+                )
+            )
+        several = Several(self._learner, trainer, starts, trainees)
+        trainer.train_several(
+            trainees,
+            max_epochs=self.max_epochs(condition),
+            target_accuracy=self._target(condition),
+            after_epoch=None if after_epoch is None else lambda: after_epoch(several),
+        )
+        networks = []
+        for i, trainee in enumerate(trainees):
+            several.load(i)
+            networks.append(self._judged(condition, trainee.seed, trainee.progress))
+        return networks
+
+    def _start(
+        self, condition: str, seed: int, generalizing: Weights | None
+    ) -> Weights:
+        """Return the weights that a network starts from."""
+        one_of(condition, conditions_of(self.network), "condition")
+        if condition not in {"mem_retrain_last", "mem_retrain_all"}:
+            return self.initial_weights(seed)
+        if generalizing is None:
+            raise InputValueError(
+                f"{condition} starts from a generalizing network; pass its weights"
+            )
+        return generalizing
+
+    def _target(self, condition: str) -> float | None:
+        return target_accuracy(self.network, self.width, self.data.name, condition)
+
+    def _judged(self, condition: str, seed: int, progress: Progress) -> TrainedNetwork:
+        """Put what was learned into `model`, and measure its accuracies."""
+        labels, n = self.labels(condition, seed), self._n_train
+        target, stopped_by = self._target(condition), "untrained"
+        if condition != "random":
             reached = target is not None and progress.accuracy >= target
             stopped_by = "accuracy" if reached else "epoch limit"
         weights = weights_of(self._learner)
@@ -311,6 +446,11 @@ class NetworkUnderStudy:
         if self._features_fit:
             return self._head_trainer, self._features()
         return self._head_trainer, self._x[: self._n_train]
+
+    def _learns_on_own_features(self, condition: str) -> bool:
+        """Say whether the inputs of `_trainer_of` depend on the network's weights."""
+        is_frozen = bool(self._body.weights) and condition.endswith("_last")
+        return is_frozen and self._features_fit
 
     def _features(self) -> Any:
         """Compute what the frozen layers make of the samples trained on."""

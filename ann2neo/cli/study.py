@@ -74,6 +74,13 @@ def run_study_command(
         float | None,
         typer.Option(help="Stop after this time; the same command goes on. [no limit]"),
     ] = None,
+    seeds_at_once: Annotated[
+        int | None,
+        typer.Option(
+            help="Train up to this many networks that differ in their seed at once, on"
+            " JAX. [8 for the MLP on an accelerator, else 1]"
+        ),
+    ] = None,
 ) -> None:
     """Train, record and analyse networks, cell by cell."""
     from ann2neo.study.plan import PROFILES, planned_cells
@@ -99,6 +106,7 @@ def run_study_command(
             precision=precision,
             executor=executor,
             minutes=minutes,
+            seeds_at_once=seeds_at_once,
         )
     echo(f"{out}: {len(table)} rows in results.csv")
     left = len(unfinished(cells, out, limit))

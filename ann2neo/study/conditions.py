@@ -337,6 +337,7 @@ class NetworkUnderStudy:
         *,
         cut_at: Sequence[Checkpoint | None] | None = None,
         after_epoch: Callable[[Several], None] | None = None,
+        after_training: Callable[[Several], None] | None = None,
     ) -> list[TrainedNetwork]:
         """Train networks that differ in their seed alone, at once; in JAX only.
 
@@ -351,8 +352,8 @@ class NetworkUnderStudy:
             A network each.
         generalizing, cut_at : sequence, optional
             As in `bring_into`, one per seed.
-        after_epoch : callable, optional
-            Gets what is trained after every epoch.
+        after_epoch, after_training : callable, optional
+            Get the networks after every epoch, and once all have stopped.
 
         Returns
         -------
@@ -394,6 +395,8 @@ class NetworkUnderStudy:
             target_accuracy=self._target(condition),
             after_epoch=None if after_epoch is None else lambda: after_epoch(several),
         )
+        if after_training is not None:
+            after_training(several)
         networks = []
         for i, trainee in enumerate(trainees):
             several.load(i)

@@ -7,7 +7,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, replace
 from functools import lru_cache
@@ -27,6 +27,7 @@ from ann2neo._npz import read_npz
 from ann2neo._parallel import Task, checked_executor, host, map_tasks
 from ann2neo.errors import FileFormatError, InputValueError, WorkerError
 from ann2neo.study.conditions import (
+    CONDITIONS,
     Checkpoint,
     NetworkUnderStudy,
     TrainedNetwork,
@@ -37,6 +38,7 @@ from ann2neo.study.networks import HIDDEN_LAYER, PRECISIONS
 from ann2neo.study.plan import Cell
 from ann2neo.study.results import (
     HEADER,
+    NETWORK_KEY,
     ROW_KEY,
     finished_cells,
     locked,
@@ -46,7 +48,11 @@ from ann2neo.study.results import (
     write_json,
     write_tables,
 )
-from ann2neo.study.training import Progress
+from ann2neo.study.training import (
+    Progress,
+    check_trains_several,
+    several_are_cheap,
+)
 
 __all__ = [
     "POPULATION_COLUMNS",
@@ -68,6 +74,9 @@ _FILES = {
 
 _CHECKPOINT_SECONDS = 20.0
 _REPORT_SECONDS = 300.0
+
+_SEEDS_ON_ACCELERATOR = 8
+"""Networks that train at once where nothing else is asked for."""
 
 _LABEL_PERMUTATIONS, _JOINT_PERMUTATIONS = 999, 199
 _PROVENANCE = (
@@ -111,6 +120,7 @@ def run_study(
     precision: str = "float32",
     executor: Executor | None = None,
     minutes: float | None = None,
+    seeds_at_once: int | None = None,
 ) -> pd.DataFrame:
     """Train, record and analyse the cells of a study.
 
@@ -134,8 +144,17 @@ def run_study(
         if not given. Workers must see the folder, and run one cell at a time each; this
         process keeps the lock and writes the tables.
     minutes : float, optional
-        Stop after this time. A training is cut so that its next epoch would end later,
-        and the same call goes on there; a recording at work is finished.
+        Stop after this time, and go on there with the same call. A training is cut
+        whose next epoch would end later; nothing is begun after that. The first epoch
+        of a training, of which nobody knows how long it takes, and a recording at work
+        are finished.
+    seeds_at_once : int, optional
+        Maximum number of networks to train at once, on JAX, of those that differ in
+        their seed alone. If not given: 8 on an accelerator where only dense layers
+        learn (the MLP), for which its steps are too small; one of all others, and one
+        per worker with an `executor`. The networks are the same up to the rounding of
+        sums, which over many epochs may move the epoch at which a training stops; rows
+        say how many were trained at once.
 
     Returns
     -------
@@ -152,6 +171,8 @@ def run_study(
     OutputExistsError, FileFormatError, InputValueError
         If the folder holds something else, another version, or a study begun with other
         settings.
+    InputValueError
+        If several networks are to train at once with an `executor`, or without JAX.
     """
     if max_epochs is not None:
         whole_number(max_epochs, "max_epochs")
@@ -161,6 +182,8 @@ def run_study(
         raise InputValueError(
             f"minutes must be above 0, got {minutes}; leave it out for no limit of time"
         )
+    if seeds_at_once is not None:
+        _check_seeds_at_once(seeds_at_once, executor)
     deadline = math.inf if minutes is None else time.time() + 60 * minutes
     if not cells:
         raise InputValueError("there is no cell to run")
@@ -190,13 +213,15 @@ def run_study(
         settings = {"max_epochs": max_epochs, "precision": precision}
         n_finished = 0
         try:
-            for stage in _stages(waiting, folder, has_executor=executor is not None):
+            for stage in _stages(
+                waiting, folder, seeds_at_once, has_executor=executor is not None
+            ):
                 tasks = (
                     Task(
-                        entry.cell.title,
+                        entry.title,
                         (
                             entry,
-                            sources[entry.cell.dataset],
+                            sources[entry.cells[0].dataset],
                             folder,
                             settings,
                             deadline,
@@ -204,24 +229,27 @@ def run_study(
                     )
                     for entry in stage
                 )
-                for entry, row in zip(
-                    stage, map_tasks(_run_entry, tasks, executor), strict=True
-                ):
-                    if row is None:
-                        continue
-                    write_tables(folder, finished_cells(folder))
-                    n_finished += 1
-                    _log.info(
-                        "%d/%d %s: %d epochs, accuracy %.2f %% (%s), mean firing rate"
-                        " %.3f",
-                        n_finished,
-                        len(waiting),
-                        entry.cell.title,
-                        row["n_epochs"],
-                        100 * row["accuracy_train"],
-                        row["stopped_by"],
-                        row["mean_firing_rate"],
-                    )
+                outcomes = list[_Outcome]()
+                for outcome in map_tasks(_run_entry, tasks, executor):
+                    outcomes.append(outcome)
+                    if outcome.rows:
+                        write_tables(folder, finished_cells(folder))
+                    for row in outcome.rows:
+                        n_finished += 1
+                        _log.info(
+                            "%d/%d %s: %d epochs, accuracy %.2f %% (%s), mean firing"
+                            " rate %.3f",
+                            n_finished,
+                            len(waiting),
+                            Cell(*(row[name] for name in NETWORK_KEY)).title,
+                            row["n_epochs"],
+                            100 * row["accuracy_train"],
+                            row["stopped_by"],
+                            row["mean_firing_rate"],
+                        )
+                # What comes later may start from what was cut.
+                if any(outcome.is_cut for outcome in outcomes):
+                    break
         finally:
             _bench.cache_clear()
         return _tables(folder)
@@ -263,6 +291,22 @@ def _finished_row(cell: Cell, folder: Path) -> dict[str, Any] | None:
 
 class _TimeIsUpError(Exception):
     """The time of a run is over; what was trained is in a checkpoint."""
+
+
+_over: set[float] = set()
+"""Ends of runs whose time is up in this process, though they may be a little later."""
+
+
+def _check_seeds_at_once(seeds_at_once: int, executor: Executor | None) -> None:
+    whole_number(seeds_at_once, "seeds_at_once")
+    if seeds_at_once == 1:
+        return
+    if executor is not None:
+        raise InputValueError(
+            f"workers train one network at a time, got seeds_at_once={seeds_at_once};"
+            " leave out one of the two"
+        )
+    check_trains_several()
 
 
 def _tables(folder: Path) -> pd.DataFrame:
@@ -328,37 +372,93 @@ class _Entry(NamedTuple):
 
     Parameters
     ----------
-    cell : Cell
-        The network.
+    cells : tuple of Cell
+        The network, or several that differ in their seed and train at once.
     only_trains : bool
         Whether it is trained only because others start from it.
     is_elsewhere : bool
         Whether an executor runs it, beside others.
     """
 
-    cell: Cell
+    cells: tuple[Cell, ...]
     only_trains: bool
     is_elsewhere: bool
 
+    @property
+    def title(self) -> str:
+        """What it is about, for messages."""
+        return _title(self.cells)
+
+
+def _title(cells: Sequence[Cell]) -> str:
+    if len(cells) == 1:
+        return cells[0].title
+    return f"{cells[0].title} and {len(cells) - 1} more seeds"
+
+
+class _Outcome(NamedTuple):
+    """What came of an entry.
+
+    Parameters
+    ----------
+    rows : list of dict
+        First row of each cell that is finished.
+    is_cut : bool
+        Whether the time was up before all was done.
+    """
+
+    rows: list[dict[str, Any]]
+    is_cut: bool
+
 
 def _stages(
-    cells: Sequence[Cell], folder: Path, *, has_executor: bool
+    cells: Sequence[Cell],
+    folder: Path,
+    seeds_at_once: int | None,
+    *,
+    has_executor: bool,
 ) -> list[list[_Entry]]:
-    """Divide cells into lists, of which the second starts from what the first trains.
+    """Divide cells into lists, each of which starts from what those before it trained.
 
-    Without an executor there is one list, in the order given.
+    Without an executor there is one entry per list, one after the other.
     """
     if not has_executor:
-        return [[_Entry(cell, False, False) for cell in cells]]
+        together = _grouped(cells, seeds_at_once)
+        return [[_Entry(group, False, False)] for group in together]
     later = [cell for cell in cells if _starts_from_another(cell)]
     first = {cell: False for cell in cells if not _starts_from_another(cell)}
     for parent in map(_parent, later):
         if parent not in first and not _file(folder, parent, "network").exists():
             first[parent] = True
     return [
-        [_Entry(cell, only_trains, True) for cell, only_trains in first.items()],
-        [_Entry(cell, False, True) for cell in later],
+        [_Entry((cell,), only_trains, True) for cell, only_trains in first.items()],
+        [_Entry((cell,), False, True) for cell in later],
     ]
+
+
+def _grouped(
+    cells: Sequence[Cell], seeds_at_once: int | None
+) -> list[tuple[Cell, ...]]:
+    """Put cells together that train at once, all after those that they start from."""
+    if not cells:
+        return []
+    small = seeds_at_once or (_SEEDS_ON_ACCELERATOR if several_are_cheap() else 1)
+    of_a_network: dict[Cell, list[Cell]] = {}
+    for cell in cells:
+        network = replace(cell, condition="", seed=-1)
+        of_a_network.setdefault(network, []).append(cell)
+    groups: list[tuple[Cell, ...]] = []
+    for network, alike in of_a_network.items():
+        at_once = small if network.network == "MLP" else seeds_at_once or 1
+        if at_once == 1:
+            groups += [(cell,) for cell in alike]
+            continue
+        for condition in CONDITIONS:
+            # Untrained networks have nothing to share.
+            n = 1 if condition == "random" else at_once
+            under_it = [cell for cell in alike if cell.condition == condition]
+            groups += [tuple(under_it[i : i + n]) for i in range(0, len(under_it), n)]
+    return groups
 
 
 def _starts_from_another(cell: Cell) -> bool:
@@ -379,28 +479,45 @@ def _run_entry(
     folder: Path,
     settings: dict[str, Any],
     deadline: float,
-) -> dict[str, Any] | None:
-    """Run a cell, and return its first row; None if it has none yet.
-
-    It has none if it is only trained, or the time is up.
-    """
+) -> _Outcome:
+    """Run the cells of an entry, as far as the time allows."""
     if not (folder / "cells").is_dir():
         raise WorkerError(
             f"a worker on {host()} does not see {folder}; choose a folder that all"
             " workers see under this path"
         )
-    cell = entry.cell
+    first, rows = entry.cells[0], list[dict[str, Any]]()
     with _ONE_CELL:
-        if time.time() >= deadline:
-            return None
-        bench, probe = _bench(source, cell.network, cell.width, tuple(settings.items()))
         try:
-            if not entry.only_trains:
-                return _run_cell(entry, bench, probe, folder, deadline)
-            _trained(entry, bench, folder, deadline)
+            _check_time(deadline)
+            bench, probe = _bench(
+                source, first.network, first.width, tuple(settings.items())
+            )
+            networks = _trained(entry.cells, entry, bench, folder, deadline)
+            if entry.only_trains:
+                return _Outcome(rows, False)
+            for cell, network in zip(entry.cells, networks, strict=True):
+                # Its training is kept in a checkpoint.
+                if rows:
+                    _check_time(deadline)
+                at_once = len(entry.cells)
+                rows.append(_run_cell(cell, network, at_once, bench, probe, folder))
         except _TimeIsUpError:
-            pass
-        return None
+            _over.add(deadline)
+            return _Outcome(rows, True)
+        return _Outcome(rows, False)
+
+
+def _check_time(deadline: float) -> None:
+    """Begin nothing where the time of a run is up.
+
+    Raises
+    ------
+    _TimeIsUpError
+        If it is.
+    """
+    if time.time() >= deadline or deadline in _over:
+        raise _TimeIsUpError
 
 
 @lru_cache(maxsize=1)
@@ -522,15 +639,16 @@ def recording_rows(recording: ann2neo.Recording, seed: int) -> dict[str, Any]:
 
 
 def _run_cell(
-    entry: _Entry,
+    cell: Cell,
+    network: TrainedNetwork,
+    seeds_at_once: int,
     bench: NetworkUnderStudy,
     probe: ann2neo.Probe,
     folder: Path,
-    deadline: float,
 ) -> dict[str, Any]:
-    """Train, record, analyse and write one cell."""
-    cell = entry.cell
-    network = _trained(entry, bench, folder, deadline)
+    """Record, analyse and write one cell."""
+    # Of several networks it holds the last one.
+    bench.model.set_weights(network.weights)
     recording = record_network(probe, bench, network)
     content = recording_rows(recording, cell.seed)
     has_spikes = bool(recording.raster.spike_counts().any())
@@ -544,6 +662,7 @@ def _run_cell(
         "precision": bench.precision,
         "backend": bench.backend,
         "device": bench.device,
+        "seeds_at_once": seeds_at_once,
         "pretrained": bool(bench.model.pretrained),
         "nwb": has_spikes,
     }
@@ -562,65 +681,139 @@ def _run_cell(
 
 
 def _trained(
-    entry: _Entry, bench: NetworkUnderStudy, folder: Path, deadline: float
-) -> TrainedNetwork:
-    """Train a cell, or go on from its checkpoint; keep what others start from."""
-    cell = entry.cell
-    path, start = _file(folder, cell, "checkpoint"), None
-    if _starts_from_another(cell):
-        parent = _parent(cell)
-        if not _file(folder, parent, "network").exists():
-            _log.info("%s is where others start; training it", parent.title)
-            _trained(entry._replace(cell=parent), bench, folder, deadline)
-        start = _read_weights(_file(folder, parent, "network"), bench).weights
-    saved = reported = ended = time.monotonic()
+    cells: Sequence[Cell],
+    entry: _Entry,
+    bench: NetworkUnderStudy,
+    folder: Path,
+    deadline: float,
+) -> list[TrainedNetwork]:
+    """Train cells at once, or go on from their checkpoints.
 
-    def keep(checkpoint: Checkpoint) -> None:
-        nonlocal saved, reported, ended
-        _check_caller()
-        done, now = checkpoint.progress, time.monotonic()
-        seconds, ended = now - ended, now
-        bar.update(done.n_epochs - bar.n)
-        bar.set_postfix_str(f"accuracy {done.accuracy:.2%}", refresh=False)
-        if now - saved >= _CHECKPOINT_SECONDS:
-            _write_weights(path, checkpoint)
-            saved = time.monotonic()
-        if now - reported >= _REPORT_SECONDS:
-            _log.info(
-                "%s: %d epochs, accuracy %.1f %%",
-                cell.title,
-                done.n_epochs,
-                100 * done.accuracy,
-            )
-            reported = now
-        if time.time() + seconds >= deadline:
-            _write_weights(path, checkpoint)
-            raise _TimeIsUpError
-
+    What others start from is kept.
+    """
+    starts = None
+    if _starts_from_another(cells[0]):
+        parents = [_parent(cell) for cell in cells]
+        files = [_file(folder, parent, "network") for parent in parents]
+        pairs = zip(parents, files, strict=True)
+        missing = [parent for parent, file in pairs if not file.exists()]
+        if missing:
+            _log.info("%s is where others start; training it", _title(missing))
+            _trained(missing, entry, bench, folder, deadline)
+        starts = [_read_weights(file, bench).weights for file in files]
+    paths = [_file(folder, cell, "checkpoint") for cell in cells]
+    cut_at = [_read_weights(path, bench) if path.exists() else None for path in paths]
+    # Building the network took its time.
+    _check_time(deadline)
+    condition, seeds = cells[0].condition, [cell.seed for cell in cells]
     with tqdm(
-        total=bench.max_epochs(cell.condition),
-        desc=cell.name,
+        total=bench.max_epochs(condition),
+        desc=cells[0].name if len(cells) == 1 else _title(cells),
         unit="epoch",
         leave=False,
         # Bars of several processes would overwrite each other.
         disable=True if entry.is_elsewhere else None,
     ) as bar:
-        network = bench.bring_into(
-            cell.condition,
-            cell.seed,
-            start,
-            cut_at=_read_weights(path, bench) if path.exists() else None,
-            checkpoint=keep,
-        )
-    end = Checkpoint(network.weights, Progress(network.n_epochs, 0.0))
-    if network.stopped_by == "epoch limit":
-        _write_weights(path, end)
-    if cell.condition == "generalizing":
-        # They began from another network than the one that is now there.
-        for other in _started_from(cell):
-            _file(folder, other, "checkpoint").unlink(missing_ok=True)
-        _write_weights(_file(folder, cell, "network"), end)
-    return network
+        watch = _Watch(cells, paths, deadline, bar)
+        if len(cells) == 1:
+            networks = [
+                bench.bring_into(
+                    condition,
+                    seeds[0],
+                    None if starts is None else starts[0],
+                    cut_at=cut_at[0],
+                    checkpoint=lambda it: watch.after_epoch(
+                        [it.progress], lambda _: it
+                    ),
+                )
+            ]
+        else:
+            networks = bench.bring_several_into(
+                condition,
+                seeds,
+                starts,
+                cut_at=cut_at,
+                after_epoch=lambda them: watch.after_epoch(
+                    them.progress, them.checkpoint
+                ),
+                # A run may end before all of them are recorded.
+                after_training=lambda them: watch.save(them.progress, them.checkpoint),
+            )
+    for cell, path, network in zip(cells, paths, networks, strict=True):
+        end = Checkpoint(network.weights, Progress(network.n_epochs, 0.0))
+        if network.stopped_by == "epoch limit":
+            _write_weights(path, end)
+        if cell.condition == "generalizing":
+            # They began from another network than the one that is now there.
+            for other in _started_from(cell):
+                _file(folder, other, "checkpoint").unlink(missing_ok=True)
+            _write_weights(_file(folder, cell, "network"), end)
+    return networks
+
+
+class _Watch:
+    """Keep checkpoints of trainings, tell how far they are, and end them in time.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+        What is trained.
+    paths : list of Path
+        Files of their checkpoints.
+    deadline : float
+        When the time of the run is up.
+    bar : tqdm
+        Shows epochs.
+    """
+
+    def __init__(
+        self, cells: Sequence[Cell], paths: list[Path], deadline: float, bar: Any
+    ) -> None:
+        self._cells, self._paths = cells, paths
+        self._deadline, self._bar = deadline, bar
+        self._saved = [-1] * len(cells)
+        self._last_save = self._last_report = self._ended = time.monotonic()
+
+    def after_epoch(
+        self, progress: Sequence[Progress], checkpoint: Callable[[int], Checkpoint]
+    ) -> None:
+        """Take note of the progress of each; `checkpoint` copies the i-th network.
+
+        Raises
+        ------
+        _TimeIsUpError
+            If the next epoch would end too late.
+        """
+        _check_caller()
+        now = time.monotonic()
+        seconds, self._ended = now - self._ended, now
+        time_is_up = time.time() + seconds >= self._deadline
+        lowest = min(done.accuracy for done in progress)
+        self._bar.update(max(done.n_epochs for done in progress) - self._bar.n)
+        self._bar.set_postfix_str(f"accuracy {lowest:.2%}", refresh=False)
+        if time_is_up or now - self._last_save >= _CHECKPOINT_SECONDS:
+            self.save(progress, checkpoint)
+            self._last_save = now
+        if now - self._last_report >= _REPORT_SECONDS:
+            for cell, done in zip(self._cells, progress, strict=True):
+                _log.info(
+                    "%s: %d epochs, accuracy %.1f %%",
+                    cell.title,
+                    done.n_epochs,
+                    100 * done.accuracy,
+                )
+            self._last_report = now
+        if time_is_up:
+            raise _TimeIsUpError
+
+    def save(
+        self, progress: Sequence[Progress], checkpoint: Callable[[int], Checkpoint]
+    ) -> None:
+        """Write the checkpoints of networks that have moved since the last time."""
+        for i, (path, done) in enumerate(zip(self._paths, progress, strict=True)):
+            if done.n_epochs != self._saved[i]:
+                _write_weights(path, checkpoint(i))
+                self._saved[i] = done.n_epochs
 
 
 def _check_caller() -> None:

@@ -28,6 +28,7 @@ __all__ = [
     "backend",
     "backend_module",
     "check_trains_several",
+    "several_are_cheap",
 ]
 
 _EVALUATION_BATCH = 2048
@@ -353,6 +354,15 @@ def check_trains_several() -> None:
             "several networks train at once in JAX only, and Keras runs on"
             f" {backend()}; start it with KERAS_BACKEND=jax, or train one at a time"
         )
+
+
+def several_are_cheap() -> bool:
+    """Say whether several small networks train in hardly more time than one.
+
+    An accelerator mostly waits for the next step of a small one.
+    """
+    module = backend_module()
+    return bool(module.TRAINS_SEVERAL and module.has_accelerator())
 
 
 def _check_size(max_epochs: int, n_samples: int) -> None:

@@ -69,10 +69,11 @@ def oldest(session: nox.Session) -> None:
 
 @nox.session
 def jax(session: nox.Session) -> None:
-    """Run the tests of the probe on Keras with JAX."""
+    """Run the tests of the probe on Keras with JAX, and of training there."""
     session.install("-e", ".[test]")
     env = {"KERAS_BACKEND": "jax"}
-    session.run("pytest", "-q", "tests/probe", *session.posargs, env=env)
+    folders = ("tests/probe", "tests/study/jax")
+    session.run("pytest", "-q", *folders, *session.posargs, env=env)
 
 
 @nox.session

@@ -4,6 +4,7 @@ CI installs all that the tests need. A test whose reason to skip holds in CI as 
 marked ``may_skip``. Tests in the folder ``torch`` need PyTorch, which is too large for
 the default tests, and whose compiler crashes in a process with TensorFlow. They are
 collected with ``KERAS_BACKEND=torch`` where it is installed; CI has a step for them.
+Those in the folder ``study/jax`` are collected with ``KERAS_BACKEND=jax``.
 """
 
 import importlib.util
@@ -19,6 +20,8 @@ settings.load_profile("ann2neo")
 _HAS_TORCH = importlib.util.find_spec("torch") is not None
 _ON_TORCH = os.environ.get("KERAS_BACKEND") == "torch"
 collect_ignore = [] if _HAS_TORCH and _ON_TORCH else ["probe/torch"]
+if os.environ.get("KERAS_BACKEND") != "jax":
+    collect_ignore.append("study/jax")
 
 _REMEDY = "Install what it needs, or mark the test may_skip if the reason holds in CI."
 

@@ -240,7 +240,7 @@ class Trainer:
             left = training(left)
         for trainee in trainees:
             self.load(trainee.state)
-            self._check_finite(trainee.progress)
+            self._check_finite(trainee.progress, f" of seed {trainee.seed}")
 
     def state(self) -> Any:
         """Return the weights of the network, and of what its inputs pass first.
@@ -253,11 +253,11 @@ class Trainer:
         """Put into the network what `state` returned."""
         self._engine.load(state)
 
-    def _check_finite(self, progress: Progress) -> None:
+    def _check_finite(self, progress: Progress, which: str = "") -> None:
         if not all(np.isfinite(value).all() for value in weights_of(self.model)):
             raise InputValueError(
-                f"the training diverged after {progress.n_epochs} epochs; scale the"
-                " inputs to 0..1"
+                f"the training{which} diverged after {progress.n_epochs} epochs; scale"
+                " the inputs to 0..1"
             )
 
     def accuracy(self, x: Any, y: Any) -> float:

@@ -13,23 +13,22 @@ from ann2neo.study.training import Trainer
 EPOCHS = 3
 
 
-def _blobs():
+def blobs():
     rng = np.random.default_rng(0)
     y = np.arange(700, dtype=np.int32) % 8
     x = rng.random((700, 6, 6)) + (np.arange(36).reshape(6, 6) % 8 == y[:, None, None])
     return ann2neo.DataSet("blobs", x[:600], y[:600], x[600:], y[600:], 2.0, "a test")
 
 
-def _normalized(data):
-    """Train a network with batch normalization, whose averages learn as well."""
-    x, y = data.inputs("train"), data.labels("train")
+def normalized_learner(shape):
+    """A network with batch normalization, whose averages learn as well."""
     layers = [
         keras.layers.Conv2D(4, 3, name="convolution"),
         keras.layers.BatchNormalization(name="normalization"),
         keras.layers.Flatten(),
         keras.layers.Dense(8, activation="softmax", name="output"),
     ]
-    learner = learning_twin(keras.Sequential([keras.Input(x.shape[1:]), *layers]))
+    learner = learning_twin(keras.Sequential([keras.Input(shape), *layers]))
     rng = np.random.default_rng(1)
     learner.set_weights(
         [
@@ -37,6 +36,12 @@ def _normalized(data):
             for weight in learner.get_weights()
         ]
     )
+    return learner
+
+
+def _normalized(data):
+    x, y = data.inputs("train"), data.labels("train")
+    learner = normalized_learner(x.shape[1:])
     # The output of a batch of one is not normalized by it, so none is left over.
     reached = Trainer(learner).train(x[:512], y[:512], max_epochs=EPOCHS)
     return weights_of(learner), reached.accuracy
@@ -44,7 +49,7 @@ def _normalized(data):
 
 def trained():
     """Weights and accuracies of small networks after a few epochs, by name."""
-    data, found = _blobs(), {}
+    data, found = blobs(), {}
     for network, precision in (
         ("MLP", "float32"),
         ("CNN", "float32"),

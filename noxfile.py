@@ -74,6 +74,7 @@ def jax(session: nox.Session) -> None:
     env = {"KERAS_BACKEND": "jax"}
     folders = ("tests/probe", "tests/study/jax")
     session.run("pytest", "-q", *folders, *session.posargs, env=env)
+    session.run("pytest", "-q", folders[1], "-m", "slow", env=env)
 
 
 @nox.session

@@ -145,9 +145,9 @@ def run_study(
         process keeps the lock and writes the tables.
     minutes : float, optional
         Stop after this time, and go on there with the same call. A training is cut
-        whose next epoch would end later; nothing is begun after that. The first epoch
-        of a training, of which nobody knows how long it takes, and a recording at work
-        are finished.
+        whose next epoch would end later; nothing is begun after that. What has begun
+        is trained for one epoch at least, so that every run comes further, and a
+        recording at work is finished. Clocks of workers should agree with this one's.
     seeds_at_once : int, optional
         Maximum number of networks to train at once, on JAX, of those that differ in
         their seed alone. If not given: 8 on an accelerator where only dense layers
@@ -703,8 +703,6 @@ def _trained(
         starts = [_read_weights(file, bench).weights for file in files]
     paths = [_file(folder, cell, "checkpoint") for cell in cells]
     cut_at = [_read_weights(path, bench) if path.exists() else None for path in paths]
-    # Building the network took its time.
-    _check_time(deadline)
     condition, seeds = cells[0].condition, [cell.seed for cell in cells]
     with tqdm(
         total=bench.max_epochs(condition),

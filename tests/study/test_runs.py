@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
@@ -28,6 +28,7 @@ from ann2neo.errors import (
     OutputExistsError,
     OutputLockedError,
 )
+from ann2neo.study import runs
 from ann2neo.study.comparison import table_markdown
 from ann2neo.study.conditions import NetworkUnderStudy
 from ann2neo.study.hypotheses import NONE_MEMORIZES, hypotheses
@@ -79,6 +80,12 @@ def small(tmp_path_factory):
     folder = tmp_path_factory.mktemp("small") / "results"
     run_study(_cells(), folder, max_epochs=5)
     return folder
+
+
+@pytest.fixture
+def two_workers():
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        yield pool
 
 
 @pytest.mark.slow
@@ -238,16 +245,18 @@ def _same_tables(first, second):
 
 
 @pytest.mark.slow
-def test_networks_go_on_under_a_raised_limit(tmp_path, caplog):
+@pytest.mark.parametrize("has_workers", [False, True])
+def test_networks_go_on_under_a_raised_limit(tmp_path, caplog, request, has_workers):
     """Networks that stopped at a limit of 3 epochs and go on to 6, and those that start
-    from one of them, are those of a study with a limit of 6.
+    from one of them, are those of a study with a limit of 6, with workers too.
     """
     raised, whole = tmp_path / "raised", tmp_path / "whole"
-    run_study(_cells(), raised, max_epochs=3)
+    executor = request.getfixturevalue("two_workers") if has_workers else None
+    run_study(_cells(), raised, max_epochs=3, executor=executor)
     with pytest.raises(InputValueError, match="ask for this condition too"):
         run_study(_cells(conditions=["generalizing"]), raised, max_epochs=6)
     with caplog.at_level("INFO", logger="ann2neo.study.runs"):
-        table = run_study(_cells(), raised, max_epochs=6)
+        table = run_study(_cells(), raised, max_epochs=6, executor=executor)
     assert "3 networks go on where they stopped, 1 that start" in caplog.text
     trained = table[table["condition"] != "random"]
     assert set(trained["n_epochs"]) == set(trained["max_epochs"]) == {6}
@@ -280,6 +289,121 @@ def test_a_run_stops_when_its_time_is_over_and_goes_on(tmp_path):
     assert _same_tables(cut, whole)
 
 
+@pytest.mark.slow
+def test_a_network_whose_start_was_cut_is_not_trained(tmp_path, monkeypatch):
+    """Where a generalizing network under a raised limit is cut, the one that starts
+    from it is left as it was, and both are as in one run once there is time.
+    """
+    cells = _cells(conditions=["mem_retrain_last"])
+    cut, whole = tmp_path / "cut", tmp_path / "whole"
+    run_study(cells, cut, max_epochs=2)
+    before = (cut / "results.csv").read_bytes()
+    after_epoch, trained = runs._Watch.after_epoch, []
+
+    def of_a_minute(self, progress, checkpoint):
+        trained.append(self._cells[0].condition)
+        self._ended -= 60
+        after_epoch(self, progress, checkpoint)
+
+    monkeypatch.setattr(runs._Watch, "after_epoch", of_a_minute)
+    run_study(cells, cut, max_epochs=4, minutes=1)
+    assert trained == ["generalizing"]
+    assert (cut / "results.csv").read_bytes() == before
+    monkeypatch.undo()
+    run_study(cells, cut, max_epochs=4)
+    run_study(cells, whole, max_epochs=4)
+    assert _same_tables(cut, whole)
+
+
+@pytest.mark.slow
+def test_the_command_stops_its_workers_in_time(tmp_path):
+    """``--workers`` with ``--minutes`` ends, says how many networks are left, and goes
+    on with the same command.
+    """
+    folder = tmp_path / "r"
+    choice = "--profile quick --network MLP --width 16 --seeds 0,1 --max-epochs 400"
+    command = [sys.executable, "-m", "ann2neo", "study", "run", *choice.split()]
+    command += ["--out", str(folder), "--workers", "2"]
+
+    def run(*more):
+        return subprocess.run(
+            [*command, *more],
+            capture_output=True,
+            text=True,
+            env=ENVIRONMENT,
+            check=True,
+        ).stdout
+
+    first = run("--minutes", "0.01")
+    assert "0.01 minutes are over, " in first
+    assert "of 8 networks are left; the same command goes on where it stopped" in first
+    assert "left" not in run("--minutes", "30")
+    assert len(load_results(folder).table) == 16
+
+
+def test_seeds_at_once_need_jax_and_this_process(tmp_path):
+    """None at once, several in TensorFlow, or several per worker are errors that name
+    the remedy, and no folder is made.
+    """
+    folder = tmp_path / "new"
+    for how, words in (
+        ({"seeds_at_once": 0}, "seeds_at_once must be at least 1, got 0"),
+        ({"seeds_at_once": 2}, "runs on tensorflow; start it with KERAS_BACKEND=jax"),
+        (
+            {"seeds_at_once": 2, "executor": ThreadPoolExecutor(1)},
+            "workers train one network at a time, got seeds_at_once=2; leave out",
+        ),
+    ):
+        with pytest.raises(InputValueError, match=words):
+            run_study(_cells(), folder, **how)
+        assert not folder.exists()
+    options = "--profile quick --network MLP --width 16 --seeds-at-once 3 --out"
+    done = CliRunner().invoke(app, ["study", "run", *options.split(), str(folder)])
+    assert done.exit_code == 1
+    assert "several networks train at once in JAX only" in done.output
+    assert not folder.exists()
+
+
+def test_on_an_accelerator_seeds_of_the_mlp_train_at_once(tmp_path, monkeypatch):
+    """There up to eight seeds of an MLP train at once, after the networks that they
+    start from; convolutional networks do if asked to, and nothing does on a processor.
+    """
+    cells = _cells(networks=["MLP", "CNN"], seeds=range(9))
+
+    def sizes(seeds_at_once=None):
+        stages = runs._stages(cells, tmp_path, seeds_at_once, has_executor=False)
+        entries = [entry for stage in stages for entry in stage]
+        assert sorted(it.name for entry in entries for it in entry.cells) == sorted(
+            cell.name for cell in cells
+        )
+        return [
+            (entry.cells[0].network, entry.cells[0].condition, len(entry.cells))
+            for entry in entries
+            if entry.cells[0].condition != "random"
+        ]
+
+    assert {size for *_, size in sizes()} == {1}
+    assert {size for *_, size in sizes(1)} == {1}
+    trained = ("generalizing", "mem_retrain_last", "mem_random_last")
+    of_three = [("MLP", condition, 3) for condition in trained for _ in range(3)]
+    of_three += [
+        ("CNN", condition, 3)
+        for condition in (*trained, "mem_retrain_all")
+        for _ in range(3)
+    ]
+    assert sizes(3) == of_three
+    monkeypatch.setattr(runs, "several_are_cheap", lambda: True)
+    by_default = sizes()
+    assert by_default[:6] == [
+        ("MLP", condition, size) for condition in trained for size in (8, 1)
+    ]
+    assert by_default[6:] == [
+        ("CNN", condition, 1)
+        for _ in range(9)
+        for condition in (*trained, "mem_retrain_all")
+    ]
+
+
 def test_a_run_without_time_leaves_a_folder_that_goes_on(tmp_path):
     """Where the time is over before a cell is finished there is no row, and the command
     says how many networks are left.
@@ -296,6 +420,35 @@ def test_a_run_without_time_leaves_a_folder_that_goes_on(tmp_path):
     with pytest.raises(InputValueError, match="minutes must be above 0, got 0"):
         run_study(_cells(), tmp_path / "none", minutes=0)
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.slow
+def test_workers_stop_when_the_time_is_over_and_go_on(tmp_path, two_workers):
+    """Two workers cut their trainings in time, nothing is begun from a network that was
+    cut, and workers go on to the tables of a run in one process without a limit of
+    time.
+    """
+    cells = _cells(seeds=[0, 1])
+    cut, whole = tmp_path / "cut", tmp_path / "whole"
+    how = {"max_epochs": 1000, "executor": two_workers}
+    # Workers are there, with the network that they built, before the time begins.
+    run_study(_cells(seeds=[0, 1], conditions=["random"]), cut, **how)
+    began = time.monotonic()
+    run_study(cells, cut, **how, minutes=1 / 60)
+    assert time.monotonic() - began < 60
+    left = unfinished(cells, cut, 1000)
+    assert left == [cell for cell in cells if cell.condition != "random"]
+    names = {path.name for path in (cut / "networks").iterdir()}
+    # Trainings that had begun, none of which starts from another.
+    assert names
+    assert all(name.endswith(".checkpoint.npz") for name in names)
+    assert not any("retrain" in name for name in names)
+    for name in names:
+        with np.load(cut / "networks" / name) as file:
+            assert 0 < file["progress"][0] < 1000
+    run_study(cells, cut, **how)
+    run_study(cells, whole, max_epochs=1000)
+    assert _same_tables(cut, whole)
 
 
 @pytest.mark.slow

@@ -1,14 +1,18 @@
 """How long the study's networks take to train: an epoch beside Keras' own, in mixed
-precision, after a glance, and in TensorFlow beside JAX.
+precision, after a glance, in TensorFlow beside JAX, and seeds at once beside one after
+the other.
 
 Keras runs on one backend per process, so that JAX has one of its own, which trains when
-it is told to, in turn with TensorFlow.
+it is told to, in turn with TensorFlow. All of it is CPU time of both cores, which does
+not count other work on the machine; on an accelerator, seeds at once are measured by
+the clock.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -18,19 +22,22 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
-from harness import Report, measure_in_turn
+from harness import Report, measure_in_turn, run_fresh
 
 import ann2neo
 from ann2neo.study.networks import build_network, initial_weights, learning_twin
 from ann2neo.study.training import (
     BATCH_SIZE,
     LEARNING_RATE,
+    Trainee,
     Trainer,
     backend_module,
+    several_are_cheap,
 )
 
 _FAR = 0.999999
 """A target that no epoch here reaches."""
+_TURNS = 3
 _BFLOAT16 = "on a processor that multiplies bfloat16"
 
 
@@ -45,7 +52,7 @@ def main() -> None:
     data = ann2neo.load_dataset("mnist")
     x, y = data.inputs("train")[:54_000], data.labels("train")[:54_000]
     shown = backend_module().tensor(x)
-    report = Report("training", "Training the study's networks")
+    report = Report("training", "Training the study's networks, in CPU time")
 
     for width in (64, 512):
         ours, theirs = (build_network("MLP", width, x.shape[1:]) for _ in range(2))
@@ -62,7 +69,8 @@ def main() -> None:
                 "keras": lambda model=theirs: model.fit(
                     x, y, batch_size=BATCH_SIZE, verbose=0
                 ),
-            }
+            },
+            clock=time.process_time,
         )
         what = f"an epoch of the MLP of width {width} on MNIST, far from its target"
         report.row(
@@ -86,6 +94,7 @@ def main() -> None:
     turns = measure_in_turn(
         {name: _epoch(trainer, shown, y) for name, trainer in trainers.items()},
         repeat=2,
+        clock=time.process_time,
     )
     report.row(
         "an epoch of the CNN of width 64 on MNIST in mixed precision",
@@ -104,6 +113,7 @@ def main() -> None:
     turns = measure_in_turn(
         {name: _epoch(trainer, images, classes) for name, trainer in trainers.items()},
         repeat=3,
+        clock=time.process_time,
     )
     for name, theirs, note in (
         ("float32", "keras", ""),
@@ -118,6 +128,7 @@ def main() -> None:
             note=note,
         )
     _beside_jax(report)
+    _at_once(report)
     report.save()
 
 
@@ -140,18 +151,77 @@ def _steps() -> dict[str, Callable[[], Any]]:
     return steps
 
 
+_SEEDS = (("MLP", 64, 54_000, 3), ("MLP", 64, 54_000, 8), ("MLP", 512, 54_000, 3))
+_SEEDS += (("CNN", 64, 2_560, 3),)
+"""Networks, widths, images, and seeds that are trained at once."""
+
+
+def _seeds(network: str, width: int, n: int, n_seeds: int) -> dict[str, float]:
+    """CPU seconds per epoch of several seeds at once, and one after the other."""
+    data = ann2neo.load_dataset("mnist")
+    x = backend_module().tensor(data.inputs("train")[:n])
+    y = data.labels("train")[:n]
+    model = build_network(network, width, x.shape[1:])
+    starts = [initial_weights(model, seed) for seed in range(n_seeds)]
+    trainer = Trainer(model)
+    rule = {"max_epochs": 1, "target_accuracy": _FAR}
+
+    def one_by_one() -> None:
+        for seed, start in enumerate(starts):
+            model.set_weights(start)
+            trainer.train(x, y, seed=seed, **rule)
+
+    def at_once() -> None:
+        trainees = []
+        for seed, start in enumerate(starts):
+            model.set_weights(start)
+            trainees.append(Trainee(seed, x, y, trainer.state()))
+        trainer.train_several(trainees, **rule)
+
+    # On an accelerator the processor waits, elsewhere other work is left out.
+    clock = time.perf_counter if several_are_cheap() else time.process_time
+    turns = measure_in_turn({"at once": at_once, "one by one": one_by_one}, clock=clock)
+    return {name: turn.median for name, turn in turns.items()}
+
+
+def seconds_of_seeds() -> None:
+    """Print what `_seeds` measures of each network in `_SEEDS`, in JSON."""
+    seconds = {json.dumps(chosen): _seeds(*chosen) for chosen in _SEEDS}
+    seconds_and_device = {"device": backend_module().device(), "seconds": seconds}
+    sys.stdout.write(f"{json.dumps(seconds_and_device)}\n")
+
+
+def _at_once(report: Report) -> None:
+    """Train seeds at once and one after the other, in turn, in one process on JAX."""
+    measured = run_fresh(
+        "import bench_training; bench_training.seconds_of_seeds()",
+        env={"KERAS_BACKEND": "jax"},
+    )
+    for chosen in _SEEDS:
+        network, width, n, n_seeds = chosen
+        seconds = measured["seconds"][json.dumps(chosen)]
+        report.row(
+            f"{n} images of MNIST, {n_seeds} seeds of the {network} of width {width} at"
+            " once, JAX",
+            seconds["at once"],
+            theirs=seconds["one by one"],
+            theirs_is="one after the other",
+            note=f"on {measured['device']}",
+        )
+
+
 def _serve() -> None:
     """Train an epoch of the network that each line of standard input names."""
     steps = _steps()
     for line in sys.stdin:
-        began = time.perf_counter()
+        began = time.process_time()
         steps[line.strip()]()
-        sys.stdout.write(f"{json.dumps(time.perf_counter() - began)}\n")
+        sys.stdout.write(f"{json.dumps(time.process_time() - began)}\n")
         sys.stdout.flush()
 
 
 def _beside_jax(report: Report) -> None:
-    """Train in TensorFlow and in JAX, in turn."""
+    """Train in TensorFlow and in JAX, in turn, each in CPU time of its process."""
     steps = _steps()
     with subprocess.Popen(
         [sys.executable, __file__, "--serve"],
@@ -171,13 +241,18 @@ def _beside_jax(report: Report) -> None:
         for (network, width, n), (name, step) in zip(
             _SMALL, steps.items(), strict=True
         ):
-            turns = measure_in_turn(
-                {"tensorflow": step, "jax": lambda name=name: in_jax(name)},
-            )
+            seconds: dict[str, list[float]] = {"tensorflow": [], "jax": []}
+            for _ in range(1 + _TURNS):
+                began = time.process_time()
+                step()
+                seconds["tensorflow"].append(time.process_time() - began)
+                seconds["jax"].append(in_jax(name))
+            # The first turn compiles.
+            ours, theirs = (statistics.median(it[1:]) for it in seconds.values())
             report.row(
                 f"{n} images of MNIST, {network} of width {width}, TensorFlow",
-                turns["tensorflow"].median,
-                theirs=turns["jax"].median,
+                ours,
+                theirs=theirs,
                 theirs_is="the same in JAX",
             )
         process.stdin.close()

@@ -47,6 +47,20 @@ def _normalized(data):
     return weights_of(learner), reached.accuracy
 
 
+def _two_seeds(bench, condition):
+    """Train two networks, at once where that is possible."""
+    starts = [bench.bring_into("generalizing", seed).weights for seed in (1, 2)]
+    if keras.backend.backend() == "jax":
+        networks = bench.bring_several_into(condition, (1, 2), starts)
+    else:
+        networks = [
+            bench.bring_into(condition, seed, start)
+            for seed, start in zip((1, 2), starts, strict=True)
+        ]
+    weights = [weight for network in networks for weight in network.weights]
+    return weights, np.array([network.accuracy_train for network in networks])
+
+
 def trained():
     """Weights and accuracies of small networks after a few epochs, by name."""
     data, found = blobs(), {}
@@ -68,6 +82,8 @@ def trained():
             assert all(map(np.array_equal, result.weights, cut.weights))
             name = f"{network} {precision} {condition}"
             found[name] = result.weights, result.accuracy_train
+            if precision == "float32":
+                found[f"{name}, two seeds"] = _two_seeds(bench, condition)
     found["normalized"] = _normalized(data)
     return found
 

@@ -21,17 +21,18 @@ import ann2neo.study.runs as runs
 from ann2neo.study.plan import planned_cells
 
 runs._CHECKPOINT_SECONDS = 0.1
-choice = {"networks": ["MLP"], "widths": [16], "seeds": [0]}
+at_once = int(sys.argv[2])
+choice = {"networks": ["MLP"], "widths": [16], "seeds": range(at_once)}
 cells = planned_cells("quick", conditions=["mem_random_last"], **choice)
-runs.run_study(cells, sys.argv[1], max_epochs=400)
+runs.run_study(cells, sys.argv[1], max_epochs=400, seeds_at_once=at_once)
 """
 
 
 @pytest.mark.slow
 def test_both_trainers_agree(tmp_path):
     """From the same weights, three epochs in JAX lead where TensorFlow leads, up to the
-    rounding of sums, also for batch normalization, behind frozen layers and after a
-    cut; in mixed precision up to the rounding of bfloat16.
+    rounding of sums, also for batch normalization, behind frozen layers, after a cut
+    and for two seeds at once; in mixed precision up to the rounding of bfloat16.
     """
     path = tmp_path / "jax.npz"
     script = Path(small_trainings.__file__)
@@ -55,16 +56,20 @@ def test_both_trainers_agree(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_run_on_jax_goes_on_where_it_was(tmp_path):
-    """Kill -9 in the middle of a training on JAX, then resumed: the same tables as
-    without the kill, whose rows say what trained the networks.
+@pytest.mark.parametrize("seeds_at_once", [1, 2])
+def test_a_killed_run_on_jax_goes_on_where_it_was(tmp_path, seeds_at_once):
+    """Kill -9 in the middle of a training on JAX, of one network or of two at once, then
+    resumed: the same tables as without the kill, whose rows say what trained the
+    networks.
     """
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     command = [sys.executable, "-c", _STUDY]
     name = "digits_MLP_16_mem_random_last_seed0.checkpoint.npz"
     checkpoint = killed / "networks" / name
     process = subprocess.Popen(
-        [*command, str(killed)], env=ON_JAX, stderr=subprocess.DEVNULL
+        [*command, str(killed), str(seeds_at_once)],
+        env=ON_JAX,
+        stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 180
     while (
@@ -78,11 +83,15 @@ def test_a_killed_run_on_jax_goes_on_where_it_was(tmp_path):
     with np.load(checkpoint) as file:
         assert 0 < file["progress"][0] < 400
     for folder in (killed, whole):
-        subprocess.run([*command, str(folder)], env=ON_JAX, check=True)
+        subprocess.run(
+            [*command, str(folder), str(seeds_at_once)], env=ON_JAX, check=True
+        )
     for table in ("results.csv", "unit_rates.csv"):
         assert (killed / table).read_bytes() == (whole / table).read_bytes()
     rows = load_results(whole).table
     assert set(rows["backend"]) == {"jax"}
     assert set(rows["precision"]) == {"float32"}
+    assert set(rows["seeds_at_once"]) == set(rows.groupby("split").size())
+    assert set(rows["seeds_at_once"]) == {seeds_at_once}
     assert rows["device"].notna().all()
     assert rows["jax_version"].notna().all()

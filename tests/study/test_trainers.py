@@ -58,7 +58,7 @@ def test_both_trainers_agree(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds_at_once", [1, 2])
 def test_a_killed_run_on_jax_goes_on_where_it_was(tmp_path, seeds_at_once):
-    """Kill -9 in the middle of a training on JAX, of one network or of two at once, then
+    """Kill -9 in the middle of a training on JAX, of one network or two at once, then
     resumed: the same tables as without the kill, whose rows say what trained the
     networks.
     """

@@ -42,7 +42,7 @@ def device() -> str:
 
 def has_accelerator() -> bool:
     """Say whether something other than the processor computes."""
-    return jax.devices()[0].platform != "cpu"
+    return bool(jax.devices()[0].platform != "cpu")
 
 
 def stacked(arrays: Sequence[Any]) -> Any:

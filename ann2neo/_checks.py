@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import numbers
 import operator
 import os
 import sys
 import traceback
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,13 @@ from ann2neo.errors import InputTypeError, InputValueError
 __all__ = [
     "fifteen_digits",
     "level_outside",
+    "number_between",
     "one_of",
     "path_of",
+    "real_number",
     "seconds",
     "seed_or_new",
+    "text_mapping",
     "whole_number",
 ]
 
@@ -90,6 +94,65 @@ def whole_number(
     if at_most is not None and number > at_most:
         raise InputValueError(f"{name} must be at most {at_most}, got {number}{ending}")
     return number
+
+
+def number_between(
+    value: Any, name: str, low: float, high: float, *, noun: str = "", remedy: str
+) -> float:
+    """Return a number strictly between two limits as a float.
+
+    Parameters
+    ----------
+    value : float
+        The number to check; NumPy numbers are allowed, bools are not.
+    name : str
+        Name of the argument, for messages.
+    low, high : float
+        The limits.
+    noun : str, optional
+        What the limits count, for messages.
+    remedy : str
+        What to do instead, for messages.
+
+    Returns
+    -------
+    float
+        The number.
+
+    Raises
+    ------
+    InputTypeError
+        If it is not a number.
+    InputValueError
+        If it does not lie between the limits.
+
+    Examples
+    --------
+    >>> number_between(0.05, "alpha", 0, 1, remedy="the usual choice is 0.05")
+    0.05
+    """
+    number = real_number(value, name, remedy=remedy)
+    if not low < number < high:
+        unit = f" {noun}" if noun else ""
+        raise InputValueError(
+            f"{name} must lie between {low:g} and {high:g}{unit}, got {value}; {remedy}"
+        )
+    return number
+
+
+def real_number(value: Any, name: str, *, remedy: str) -> float:
+    """Return a number as a float, or raise InputTypeError if the value is none.
+
+    Examples
+    --------
+    >>> real_number(np.float32(0.5), "above", remedy="pass 0")
+    0.5
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise InputTypeError(
+            f"{name} must be a number, got {value!r} ({type(value).__name__}); {remedy}"
+        )
+    return float(value)
 
 
 def seed_or_new(seed: Any) -> int:
@@ -228,6 +291,29 @@ def names_of(value: Any, name: str) -> list[str]:
             f" ({type(odd[0]).__name__})"
         )
     return names
+
+
+def text_mapping(value: Any, name: str) -> dict[str, str]:
+    """Return a mapping as a dict of texts, empty for None.
+
+    Raises
+    ------
+    InputTypeError
+        If the value is no mapping.
+
+    Examples
+    --------
+    >>> text_mapping({"seed": 3}, "provenance")
+    {'seed': '3'}
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InputTypeError(
+            f"{name} must be a mapping such as {{'lab': 'ours'}}, got {value!r}"
+            f" ({type(value).__name__})"
+        )
+    return {str(key): str(entry) for key, entry in value.items()}
 
 
 def path_of(value: Any, name: str = "path") -> Path:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ann2neo._checks import seed_or_new, whole_number
+from ann2neo._checks import real_number, seed_or_new, whole_number
 from ann2neo._parallel import Task, checked_executor, map_tasks
 from ann2neo.analysis._entry import (
     BY_CONSTRUCTION,
@@ -221,10 +221,11 @@ def change_points(
     [5000]
     """
     checked_recording(recording, "change_points")
+    remedy = "it is a probability, 0.05 where Elephant takes 5 percent"
+    alpha = real_number(alpha, "alpha", remedy=remedy)
     if not 0 < alpha <= 0.5:
         raise InputValueError(
-            f"alpha must lie between 0 and 0.5, got {alpha}; it is a probability, 0.05"
-            " where Elephant takes 5 percent"
+            f"alpha must lie between 0 and 0.5, got {alpha}; {remedy}"
         )
     n_surrogates = whole_number(n_surrogates, "n_surrogates", remedy="1000 is usual")
     seed = seed_or_new(seed)

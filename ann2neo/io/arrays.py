@@ -22,6 +22,7 @@ from ann2neo.recording.windows import StepWindow, check_window, step_window
 
 __all__ = [
     "TrialBins",
+    "lengths_of",
     "recording_of_trials",
     "spikes_of",
     "trial_bins",
@@ -156,6 +157,52 @@ def trial_spikes(
 _BLOCK_BYTES = 1 << 21
 
 
+def lengths_of(values: npt.NDArray[Any]) -> IntArray:
+    """Return the steps of each trial before its padding of NaN.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n_trials, n_steps, n_units)
+        NaN after the end of a trial.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_trials,)
+        Number of steps.
+
+    Raises
+    ------
+    InputValueError
+        If there is no trial or step, or a value is missing inside a trial.
+    """
+    n_steps = values.shape[1]
+    if not len(values) or not n_steps:
+        raise InputValueError(
+            "there is no presentation or no time in an array of shape"
+            f" {values.shape} (presentation, time, unit); pass one that holds some"
+        )
+    if values.dtype.kind != "f":
+        return np.full(len(values), n_steps, np.int64)
+    is_missing = np.isnan(values)
+    is_padding = is_missing.all(axis=2) & (values.shape[2] > 0)
+    # The padding is the steps after the last one that is none.
+    is_known = ~is_padding[:, ::-1]
+    lengths = np.where(is_known.any(axis=1), n_steps - is_known.argmax(axis=1), 0)
+    inside = is_missing & (np.arange(n_steps) < lengths[:, None])[:, :, None]
+    if inside.any() or (lengths == 0).any():
+        row = int(np.argmin(lengths)) if (lengths == 0).any() else None
+        if row is None:
+            row, step, unit = (int(i) for i in np.argwhere(inside)[0])
+            where = f"presentation {row}, step {step}, unit {unit} has no value (NaN)"
+        else:
+            where = f"presentation {row} has no value at all"
+        raise InputValueError(
+            f"{where}; NaN may only fill up a trial after its end, for all units:"
+            " drop the units or presentations that were not observed"
+        )
+    return lengths.astype(np.int64)
+
+
 def spikes_of(
     values: npt.NDArray[Any], threshold: npt.ArrayLike | None, what: str
 ) -> npt.NDArray[np.bool_]:
@@ -244,6 +291,12 @@ def recording_of_trials(
     """
     # Phases one after another, in the order in which they first appear.
     codes, values = pd.factorize(presentations["phase"])
+    if (codes < 0).any():
+        row = int(np.argmax(codes < 0))
+        raise InputValueError(
+            f"presentation {row} has no phase ({presentations['phase'].iloc[row]});"
+            " name one for each, or leave out the column phase"
+        )
     names = [str(name) for name in values]
     order = np.argsort(codes, kind="stable")
     table, lengths, codes = presentations.iloc[order], lengths[order], codes[order]

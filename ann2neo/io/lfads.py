@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ import numpy.typing as npt
 import pandas as pd
 import quantities as pq
 
-from ann2neo._checks import path_of, seconds, seed_or_new
+from ann2neo._checks import number_between, path_of, seconds, seed_or_new
 from ann2neo._files import complete_file, output_path
 from ann2neo.errors import FileFormatError, InputTypeError, InputValueError
 from ann2neo.io.arrays import (
+    lengths_of,
     recording_of_trials,
     spikes_of,
     trial_bins,
@@ -30,7 +31,7 @@ __all__ = ["read_lfads", "write_lfads"]
 _SPLITS = ("train", "valid")
 _DATA = ("encod_data", "recon_data")
 _OWN = {*_DATA, "inds"}
-_NOT_COLUMNS = {"start_bin", "stop_bin"}
+_NOT_COLUMNS = ("start_bin", "stop_bin")
 
 
 def write_lfads(
@@ -103,11 +104,9 @@ def write_lfads(
     """
     checked_recording(recording, "write_lfads")
     target = output_path(path, ".h5", overwrite=overwrite)
-    if not 0 < valid_share < 1:
-        raise InputValueError(
-            f"valid_share must lie between 0 and 1, got {valid_share}; the usual one is"
-            " 0.2"
-        )
+    valid_share = number_between(
+        valid_share, "valid_share", 0, 1, remedy="the usual one is 0.2"
+    )
     bins = trial_bins(recording, kind, window, "write_lfads")
     lengths = bins.stops - bins.starts
     if (lengths != bins.n_steps).any():
@@ -128,14 +127,15 @@ def write_lfads(
         zip(_SPLITS, (np.sort(order[n_valid:]), np.sort(order[:n_valid])), strict=True)
     )
     table = recording.presentations.iloc[bins.rows].reset_index(drop=True)
-    columns = {
-        str(name): _storable(table[name]) for name in table if name not in _NOT_COLUMNS
-    }
-    more = _extra(extra or {}, bins.n_trials, set(columns))
+    table = table.drop(columns=list(_NOT_COLUMNS))
+    places = _places(table, _OWN)
+    columns = {places[str(name)]: _storable(table[name]) for name in table}
+    more = _extra({} if extra is None else extra, bins.n_trials, set(columns))
     spikes = trial_spikes(recording, bins, np.float32, 0.0)
     import h5py
 
     units = recording.units
+    unit_places = _places(units)
     with (
         complete_file(target, overwrite=overwrite) as partial,
         h5py.File(partial, "w") as file,
@@ -158,16 +158,47 @@ def write_lfads(
         file.attrs["provenance"] = json.dumps(dict(recording.provenance))
         # Groups at the top would stop readers that take every item for an array.
         for column in units:
-            file[f"unit_{column}"] = _storable(units[column])
+            file[f"unit_{unit_places[str(column)]}"] = _storable(units[column])
+        for key, names in (("renamed", places), ("renamed_units", unit_places)):
+            renamed = {place: name for name, place in names.items() if place != name}
+            file.attrs[key] = json.dumps(renamed)
     return target
 
 
-def _extra(
-    arrays: Mapping[str, npt.ArrayLike], n_trials: int, taken: set[str]
-) -> dict[str, npt.NDArray[Any]]:
+def _places(table: pd.DataFrame, reserved: Collection[str] = ()) -> dict[str, str]:
+    """Return the name of each column in the file, where / would make a group."""
+    names = [str(name) for name in table]
+    places: dict[str, str] = {}
+    for name in names:
+        place = name.replace("/", "_")
+        # A name that needs no change is kept, whatever the others become.
+        others = {*names} - {name}
+        while place in reserved or place in others or place in places.values():
+            place += "_"
+        places[name] = place
+    return places
+
+
+def _extra(arrays: Any, n_trials: int, taken: set[str]) -> dict[str, npt.NDArray[Any]]:
+    if not isinstance(arrays, Mapping):
+        raise InputTypeError(
+            f"extra must be a mapping of names to arrays, got {type(arrays).__name__};"
+            " pass, for example, {'ext_input': inputs}"
+        )
     checked = {}
     for name, values in arrays.items():
-        array = np.asarray(values)
+        if not isinstance(name, str) or not name or "/" in name:
+            raise InputValueError(
+                f"extra has an array called {name!r}; its name must be a text without"
+                " '/', such as 'ext_input'"
+            )
+        try:
+            array = np.asarray(values)
+        except ValueError as error:
+            raise InputTypeError(
+                f"extra[{name!r}] must hold numbers, one entry per trial ({n_trials}),"
+                " all of one shape; fill up short ones"
+            ) from error
         if name in taken | _OWN:
             raise InputValueError(
                 f"extra has an array called {name!r}, which the file writes itself;"
@@ -264,11 +295,6 @@ def read_lfads(
                 f"the arrays of {path} must hold numbers, got {values.dtype}; get an"
                 " undamaged copy"
             )
-        trials = [
-            _table(arrays, name, len(part))
-            for name, part in zip(splits, data, strict=True)
-        ]
-        units = _units(arrays, values.shape[2])
         attrs = {name: attribute_of(file, name) for name in file.attrs}
         first_time = float(attrs.get("first_time", 0.0))
         own_period = float(attrs.get("sampling_period", 0.001))
@@ -279,11 +305,17 @@ def read_lfads(
             )
         notes = json.loads(attrs.get("provenance", "{}"))
         provenance = {str(key): str(value) for key, value in notes.items()}
+        trials = [
+            _renamed(_table(arrays, name, len(part)), attrs.get("renamed"))
+            for name, part in zip(splits, data, strict=True)
+        ]
+        units = _units(arrays, values.shape[2])
+        units = _renamed(units, attrs.get("renamed_units"))
     period = own_period * pq.s if sampling_period is None else sampling_period
     seconds(period, "sampling_period", positive=True)
     return recording_of_trials(
         spikes_of(values, threshold, "the arrays of the file"),
-        np.full(len(values), values.shape[1], np.int64),
+        lengths_of(values),
         pd.concat(trials, ignore_index=True),
         units,
         is_samples=False,
@@ -293,12 +325,20 @@ def read_lfads(
     )
 
 
+def _renamed(table: pd.DataFrame, renamed: str | None) -> pd.DataFrame:
+    """Give columns the names that they had, where the file has no such column."""
+    names = json.loads(renamed or "{}")
+    own = {place: str(name) for place, name in names.items() if name not in table}
+    return table.rename(columns=own)
+
+
 def _table(arrays: Mapping[str, Any], split: str, n_trials: int) -> pd.DataFrame:
     """Return the columns of the trials of one part of the split."""
     columns: dict[str, Any] = {}
     for key, values in arrays.items():
         name = key.removeprefix(f"{split}_")
-        if name != key and np.shape(values) == (n_trials,):
+        is_own = name == key or name in _NOT_COLUMNS
+        if not is_own and np.shape(values) == (n_trials,):
             # The phase of the recording that was written; here it is the split.
             name = "source_phase" if name == "phase" else name
             columns[name] = _text(values)

@@ -88,12 +88,17 @@ def to_pynapple(recording: Recording) -> PynappleObjects:
             " 1 microsecond off adjoining intervals; make the recording with longer"
             " ones, of 10 microseconds at least"
         )
-    segments = _intervals(recording, recording.segments)
+    observed = recording.segments
+    observed = observed[observed["start_bin"] < observed["stop_bin"]]
+    segments = _intervals(recording, observed)
     # In one stretch where segments adjoin: nothing is missing between them.
-    support = nap.IntervalSet(*_stretches(recording))
+    support = nap.IntervalSet(*_stretches(recording, observed))
     spikes = nap.TsGroup(
         {
-            unit: nap.Ts(raster.spike_time_seconds(raster.spike_bins(unit)))
+            # With a support of its own, one spike would be a time without a length.
+            unit: nap.Ts(
+                raster.spike_time_seconds(raster.spike_bins(unit)), time_support=support
+            )
             for unit in range(recording.n_units)
         },
         time_support=support,
@@ -116,10 +121,10 @@ def _epochs(presentations: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _stretches(
-    recording: Recording,
+    recording: Recording, segments: pd.DataFrame
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return start and stop in s of what was observed without a break."""
-    starts, stops = (recording.segments[name].to_numpy() for name in _BOUNDS)
+    starts, stops = (segments[name].to_numpy() for name in _BOUNDS)
     is_new = np.ones(len(starts), np.bool_)
     is_new[1:] = starts[1:] != stops[:-1]
     is_last = np.append(is_new[1:], np.ones(min(1, len(starts)), np.bool_))

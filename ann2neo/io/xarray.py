@@ -10,9 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 import quantities as pq
 
-from ann2neo._checks import fifteen_digits, seconds
+from ann2neo._checks import fifteen_digits, real_number, seconds, text_mapping
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.io.arrays import (
+    lengths_of,
     recording_of_trials,
     spikes_of,
     trial_bins,
@@ -41,6 +42,8 @@ _DIMS: Mapping[str, str] = {
 }
 """What the dimensions are that are understood, those of brain-score included."""
 _ACCEPTED = "(presentation or trial, [time or time_bin], unit or neuroid)"
+_SECONDS = {"s": 1.0, "seconds": 1.0, "ms": 1e-3, "milliseconds": 1e-3, "us": 1e-6}
+"""Units of times; a table, since quantities evaluates a unit of a stranger as code."""
 _NOT_PROVENANCE = {"identifier", "sampling_period", "units"}
 
 
@@ -135,8 +138,9 @@ def from_xarray(
         A unit spikes where its value is strictly above this. Needed where values are
         not 0 and 1, as mean rates are not.
     sampling_period : quantities.Quantity, time, optional
-        Length of a bin; if not given, that of the attribute ``sampling_period`` or of
-        the coordinate ``time``, in s, else 1 ms.
+        Length of a bin; if not given, that of the attribute ``sampling_period`` (in s)
+        or of the coordinate ``time`` (in s unless its attribute ``units`` names another
+        unit; brain-score's ``time_bin_start`` is in ms), else 1 ms.
     phase : str, optional
         Name of the phase, where there is no coordinate ``phase``; "recording" if not
         given.
@@ -193,11 +197,7 @@ def from_xarray(
     if time is None:
         values = values[:, np.newaxis]
     n_units = values.shape[2]
-    if not len(values) or not values.shape[1]:
-        raise InputValueError(
-            f"the array holds no presentation or no time, got shape {array.shape}"
-        )
-    lengths = _lengths(values)
+    lengths = lengths_of(values)
     period, first_time = _clock(array, time, sampling_period)
     table = _columns(array, trial, len(values))
     for other, own in (("image_id", "stimulus_id"), ("object_name", "label")):
@@ -223,7 +223,7 @@ def from_xarray(
         is_samples=time is None,
         sampling_period=period * pq.s,
         first_time=first_time,
-        provenance={**notes, **(provenance or {})},
+        provenance={**notes, **text_mapping(provenance, "provenance")},
     )
 
 
@@ -259,55 +259,89 @@ def _dimensions(array: xr.DataArray) -> tuple[str, str | None, str]:
     return meanings["presentation"], meanings.get("time"), meanings["unit"]
 
 
-def _lengths(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Return the steps of each trial before its padding of NaN."""
-    n_steps = values.shape[1]
-    if values.dtype.kind != "f":
-        return np.full(len(values), n_steps, np.int64)
-    is_missing = np.isnan(values)
-    is_padding = is_missing.all(axis=2) & (values.shape[2] > 0)
-    # The padding is the steps after the last one that is none.
-    is_known = ~is_padding[:, ::-1]
-    lengths = np.where(is_known.any(axis=1), n_steps - is_known.argmax(axis=1), 0)
-    inside = is_missing & (np.arange(n_steps) < lengths[:, None])[:, :, None]
-    if inside.any() or (lengths == 0).any():
-        row = int(np.argmin(lengths)) if (lengths == 0).any() else None
-        if row is None:
-            row, step, unit = (int(i) for i in np.argwhere(inside)[0])
-            where = f"presentation {row}, step {step}, unit {unit} has no value (NaN)"
-        else:
-            where = f"presentation {row} has no value at all"
-        raise InputValueError(
-            f"{where}; NaN may only fill up a trial after its end, for all units:"
-            " drop the units or presentations that were not observed"
-        )
-    return lengths.astype(np.int64)
-
-
 def _clock(
     array: xr.DataArray, time: str | None, sampling_period: pq.Quantity | None
 ) -> tuple[float, float]:
     """Return the length of a bin and the time of the first one, in s."""
-    period = array.attrs.get("sampling_period")
-    times = None
-    for name in (time, "time_bin_start"):
-        if time is not None and times is None and name in array.coords:
-            times = np.asarray(array[name], np.float64)
-    if sampling_period is not None:
-        period = seconds(sampling_period, "sampling_period", positive=True)
-    elif period is None and times is not None and len(times) > 1:
-        period = float(times[-1] - times[0]) / (len(times) - 1)
-    period = fifteen_digits(0.001 if period is None else float(period))
+    times = _times(array, time, time) if time is not None else None
+    if times is None and time is not None:
+        times = _times(array, time, "time_bin_start")
+    period = _period(array, time, times, sampling_period)
     if times is None:
         return period, 0.0
     expected = times[0] + period * np.arange(len(times))
-    if not np.isfinite(times).all() or np.abs(times - expected).max() > 0.01 * period:
+    is_even = np.abs(times - expected).max() <= 0.01 * period
+    if not is_even:
         raise InputValueError(
             f"the coordinate {time!r} must rise by one bin of {period:g} s at every"
-            f" step, got {', '.join(f'{value:g}' for value in times[:5])} ..; say how"
-            " long a bin is with sampling_period=, or drop the coordinate"
+            f" step, got {', '.join(f'{value:g}' for value in times[:5])} .. s; give"
+            f" the length of a bin as sampling_period=, sort with"
+            f" array.sortby({time!r}), or drop the coordinate"
         )
     return period, fifteen_digits(float(times[0]))
+
+
+def _period(
+    array: xr.DataArray,
+    time: str | None,
+    times: npt.NDArray[np.float64] | None,
+    sampling_period: pq.Quantity | None,
+) -> float:
+    """Return the length of a bin in s: what was given, else what the array says."""
+    if sampling_period is not None:
+        return seconds(sampling_period, "sampling_period", positive=True)
+    noted = array.attrs.get("sampling_period")
+    if isinstance(noted, pq.Quantity):
+        return seconds(noted, "the attribute sampling_period", positive=True)
+    if noted is not None:
+        remedy = "give the length of a bin as sampling_period="
+        number = real_number(noted, "the attribute sampling_period", remedy=remedy)
+        if not 0 < number < np.inf:
+            raise InputValueError(
+                "the attribute sampling_period must be a number of seconds above 0, got"
+                f" {noted}; {remedy}"
+            )
+        return fifteen_digits(number)
+    if times is not None and len(times) > 1:
+        return fifteen_digits(abs(float(times[-1] - times[0])) / (len(times) - 1))
+    stops = None if time is None else _times(array, time, "time_bin_end")
+    if times is not None and stops is not None:
+        return fifteen_digits(float(stops[0] - times[0]))
+    return 0.001
+
+
+def _times(array: xr.DataArray, dim: str, name: str) -> npt.NDArray[np.float64] | None:
+    """Return a coordinate of times in s, or None where there is none."""
+    if name not in array.coords or array[name].dims != (dim,):
+        return None
+    times = array[name].to_numpy()
+    remedy = (
+        "give seconds, for example with"
+        f" array.assign_coords({name}=array[{name!r}] - array[{name!r}][0])"
+    )
+    if times.dtype.kind == "m":
+        times = times / np.timedelta64(1, "s")
+    elif times.dtype.kind not in "iuf":
+        raise InputTypeError(
+            f"the coordinate {name!r} must hold times in s, got {times.dtype}; {remedy}"
+        )
+    else:
+        # Those of brain-score are in ms, and do not say so.
+        usual = "ms" if name.startswith("time_bin_") else "s"
+        unit = str(array[name].attrs.get("units", usual))
+        if unit not in _SECONDS:
+            raise InputValueError(
+                f"the coordinate {name!r} is in {unit!r}, which is none of"
+                f" {', '.join(_SECONDS)}; convert it, and write its unit into"
+                f" array[{name!r}].attrs['units']"
+            )
+        times = times * _SECONDS[unit]
+    if not np.isfinite(times).all():
+        raise InputValueError(
+            f"the coordinate {name!r} must hold finite times, got"
+            f" {times[~np.isfinite(times)][0]}; drop these steps"
+        )
+    return np.asarray(times, np.float64)
 
 
 def _columns(array: xr.DataArray, dim: str, length: int) -> pd.DataFrame:

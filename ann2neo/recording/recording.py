@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 import quantities as pq
 
-from ann2neo._checks import names_of
+from ann2neo._checks import names_of, text_mapping
 from ann2neo.errors import InputTypeError, InputValueError
 from ann2neo.raster import RasterBuilder, SpikeRaster
 from ann2neo.recording.activations import checked_activations, checked_threshold
@@ -160,9 +160,7 @@ class Recording:
             "_units": checked_units(units, raster.n_units),
             "_segments": segments,
             "_presentations": checked_presentations(presentations, segments),
-            "provenance": {
-                str(key): str(value) for key, value in (provenance or {}).items()
-            },
+            "provenance": text_mapping(provenance, "provenance"),
             "identifier": str(uuid.uuid4()) if identifier is None else identifier,
             "session_start_time": start,
             "timestamps_reference_time": reference,

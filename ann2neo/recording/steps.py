@@ -40,7 +40,8 @@ def checked_lengths(
             f"lengths must have one entry per presentation, shape ({n},), got shape"
             f" {values.shape}; pass the number of steps of each"
         )
-    if values.dtype.kind not in "iuf" or not np.array_equal(values, values.astype(int)):
+    is_numeric = values.dtype.kind in "iuf" and np.isfinite(values).all()
+    if not is_numeric or not np.array_equal(values, values.astype(int)):
         raise InputTypeError(
             f"lengths must be whole numbers of steps, got {values.dtype}; pass the"
             " number of steps of each presentation"

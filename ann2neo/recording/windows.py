@@ -124,5 +124,7 @@ def check_window(window: StepWindow, n_bins: IntArray, kind: str) -> None:
 
 def _step(value: Any, name: str, raster: SpikeRaster) -> int:
     if isinstance(value, pq.Quantity):
-        return round(seconds(value, name) / raster.sampling_period_seconds)
-    return whole_number(value, name, noun="steps", at_least=-(1 << 40))
+        value = round(seconds(value, name) / raster.sampling_period_seconds)
+    # Far beyond any recording, and whole numbers of NumPy hold it.
+    limit = 1 << 40
+    return whole_number(value, name, noun="steps", at_least=-limit, at_most=limit)

@@ -8,6 +8,8 @@ from ann2neo import (
     InputValueError,
     Recording,
     SpikeRaster,
+    analyze_trials,
+    compare_patterns,
     complexity,
     correlation_matrix,
     correlations,
@@ -16,12 +18,16 @@ from ann2neo import (
     decode_labels,
     dissimilarities,
     fit_processes,
+    nearest_patterns,
+    out_of_distribution_scores,
     patterns,
+    psth,
     selectivity,
     similarity,
     summarize_populations,
     surrogate_test,
     surrogates,
+    units_to_keep,
 )
 from ann2neo.recording.segments import phase_table
 from ann2neo.testing import make_recording
@@ -58,6 +64,23 @@ FUNCTIONS = {
 }
 
 
+REFUSING = {
+    "counting_processes": counting_processes,
+    "units_to_keep": units_to_keep,
+    "nearest_patterns": nearest_patterns,
+    "compare_patterns": lambda recording: compare_patterns(recording, recording),
+    "similarity": lambda recording: similarity(recording, recording),
+    "out_of_distribution_scores": lambda recording: out_of_distribution_scores(
+        recording, recording, predictions=[]
+    ),
+    "dissimilarities": dissimilarities,
+    "decode_labels": decode_labels,
+    "analyze_trials": analyze_trials,
+    "psth": psth,
+}
+"""More functions, which have no answer where nothing was observed."""
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("recording", [NO_UNITS, ONE_BIN], ids=["no units", "one bin"])
 def test_no_units_and_a_single_bin_are_analysed(name, recording):
@@ -84,13 +107,13 @@ def test_no_units_and_a_single_bin_are_analysed(name, recording):
         assert len(result) == n_units
 
 
-@pytest.mark.parametrize("name", [*FUNCTIONS, "counting_processes"])
+@pytest.mark.parametrize("name", [*FUNCTIONS, *REFUSING])
 @pytest.mark.parametrize(
     "recording", [NO_BINS, NO_PHASES], ids=["no bins", "no phases"]
 )
 def test_no_bins_and_no_phases_are_refused(name, recording):
     """Where nothing was observed, every function says what is missing."""
-    function = FUNCTIONS.get(name, counting_processes)
+    function = (FUNCTIONS | REFUSING)[name]
     with pytest.raises(
         InputValueError,
         match=r"needs a phase with at least one time bin, got Recording\(",

@@ -140,6 +140,16 @@ def test_pynapple_of_a_network():
         np.testing.assert_array_equal(counts, here)
 
 
+@pytest.mark.filterwarnings("error")
+def test_pynapple_of_few_spikes():
+    """One spike, none, and no time at all are no reason for a warning."""
+    spikes, epochs, _ = to_pynapple(make_recording([[1, 0, 0], [0, 0, 0]]))
+    assert spikes.rates.round(6).tolist() == [333.333333, 0.0]
+    assert epochs["segments"]["stop_bin"].tolist() == [3]
+    nothing = to_pynapple(make_recording(np.ones((2, 0), bool)))
+    assert len(nothing.epochs["segments"]) == 0
+
+
 def test_pynapple_mistakes():
     """No recording, and bins too short for pynapple's microsecond, are refused."""
     with pytest.raises(InputTypeError, match="to_pynapple needs a Recording"):
@@ -246,6 +256,45 @@ def test_trials_of_a_file_come_back(tmp_path):
     assert back.sampling_period == recording.sampling_period
 
 
+def test_columns_of_any_name_come_back_from_a_file(tmp_path):
+    """A name with a slash, or one that the file uses itself, keeps its column, and
+    every item at the top of the file is an array.
+    """
+    recording = trials()
+    table = recording.presentations.assign(
+        **{"a/b": range(10), "a_b": range(10, 20), "encod_data": 3.0}
+    )
+    units = recording.units.assign(**{"left/right": "left"})
+    recording = Recording(recording.raster, units, table, segments=recording.segments)
+    path = write_lfads(recording, tmp_path / "trials.h5")
+    with h5py.File(path) as file:
+        assert all(isinstance(item, h5py.Dataset) for item in file.values())
+    back = read_lfads(path)
+    assert back.units["left/right"].to_list() == ["left"] * 4
+    place = back.presentations["inds"].to_numpy()
+    for name in ("a/b", "a_b", "encod_data"):
+        assert back.presentations[name].to_list() == table[name].iloc[place].to_list()
+
+
+def test_steps_that_were_not_observed(tmp_path):
+    """NaN after the end of a trial shortens it, inside a trial it is refused; bins that
+    a stranger wrote are no columns.
+    """
+    path = tmp_path / "trials.h5"
+    spikes = np.zeros((2, 4, 3))
+    spikes[1, 3:] = np.nan
+    with h5py.File(path, "w") as file:
+        for part in ("train", "valid"):
+            file[f"{part}_encod_data"] = spikes
+            file[f"{part}_start_bin"] = [5, 7]
+    segments = read_lfads(path).segments
+    assert (segments["stop_bin"] - segments["start_bin"]).to_list() == [4, 3, 4, 3]
+    with h5py.File(path, "a") as file:
+        file["train_encod_data"][0, 1] = np.nan
+    with pytest.raises(InputValueError, match="presentation 0, step 1, unit 0 has no"):
+        read_lfads(path)
+
+
 def test_the_split_is_seeded(tmp_path):
     """The same seed splits alike, another one otherwise."""
     parts = []
@@ -291,11 +340,19 @@ def test_files_of_trials_that_are_refused(tmp_path):
     for extra, error, message in (
         ({"label": np.zeros(10)}, InputValueError, "which the file writes itself"),
         ({"inputs": np.zeros(9)}, InputTypeError, r"one entry per trial \(10\)"),
+        ({"inputs": [[1], [1, 2]]}, InputTypeError, "all of one shape"),
+        ({"in/puts": np.zeros(10)}, InputValueError, "'in/puts'; its name must be"),
+        ({3: np.zeros(10)}, InputValueError, "called 3; its name must be"),
+        ([np.zeros(10)], InputTypeError, "a mapping of names to arrays, got list"),
     ):
         with pytest.raises(error, match=message):
             write_lfads(recording, tmp_path / "extra.h5", extra=extra)
     with pytest.raises(InputValueError, match="valid_share must lie between 0 and 1"):
         write_lfads(recording, tmp_path / "share.h5", valid_share=1.0)
+    with pytest.raises(
+        InputTypeError, match=r"valid_share must be a number, got '0\.2'"
+    ):
+        write_lfads(recording, tmp_path / "share.h5", valid_share="0.2")
     text = tmp_path / "notes.h5"
     text.write_text("no HDF5 at all")
     with pytest.raises(

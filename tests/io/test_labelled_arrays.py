@@ -164,10 +164,10 @@ def test_a_brain_score_assembly_comes_in():
 
 
 def test_an_assembly_with_time_bins_comes_in():
-    """Time bins are steps of trials; their start says how long a bin is."""
+    """Time bins are steps of trials; their start, in ms, says how long a bin is."""
     array = assembly(np.ones((2, 4, 3)), 4, 2)
     bins = pd.MultiIndex.from_arrays(
-        [[0.07, 0.08, 0.09], [0.08, 0.09, 0.1]],
+        [[70, 80, 90], [80, 90, 100]],
         names=["time_bin_start", "time_bin_end"],
     )
     coords = xr.Coordinates.from_pandas_multiindex(bins, "time_bin")
@@ -175,6 +175,9 @@ def test_an_assembly_with_time_bins_comes_in():
     assert len(recording.segments) == 4
     assert recording.sampling_period == 10 * pq.ms
     assert recording.segments["t_start"].to_list() == [0.07] * 4
+    only = from_xarray(array.assign_coords(coords).isel(time_bin=[1]))
+    assert only.sampling_period == 10 * pq.ms
+    assert only.segments["t_start"].to_list() == [0.08] * 4
 
 
 def plain(values, dims=("presentation", "unit"), **coords):
@@ -190,6 +193,89 @@ def test_times_must_be_even():
     array = array.drop_vars("time")
     recording = from_xarray(array, sampling_period=5 * pq.ms)
     assert recording.sampling_period == 5 * pq.ms
+
+
+@pytest.mark.parametrize(
+    ("times", "unit"),
+    [
+        (np.arange(3) * 0.002, None),
+        (np.arange(3) * 2, "ms"),
+        (pd.timedelta_range(0, periods=3, freq="2ms"), None),
+    ],
+)
+def test_times_have_a_unit(times, unit):
+    """Times are seconds, what their attribute units says, or time differences."""
+    array = plain(np.ones((2, 3, 1)), ("trial", "time", "unit"), time=times)
+    if unit:
+        array["time"].attrs["units"] = unit
+    assert from_xarray(array).sampling_period == 2 * pq.ms
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (
+            lambda array: array.assign_coords(time=list("abc")),
+            InputTypeError,
+            "'time' must hold times in s, got <U1",
+        ),
+        (
+            lambda array: array.assign_coords(
+                time=pd.date_range("2026", periods=3, freq="ms")
+            ),
+            InputTypeError,
+            "must hold times in s, got datetime64",
+        ),
+        (
+            lambda array: array.assign_coords(time=[0, np.nan, 2]),
+            InputValueError,
+            "must hold finite times, got nan",
+        ),
+        (
+            lambda array: array.assign_coords(time=("time", [0, 1, 2], {"units": "V"})),
+            InputValueError,
+            "'time' is in 'V', which is none of s, seconds, ms",
+        ),
+        (
+            lambda array: array.assign_attrs(sampling_period="1 ms"),
+            InputTypeError,
+            "attribute sampling_period must be a number, got '1 ms'",
+        ),
+        (
+            lambda array: array.assign_attrs(sampling_period=np.nan),
+            InputValueError,
+            "attribute sampling_period must be a number of seconds above 0, got nan",
+        ),
+        (
+            lambda array: array.assign_coords(phase=("trial", [1.0, np.nan])),
+            InputValueError,
+            "presentation 1 has no phase",
+        ),
+    ],
+)
+def test_coordinates_that_say_nothing(change, error, message):
+    """Times, lengths of bins and phases that mean nothing are refused by name."""
+    array = plain(np.ones((2, 3, 1)), ("trial", "time", "unit"))
+    with pytest.raises(error, match=message):
+        from_xarray(change(array))
+
+
+def test_a_length_of_bins_with_a_unit():
+    """A quantity among the attributes keeps its unit."""
+    array = plain(np.ones((2, 3, 1)), ("trial", "time", "unit"))
+    array.attrs["sampling_period"] = 2 * pq.ms
+    assert from_xarray(array).sampling_period == 2 * pq.ms
+
+
+def test_provenance_is_a_mapping():
+    """A list is refused, here and where a recording is made."""
+    with pytest.raises(
+        InputTypeError, match=r"provenance must be a mapping .* \['us'\]"
+    ):
+        from_xarray(plain(np.ones((2, 2))), provenance=["us"])
+    raster = SpikeRaster.from_dense(np.ones((1, 2), bool))
+    with pytest.raises(InputTypeError, match="provenance must be a mapping"):
+        Recording.from_raster(raster, provenance=["us"])
 
 
 BAD_ARRAYS = [

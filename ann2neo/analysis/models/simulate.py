@@ -11,7 +11,7 @@ import pandas as pd
 import quantities as pq
 from scipy.special import ndtri
 
-from ann2neo._checks import one_of, seed_or_new, whole_number
+from ann2neo._checks import number_between, one_of, seed_or_new, whole_number
 from ann2neo.analysis._entry import (
     BoolArray,
     Column,
@@ -378,11 +378,9 @@ def counting_processes(
     >>> table.loc[table["unit"] == 0, ["time_bin", "observed"]].iloc[-1].to_list()
     [1000, ...]
     """
-    if n_simulations < 2 or n_points < 1 or not 0 < level < 1:
-        raise InputValueError(
-            "counting processes need n_simulations >= 2, n_points >= 1 and 0 < level <"
-            f" 1, got {n_simulations}, {n_points}, {level}"
-        )
+    n_simulations = whole_number(n_simulations, "n_simulations", at_least=2)
+    n_points = whole_number(n_points, "n_points")
+    level = number_between(level, "level", 0, 1, remedy="the usual one is 0.95")
     chosen = one_phase(recording, phase, "counting_processes")
     seed = seed_or_new(seed)
     raster = chosen.raster(recording.raster).raster

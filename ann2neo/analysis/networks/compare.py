@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ann2neo._checks import names_of, one_of
+from ann2neo._checks import names_of, number_between, one_of
 from ann2neo.analysis._entry import (
     BoolArray,
     Column,
@@ -152,11 +152,9 @@ def compare(
             f"compare needs at least two recordings, got {len(recordings)}; pass"
             " another one"
         )
-    if not 0 < margin < 1:
-        raise InputValueError(
-            f"margin must lie between 0 and 1 spike per bin, got {margin}; the usual"
-            " one is 0.02"
-        )
+    margin = number_between(
+        margin, "margin", 0, 1, noun="spike per bin", remedy="the usual one is 0.02"
+    )
     labels = [str(number) for number in range(1, len(recordings) + 1)]
     if names is not None:
         labels = names_of(names, "names")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ann2neo._checks import names_of
+from ann2neo._checks import names_of, number_between
 from ann2neo.analysis.table_of_statistics import (
     NETWORK_COLUMNS,
     NETWORK_CONDITIONS,
@@ -71,10 +71,7 @@ def summarize(
             "summarize needs the table that analyze returns, got"
             f" {type(units).__name__}"
         )
-    if not 0 < alpha < 1:
-        raise InputValueError(
-            f"alpha must lie between 0 and 1, got {alpha}; the usual choice is 0.05"
-        )
+    alpha = number_between(alpha, "alpha", 0, 1, remedy="the usual choice is 0.05")
     by = names_of(by, "by")
     if not by:
         raise InputValueError("by names no column; pass by='phase' for a row per phase")

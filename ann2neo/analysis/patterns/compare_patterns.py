@@ -20,12 +20,12 @@ from ann2neo.analysis._entry import (
     text_column,
 )
 from ann2neo.analysis._pairs import paired_phases, why_unpaired
-from ann2neo.analysis._phases import one_phase
+from ann2neo.analysis._phases import one_phase, phases_of
 from ann2neo.analysis.patterns._groups import checked_by, groups_of
 from ann2neo.errors import InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.raster.patterns import patterns_of
-from ann2neo.recording import Recording, checked_recording
+from ann2neo.recording import Recording
 from ann2neo.recording.select import kind_of
 
 __all__ = [
@@ -213,7 +213,7 @@ def compare_patterns(
     1        2         1       1            0.5
     """
     for recording in (first, second):
-        checked_recording(recording, "compare_patterns")
+        phases_of(recording, "compare_patterns")
     n_permutations = whole_number(n_permutations, "n_permutations")
     seed, executor = seed_or_new(seed), checked_executor(executor)
     unpaired = why_unpaired(first.units, second.units)

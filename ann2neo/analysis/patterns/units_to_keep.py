@@ -7,12 +7,12 @@ from typing import Literal
 
 import numpy as np
 
-from ann2neo._checks import one_of, whole_number
+from ann2neo._checks import one_of, real_number, whole_number
 from ann2neo._parallel import checked_executor
 from ann2neo.analysis._entry import FloatArray, IntArray
 from ann2neo.analysis._phases import one_phase
 from ann2neo.analysis.populations.selectivity import selectivity
-from ann2neo.errors import InputTypeError, InputValueError
+from ann2neo.errors import InputValueError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording import Recording
 
@@ -96,6 +96,7 @@ def units_to_keep(
     (array([0, 1]), array([0, 2]))
     """
     chosen = one_phase(recording, phase, "units_to_keep")
+    executor = checked_executor(executor)
     one_of(rule, RULES, "rule")
     if n_keep is not None and above is not None:
         raise InputValueError(
@@ -118,7 +119,7 @@ def units_to_keep(
             kind=kind,
             n_permutations=n_permutations,
             seed=seed,
-            executor=checked_executor(executor),
+            executor=executor,
         )
         values = table["mutual_information"].to_numpy(np.float64)
     if n_keep is None:
@@ -127,16 +128,14 @@ def units_to_keep(
 
 
 def _number(above: float) -> float:
-    if isinstance(above, bool) or not isinstance(above, (int, float, np.number)):
-        raise InputTypeError(
-            f"above must be a number, got {above!r} ({type(above).__name__}); pass the"
-            " largest value at which a unit is dropped"
-        )
-    if not np.isfinite(above):
+    number = real_number(
+        above, "above", remedy="pass the largest value at which a unit is dropped"
+    )
+    if not np.isfinite(number):
         raise InputValueError(
             f"above must be finite, got {above}; leave it out to keep all above 0"
         )
-    return float(above)
+    return number
 
 
 def _least_redundant(raster: SpikeRaster, n_keep: int | None, above: float) -> IntArray:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 import quantities as pq
 
-from ann2neo._checks import one_of, seed_or_new, whole_number
+from ann2neo._checks import number_between, one_of, seed_or_new, whole_number
 from ann2neo._parallel import Task, checked_executor, map_tasks
 from ann2neo._progress import with_progress
 from ann2neo.analysis._entry import (
@@ -249,10 +249,7 @@ def surrogate_test(
     one_of(alternative, ALTERNATIVES, "alternative")
     one_of(level, LEVELS, "level")
     n_surrogates = whole_number(n_surrogates, "n_surrogates")
-    if not 0 < alpha < 1:
-        raise InputValueError(
-            f"alpha must lie between 0 and 1, got {alpha}; the usual choice is 0.05"
-        )
+    alpha = number_between(alpha, "alpha", 0, 1, remedy="the usual choice is 0.05")
     column = None if callable(statistic) else _column_of(statistic)
     of_trials = _of_trials(column)
     if of_trials is not None and window is not None:

@@ -292,7 +292,7 @@ FIT = fit_processes(make_recording([[1, 0, 0, 1, 1, 0]]))
         (
             lambda: counting_processes(simulate([0.5], 9, seed=0), n_simulations=1),
             InputValueError,
-            "n_simulations >= 2.* got 1, 100, 0.95",
+            "n_simulations must be at least 2, got 1",
         ),
     ],
 )

@@ -258,3 +258,11 @@ def test_a_raster_alone_is_enough():
     assert flips.samples["n_flips"].to_list() == [1, 0, 1]
     assert "stimulus_id" not in flips.samples
     assert "layer" not in flips.summary
+
+
+@pytest.mark.parametrize("rule", ["rate", "redundancy", "information"])
+def test_an_executor_is_checked_whatever_the_rule(rule):
+    """What is no executor is refused, also by a rule that needs none."""
+    recording = make_recording(n_units=4, labels=2)
+    with pytest.raises(InputTypeError, match="executor must be an executor, got 4"):
+        units_to_keep(recording, rule, executor=4)

@@ -246,6 +246,8 @@ def test_rows_carry_units_phases_emission_and_order():
         ({"lags": 0}, "lags must be at least 1"),
         ({"window": (4, 2)}, "no step"),
         ({"window": 4}, "pair"),
+        ({"window": (0, 10**30)}, "the stop of window must be at most"),
+        ({"window": (0, 1e300 * pq.s)}, "the stop of window must be at most"),
         ({"kind": "cues"}, "no presentations of the kind 'cues'"),
         ({"by": "label"}, "needs labels"),
     ],

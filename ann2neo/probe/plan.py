@@ -426,6 +426,7 @@ def _checked_part(
     if seed is None:
         raise InputValueError(
             "part= needs a seed, the same one for all parts; pass, for example, seed=0"
+            " (--seed 0)"
         )
     if n_repeats > 1:
         raise InputValueError(
@@ -447,12 +448,14 @@ def _check_part(plan: RecordingPlan, part: Part) -> None:
             "part= needs stimuli that can be indexed, and these come in batches; pass"
             " arrays, memory maps or HDF5 data sets"
         )
-    if not plan.n_samples:
-        n_batches = -(-plan.stimuli.n_samples // plan.batch_size)
+    n_samples = plan.stimuli.n_samples
+    n_batches = -(-n_samples // plan.batch_size)
+    # Whichever part it is: with an empty one the recording would never be whole.
+    if part.n > n_batches:
         raise InputValueError(
-            f"part {part} holds no stimulus: there are {n_batches} batches of"
-            f" {plan.batch_size}; make at most {n_batches} parts, or pass a smaller"
-            " batch_size"
+            f"{part.n} parts of whole batches are too many: {n_samples} stimuli in"
+            f" batches of {plan.batch_size} allow {n_batches} at most; make fewer, or"
+            " pass a smaller batch_size (--batch-size)"
         )
 
 

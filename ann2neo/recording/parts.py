@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ann2neo._checks import path_of
-from ann2neo.errors import FileFormatError
+from ann2neo.errors import FileFormatError, OutputExistsError
 from ann2neo.raster import SpikeRaster
 from ann2neo.recording.folder import UnfinishedFolder, is_finished, read_folder
 from ann2neo.recording.tables import same_table
@@ -29,8 +29,28 @@ _OF_PARTS = ("part", "whole", "device", "share_clipped")
 
 
 def part_folder(out: str | Path, number: int, n: int) -> Path:
-    """Return the folder of one part, in the folder of the recording."""
-    return path_of(out, "out") / f"part-{number:05d}-of-{n:05d}"
+    """Return the folder of one part, in the folder of the recording.
+
+    Raises
+    ------
+    OutputExistsError
+        If that folder holds a finished recording, or parts of another division.
+    """
+    path = path_of(out, "out")
+    if path.is_dir():
+        if is_finished(path):
+            raise OutputExistsError(
+                f"{path} holds a finished recording, which needs no more parts; open it"
+                " with Recording.open, or choose another folder"
+            )
+        _, others = missing_parts(path)
+        if others not in {0, n}:
+            raise OutputExistsError(
+                f"{path} holds parts of {others}, and part {number} of {n} is none of"
+                f" these; record the others with part=(k, {others}), or choose another"
+                " folder"
+            )
+    return path / f"part-{number:05d}-of-{n:05d}"
 
 
 def join_parts(

@@ -8,7 +8,11 @@ import pytest
 
 import ann2neo
 from ann2neo import Recording
-from ann2neo.errors import FileFormatError, InputValueError, OutputExistsError
+from ann2neo.errors import (
+    FileFormatError,
+    InputValueError,
+    OutputExistsError,
+)
 from ann2neo.recording.folder import UnfinishedFolder
 
 N_SAMPLES = 333
@@ -151,7 +155,8 @@ def test_parts_that_are_missing_are_named(dense, tmp_path):
         )
     with pytest.raises(FileFormatError, match=r"lacks parts 2, 3, 5 of 5.*part=\(k, 5"):
         Recording.open(tmp_path)
-    ann2neo.record(dense, samples(6), seed=5, batch_size=8, out=tmp_path, part=(1, 2))
+    # As of two divisions that are begun at once.
+    (tmp_path / "part-00001-of-00002").mkdir()
     with pytest.raises(FileFormatError, match="parts of 2 and of 5"):
         Recording.open(tmp_path)
 
@@ -218,7 +223,8 @@ def test_a_join_that_was_cut_begins_anew(dense, tmp_path):
         ({"part": (1, 2), "out": None}, "pass out="),
         ({"part": (1, 2), "seed": None}, "needs a seed"),
         ({"part": (1, 2), "n_repeats": 2}, "n_repeats=2"),
-        ({"part": (1, 40), "batch_size": 32}, "at most 11 parts"),
+        ({"part": (1, 40), "batch_size": 32}, "allow 11 at most"),
+        ({"part": (40, 40), "batch_size": 32}, "allow 11 at most"),
         ({"part": (1, 2), "x": iter([samples(6)])}, "come in batches"),
     ],
 )
@@ -228,6 +234,21 @@ def test_parts_that_cannot_be_are_refused(arguments, words, dense, tmp_path):
     with pytest.raises((InputValueError, TypeError), match=words):
         ann2neo.record(dense, **settings)
     assert not (tmp_path / "r").exists()
+
+
+def test_a_part_of_another_division_is_refused(dense, tmp_path):
+    """Before it is recorded, so that the parts that are there can still be joined; a
+    recording that is whole takes no more parts.
+    """
+    x, arguments = samples(6), {"seed": 5, "batch_size": 8, "out": tmp_path}
+    ann2neo.record(dense, x, part=(1, 2), **arguments)
+    with pytest.raises(OutputExistsError, match=r"parts of 2, and part 1 of 3 is none"):
+        ann2neo.record(dense, x, part=(1, 3), **arguments)
+    ann2neo.record(dense, x, part=(2, 2), **arguments)
+    Recording.open(tmp_path)
+    with pytest.raises(OutputExistsError, match="which needs no more parts"):
+        ann2neo.record(dense, x, part=(1, 3), **arguments)
+    assert not list(tmp_path.glob("part-*-of-00003"))
 
 
 def test_parts_of_a_stateful_network_are_refused(tmp_path):

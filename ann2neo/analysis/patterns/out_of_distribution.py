@@ -219,6 +219,11 @@ def _predicted(
                 " model.predict(x).argmax(axis=1) in the order of the bins"
             )
         codes, names = pd.factorize(given, sort=True)
+        if not len(names):
+            raise InputValueError(
+                f"predictions name no class, got {given[0]} for every bin of phase"
+                f" {phase.phase!r}; pass model.predict(x).argmax(axis=1)"
+            )
         return BinLabels(np.asarray(names), codes.astype(np.int64))
     if "prediction" not in recording.presentations:
         raise InputValueError(

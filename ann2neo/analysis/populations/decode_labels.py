@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ann2neo._checks import seed_or_new, whole_number
+from ann2neo._checks import names_of, seed_or_new, whole_number
 from ann2neo._parallel import checked_executor, map_shared
 from ann2neo.analysis._entry import (
     Column,
@@ -171,9 +171,12 @@ def decode_labels(
         raise InputValueError(
             f"decode_labels takes one recording or two, got {len(recordings)}"
         )
-    if len(names) < len(recordings):
+    names = names_of(names, "names")
+    # The default has two, also for one recording.
+    if not len(recordings) <= len(set(names)) == len(names) <= 2:
         raise InputValueError(
-            f"names must have one entry per recording, got {list(names)}"
+            f"names must be {len(recordings)} different names, one per recording, got"
+            f" {names}"
         )
     template = _default_decoder() if decoder is None else decoder
     if not all(hasattr(template, name) for name in ("get_params", "fit", "predict")):

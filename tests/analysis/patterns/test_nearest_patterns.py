@@ -334,6 +334,8 @@ def test_scores_that_cannot_be_are_refused():
         out_of_distribution_scores(familiar, training, predictions=[1])
     with pytest.raises(InputTypeError, match=r"predictions are .* and labels int"):
         out_of_distribution_scores(familiar, training, predictions=["a"] * 90)
+    with pytest.raises(InputValueError, match="name no class, got nan for every bin"):
+        out_of_distribution_scores(familiar, training, predictions=[np.nan] * 90)
     with pytest.raises(InputValueError, match="same units"):
         out_of_distribution_scores(make_recording(n_units=3), training)
     with pytest.raises(InputTypeError, match="familiar must be the table"):

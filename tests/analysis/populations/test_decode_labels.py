@@ -129,8 +129,11 @@ def test_mistakes():
         InputTypeError, match=r"classifier of scikit-learn.*got 3 \(int\)"
     ):
         decode_labels(two, decoder=3)
-    with pytest.raises(InputValueError, match="one entry per recording"):
-        decode_labels(two, two, names=["a"])
+    for names in (["a"], ["a", "a"], ["a", "b", "c"]):
+        with pytest.raises(InputValueError, match="2 different names, one per recordi"):
+            decode_labels(two, two, names=names)
+    with pytest.raises(InputTypeError, match="names must be a name or a list of names"):
+        decode_labels(two, names=None)
     with pytest.raises(InputValueError, match="n_folds must be at least 2"):
         decode_labels(two, n_folds=1)
 

@@ -41,6 +41,13 @@ HEADLINES: tuple[tuple[str, str, str, str, str], ...] = (
         "`Model(...).predict(x) > 0`",
     ),
     (
+        "torch",
+        "torch, threads of PyTorch 1: resnet18, all ReLU outputs, 1 024 images",
+        "bare pass",
+        "record all ReLU outputs of resnet18 in PyTorch, 1 024 images",
+        "the bare pass",
+    ),
+    (
         "nwb",
         "`write_nwb`, 512 units x 60,000, 15.4 million spikes",
         "`neo.io.NWBIO`",

@@ -13,8 +13,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from ann2neo.probe.torch.threads import helping_threads
-
 __all__ = ["Snapshot", "random_states_kept", "recording_runs", "seed_all"]
 
 _CONTAINERS = (dict, list, set)
@@ -24,12 +22,11 @@ _CONTAINERS = (dict, list, set)
 def recording_runs() -> Iterator[None]:
     """Restore random generators after the block, and run compiled modules as written.
 
-    So they call the hooks of the modules in them. Threads that help are at hand.
-    Entering this takes a millisecond: it is for a recording rather than for a batch.
+    So they call the hooks of the modules in them. Entering this takes a millisecond: it
+    is for a recording rather than for a batch.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(random_states_kept())
-        stack.enter_context(helping_threads())
         # Where PyTorch's compiler is not loaded, nothing is compiled; to load it after
         # TensorFlow would crash the process.
         if "torch._dynamo" in sys.modules:

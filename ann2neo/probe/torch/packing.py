@@ -12,14 +12,9 @@ import numpy.typing as npt
 import torch
 
 from ann2neo.probe.adapter import Frame, NotFinite, Packing, first_not_finite
-from ann2neo.probe.torch.threads import helpers_now
 from ann2neo.raster.bits import pack_rows
 
 __all__ = ["pack_spikes", "to_numpy"]
-
-_BLOCK_BYTES = 1 << 20
-"""Activations that are compared and packed at once, while they lie in a core's cache.
-"""
 
 
 def pack_spikes(
@@ -56,53 +51,23 @@ def _on_device(flat: torch.Tensor, limits: npt.NDArray[Any]) -> Packing:
 
 
 def _on_cpu(flat: torch.Tensor, limits: npt.NDArray[Any]) -> Packing:
-    """Compare and pack with NumPy, block by block, in several threads.
+    """Compare and pack with NumPy.
 
     Each operation of PyTorch on a CPU waits for all threads, which costs more than it
     saves on so few bytes, most of all where other programs keep the cores busy.
     """
+    n_samples, n_units = flat.shape
     values = flat.numpy()
-    n_samples, n_units = values.shape
-    packed = np.empty((-(-n_samples // 8), n_units), np.uint8)
-    # Of eight samples or more, since they share bytes.
-    n_rows = max(1, _BLOCK_BYTES // (8 * values.itemsize * max(n_units, 1))) * 8
-    starts = range(0, n_samples, n_rows)
-    # Whoever is free takes the next block.
-    waiting = iter(starts)
-
-    def work() -> bool:
-        finite = True
-        for first in waiting:
-            block = values[first : first + n_rows]
-            octets = packed[first // 8 : (first + n_rows) // 8]
-            finite &= _pack_block(block, limits, octets)
-        return finite
-
-    working, helpers = [], helpers_now()
-    if helpers is not None:
-        n_helpers = min(helpers.n, len(starts) - 1)
-        working = [helpers.threads.submit(work) for _ in range(n_helpers)]
-    are_finite = [work()]
-    # Those that have not begun are not needed any more.
-    are_finite += [one.result() for one in working if not one.cancel()]
-    found = None if all(are_finite) else first_not_finite(values)
-    return lambda: (packed, found)
-
-
-def _pack_block(
-    values: npt.NDArray[Any], limits: npt.NDArray[Any], packed: npt.NDArray[np.uint8]
-) -> bool:
-    """Compare and pack some samples, and return whether their sum is finite.
-
-    A sum reads memory once, einsum's on one core. It may overflow, so that only a
-    finite one decides.
-    """
-    n_samples, n_units = values.shape
-    spikes = _scratch(8 * len(packed), n_units)
+    spikes = _scratch(-(-n_samples // 8) * 8, n_units)
     spikes[n_samples:] = 0
     np.greater(values, limits, out=spikes[:n_samples].view(np.bool_))
-    packed[:] = pack_rows(spikes)
-    return math.isfinite(np.einsum("ij->", values))
+    packed = pack_rows(spikes)
+    found = None
+    # A sum reads memory once, einsum's on one core. It may overflow, so that only a
+    # finite one decides.
+    if not math.isfinite(np.einsum("ij->", values)):
+        found = first_not_finite(values)
+    return lambda: (packed, found)
 
 
 _OF_THREAD = threading.local()

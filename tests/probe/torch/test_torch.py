@@ -9,7 +9,6 @@ import os
 import random
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from ann2neo.errors import (
     InputValueError,
     LayerError,
 )
-from ann2neo.probe.torch import packing, threads
+from ann2neo.probe.torch import packing
 
 pytestmark = pytest.mark.filterwarnings("ignore::ann2neo.ActivityWarning")
 X, Y = normal(5), np.arange(N) % 3
@@ -531,64 +530,6 @@ def test_packing_for_a_device_gives_the_same_bits(
         np.testing.assert_array_equal(plain, other)
         assert str(found) == str(also_found)
         assert (found is None) == (bad == 0)
-
-
-@pytest.fixture
-def three_threads(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """PyTorch with three threads, on a machine of any number of cores."""
-    before = torch.get_num_threads()
-    monkeypatch.setattr(threads, "n_workers", lambda: 3)
-    torch.set_num_threads(3)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("three_threads")
-@pytest.mark.parametrize("n_samples", [7, 333])
-def test_threads_pack_the_same_bits(
-    n_samples: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Blocks of samples packed by several threads give the bits of the comparison, and
-    the first activation that is not finite, whichever thread meets it.
-    """
-    monkeypatch.setattr(packing, "_BLOCK_BYTES", 1 << 12)
-    values = torch.from_numpy(
-        np.random.default_rng(1).standard_normal((n_samples, 50)).astype("float32")
-    )
-    limits = np.linspace(-1, 1, 50, dtype=np.float32)
-    spikes = np.packbits(values.numpy() > limits, axis=0, bitorder="little")
-    with threads.helping_threads():
-        helpers = threads.helpers_now()
-        assert helpers is not None
-        assert helpers.n == 2
-        packed, found = packing._on_cpu(values, limits)()
-        np.testing.assert_array_equal(packed, spikes)
-        assert found is None
-        values[n_samples // 2 :, 4] = torch.nan
-        _, found = packing._on_cpu(values, limits)()
-        assert found is not None
-        assert found[:2] == (n_samples // 2, 4)
-    assert threads.helpers_now() is None
-
-
-@pytest.mark.usefixtures("three_threads")
-def test_no_thread_of_a_recording_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several threads record the bits of one, and end with the recording; PyTorch has
-    as many threads as before.
-    """
-    monkeypatch.setattr(packing, "_BLOCK_BYTES", 1 << 12)
-    x, model = np.random.default_rng(0).normal(size=(999, 5)), _network()
-    bad = np.full((9, 5), 99.0)
-    one = ann2neo.record(model, x, layers="1", seed=0)
-    torch.set_num_threads(1)
-    several = ann2neo.record(model, x, layers="1", seed=0)
-    torch.set_num_threads(3)
-    assert one.raster.equals(several.raster)
-    with pytest.raises(ActivationError, match="'1' gave nan"):
-        ann2neo.record(nn.Sequential(nn.Identity(), _Breaking(np.nan)), bad, layers="1")
-    names = [thread.name for thread in threading.enumerate()]
-    assert not [name for name in names if name.startswith("ann2neo")]
-    assert torch.get_num_threads() == 3
 
 
 @pytest.mark.parametrize("shuffle", [False, True])

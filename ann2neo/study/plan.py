@@ -79,7 +79,15 @@ _PLAN = (
     ("DenseNet121", "cifar10", (64,), (0,)),
 )
 
-CURVES = (("MLP", "mnist", 64), ("CNN", "mnist", 64))
+CURVES = (
+    ("MLP", "mnist", 64),
+    ("MLP", "mnist", 128),
+    ("MLP", "mnist", 256),
+    ("MLP", "fashion_mnist", 64),
+    ("MLP", "fashion_mnist", 128),
+    ("MLP", "fashion_mnist", 256),
+    ("CNN", "mnist", 64),
+)
 """Network, data set and width of the training curves to run."""
 
 

@@ -225,7 +225,7 @@ def change_points(
     alpha = real_number(alpha, "alpha", remedy=remedy)
     if not 0 < alpha <= 0.5:
         raise InputValueError(
-            f"alpha must lie between 0 and 0.5, got {alpha}; {remedy}"
+            f"alpha must lie between 0 and 0.5, got {alpha:g}; {remedy}"
         )
     n_surrogates = whole_number(n_surrogates, "n_surrogates", remedy="1000 is usual")
     seed = seed_or_new(seed)

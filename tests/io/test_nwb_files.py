@@ -489,7 +489,7 @@ def test_lazy_reading_reads_the_spikes_when_asked(tmp_path, network):
             "cannot be opened as HDF5, so it is no NWB file or is damaged",
         ),
         ("hdf5", "is HDF5 but not NWB 2 .it has no nwb_version."),
-        ("folder", "is a folder; give the path of one .nwb file"),
+        ("folder", "is a folder; give the path of one file"),
     ],
 )
 def test_what_is_no_nwb_file_is_told(tmp_path, content, words):

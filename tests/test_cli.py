@@ -514,6 +514,7 @@ def test_json_of_infinity_and_of_foreign_texts_is_valid(capsys):
     }
 
 
+@pytest.mark.slow
 def test_other_answers_are_printed_as_json(file, tmp_path):
     """info, validate and the list of data sets give what the functions return."""
     contents = json.loads(run("info", file, "--json").stdout)
@@ -548,6 +549,7 @@ def test_networks_of_several_files_are_told_apart(file, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_quiet_appends_without_a_word_and_bars_can_be_asked_for(file, tmp_path):
     """-q leaves only results; --progress shows bars in a pipe too."""
     path = tmp_path / "copy.nwb"
@@ -560,6 +562,7 @@ def test_quiet_appends_without_a_word_and_bars_can_be_asked_for(file, tmp_path):
     assert "6.00/6.00" not in run("analyze", path, "--no-progress").stderr
 
 
+@pytest.mark.slow
 def test_record_takes_two_inputs_test_data_and_other_files(model, tmp_path):
     """Arrays named as the inputs, x_test with y_test, .npy and HDF5 are stimuli; the
     options go where they belong.

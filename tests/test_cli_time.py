@@ -39,6 +39,7 @@ def folder(tmp_path_factory: Any) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lengths", ["lengths.npy", "lengths.txt"])
 def test_the_command_records_trials(folder: Path, tmp_path: Path, lengths: str):
     """The file holds what record makes of the same arguments."""

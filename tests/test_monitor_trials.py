@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+import pytest
 
 import ann2neo
 from ann2neo.monitor import MONITORED, SpikeMonitor
@@ -21,6 +22,7 @@ def _model() -> keras.Model:
     return model
 
 
+@pytest.mark.slow
 def test_the_monitor_watches_trials():
     """Each epoch has the numbers of a recording of the probe set in trials."""
     model = _model()

@@ -95,7 +95,6 @@ REWRITTEN = [flip_in_config, flip_in_weights, change_number, change_config]
 @pytest.mark.parametrize(
     "n_files",
     [
-        6,
         pytest.param(200, marks=pytest.mark.slow),
         pytest.param(2000, marks=[pytest.mark.exhaustive, pytest.mark.timeout(3600)]),
     ],

@@ -37,6 +37,7 @@ def is_visible(text):
     return all(c.isprintable() or c in "\n\t" for c in text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["info", "analyze", "validate"])
 def test_no_command_passes_control_characters_on(path, command):
     """Escapes of a file appear as text, and its line breaks make no lines."""

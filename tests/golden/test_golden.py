@@ -70,6 +70,7 @@ def test_help():
         assert_same(text_differences(name, stored_text(f"help/{name}.txt"), text))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", cases.STUDY_TEXTS)
 def test_study(name):
     """A command of the study prints the same words and numbers from the same rows."""

@@ -446,10 +446,17 @@ def _snapshot(model: Any) -> dict[str, Any]:
     }
 
 
+_SLOW = {name for name in CASES if "application" in name}
+if keras.backend.backend() == "tensorflow":
+    # Elsewhere the probe's tests run alone, and there is time for these.
+    _SLOW |= {"quantized", "transformer", "recurrent_layers", "unet_with_skips"}
+    _SLOW |= {"attention_scores", "convolutions_in_one_and_three_dimensions"}
+
+
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow) if "application" in name else name
+        pytest.param(name, marks=pytest.mark.slow) if name in _SLOW else name
         for name in CASES
     ],
 )

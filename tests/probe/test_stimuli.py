@@ -270,7 +270,13 @@ _IDS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("kind", _IDS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "file names",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in list(_IDS)[1:]),
+    ],
+)
 def test_own_ids_are_never_taken_for_places(
     model: Any, tmp_path: Path, kind: str
 ) -> None:

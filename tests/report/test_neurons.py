@@ -342,6 +342,7 @@ def test_figures_of_neurons_are_in_hz_and_ms(neurons):
     np.testing.assert_allclose(np.sort(drawn, axis=0), np.sort(expected).T)
 
 
+@pytest.mark.slow
 def test_a_table_of_neurons_has_names_and_hz_and_no_layer(neurons):
     """Units are listed by name with their rate in Hz beside that per bin."""
     page = render_report({"neurons": neurons})

@@ -196,6 +196,7 @@ def small():
     return [make_recording(n_units=4, n_time_bins=60, seed=seed) for seed in (0, 1)]
 
 
+@pytest.mark.slow
 def test_recordings_stand_side_by_side(small):
     """Two recordings give a chapter each, a table of networks, a figure of all rates
     and their comparisons.
@@ -206,6 +207,7 @@ def test_recordings_stand_side_by_side(small):
     assert "kolmogorov_smirnov" in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "dense", [np.zeros((3, 40), bool), np.ones((2, 40), bool), np.ones((1, 1), bool)]
 )

@@ -231,6 +231,7 @@ def test_networks_reach_one_accuracy_and_are_those_of_matched_populations(folder
     np.testing.assert_allclose(ours, others.set_index(key)[columns].sort_index())
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_tables(folder, tmp_path, monkeypatch):
     """After an interrupt in the third network the same call trains the third and
     fourth, and its tables are those of an uninterrupted run.

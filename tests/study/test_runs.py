@@ -727,6 +727,7 @@ def test_the_paper_profile_is_the_papers_cells():
     assert PROFILES["paper"].max_epochs is None
 
 
+@pytest.mark.slow
 def test_a_data_set_of_ones_own_is_studied_by_its_file(tmp_path):
     """A .npz file is a data set; its cells are named after the file."""
     rng = np.random.default_rng(0)

@@ -39,6 +39,7 @@ def test_the_observed_value_is_that_of_analyze_trials(recording, entry):
     assert result["pvalue"].notna().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["serial_correlation", "time_locking"])
 def test_pvalues_are_those_of_analyze_trials(name):
     """The p-value of drawn surrogates is that of the chi-square or normal law, within

@@ -132,6 +132,7 @@ def test_batches_are_watched_on_request(data):
     assert history["mean_firing_rate"].nunique() > 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "every", ["batch", pytest.param("epoch", marks=pytest.mark.slow)]
 )

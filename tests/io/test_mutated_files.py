@@ -254,7 +254,7 @@ WAYS = [
 @pytest.mark.parametrize(
     "n_files",
     [
-        48,
+        24,
         pytest.param(480, marks=pytest.mark.slow),
         pytest.param(2000, marks=[pytest.mark.exhaustive, pytest.mark.timeout(3600)]),
     ],

@@ -93,21 +93,26 @@ def write(file, path):
     ("name", "cells"),
     [
         ("depth", [372.5, 410.25]),
-        ("depth", [np.nan, 3.0]),
         ("layer", [5, 6]),
-        ("channel", ["A-001", "A-002"]),
-        ("row", [0.5, 1.5]),
-        ("threshold", ["-4 sd", "-5 sd"]),
-        ("step", ["late", "early"]),
-        ("label", ["good", "mua"]),
-        ("label", [1.5, 2.5]),
         ("phase", ["a", "b"]),
-        ("firing_rate", [3.0, 4.0]),
-        ("unit", [7, 8]),
-        ("unit_id", ["n7", "n8"]),
-        ("status", ["ok", "ok"]),
         ("is_good", [True, False]),
         ("cluster", np.array([3, 2**64 - 1], np.uint64)),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("depth", [np.nan, 3.0]),
+                ("channel", ["A-001", "A-002"]),
+                ("row", [0.5, 1.5]),
+                ("threshold", ["-4 sd", "-5 sd"]),
+                ("step", ["late", "early"]),
+                ("label", ["good", "mua"]),
+                ("label", [1.5, 2.5]),
+                ("firing_rate", [3.0, 4.0]),
+                ("unit", [7, 8]),
+                ("unit_id", ["n7", "n8"]),
+                ("status", ["ok", "ok"]),
+            )
+        ),
     ],
 )
 def test_columns_of_units_keep_names_and_cells(read, tmp_path, name, cells):

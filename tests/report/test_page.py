@@ -248,6 +248,7 @@ def test_bad_input(recordings, error, words):
         render_report(recordings)
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_page(small, tmp_path):
     """`ann2neo report A.nwb B.nwb -o PAGE` writes one page with a chapter called after
     each file.

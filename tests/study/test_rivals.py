@@ -272,6 +272,7 @@ def test_other_settings_and_changed_tables_are_refused(folder, tmp_path):
         study.load_rivals(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_comparison(folder):
     """On a finished folder nothing is trained; text has measures, counts and
     confounds, and CSV is the table of `rivals`.
@@ -295,6 +296,7 @@ def test_the_command_prints_the_comparison(folder):
     assert "label noise must be shares from 0 to 1" in done.stderr
 
 
+@pytest.mark.slow
 def test_networks_that_stop_short_are_kept_and_compared_with_nothing(tmp_path):
     """After one epoch no network has the accuracy asked for: their tables are written,
     and the comparison says why there is none.

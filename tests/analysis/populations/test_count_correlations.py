@@ -37,6 +37,7 @@ def tuned(rng, n_units=7, n_trials=120, n_steps=12, n_labels=4):
     return rng.random((n_units, n_trials, n_steps)) < chance[..., None], labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [None, (2, 9), (0 * pq.ms, 5 * pq.ms)])
 def test_matrices_are_the_correlations_of_counts(window):
     """Noise correlations are those of the deviations from the label's mean count,

@@ -56,8 +56,13 @@ def test_both_trainers_agree(tmp_path):
     np.testing.assert_array_equal(first, second)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seeds_at_once", [1, 2])
+@pytest.mark.parametrize(
+    "seeds_at_once",
+    [
+        pytest.param(1, marks=pytest.mark.slow),
+        pytest.param(2, marks=[pytest.mark.exhaustive, pytest.mark.timeout(900)]),
+    ],
+)
 def test_a_killed_run_on_jax_goes_on_where_it_was(tmp_path, seeds_at_once):
     """Kill -9 in the middle of a training on JAX, of one network or two at once, then
     resumed: the same tables as without the kill, of two up to rounding, whose rows say

@@ -26,6 +26,11 @@ _Results = Annotated[
 ]
 
 
+_DataSetName = Annotated[str, typer.Option(help="Data set.")]
+_Network = Annotated[str, typer.Option(help="MLP, CNN or DenseNet121.")]
+_Width = Annotated[int, typer.Option(help="Width of the observed layer.")]
+_Samples = Annotated[int, typer.Option(help="Training images of each seed.")]
+
 _MinGain = Annotated[
     float,
     typer.Option(
@@ -253,8 +258,8 @@ def study_indicators(
 def study_dynamics(
     *,
     out: Annotated[Path, typer.Option(help="Folder of results, or a new one.")],
-    dataset: Annotated[str, typer.Option(help="Data set.")] = "mnist",
-    network: Annotated[str, typer.Option(help="MLP, CNN or DenseNet121.")] = "MLP",
+    dataset: _DataSetName = "mnist",
+    network: _Network = "MLP",
     width: Annotated[str, typer.Option(help="Widths of the observed layer.")] = "64",
     seeds: Annotated[str, typer.Option(help="Seeds, such as 0,1,2.")] = "0",
     true_epochs: Annotated[int, typer.Option(help="Epochs on true labels.")] = 10,
@@ -293,10 +298,10 @@ def study_populations(
             help="CSV file of the comparison; OUT_networks.csv holds each network."
         ),
     ],
-    dataset: Annotated[str, typer.Option(help="Data set.")] = "mnist",
-    network: Annotated[str, typer.Option(help="MLP, CNN or DenseNet121.")] = "MLP",
-    width: Annotated[int, typer.Option(help="Width of the observed layer.")] = 64,
-    samples: Annotated[int, typer.Option(help="Training images of each seed.")] = 2000,
+    dataset: _DataSetName = "mnist",
+    network: _Network = "MLP",
+    width: _Width = 64,
+    samples: _Samples = 2000,
     accuracy: Annotated[
         float, typer.Option(help="Training accuracy at which both kinds stop.")
     ] = 0.99,
@@ -331,10 +336,10 @@ def study_rivals(
             help="Folder for the networks' measures; a run that was cut goes on there."
         ),
     ],
-    dataset: Annotated[str, typer.Option(help="Data set.")] = "mnist",
-    network: Annotated[str, typer.Option(help="MLP, CNN or DenseNet121.")] = "MLP",
-    width: Annotated[int, typer.Option(help="Width of the observed layer.")] = 64,
-    samples: Annotated[int, typer.Option(help="Training images of each seed.")] = 2000,
+    dataset: _DataSetName = "mnist",
+    network: _Network = "MLP",
+    width: _Width = 64,
+    samples: _Samples = 2000,
     accuracy: Annotated[
         float,
         typer.Option(help="Accuracy on the labels trained on at which training stops."),

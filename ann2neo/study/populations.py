@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 import ann2neo
+from ann2neo._checks import number_between
 from ann2neo._files import complete_text, output_path, refuse_existing
 from ann2neo.errors import InputValueError
 from ann2neo.study.indicators import INDICATORS, area, newcombe_interval, with_derived
@@ -192,8 +193,7 @@ def population_intervals(
     InputValueError
         If there are fewer than two seeds, or `level` does not lie between 0 and 1.
     """
-    if not 0 < level < 1:
-        raise InputValueError(f"level must lie between 0 and 1, got {level}")
+    level = number_between(level, "level", 0, 1, remedy="the usual one is 0.95")
     if networks["seed"].nunique() < 2:
         raise InputValueError(
             "an interval over seeds needs two seeds or more; run matched_populations"

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ann2neo._checks import number_between
 from ann2neo.errors import InputValueError
 from ann2neo.study.comparison import markdown_table, number_or_none
 from ann2neo.study.indicators import area, newcombe_interval
@@ -159,8 +160,7 @@ def rivals(networks: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
         several data sets, architectures or widths, or `level` does not lie between 0
         and 1.
     """
-    if not 0 < level < 1:
-        raise InputValueError(f"level must lie between 0 and 1, got {level}")
+    level = number_between(level, "level", 0, 1, remedy="the usual one is 0.95")
     if len(networks.drop_duplicates(NOISE_KEY[:3])) > 1:
         raise InputValueError(
             "networks of one data set, architecture and width are compared, got"

@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 
 import ann2neo
 from ann2neo.study.conditions import NetworkUnderStudy, conditions_of
-from ann2neo.study.networks import build_network, initial_weights
+from ann2neo.study.matched import MatchedTraining, noisy_labels
 from ann2neo.study.training import Trainer
 
 WIDTHS = (10, 20, 40, 60, 100)
@@ -252,26 +252,25 @@ def indicator(out):
 
 
 def _matched(table, data, width):
-    x, y = data.inputs("train"), data.labels("train")
-    model = build_network("MLP", width, x.shape[1:])
-    trainer = Trainer(model)
+    bench = MatchedTraining(
+        "mnist",
+        "MLP",
+        width,
+        n_samples=N_IMAGES,
+        accuracy=MATCHED_ACCURACY,
+        max_epochs=5000,
+    )
     for seed in SEEDS:
-        chosen = np.random.default_rng([seed, 2]).choice(len(x), N_IMAGES, False)
-        permuted = np.random.default_rng([seed, 1]).permutation(y[chosen])
+        x, true = bench.images(seed)
+        permuted, _ = noisy_labels(true, 1.0, seed)
         for condition in ("random", "generalizing", "memorizing"):
             if table.has(N_IMAGES, width, condition, seed):
                 continue
-            model.set_weights(initial_weights(model, seed))
-            labels = permuted if condition == "memorizing" else y[chosen]
+            bench.start(seed)
+            labels = permuted if condition == "memorizing" else true
             n_epochs = 0
             if condition != "random":
-                n_epochs = trainer.train(
-                    x[chosen],
-                    labels,
-                    max_epochs=5000,
-                    target_accuracy=MATCHED_ACCURACY,
-                    seed=seed,
-                ).n_epochs
+                n_epochs = bench.train(x, labels, seed).n_epochs
             facts = {
                 "n_images": N_IMAGES,
                 "width": width,
@@ -279,7 +278,7 @@ def _matched(table, data, width):
                 "seed": seed,
                 "n_epochs": n_epochs,
             }
-            _indicator_of(table, facts, model, trainer, (x[chosen], labels), data)
+            _indicator_of(table, facts, bench.model, bench.trainer, (x, labels), data)
 
 
 def _as_in_the_study(table, data):

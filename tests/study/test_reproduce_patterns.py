@@ -87,3 +87,20 @@ def test_rows_that_are_there_are_not_computed_again(script, tmp_path, monkeypatc
     run(script, tmp_path, monkeypatch)
     assert epochs == [0]
     assert path.read_text() == whole
+
+
+def test_every_network_starts_from_the_first_weights_of_its_seed(script, tmp_path):
+    """Nothing of a network that was trained before, such as its biases, is left."""
+    data = script.ann2neo.load_dataset("mnist")
+    rows = {}
+    for name, seeds in (("both", (0, 1)), ("alone", (1,))):
+        script.SEEDS = seeds
+        table = script.Table(
+            tmp_path / f"{name}.csv",
+            ("n_images", "width", "condition", "seed", "split"),
+        )
+        script._matched(table, data, 6)
+        rows[name] = pd.DataFrame(table.rows).query("seed == 1")
+    pd.testing.assert_frame_equal(
+        rows["both"].reset_index(drop=True), rows["alone"].reset_index(drop=True)
+    )
